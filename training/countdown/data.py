@@ -1,0 +1,146 @@
+"""Training texts for the three skills, generated without end from a seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from weft.evals.tasks.countdown import (
+    MAX_RESULT,
+    Numbers,
+    Problem,
+    Step,
+    number_sets,
+    reachable,
+    steps,
+    targets,
+)
+
+CUES = ("wait", "but", "alternatively", "hmm")
+MAX_TRIES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text, and for each step of a solution the good steps it was drawn from."""
+
+    prompt: str
+    answer: str
+    drawn_from: tuple[tuple[Step, list[Step]], ...] = ()
+
+    @property
+    def text(self) -> str:
+        return f"<|user|>{self.prompt}<|assistant|>{self.answer}<|end|>"
+
+
+def problem(rng: random.Random, *, evaluation: bool = False) -> Problem:
+    """A solvable problem whose numbers lie on the wanted side of the split."""
+    while True:
+        numbers = rng.choice(number_sets(evaluation))
+        if choice := targets(numbers):
+            shown = list(numbers)
+            rng.shuffle(shown)
+            return Problem(tuple(shown), rng.choice(choice))
+
+
+def good_steps(numbers: Numbers, target: int) -> list[Step]:
+    return [s for s in steps(numbers) if reachable(s.left, target)]
+
+
+def _written(path: list[Step], target: int) -> str:
+    return "".join(f"{step}\n" for step in path) + f"answer {target}"
+
+
+def solve(rng: random.Random) -> Example:
+    """A solution, drawn step by step from all that lead to the target."""
+    p = problem(rng)
+    path: list[tuple[Step, list[Step]]] = []
+    numbers = p.numbers
+    while len(numbers) > 1:
+        options = good_steps(numbers, p.target)
+        path.append((rng.choice(options), options))
+        numbers = path[-1][0].left
+    return Example(f"solve {p}", _written([s for s, _ in path], p.target), tuple(path))
+
+
+def think(rng: random.Random) -> Example:
+    """A depth-first search with dead ends: after each, go back to some earlier state.
+
+    How often the next step is a good one is drawn for each trace, so lengths differ widely.
+    """
+    while True:
+        p = problem(rng)
+        skill = rng.uniform(0.35, 0.95)
+        lines: list[str] = []
+        path: list[Step] = []
+        for _ in range(MAX_TRIES):
+            numbers = path[-1].left if path else p.numbers
+            while len(numbers) > 1:
+                options = good_steps(numbers, p.target) if rng.random() < skill else []
+                options = options or steps(numbers)
+                if not options:
+                    break
+                step = rng.choice(options)
+                lines.append(str(step))
+                path.append(step)
+                numbers = step.left
+            if numbers == (p.target,):
+                trace = "".join(f"{line}\n" for line in lines)
+                return Example(f"think {p}", f"<think>\n{trace}</think>\n{_written(path, p.target)}")
+            path = path[: rng.randrange(len(path))]
+            numbers = path[-1].left if path else p.numbers
+            lines.append(f"{rng.choice(CUES)} back to {' '.join(map(str, numbers))}")
+
+
+def _spoiled(rng: random.Random, numbers: Numbers, target: int) -> Step:
+    """A step that breaks the rules in a way that models do: a wrong result or operand."""
+    step = rng.choice(steps(numbers))
+    kind = rng.random()
+    if kind < 0.6:
+        wrong = target if len(numbers) == 2 else step.result + rng.choice((-10, -2, -1, 1, 2, 10))
+        if wrong != step.result and 0 < wrong <= MAX_RESULT:
+            return Step(step.a, step.op, step.b, wrong, (*step.left[:-1], wrong))
+    if kind < 0.8 and len(step.left) > 1:
+        left = list(step.left)
+        where = rng.randrange(len(left) - 1)
+        left[where] = rng.choice([n for n in range(1, 21) if n != left[where]])
+        return Step(step.a, step.op, step.b, step.result, tuple(left))
+    a = rng.choice([n for n in range(1, 21) if n not in numbers])
+    return Step(a, "+", step.b, a + step.b, (*step.left[:-1], a + step.b))
+
+
+def verify(rng: random.Random) -> Example:
+    """A partial solution and whether the target can still be reached, about half of each.
+
+    All steps but the last are good ones, so that the question is open until the last.
+    """
+    while True:
+        p = problem(rng)
+        depth = rng.choices((0, 1, 2, 3), (1, 8, 8, 8))[0]
+        path: list[Step] = []
+        numbers = p.numbers
+        good = True
+        for i in range(depth):
+            draw = rng.random()
+            if i < depth - 1:
+                options = good_steps(numbers, p.target)
+                # An early mistake must still count when later steps are fine.
+                if draw < 0.15 and good:
+                    options = steps(numbers)
+                options = options or steps(numbers)
+            elif draw < 0.2:
+                path.append(_spoiled(rng, numbers, p.target))
+                good = False
+                break
+            elif draw < 0.62:
+                options = good_steps(numbers, p.target) or steps(numbers)
+            else:
+                options = steps(numbers)
+            if not options:
+                break
+            step = rng.choice(options)
+            path.append(step)
+            numbers = step.left
+        verdict = "yes" if good and reachable(numbers, p.target) else "no"
+        body = "".join(f"{step}\n" for step in path)
+        return Example(f"verify {p}\n{body}", verdict)

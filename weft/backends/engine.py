@@ -1,0 +1,96 @@
+"""The contract between weft and an inference engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from weft.types import Delta, Message, Price, Request
+
+OnDelta = Callable[[Delta], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an engine says of itself now: requests running and waiting, share of KV in use."""
+
+    running: int = 0
+    waiting: int = 0
+    kv_usage: float = 0.0
+
+
+class Engine(ABC):
+    """One inference server, or replica, that serves one model.
+
+    An engine is used between `connect` and `aclose`. Everything but `name` may be read only
+    after `connect`.
+
+    Attributes:
+        name: unique in a pool; an address, for instance.
+        model: the name under which the engine serves its model.
+        context: most tokens of prompt and answer together; None if unknown.
+        concurrency: how many calls the engine can run at once.
+        kv_tokens: tokens that its KV cache holds; None if unknown.
+        block_size: tokens in a block of its prefix cache.
+        takes_tokens: prompts may be token ids, and answers carry theirs.
+        continues: an open answer can be continued.
+        price: what tokens cost, if they do.
+    """
+
+    name: str
+    model: str
+    context: int | None = None
+    concurrency: int = 64
+    kv_tokens: int | None = None
+    block_size: int = 16
+    takes_tokens: bool = False
+    continues: bool = False
+    price: Price | None = None
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Reach the engine, check what it serves, and fill in the attributes.
+
+        Raises:
+            EngineUnavailable: nothing answers.
+            NotAnEngine: what answers is no inference server.
+            WrongModel: the model asked for is not served there.
+        """
+
+    @abstractmethod
+    async def complete(self, request: Request, on_delta: OnDelta) -> None:
+        """Run one request to its end, handing each piece to `on_delta` as it comes.
+
+        Cancelling the surrounding scope aborts the request in the engine.
+
+        Raises:
+            EngineUnavailable: the engine died on the way.
+            ContextExceeded: the prompt does not fit.
+            RequestRejected: the engine refused and said why.
+            Unsupported: the engine can't do what the request asks for.
+        """
+
+    async def render(self, messages: tuple[Message, ...], *, open: bool) -> tuple[int, ...]:
+        """The token ids of a conversation under the model's chat template.
+
+        Ends with the generation prompt, or, if `open`, in the midst of the last answer.
+        Only for engines that take tokens.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not take tokens")
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        """The token ids of a text alone, without special tokens."""
+        raise NotImplementedError(f"{type(self).__name__} does not take tokens")
+
+    async def load(self) -> Load:
+        """What the engine says of its load; zeros where it says nothing."""
+        return Load()
+
+    async def healthy(self) -> bool:
+        """Whether the engine answers now."""
+        return True
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Let go of connections. Engines that weft launched are stopped elsewhere."""

@@ -1,0 +1,97 @@
+"""Every error that weft raises on purpose.
+
+    WeftError
+    ├── UsageError              what was asked for can't be done as asked
+    │   ├── UnknownName         no such strategy, task, parameter, engine ...; names the nearest
+    │   ├── ConfigError         a file says something wrong; names line and field
+    │   └── Unsupported         the engine can't do this
+    ├── EngineError             an engine failed
+    │   ├── EngineUnavailable   it does not answer, or died on the way
+    │   ├── NotAnEngine         it answers, but not as an inference server does
+    │   ├── WrongModel          it serves another model than asked for
+    │   ├── ContextExceeded     the prompt is longer than the model's context
+    │   └── RequestRejected     it refused the request and said why
+    ├── BudgetExceeded          a limit on tokens, calls, seconds or dollars was reached
+    ├── OutputError             an answer does not have the form that was asked for
+    └── StoreError              a store can't be read or does not belong to this run
+
+Each message is one sentence that names what is wrong and what to do about it. The command
+line prints it and leaves with exit code 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class WeftError(Exception):
+    """Base of all errors raised by weft."""
+
+
+class UsageError(WeftError, ValueError):
+    """What was asked for can't be done as asked."""
+
+
+class UnknownName(UsageError):
+    """A name that weft does not know; the message names the nearest ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = get_close_matches(name, known, n=3, cutoff=0.4) or known[:12]
+        super().__init__(f"unknown {kind} {name!r}; did you mean {', '.join(near)}?")
+        self.kind, self.name, self.known = kind, name, known
+
+
+class ConfigError(UsageError):
+    """A configuration file says something wrong."""
+
+
+class Unsupported(UsageError):
+    """The engine can't do what was asked of it."""
+
+
+class EngineError(WeftError):
+    """An engine failed."""
+
+
+class EngineUnavailable(EngineError):
+    """An engine does not answer, or died on the way. The call may be tried elsewhere."""
+
+
+class NotAnEngine(EngineError):
+    """Something answers at the address, but not as an inference server does."""
+
+
+class WrongModel(EngineError):
+    """The engine serves another model than the one asked for."""
+
+
+class ContextExceeded(EngineError):
+    """The prompt is longer than the model's context."""
+
+
+class RequestRejected(EngineError):
+    """The engine refused the request and said why."""
+
+
+class BudgetExceeded(WeftError):
+    """A budget was used up.
+
+    Attributes:
+        resource: `tokens`, `calls`, `seconds` or `dollars`.
+        limit: the budget's limit.
+        spent: what had been spent when it was crossed.
+    """
+
+    def __init__(self, resource: str, limit: float, spent: float) -> None:
+        super().__init__(f"budget of {limit:g} {resource} used up ({spent:g} spent)")
+        self.resource, self.limit, self.spent = resource, limit, spent
+
+
+class OutputError(WeftError):
+    """An answer does not have the form that was asked for."""
+
+
+class StoreError(WeftError):
+    """A store can't be read, or does not belong to this run."""

@@ -1,0 +1,174 @@
+"""Plain data shared by all layers; this module imports nothing else of weft."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to generate.
+
+    Attributes:
+        max_tokens: most tokens to generate; None leaves it to the context's end.
+        temperature: 0 is greedy.
+        top_p: nucleus; 1 is off.
+        stop: strings that end the answer. A matched one is part of the text.
+        seed: sent to the engine where given.
+        logprobs: how many alternatives to report at each token (at most 20); 0 reports
+            the sampled token alone; None reports nothing.
+        schema: a JSON schema that the answer must follow.
+    """
+
+    max_tokens: int | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    logprobs: int | None = None
+    schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One unit of inference as an engine sees it.
+
+    Attributes:
+        id: unique; sent as `X-Request-Id`.
+        model: the name of the model that must answer.
+        messages: the conversation.
+        open: whether the last message is an assistant's answer to be continued.
+        tokens: the exact prompt, for engines that take tokens (`Engine.takes_tokens`).
+        sampling: how to generate.
+        ask: token ids whose log-probability at the first generated position is wanted
+            (scoring, engines that take tokens). Their answer is in the first delta's
+            `asked`.
+        ask_texts: the same as texts, for engines that don't take tokens.
+    """
+
+    id: str
+    model: str
+    messages: tuple[Message, ...]
+    open: bool = False
+    tokens: tuple[int, ...] | None = None
+    sampling: Sampling = Sampling()
+    ask: tuple[int, ...] = ()
+    ask_texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A generated token, its natural log-probability, and alternatives by token text."""
+
+    token: str
+    logprob: float
+    top: dict[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and calls; adds up with `+`.
+
+    Attributes:
+        calls: calls that reached an engine.
+        prompt: prompt tokens, cached ones included.
+        cached: those of them that the engine found in its prefix cache.
+        completion: generated tokens of calls that finished.
+        cancelled: generated tokens of calls that were cancelled or lost; their prompt
+            tokens are in `prompt`.
+        dollars: cost, where the engine has a price.
+    """
+
+    calls: int = 0
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+    cancelled: int = 0
+    dollars: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.prompt + other.prompt,
+            self.cached + other.cached,
+            self.completion + other.completion,
+            self.cancelled + other.cancelled,
+            self.dollars + other.dollars,
+        )
+
+    @property
+    def generated(self) -> int:
+        """All generated tokens, kept or not."""
+        return self.completion + self.cancelled
+
+    @property
+    def total(self) -> int:
+        """Prompt and generated tokens."""
+        return self.prompt + self.generated
+
+    @property
+    def computed(self) -> int:
+        """What the engines had to compute: `total` less what was cached."""
+        return self.total - self.cached
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What an engine has just produced. The last delta has a `finish_reason`.
+
+    Attributes:
+        text: new text.
+        tokens: the ids of the new tokens, where the engine reports ids; the token that
+            ends the answer (EOS) is not among them.
+        count: how many tokens were generated since the last delta, EOS included.
+        logprobs: one for each new token, where asked.
+        asked: log-probabilities of `Request.ask` (or `ask_texts`), in their order.
+        finish_reason: on the last delta.
+        prompt_tokens: on the last delta, if the engine reports it.
+        cached_tokens: on the last delta, if the engine reports it.
+    """
+
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+    count: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+    asked: tuple[float, ...] = ()
+    finish_reason: FinishReason | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds: in weft's queue, from sending to the first token, and in all."""
+
+    queued: float = 0.0
+    first_token: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Dollars per million tokens."""
+
+    prompt: float
+    completion: float
+    cached: float | None = None
+
+    def of(self, *, prompt: int, cached: int, completion: int) -> float:
+        """The cost in dollars of one call."""
+        reused = self.prompt if self.cached is None else self.cached
+        cost = (prompt - cached) * self.prompt + cached * reused + completion * self.completion
+        return cost / 1e6
