@@ -1,0 +1,41 @@
+"""weft: programs over inference engines.
+
+Write an agent workflow or a reasoning strategy as an async function; weft runs it on a pool
+of vLLM replicas with a scheduler that sees the whole program.
+"""
+
+from weft.backends.scripted import ScriptedEngine
+from weft.cache.store import Store
+from weft.orchestrator.pool import Pool
+from weft.programs import (
+    Completion,
+    Limits,
+    Prompt,
+    Run,
+    budget,
+    fan_out,
+    generate,
+    node,
+    program,
+    run,
+    score,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Completion",
+    "Limits",
+    "Pool",
+    "Prompt",
+    "Run",
+    "ScriptedEngine",
+    "Store",
+    "budget",
+    "fan_out",
+    "generate",
+    "node",
+    "program",
+    "run",
+    "score",
+]

@@ -136,6 +136,7 @@ class Delta:
         logprobs: one for each new token, where asked.
         asked: log-probabilities of `Request.ask` (or `ask_texts`), in their order.
         finish_reason: on the last delta.
+        ended: on the last delta: the model itself ended its answer, by no stop string.
         prompt_tokens: on the last delta, if the engine reports it.
         cached_tokens: on the last delta, if the engine reports it.
     """
@@ -146,6 +147,7 @@ class Delta:
     logprobs: tuple[TokenLogprob, ...] = ()
     asked: tuple[float, ...] = ()
     finish_reason: FinishReason | None = None
+    ended: bool = False
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
 

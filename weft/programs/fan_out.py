@@ -1,0 +1,132 @@
+"""fan_out: one node on many items, results as they finish, losers cancelled."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from weft.errors import BudgetExceeded, UsageError
+from weft.programs.scope import current, entered
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+
+class fan_out(Generic[Item, T]):
+    """Run `node` on every item at once; the width is announced before any of them starts.
+
+        async with fan_out(attempt, prompts) as answers:
+            async for answer in answers:
+                if good(answer):
+                    return answer
+
+    Results come as they finish. Leaving the block cancels what still runs, in the engines
+    too. The first error of a node is raised where the results are read, and cancels the
+    rest; one exception is `BudgetExceeded`, which is raised when the results that were still
+    affordable have been read.
+
+    Args:
+        node: an async function of one item.
+        items: its inputs; may be empty.
+        limit: most nodes to run at once; None runs all.
+
+    Raises:
+        UsageError: `limit` is below 1.
+    """
+
+    def __init__(
+        self,
+        node: Callable[[Item], Awaitable[T]],
+        items: Iterable[Item],
+        *,
+        limit: int | None = None,
+    ) -> None:
+        if limit is not None and limit < 1:
+            raise UsageError(f"fan_out limit={limit} must be at least 1")
+        self._node, self._items, self._limit = node, list(items), limit
+        self._over: BudgetExceeded | None = None
+        self._left = len(self._items)
+        self._group: TaskGroup
+        self._send: MemoryObjectSendStream[tuple[T | None, Exception | None]]
+        self._receive: MemoryObjectReceiveStream[tuple[T | None, Exception | None]]
+
+    @property
+    def width(self) -> int:
+        """How many items there are."""
+        return len(self._items)
+
+    async def __aenter__(self) -> fan_out[Item, T]:
+        scope = current()
+        named: Any = self._node
+        while isinstance(named, functools.partial):
+            named = cast(Any, named).func
+        name = getattr(named, "__name__", None)
+        id = scope.journal.begin("fan_out", scope.id, width=self.width, name=name)
+        self._journal, self._id = scope.journal, id
+        self._send, self._receive = anyio.create_memory_object_stream[
+            tuple[T | None, Exception | None]
+        ](math.inf)
+        limiter = anyio.Semaphore(self._limit) if self._limit is not None else None
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        with entered(scope.inside(id)):
+            for item in self._items:
+                self._group.start_soon(self._run, item, limiter)
+        return self
+
+    async def _run(self, item: Item, limiter: anyio.Semaphore | None) -> None:
+        result: tuple[T | None, Exception | None]
+        try:
+            if limiter is None:
+                result = (await self._node(item), None)
+            else:
+                async with limiter:
+                    result = (await self._node(item), None)
+        except Exception as error:
+            result = (None, error)
+        self._send.send_nowait(result)
+
+    def __aiter__(self) -> fan_out[Item, T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while self._left:
+            value, error = await self._receive.receive()
+            self._left -= 1
+            if error is None:
+                return value  # pyright: ignore[reportReturnType] - T may itself be optional
+            if not isinstance(error, BudgetExceeded):
+                raise error
+            self._over = error
+        if self._over is not None:
+            over, self._over = self._over, None
+            raise over
+        raise StopAsyncIteration
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        self._group.cancel_scope.cancel()
+        try:
+            return await self._group.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as errors:
+            # Nodes' errors go through the stream, so only the block's own can be in here.
+            only: Any = errors
+            while isinstance(only, BaseExceptionGroup) and len(only.exceptions) == 1:  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+                only = only.exceptions[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            raise only from None  # pyright: ignore[reportUnknownVariableType]
+        finally:
+            self._send.close()
+            self._receive.close()
+            ended = self._left == 0 and error is None
+            self._journal.note("done" if ended else "cancelled", self._id, unread=self._left)

@@ -1,0 +1,59 @@
+"""The journal of a run: what happened, in order. Usage and graph are read from it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import uuid4
+
+import anyio
+
+from weft.types import Usage
+
+Kind = Literal[
+    "program", "node", "fan_out", "call", "sent", "done", "cancelled", "failed", "budget"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a run.
+
+    Attributes:
+        at: seconds since the run began.
+        kind: `program`, `node`, `fan_out` and `call` begin something; `sent`, `done`,
+            `cancelled` and `failed` say what became of it; `budget` is a limit crossed.
+        id: what it happened to.
+        parent: the program, node or fan-out inside which it was begun.
+        data: more about it, by kind.
+    """
+
+    at: float
+    kind: Kind
+    id: str
+    parent: str | None = None
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Journal:
+    """Collects the events and the usage of one run."""
+
+    def __init__(self) -> None:
+        self.name = uuid4().hex[:12]
+        self.started = anyio.current_time()
+        self.events: list[Event] = []
+        self.usage = Usage()
+        self.occurrences: dict[bytes, int] = {}
+        """How often each Prompt was sampled alike in this run."""
+        self._ids = itertools.count(1)
+
+    def begin(self, kind: Kind, parent: str | None, **data: Any) -> str:
+        """Note that something begins; returns its id."""
+        name = f"{kind}-{next(self._ids)}"
+        self.note(kind, name, parent, **data)
+        return name
+
+    def note(self, kind: Kind, id: str, parent: str | None = None, **data: Any) -> None:
+        """Note an event."""
+        self.events.append(Event(anyio.current_time() - self.started, kind, id, parent, data))

@@ -1,0 +1,165 @@
+"""Prompt: an immutable, parent-linked conversation.
+
+Extending a Prompt makes a child; two children share their parent's turns, and so its tokens
+and its blocks in an engine's prefix cache. All Prompts of a run form a trie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Protocol, overload
+
+from weft.errors import UsageError
+from weft.types import Message, Role
+
+
+class _Closed(Protocol):
+    def __call__(self, text: str) -> Prompt: ...
+
+
+class _MaybeOpen(Protocol):
+    def __call__(self, text: str, *, open: bool = False) -> Prompt: ...
+
+
+class _Turn:
+    """Lets `Prompt.user("...")` begin a conversation and `prompt.user("...")` extend one."""
+
+    def __init__(self, role: Role, doc: str) -> None:
+        self._role: Role = role
+        self.__doc__ = doc
+
+    @overload
+    def __get__(self, instance: None, owner: type[Prompt]) -> _Closed: ...
+    @overload
+    def __get__(self, instance: Prompt, owner: type[Prompt]) -> _Closed: ...
+    def __get__(self, instance: Prompt | None, owner: type[Prompt]) -> _Closed:
+        parent = instance if instance is not None else Prompt()
+
+        def extend(text: str) -> Prompt:
+            return Prompt(parent, self._role, text)
+
+        return extend
+
+
+class _AssistantTurn:
+    """Like `_Turn`, for answers, which may be left open."""
+
+    def __get__(self, instance: Prompt | None, owner: type[Prompt]) -> _MaybeOpen:
+        parent = instance if instance is not None else Prompt()
+
+        def extend(text: str, *, open: bool = False) -> Prompt:
+            return Prompt(parent, "assistant", text, open=open)
+
+        return extend
+
+
+class Prompt:
+    """An immutable sequence of turns, the last of which may be an open answer.
+
+    `Prompt.system(...)`, `.user(...)`, `.assistant(...)` and `.tool(...)` begin or extend a
+    conversation. `.assistant(text, open=True)` leaves the answer open: `generate` continues
+    it, and so does another `.assistant(...)`. `Completion.prompt` is such an open answer,
+    and carries the exact tokens that the engine produced.
+
+    Attributes:
+        parent: the Prompt that this one extends; None for the empty one.
+        role: whose turn the last one is; None for the empty Prompt.
+        text: what this Prompt adds to its parent.
+        open: whether the last turn is an answer to be continued.
+        tokens: the ids of `text` as an engine produced them, or None.
+        model: the model that produced them, or None.
+        call: id of the call that produced them, or None.
+        key: a digest of the whole sequence; equal Prompts have equal keys.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "call",
+        "ids",
+        "key",
+        "model",
+        "open",
+        "parent",
+        "role",
+        "text",
+        "tokens",
+    )
+
+    system = _Turn("system", "Add a system turn.")
+    user = _Turn("user", "Add a user's turn.")
+    tool = _Turn("tool", "Add what a tool returned.")
+    assistant = _AssistantTurn()
+
+    def __init__(
+        self,
+        parent: Prompt | None = None,
+        role: Role | None = None,
+        text: str = "",
+        *,
+        open: bool = False,
+        tokens: tuple[int, ...] | None = None,
+        model: str | None = None,
+        call: str | None = None,
+    ) -> None:
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"a {role} turn takes a text, not {type(text).__name__}")
+        self.parent = parent
+        self.role: Role | None = role
+        self.text = text
+        self.open = open
+        self.tokens = tokens
+        self.model = model
+        self.call = call
+        self.ids: dict[str, tuple[int, ...]] = {}
+        """Token ids of the whole sequence by model: a memo, filled in by `token_ids`."""
+        digest = blake2b(parent.key if parent else b"", digest_size=16)
+        digest.update(f"\0{role}\0{open}\0{model}\0{tokens}\0".encode())
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        self.key: bytes = digest.digest()
+
+    def produced(
+        self, text: str, *, tokens: tuple[int, ...] | None, model: str, call: str
+    ) -> Prompt:
+        """The open answer that begins, or goes on, with what a model produced."""
+        return Prompt(self, "assistant", text, open=True, tokens=tokens, model=model, call=call)
+
+    def lineage(self) -> Iterator[Prompt]:
+        """This Prompt and its ancestors, newest first, without the empty one."""
+        at: Prompt | None = self
+        while at is not None and at.role is not None:
+            yield at
+            at = at.parent
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The turns in order; pieces of one answer are one message."""
+        turns: list[tuple[Role, list[str]]] = []
+        answering = False
+        for piece in reversed(list(self.lineage())):
+            assert piece.role is not None
+            if answering and piece.role == "assistant":
+                turns[-1][1].append(piece.text)
+            else:
+                turns.append((piece.role, [piece.text]))
+            answering = piece.open
+        return tuple(Message(role, "".join(pieces)) for role, pieces in turns)
+
+    @property
+    def answer(self) -> str:
+        """The text of the last turn if it is an assistant's, else the empty string."""
+        messages = self.messages
+        return messages[-1].content if messages and messages[-1].role == "assistant" else ""
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Prompt) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        turns = [f"{m.role}={m.content[:40]!r}" for m in self.messages]
+        return f"Prompt({', '.join(turns)}{', open' if self.open else ''})"

@@ -1,0 +1,89 @@
+"""run: run a program on a pool, and keep what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import anyio
+
+from weft.cache.store import Store
+from weft.orchestrator.pool import Pool
+from weft.programs.budget import Limits
+from weft.programs.budget import budget as enforce
+from weft.programs.journal import Event, Journal
+from weft.programs.replay import Replay
+from weft.programs.scope import Scope, entered
+from weft.types import Usage
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run(Generic[T]):
+    """One execution of a program.
+
+    Attributes:
+        value: what the program returned.
+        usage: tokens and calls, those of cancelled calls included.
+        events: what happened, in order.
+        seconds: wall-clock time.
+    """
+
+    value: T
+    usage: Usage
+    events: list[Event]
+    seconds: float
+
+    @cached_property
+    def graph(self) -> nx.DiGraph[str]:
+        """Programs, nodes, fan-outs and calls, with data and prefix edges."""
+        from weft.programs.graph import graph_of  # networkx takes a while to import
+
+        return graph_of(self.events)
+
+    def mermaid(self) -> str:
+        """The graph as a Mermaid flowchart."""
+        from weft.programs.graph import mermaid
+
+        return mermaid(self.graph)
+
+
+async def run(
+    program: Callable[..., Awaitable[T]],
+    *args: Any,
+    pool: Pool,
+    budget: Limits | None = None,
+    store: Store | None = None,
+    **kwargs: Any,
+) -> Run[T]:
+    """Run `program(*args, **kwargs)` on `pool`.
+
+    Args:
+        program: an async function, usually one marked `@program`.
+        *args: for the program.
+        pool: the engines, inside its `async with` block.
+        budget: limits on the whole run.
+        store: results of calls; the pool's store if none is given. With a store that knows
+            this run already, stored results come back in the order in which they first came,
+            and nothing is paid twice.
+        **kwargs: for the program.
+
+    Raises:
+        BudgetExceeded: the budget was used up and the program did not catch it.
+        Exception: whatever the program raises.
+    """
+    journal = Journal()
+    store = store if store is not None else pool.store
+    replay = Replay() if store is not None and store.resumed else None
+    limits = enforce(**asdict(budget)) if budget is not None else nullcontext()
+    with entered(Scope(pool, journal, store=store, replay=replay)), limits:
+        value = await program(*args, **kwargs)
+    seconds = anyio.current_time() - journal.started
+    return Run(value, journal.usage, journal.events, seconds)
