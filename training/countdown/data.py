@@ -86,7 +86,9 @@ def think(rng: random.Random) -> Example:
                 numbers = step.left
             if numbers == (p.target,):
                 trace = "".join(f"{line}\n" for line in lines)
-                return Example(f"think {p}", f"<think>\n{trace}</think>\n{_written(path, p.target)}")
+                return Example(
+                    f"think {p}", f"<think>\n{trace}</think>\n{_written(path, p.target)}"
+                )
             path = path[: rng.randrange(len(path))]
             numbers = path[-1].left if path else p.numbers
             lines.append(f"{rng.choice(CUES)} back to {' '.join(map(str, numbers))}")

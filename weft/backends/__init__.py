@@ -1,0 +1,1 @@
+"""Inference engines: the contract, and what implements it."""

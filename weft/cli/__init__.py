@@ -1,0 +1,1 @@
+"""The `weft` command: thin, one file for each group of verbs."""

@@ -1,0 +1,1 @@
+"""Evaluations: tasks, suites, running them, statistics and reports."""

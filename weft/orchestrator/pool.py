@@ -80,19 +80,19 @@ class Pool:
     async def _open(self) -> None:
         specs = [e for e in self._given if isinstance(e, str)]
         opened = await self._stack.enter_async_context(open_engines(specs)) if specs else []
-        own = [e for e in self._given if isinstance(e, Engine)]
-        for engine in own:
+        engines = [*opened, *(e for e in self._given if isinstance(e, Engine))]
+        names = [engine.name for engine in engines]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise UsageError(f"engines need different names; {min(twice)!r} is there twice")
+        for engine in engines:
             self._stack.push_async_callback(engine.aclose)
         try:
             async with anyio.create_task_group() as group:
-                for engine in own:
+                for engine in engines:
                     group.start_soon(engine.connect)
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        by_name = {engine.name: engine for engine in (*opened, *own)}
-        if len(by_name) < len(opened) + len(own):
-            raise UsageError(f"engines need different names; got {sorted(by_name)} for more")
-        self.engines = list(by_name.values())
+        self.engines = engines
         models = {engine.model for engine in self.engines}
         for role, model in self._roles.items():
             if model not in models:

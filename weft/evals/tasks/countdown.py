@@ -141,20 +141,25 @@ def problems(seed: int, *, evaluation: bool = True) -> Iterator[Problem]:
 _LINE = re.compile(r"\s*(\d+) ([-+*/]) (\d+) = (\d+) \| (\d+(?: \d+)*)\s*")
 
 
-def read_step(line: str, numbers: Numbers) -> Step | None:
-    """The step that a line writes, or None unless it is legal from `numbers`."""
+def claimed_step(line: str) -> Step | None:
+    """The step that a line claims, right or wrong; None if it has not the form of one."""
     if (match := _LINE.fullmatch(line)) is None:
         return None
-    a, op, b, result = int(match[1]), match[2], int(match[3]), int(match[4])
     left = tuple(map(int, match[5].split()))
+    return Step(int(match[1]), match[2], int(match[3]), int(match[4]), left)
+
+
+def read_step(line: str, numbers: Numbers) -> Step | None:
+    """The step that a line writes, or None unless it is legal from `numbers`."""
+    if (step := claimed_step(line)) is None:
+        return None
     rest = list(numbers)
-    for operand in (a, b):
+    for operand in (step.a, step.b):
         if operand not in rest:
             return None
         rest.remove(operand)
-    if apply(a, op, b) != result or sorted((*rest, result)) != sorted(left):
-        return None
-    return Step(a, op, b, result, left)
+    right = apply(step.a, step.op, step.b) == step.result
+    return step if right and sorted((*rest, step.result)) == sorted(step.left) else None
 
 
 def step_lines(text: str) -> list[str]:

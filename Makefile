@@ -1,0 +1,52 @@
+# Everything runs in .venv, which is made on the first call and renewed when the pinned
+# requirements change. Only Python 3.11 or newer and make are needed.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+SHELL := /bin/bash
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON := $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,\
+  $(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
+# --no-deps: the lists are complete (requirements/run.txt says why). --no-compile: the little
+# that is used of PyTorch and vLLM is compiled when first imported.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile
+
+help: ## Show what can be made.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+
+demo: $(VENV)/.run ## Solve Countdown with four strategies on two local vLLM replicas.
+	@$(BIN)/weft demo
+
+test: $(VENV)/.dev ## Run all tests, those on real vLLM servers included (PYTEST=... adds options).
+	@$(BIN)/python -m pytest $(PYTEST)
+
+check: $(VENV)/.dev ## Lint, check formatting, check types.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+bench: $(VENV)/.run ## Compare with its_hub on the same replicas (BENCH=... adds options).
+	@$(BIN)/python benchmarks/tts.py $(BENCH)
+
+clean: ## Remove the environment and all caches.
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "weft needs Python 3.11 or newer; none was found on the PATH." >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) lacks venv: install its venv package (python3-venv on Debian)." >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made requirements/run.txt pyproject.toml
+	@echo "Installing weft, PyTorch and vLLM for the CPU (one to two minutes, once) ..."
+	@$(PIP) -r requirements/run.txt
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@echo "Installing what tests and checks need ..."
+	@$(PIP) -r requirements/dev.txt
+	@touch $@

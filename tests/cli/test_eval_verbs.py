@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from weft.backends.mock import running
+from weft.backends.scripted import Scripted, ScriptedEngine
+from weft.evals.tasks.countdown_player import Player
+from weft.types import Request
+
+Weft = Callable[..., Result]
+
+
+def refused(result: Result, *words: str) -> str:
+    """The one sentence with which the command ended."""
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("weft: ")]
+    assert len(lines) == 1, result.stderr
+    for word in words:
+        assert word in lines[0]
+    return lines[0]
+
+
+def test_run_show_compare(weft: Weft, player: str) -> None:
+    arguments = ["eval", "run", "countdown", "-s", "greedy", "-s", "majority(n=3)", "-e", player]
+    result = weft(*arguments, "--limit", "5", "--out", "a")
+    assert result.exit_code == 0, result.output
+    assert "majority(n=3)" in result.stdout
+    assert "report: a/report.html" in result.stdout
+    assert "majority(n=3): 5/5" in result.stderr
+    names = {p.name for p in Path("a").iterdir()}
+    assert names >= {"run.json", "samples.jsonl", "report.html", "settings.json", "store.sqlite"}
+    run = json.loads(Path("a/run.json").read_text())
+    assert run["model"] == "countdown"
+    assert [r["n"] for r in run["results"]] == [5, 5]
+
+    again = weft(*arguments, "--limit", "5", "--out", "a")
+    assert again.exit_code == 0
+    assert "5 from before" in again.stderr
+    assert json.loads(Path("a/run.json").read_text()) == run
+
+    shown = weft("eval", "show", "a")
+    assert shown.exit_code == 0
+    assert shown.stdout.splitlines()[0].startswith("countdown, model countdown, seed 0")
+
+    assert weft(*arguments, "--limit", "5", "--out", "b").exit_code == 0
+    compared = weft("eval", "compare", "a", "b")
+    assert compared.exit_code == 0
+    assert "greedy" in compared.stdout
+    assert "can't tell" in compared.stdout
+
+
+def test_a_rerun_with_the_store_alone_is_free(weft: Weft) -> None:
+    play = Player(0.9)
+    engine = ScriptedEngine(play.reply, play.scores, model="countdown")
+    with running(engine) as url:
+        arguments = ["eval", "run", "countdown", "-s", "best_of_n(n=3)", "-e", url, "--limit", "4"]
+        first = weft(*arguments, "--out", "a", "--store", "calls.sqlite")
+        assert first.exit_code == 0, first.output
+        asked = len(engine.requests)
+        second = weft(*arguments, "--out", "b", "--store", "calls.sqlite")
+        assert second.exit_code == 0, second.output
+    assert len(engine.requests) == asked
+    runs = [json.loads(Path(d, "run.json").read_text())["results"][0] for d in "ab"]
+    for what in ("n", "accuracy", "calls"):
+        assert runs[0][what] == runs[1][what]
+    assert runs[0]["tokens"]["completion"] == runs[1]["tokens"]["completion"]
+
+
+def test_a_suite_file_with_options_over_it(weft: Weft, player: str) -> None:
+    Path("s.yaml").write_text(
+        f"task: countdown\nstrategies: [greedy]\nlimit: 3\nengine: {player}\nseed: 5\n"
+    )
+    assert weft("eval", "run", "s.yaml").exit_code == 0
+    run = json.loads(Path("eval-countdown/run.json").read_text())
+    assert (run["seed"], run["results"][0]["n"]) == (5, 3)
+    assert weft("eval", "run", "s.yaml", "--limit", "2", "--out", "o").exit_code == 0
+    assert json.loads(Path("o/run.json").read_text())["results"][0]["n"] == 2
+
+
+def test_ones_own_questions(weft: Weft) -> None:
+    rows = [{"question": f"{i} + {i}?", "answer": 2 * i} for i in range(4)]
+    Path("q.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    with running(ScriptedEngine("It is 4.", model="m")) as url:
+        task = "jsonl(path='q.jsonl')"
+        result = weft("eval", "run", task, "-s", "greedy", "-e", url, "--out", "o")
+    assert result.exit_code == 0, result.output
+    assert json.loads(Path("o/run.json").read_text())["results"][0]["accuracy"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["countdwn"], ["unknown task 'countdwn'; did you mean countdown"]),
+        (["countdown", "-s", "bestofn"], ["unknown strategy 'bestofn'; did you mean best_of_n"]),
+        (["countdown", "-s", "majority(m=3)"], ["unknown parameter of majority 'm'"]),
+        (["countdown", "-s", "majority(n=0)"], ["n=0 of majority must be at least 1"]),
+        (["countdown", "-s", "majority(n=3"], ["expected", "position"]),
+        (["countdown", "--limit", "0"], ["--limit", "greater than or equal to 1", "not 0"]),
+        (["countdown", "--seed", "-1"], ["--seed", "not -1"]),
+        (["countdown", "--budget", "tokens=0"], ["--budget tokens=0 must be above 0"]),
+        (["countdown", "--budget", "token=3"], ["'token'; did you mean tokens"]),
+        (["countdown", "--budget", "tokens"], ["'tokens' must be written as key=value"]),
+        (["countdown", "--budget", "calls=1.5"], ["--budget calls=1.5 must be a whole number"]),
+        (["countdown", "--role", "verifier"], ["--role 'verifier' must be written as key=value"]),
+        (["countdown", "-e", "bogus"], ["unknown engine 'bogus'"]),
+        (["none.yaml"], ["can't read suite none.yaml: No such file"]),
+        (["jsonl(path='none.jsonl')", "-s", "greedy"], ["can't read path=none.jsonl"]),
+        (["jsonl", "-s", "greedy"], ["task jsonl needs path"]),
+    ],
+)
+def test_bad_arguments(weft: Weft, arguments: list[str], words: list[str]) -> None:
+    refused(weft("eval", "run", *arguments), *words)
+
+
+def test_a_bad_suite_names_line_and_field(weft: Weft) -> None:
+    Path("s.yaml").write_text("task: countdown\nstrategies:\n  - greedy\nlimit: 0\n")
+    refused(weft("eval", "run", "s.yaml"), "s.yaml:4: limit:")
+
+
+def test_a_task_without_suite_or_engine(weft: Weft) -> None:
+    Path("q.jsonl").write_text('{"question": "a", "answer": "b"}\n')
+    refused(weft("eval", "run", "jsonl(path='q.jsonl')"), "give --strategy")
+    refused(weft("eval", "run", "jsonl(path='q.jsonl')", "-s", "greedy"), "give --engine")
+
+
+@contextmanager
+def web(body: bytes) -> Generator[str]:
+    """A web server that answers everything with a page."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_bad_engines(weft: Weft, player: str) -> None:
+    one = ["eval", "run", "countdown", "-s", "greedy", "--limit", "2", "--out", "o"]
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        refused(weft(*one, "-e", url), "nothing answers", url)
+    with web(b"<html><body>Hello</body></html>") as url:
+        refused(weft(*one, "-e", url), url)
+    refused(weft(*one, "-e", player, "--model", "gpt"), "gpt", "countdown")
+    refused(weft(*one, "-e", player, "--role", "verifier=judge"), "judge")
+    assert not Path("o/samples.jsonl").exists()
+
+
+def test_an_engine_that_dies_on_the_way(weft: Weft) -> None:
+    play = Player()
+    count = 0
+
+    def mortal(request: Request) -> str | Scripted:
+        nonlocal count
+        count += 1
+        return Scripted("11 - 9", dies_after=3) if count > 6 else play.reply(request)
+
+    arguments = ["eval", "run", "countdown", "-s", "greedy", "--limit", "12", "--out", "o"]
+    with running(ScriptedEngine(mortal, model="countdown")) as url:
+        said = refused(
+            weft(*arguments, "-e", url, "--concurrency", "1"), "6 finished ones are kept"
+        )
+    assert "the same command goes on from there" in said
+    with running(ScriptedEngine(play.reply, model="countdown")) as url:
+        result = weft(*arguments, "-e", url)
+    assert result.exit_code == 0, result.output
+    assert "6 from before" in result.stderr
+    assert json.loads(Path("o/run.json").read_text())["results"][0]["n"] == 12
+
+
+def test_prompts_longer_than_the_context(weft: Weft) -> None:
+    with running(ScriptedEngine("x", model="countdown", context=10)) as url:
+        result = weft(
+            "eval", "run", "countdown", "-s", "greedy", "-e", url, "--limit", "3", "--out", "o"
+        )
+    refused(result, "context", "10")
+
+
+def test_other_settings_in_the_folder(weft: Weft, player: str) -> None:
+    arguments = ["eval", "run", "countdown", "-s", "greedy", "-e", player, "--limit", "2"]
+    assert weft(*arguments, "--out", "o").exit_code == 0
+    refused(weft(*arguments, "--out", "o", "--seed", "3"), "was made with seed 0, not 3")
+    refused(weft(*arguments, "--out", "o", "--budget", "calls=5"), "was made with budget none")
+
+
+def test_showing_what_is_not_there(weft: Weft) -> None:
+    refused(weft("eval", "show", "nowhere"), "nowhere holds no evaluation")
+    Path("file").write_text("")
+    refused(weft("eval", "run", "countdown", "-s", "greedy", "--out", "file"), "can't use file")

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from weft.backends.scripted import Scripted, ScriptedEngine
+from weft.errors import EngineError, StoreError, UsageError
+from weft.evals.records import Folder, Row, Session, Settings
+from weft.evals.results import Evaluation, Result, read
+from weft.evals.runner import Plan, evaluate
+from weft.evals.tasks.countdown_player import Player
+from weft.evals.tasks.countdown_task import CountdownTask
+from weft.orchestrator.pool import Pool
+from weft.programs import Limits
+from weft.search import parse_strategy
+from weft.types import Request
+
+
+class Notes:
+    """A watcher that notes all."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.kept: dict[str, int] = {}
+        self.ended: list[Result] = []
+
+    def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
+        self.kept[strategy] = len(kept)
+
+    def row(self, row: Row) -> None:
+        self.rows.append(row)
+
+    def end(self, result: Result) -> None:
+        self.ended.append(result)
+
+    def tick(self, alive: int, engines: int) -> None:
+        pass
+
+
+def plan(*specs: str, limit: int = 6, limits: Limits | None = None, seed: int = 0) -> Plan:
+    task = CountdownTask()
+    settings = Settings("countdown", "", "scripted", seed)
+    strategies = [parse_strategy(s) for s in specs]
+    return Plan(task, strategies, task.samples(limit, seed), settings, limits)
+
+
+def engine(skill: float = 0.7, **options: object) -> ScriptedEngine:
+    player = Player(skill)
+    return ScriptedEngine(player.reply, player.scores, **options)  # type: ignore[arg-type]
+
+
+async def go(
+    what: Plan, on: ScriptedEngine, folder: Folder, notes: Notes | None = None
+) -> Evaluation:
+    session = folder.open(what.settings)
+    async with Pool(on) as pool:
+        return await evaluate(what, pool, folder, session, notes or Notes())
+
+
+async def test_every_strategy_answers_every_sample(tmp_path: Path) -> None:
+    what = plan("greedy", "majority(n=4)", "best_of_n(n=4)", "astar(k=3)", "first_finish(n=2)")
+    folder = Folder(tmp_path / "out", create=True)
+    evaluation = await go(what, engine(), folder)
+    assert [r.strategy for r in evaluation.results] == [s.spec for s in what.strategies]
+    for result in evaluation.results:
+        assert {r.id for r in result.rows} == {s.id for s in what.samples}
+        assert result.usage.calls >= 6
+        assert result.usage.completion > 0
+    run = json.loads((folder.path / "run.json").read_text())
+    assert set(run) >= {"task", "model", "engines", "results"}
+    assert set(run["results"][0]) == {
+        "strategy", "n", "accuracy", "stderr", "calls", "tokens", "seconds",
+        "seconds_per_sample_p50", "seconds_per_sample_p95",
+    }  # fmt: skip
+    assert set(run["results"][0]["tokens"]) == {"prompt", "cached", "completion", "cancelled"}
+    assert read(folder).json() == run
+    lines = (folder.path / "samples.jsonl").read_text().splitlines()
+    assert len(lines) == 30
+    assert set(json.loads(lines[0])) == {
+        "strategy", "id", "correct", "answer", "score", "details", "usage", "seconds", "error",
+    }  # fmt: skip
+
+
+async def test_a_perfect_player_is_right(tmp_path: Path) -> None:
+    evaluation = await go(plan("greedy"), engine(1.0), Folder(tmp_path / "out", create=True))
+    assert evaluation.results[0].accuracy == 1.0
+
+
+async def test_a_rerun_asks_nothing_and_a_larger_limit_only_the_rest(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "out", create=True)
+    first = await go(plan("greedy"), engine(), folder)
+    idle, notes = engine(), Notes()
+    again = await go(plan("greedy"), idle, folder, notes)
+    assert idle.requests == []
+    assert notes.rows == []
+    assert notes.kept == {"greedy": 6}
+    assert again.results == first.results
+    more = engine()
+    evaluation = await go(plan("greedy", limit=10), more, folder)
+    assert len(more.requests) == 4
+    assert evaluation.results[0].n == 10
+
+
+async def test_other_strategies_in_the_folder_stay(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "out", create=True)
+    await go(plan("greedy"), engine(), folder)
+    evaluation = await go(plan("majority(n=2)"), engine(), folder)
+    assert [r.strategy for r in evaluation.results] == ["greedy", "majority(n=2)"]
+
+
+async def test_a_cut_off_line_is_run_again(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "out", create=True)
+    await go(plan("greedy"), engine(), folder)
+    path = folder.path / "samples.jsonl"
+    path.write_text(path.read_text()[:-30])
+    again = engine()
+    evaluation = await go(plan("greedy"), again, folder)
+    assert len(again.requests) == 1
+    assert evaluation.results[0].n == 6
+
+
+async def test_a_broken_line_in_the_midst_is_an_error(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "out", create=True)
+    await go(plan("greedy"), engine(), folder)
+    path = folder.path / "samples.jsonl"
+    path.write_text("{\n" + path.read_text())
+    with pytest.raises(StoreError, match=r"samples.jsonl:1: not a row"):
+        folder.rows()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 1}, "was made with seed 0, not 1"),
+        ({"model": "other"}, "was made with model 'scripted', not 'other'"),
+        ({"budget": {"tokens": 9}}, "was made with budget none, not {'tokens': 9}"),
+        ({"data": "abc"}, "was made with task's data none, not 'abc'"),
+    ],
+)
+def test_other_settings_are_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    folder = Folder(tmp_path, create=True)
+    settings = Settings("countdown", "", "scripted", 0)
+    folder.save(settings, Session())
+    with pytest.raises(StoreError) as error:
+        folder.open(replace(settings, **change))  # type: ignore[arg-type]
+    assert message in str(error.value)
+
+
+async def test_one_sample_that_fails_is_recorded_and_tried_again(tmp_path: Path) -> None:
+    what = plan("greedy", limit=12)
+    bad = what.samples[3].id
+    player = Player()
+
+    def refusing(request: Request) -> str | Scripted:
+        if request.messages[0].content == f"solve {bad}":
+            return Scripted(refuses="I'd rather not.")
+        return player.reply(request)
+
+    folder = Folder(tmp_path / "out", create=True)
+    evaluation = await go(what, ScriptedEngine(refusing), folder)
+    result = evaluation.results[0]
+    assert (result.n, result.errors) == (11, 1)
+    row = next(r for r in folder.rows() if r.id == bad)
+    assert row.correct is None
+    assert row.error is not None
+    assert "rather not" in row.error
+    well = engine()
+    evaluation = await go(what, well, folder)
+    assert len(well.requests) == 1
+    assert (evaluation.results[0].n, evaluation.errors) == (12, 0)
+
+
+async def test_when_the_engine_dies_what_finished_is_kept(tmp_path: Path) -> None:
+    what = replace(plan("greedy", limit=20), concurrency=2)
+    mortal = engine()
+    seen = 0
+
+    class Killer(Notes):
+        def row(self, row: Row) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == 8:
+                mortal.kill()
+
+    folder = Folder(tmp_path / "out", create=True)
+    with pytest.raises(EngineError) as error:
+        await go(what, mortal, folder, Killer())
+    assert "the same command goes on" in str(error.value)
+    done = [r for r in folder.rows() if r.error is None]
+    assert 8 <= len(done) < 20
+    assert json.loads((folder.path / "run.json").read_text())["results"][0]["n"] == len(done)
+    alive = engine()
+    evaluation = await go(what, alive, folder)
+    assert len(alive.requests) == 20 - len(done)
+    assert evaluation.results[0].n == 20
+
+
+async def test_what_is_wrong_for_every_sample_stops_at_once(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "out", create=True)
+    what = plan("best_of_n(n=2, verifier=role:judge)")
+    with pytest.raises(UsageError, match="judge"):
+        await go(what, engine(), folder)
+    assert folder.rows() == []
+
+
+async def test_budgets_hold_for_each_sample(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "out", create=True)
+    what = plan("majority(n=8)", limits=Limits(calls=3))
+    evaluation = await go(what, engine(), folder)
+    result = evaluation.results[0]
+    assert result.n == 6
+    assert all(r.usage.calls <= 3 for r in result.rows)
+    assert all(r.details["budget"] == "calls" for r in result.rows)
+
+
+async def test_interruption_keeps_rows_and_results(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "out", create=True)
+    what = replace(plan("greedy", limit=20), concurrency=2)
+    with anyio.CancelScope() as scope:
+
+        class Stopper(Notes):
+            def row(self, row: Row) -> None:
+                self.rows.append(row)
+                if len(self.rows) == 5:
+                    scope.cancel()
+
+        await go(what, engine(), folder, Stopper())
+    assert scope.cancelled_caught
+    evaluation = read(folder)
+    assert 5 <= evaluation.results[0].n <= 7
+    assert json.loads((folder.path / "run.json").read_text()) == evaluation.json()
+
+
+async def test_samples_draw_different_chance(tmp_path: Path) -> None:
+    on = engine()
+    await go(plan("majority(n=2)", "best_of_n(n=2)"), on, Folder(tmp_path / "out", create=True))
+    seeds = [r.sampling.seed for r in on.requests if not r.ask]
+    assert None not in seeds
+    assert len(set(seeds)) == len(seeds)

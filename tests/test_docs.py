@@ -1,0 +1,224 @@
+"""Every example in README.md and docs/ is run.
+
+- ```python blocks run in order in one namespace a file, in a temporary folder; `await` may
+  stand at top level.
+- An HTML comment `<!-- setup python ... -->` or `<!-- setup console ... -->` holds what
+  readers don't see, run at its place: `$ weft mock &` for the examples, for instance.
+- In ```console and ```bash blocks (in ```console, the lines that begin with `$`), `weft ...`
+  is run and must succeed, and targets of `make ...` must exist. Commands that only prepare
+  a machine are let be; any other is an error. What ends with `&`, and `weft mock`, stays in
+  the background until the page ends.
+- `<!-- not run: reason -->` directly above a block leaves it out.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("README.md"), *ROOT.glob("CONTRIBUTING.md"), *ROOT.glob("docs/**/*.md")])
+PREPARES = {"cd", "export", "git", "pip", "python3.11", "source"}
+FENCE = re.compile(
+    r"(?P<skip><!-- not run: [^\n]+ -->\n\s*)?"
+    r"^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<body>.*?)^(?P=indent)```"
+    r"|^<!-- setup (?P<kind>\w+)\n(?P<setup>.*?)-->",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A block of a page, the language it is in, and the line on which it begins."""
+
+    language: str
+    code: str
+    line: int
+
+
+def examples(text: str) -> Iterator[Example]:
+    """The blocks of a page that are to be run, in order."""
+    for match in FENCE.finditer(text):
+        if match["skip"]:
+            continue
+        group = "body" if match["language"] else "setup"
+        indent = len(match["indent"] or "")
+        code = "\n".join(line[indent:] for line in match[group].splitlines())
+        language = (match["language"] or match["kind"]).lower()
+        yield Example(language, code, text.count("\n", 0, match.start(group)) + 1)
+
+
+def commands(example: Example) -> Iterator[list[str]]:
+    """The commands of a shell block, as words, without comments."""
+    code = example.code.replace("\\\n", " ")
+    for line in code.splitlines():
+        if example.language == "console":
+            if not line.startswith("$ "):
+                continue
+            line = line[2:]
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>")
+        lexer.whitespace_split = True
+        yield from split(list(lexer))
+
+
+def split(words: list[str]) -> Iterator[list[str]]:
+    """The commands of a line, without redirections, what they are piped to, and variables."""
+    command: list[str] = []
+    keep = True
+    for word in [*words, ";"]:
+        if word in ("&&", "||", ";", "&"):
+            if word == "&":
+                command.append(word)
+            if command:
+                yield command
+            command, keep = [], True
+        elif word in ("|", "<", ">", ">>"):
+            keep = False
+        elif keep and (command or not re.fullmatch(r"[A-Z_]+=.*", word)):
+            command.append(word)
+
+
+def run_python(page: Path, example: Example, names: dict[str, Any]) -> None:
+    """Run a block at its line of the page, so that a traceback points there."""
+    source = "\n" * (example.line - 1) + example.code
+    compiled = compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if compiled.co_flags & inspect.CO_COROUTINE:
+
+        async def block() -> None:
+            await eval(compiled, names)
+
+        anyio.run(block)
+    else:
+        exec(compiled, names)
+
+
+def targets() -> set[str]:
+    """The targets of the Makefile."""
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def run_command(words: list[str], background: ExitStack) -> None:
+    """Run `weft`, check `make`, refuse what is neither."""
+    match words[0]:
+        case "weft":
+            command = [str(Path(sys.executable).with_name("weft")), *words[1:]]
+            if words[-1] == "&" or words[1] == "mock":
+                serve([word for word in command if word != "&"], background)
+                return
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=180,
+                check=False,
+            )
+            assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+        case "make":
+            asked = {word for word in words[1:] if "=" not in word and not word.startswith("-")}
+            assert asked <= targets(), f"the Makefile has no {asked - targets()}"
+        case command:
+            assert command in PREPARES, f"nobody checks {shlex.join(words)!r}: run it or say why"
+
+
+def serve(command: list[str], background: ExitStack) -> None:
+    """Start a server, wait until it listens, and have it stopped at the page's end."""
+    port = command[command.index("--port") + 1] if "--port" in command else "8000"
+    process = background.enter_context(
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    )
+    background.callback(process.terminate)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            assert process.stderr is not None
+            raise AssertionError(f"{shlex.join(command)}\n{process.stderr.read()}")
+        with suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), 1):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{shlex.join(command)} does not listen on port {port}")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_examples(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": page.stem}
+    with ExitStack() as background:
+        for example in examples(page.read_text()):
+            if example.language in ("python", "py"):
+                run_python(page, example, names)
+            elif example.language in ("bash", "console", "sh", "shell"):
+                for words in commands(example):
+                    run_command(words, background)
+
+
+LINK = re.compile(r"\]\((?!\w+:)(?P<path>[^)#\s]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_within_the_project(page: Path) -> None:
+    missing = [path for path in LINK.findall(page.read_text()) if not (page.parent / path).exists()]
+    assert not missing
+
+
+PAGE = """
+<!-- setup python
+value = 1
+-->
+```python
+value += 1
+```
+<!-- not run: needs a GPU -->
+```python
+raise RuntimeError
+```
+1. In a list:
+   ```console
+   $ weft --version
+   0.1.0
+   $ weft mock --port 80 &
+   $ X=1 make test PYTEST=-x | tail && weft run 'best_of_n(n=4)' > out  # all
+   ```
+"""
+
+
+def test_what_is_run_of_a_page() -> None:
+    found = list(examples(PAGE))
+    assert [(example.language, example.line) for example in found] == [
+        ("python", 3),
+        ("python", 6),
+        ("console", 14),
+    ]
+    names: dict[str, Any] = {}
+    for example in found[:2]:
+        run_python(Path("page.md"), example, names)
+    assert names["value"] == 2
+    assert list(commands(found[2])) == [
+        ["weft", "--version"],
+        ["weft", "mock", "--port", "80", "&"],
+        ["make", "test", "PYTEST=-x"],
+        ["weft", "run", "best_of_n(n=4)"],
+    ]
+
+
+def test_commands_are_refused_or_checked() -> None:
+    with pytest.raises(AssertionError, match="nobody checks"):
+        run_command(["curl", "localhost"], ExitStack())
+    with pytest.raises(AssertionError, match="Makefile has no"):
+        run_command(["make", "nonsense"], ExitStack())
+    run_command(["make", "test"], ExitStack())

@@ -1,0 +1,127 @@
+"""One HTTP client for all engines: httpx, over aiohttp where the event loop is asyncio's.
+
+httpx' own transport costs some ten times more CPU a request than aiohttp's, which runs on
+asyncio alone; on trio httpx carries itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+import httpx
+import sniffio
+
+from weft.errors import EngineUnavailable
+
+CONNECT = 5.0
+"""Seconds to wait for a connection."""
+
+IDLE = 300.0
+"""Seconds that an engine may stay silent before it is taken for dead."""
+
+KEEPALIVE = 3.0
+"""Seconds that an idle connection is kept: servers of uvicorn close theirs after 5."""
+
+
+def client(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    connect: float = CONNECT,
+    idle: float = IDLE,
+) -> httpx.AsyncClient:
+    """A client for one engine; make it inside the event loop that will use it.
+
+    Args:
+        url: base of all requests.
+        headers: sent with each of them.
+        connect: seconds to wait for a connection.
+        idle: seconds without a byte before a read fails. There is no limit on a whole answer.
+    """
+    limits = httpx.Limits(
+        max_connections=4096, max_keepalive_connections=512, keepalive_expiry=KEEPALIVE
+    )
+    transport: httpx.AsyncBaseTransport
+    if sniffio.current_async_library() == "asyncio":
+        from httpx_aiohttp import AiohttpTransport  # needless, and slow to import, on trio
+
+        transport = AiohttpTransport(limits=limits)
+    else:
+        transport = httpx.AsyncHTTPTransport(limits=limits)
+    return httpx.AsyncClient(
+        base_url=url,
+        # Compressing a stream would hold it back.
+        headers={"accept-encoding": "identity", **(headers or {})},
+        timeout=httpx.Timeout(idle, connect=connect, pool=None),
+        transport=transport,
+    )
+
+
+@contextmanager
+def reaching(url: str) -> Generator[None]:
+    """Turn transport errors into `EngineUnavailable`, saying what happened to `url`."""
+    try:
+        yield
+    except httpx.ReadTimeout as error:
+        raise EngineUnavailable(
+            f"the engine at {url} fell silent; see whether it hangs, or allow a longer `idle`"
+        ) from error
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        if type(error.__cause__).__name__ in BROKEN:
+            raise broken(url) from error
+        raise EngineUnavailable(
+            f"nothing answers at {url}; start the engine or correct the address"
+        ) from error
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise EngineUnavailable(
+            f"{url} is no address of an engine; write it as http://host:port"
+        ) from error
+    except (httpx.TransportError, httpx.StreamError, OSError) as error:
+        raise broken(url) from error
+
+
+BROKEN = ("ServerDisconnectedError", "ClientOSError", "ClientConnectionResetError")
+"""What aiohttp calls a connection lost, which its transport reports as a connect timeout."""
+
+
+def broken(url: str) -> EngineUnavailable:
+    """The error for a connection lost on the way."""
+    return EngineUnavailable(f"the engine at {url} broke the connection; see whether it died")
+
+
+@asynccontextmanager
+async def streaming(
+    http: httpx.AsyncClient, request: httpx.Request
+) -> AsyncGenerator[httpx.Response]:
+    """Send a request; the connection is closed on leaving, whatever the reason.
+
+    A server learns of a cancellation by the connection closing, so that is not put off: it
+    happens inside a shield.
+    """
+    response = await http.send(request, stream=True)
+    try:
+        yield response
+    finally:
+        with anyio.CancelScope(shield=True):
+            await response.aclose()
+
+
+async def events(stream: AsyncIterable[bytes]) -> AsyncGenerator[Any]:
+    """The JSON of each server-sent event in a body, less `[DONE]`.
+
+    Made for one form alone, a `data:` line an event, and parsed by hand, since every
+    generated token passes here. Reads on to the end of the body, so that the connection can
+    be used again.
+    """
+    rest = b""
+    loads = json.loads
+    async for chunk in stream:
+        lines = (rest + chunk if rest else chunk).split(b"\n")
+        rest = lines.pop()
+        for line in lines:
+            if line.startswith(b"data:") and b"[DONE]" not in line[5:13]:
+                yield loads(line[5:])

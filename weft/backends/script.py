@@ -1,0 +1,130 @@
+"""What a scripted engine is to answer, and its tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from weft.errors import RequestRejected
+from weft.types import Message, Request, Role
+
+END = 0
+"""The token that ends an answer."""
+
+ROLES: dict[Role, int] = {"system": 1, "user": 2, "assistant": 3, "tool": 4}
+"""The tokens that begin a turn."""
+
+FIRST = 8
+"""The token of the character with code 0; every character is one token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """One answer, and how it comes about.
+
+    Attributes:
+        text: what is answered.
+        dies_after: the engine is lost after so many tokens of it.
+        hangs: it never comes.
+        refuses: the request is refused, with these words.
+        seconds: time for each of its tokens, if not the engine's own.
+    """
+
+    text: str = ""
+    dies_after: int | None = None
+    hangs: bool = False
+    refuses: str | None = None
+    seconds: float | None = None
+
+
+Answer = str | Scripted
+Reply = Answer | Sequence[Answer]
+Replies = Callable[[Request], Reply] | Mapping[str, Reply] | Sequence[Answer]
+Scores = Callable[[Request], Mapping[str, float]] | Mapping[str, float]
+
+
+class Script:
+    """Looks answers up: by a function, by the last message, or one after the other.
+
+    Several answers to one request are given in turn, as often as the same request comes.
+    """
+
+    def __init__(self, replies: Replies) -> None:
+        self.replies = replies
+        self._given: dict[object, int] = {}
+
+    def answer(self, request: Request) -> Scripted:
+        """The answer to a request; what is already there of an open answer is left out."""
+        found, key = self._find(request)
+        if not isinstance(found, (str, Scripted)):
+            turn = self._given.get(key, 0)
+            self._given[key] = turn + 1
+            found = found[turn % len(found)]
+        return Scripted(found) if isinstance(found, str) else found
+
+    def _find(self, request: Request) -> tuple[Reply, object]:
+        if callable(self.replies):
+            return self.replies(request), (request.messages, request.open)
+        if not isinstance(self.replies, Mapping):
+            return self.replies, None
+        replies = self.replies
+        last = request.messages[-1].content
+        if last in replies:
+            return replies[last], (request.messages, request.open)
+        if request.open and len(request.messages) > 1:
+            whole = replies.get(request.messages[-2].content)
+            if isinstance(whole, str) and whole.startswith(last):
+                return whole[len(last) :], None
+        raise RequestRejected(f"the script has no answer to {last!r}; add it")
+
+
+def encode(text: str) -> tuple[int, ...]:
+    """A text's tokens, one for each character."""
+    return tuple(ord(character) + FIRST for character in text)
+
+
+def decode(tokens: Sequence[int]) -> str:
+    """The text of tokens; those that mark turns have none."""
+    return "".join(chr(token - FIRST) for token in tokens if token >= FIRST)
+
+
+def render(messages: Sequence[Message], *, open: bool) -> tuple[int, ...]:
+    """A conversation's tokens."""
+    tokens: list[int] = []
+    for index, message in enumerate(messages):
+        tokens += [ROLES[message.role], *encode(message.content)]
+        if message.role == "assistant" and not (open and index == len(messages) - 1):
+            tokens.append(END)
+    return tuple(tokens) if open else (*tokens, ROLES["assistant"])
+
+
+def parse(tokens: Sequence[int]) -> tuple[tuple[Message, ...], bool]:
+    """The conversation that `render` made tokens of, and whether its last answer is open."""
+    names: dict[int, Role] = {token: role for role, token in ROLES.items()}
+    turns: list[tuple[Role, list[int]]] = []
+    for token in tokens:
+        if token in names:
+            turns.append((names[token], []))
+        elif turns:
+            turns[-1][1].append(token)
+    messages = tuple(Message(role, decode(content)) for role, content in turns)
+    if turns and turns[-1][0] == "assistant" and END not in turns[-1][1]:
+        return (messages, True) if turns[-1][1] else (messages[:-1], False)
+    return messages, False
+
+
+def next_probability(scores: Mapping[str, float], written: str, token: str) -> float:
+    """How likely `token` comes next, where `scores` has the probabilities of whole texts.
+
+    What is written may already hold the beginning of such a text. The product over a text's
+    tokens is the text's probability.
+    """
+    begun = ""
+    for text in scores:
+        for length in range(len(text) - 1, len(begun), -1):
+            if written.endswith(text[:length]):
+                begun = text[:length]
+                break
+    share = sum(p for text, p in scores.items() if text.startswith(begun + token))
+    whole = sum(p for text, p in scores.items() if text.startswith(begun)) if begun else 1.0
+    return share / whole if whole else 0.0

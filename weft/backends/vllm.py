@@ -1,0 +1,267 @@
+"""An engine that is a vLLM server, spoken to in token ids over HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any, cast
+
+import anyio
+import httpx
+
+from weft.backends import wire
+from weft.backends.engine import Engine, Load, OnDelta
+from weft.backends.http import IDLE, client, events, reaching, streaming
+from weft.errors import EngineUnavailable, NotAnEngine, UsageError, WrongModel
+from weft.types import Delta, Message, Price, Request
+
+PATIENCE = 5.0
+"""Seconds that a health check may take."""
+
+
+class VLLMEngine(Engine):
+    """A vLLM server: prompts go in as token ids, answers come out with theirs.
+
+    Sampling settings that weft does not know, such as top_k, are left to the server's
+    defaults (those of the model's generation_config.json).
+
+    Args:
+        url: the server's address, `http://host:port`.
+        model: the name of the model; None takes the one that is served first.
+        api_key: sent as a bearer token.
+        price: what its tokens cost.
+        name: unique in a pool; the address by default.
+        concurrency: how many calls to send at once (the server's `--max-num-seqs`, which it
+            does not tell).
+        idle: seconds without a byte after which it is taken for dead.
+    """
+
+    takes_tokens = True
+    continues = True
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        api_key: str | None = None,
+        price: Price | None = None,
+        name: str | None = None,
+        *,
+        concurrency: int = 64,
+        idle: float = IDLE,
+    ) -> None:
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self.name = name or self.url
+        self.price = price
+        self.concurrency = concurrency
+        self._asked_model = model
+        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._idle = idle
+        self._client: httpx.AsyncClient | None = None
+
+    @property
+    def _http(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise UsageError(f"engine {self.name} is not connected; await connect() first")
+        return self._client
+
+    async def connect(self) -> None:
+        """Reach the server and learn its model, context and KV cache."""
+        if not re.match(r"https?://[^/\s]", self.url):
+            raise UsageError(f"{self.url!r} is no address of an engine; write http://host:port")
+        if self._client is None:
+            self._client = client(self.url, headers=self._headers, idle=self._idle)
+        try:
+            await self._learn()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _learn(self) -> None:
+        served = await self._models()
+        card = served[0]
+        if self._asked_model is not None:
+            named = [one for one in served if one.get("id") == self._asked_model]
+            if not named:
+                names = ", ".join(repr(one.get("id")) for one in served)
+                raise WrongModel(
+                    f"{self.url} serves {names}, not {self._asked_model!r}; ask for that, "
+                    "or for the engine that serves yours"
+                )
+            card = named[0]
+        self.model = str(card["id"])
+        self.context = card.get("max_model_len")
+        labels = labelled(await self._metrics(), "vllm:cache_config_info")
+        if labels.get("block_size", "").isdigit():
+            self.block_size = int(labels["block_size"])
+            if labels.get("num_gpu_blocks", "").isdigit():
+                # One block is vLLM's null block.
+                self.kv_tokens = (int(labels["num_gpu_blocks"]) - 1) * self.block_size
+        await self.tokenize("a")
+
+    async def _models(self) -> list[dict[str, Any]]:
+        with reaching(self.url):
+            response = await self._http.get("/v1/models")
+        if response.status_code in (401, 403) or response.status_code >= 500:
+            raise wire.refusal(self.url, response.status_code, response.content)
+        try:
+            served: Any = response.json()["data"]
+            if response.status_code != 200 or not served[0]["id"]:
+                raise ValueError
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            kind = response.headers.get("content-type", "something else").partition(";")[0]
+            raise NotAnEngine(
+                f"{self.url} is no inference server: it answers /v1/models with {kind} "
+                f"(status {response.status_code}); give the address of a vLLM server"
+            ) from error
+        if "max_model_len" not in served[0]:
+            raise NotAnEngine(
+                f"{self.url} is no vLLM server, though it speaks OpenAI's protocol; use "
+                f"OpenAIEngine, or write openai:{served[0]['id']}@{self.url}/v1"
+            )
+        return cast(list[dict[str, Any]], served)
+
+    async def complete(self, request: Request, on_delta: OnDelta) -> None:
+        """Generate, streaming; or, for a request with `ask`, score in one answer."""
+        tokens = request.tokens
+        if tokens is None:
+            tokens = await self.render(request.messages, open=request.open)
+        if self.context is not None and len(tokens) >= self.context:
+            raise wire.too_long(len(tokens), self.context)
+        body = wire.completion_body(request, tokens, self.context)
+        sent = self._http.build_request(
+            "POST",
+            "/v1/completions",
+            content=json.dumps(body, separators=(",", ":")).encode(),
+            headers={"content-type": "application/json", "x-request-id": request.id},
+        )
+        with reaching(self.url):
+            async with streaming(self._http, sent) as response:
+                if response.status_code != 200:
+                    refused = await response.aread()
+                    raise wire.refusal(
+                        self.url,
+                        response.status_code,
+                        refused,
+                        prompt=len(tokens),
+                        context=self.context,
+                    )
+                if request.ask:
+                    on_delta(scored(json.loads(await response.aread()), request.ask))
+                else:
+                    await self._stream(response, request.sampling.logprobs, on_delta)
+
+    async def _stream(
+        self, response: httpx.Response, alternatives: int | None, on_delta: OnDelta
+    ) -> None:
+        last: Delta | None = None
+        prompt: int | None = None
+        cached: int | None = None
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        async for event in events(response.stream):
+            if choices := event.get("choices"):
+                delta = wire.delta(choices[0], alternatives)
+                if delta.finish_reason is None:
+                    on_delta(delta)
+                else:
+                    last = delta  # its usage comes with the next event
+            elif usage := event.get("usage"):
+                prompt, cached = wire.used(usage)
+            elif "error" in event:
+                code = event["error"].get("code")
+                status = code if isinstance(code, int) else 500
+                raise wire.refusal(self.url, status, json.dumps(event).encode())
+        if last is None:
+            raise EngineUnavailable(
+                f"the engine at {self.url} broke off in the middle of an answer; "
+                "see whether it died"
+            )
+        on_delta(replace(last, prompt_tokens=prompt, cached_tokens=cached))
+
+    async def render(self, messages: tuple[Message, ...], *, open: bool) -> tuple[int, ...]:
+        """The token ids of a conversation, by the server's own chat template."""
+        turns = messages
+        if open and not messages[-1].content:
+            # Nothing to continue yet: the answer begins where the generation prompt ends.
+            turns, open = messages[:-1], False
+        return await self._tokenize(
+            {
+                "messages": [{"role": m.role, "content": m.content} for m in turns],
+                "add_generation_prompt": not open,
+                "continue_final_message": open,
+            }
+        )
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        """The token ids of a text alone."""
+        if not text:
+            return ()
+        return await self._tokenize({"prompt": text, "add_special_tokens": False})
+
+    async def _tokenize(self, body: dict[str, Any]) -> tuple[int, ...]:
+        with reaching(self.url):
+            response = await self._http.post("/tokenize", json={"model": self.model, **body})
+        if response.status_code == 404:
+            raise NotAnEngine(
+                f"{self.url} has no /tokenize, so it is no vLLM server; use OpenAIEngine, "
+                f"or write openai:{self.model}@{self.url}/v1"
+            )
+        if response.status_code != 200:
+            raise wire.refusal(self.url, response.status_code, response.content)
+        return tuple(response.json()["tokens"])
+
+    async def load(self) -> Load:
+        """Running and waiting requests and KV usage, from the server's metrics."""
+        text = await self._metrics()
+        return Load(
+            int(gauge(text, "vllm:num_requests_running")),
+            int(gauge(text, "vllm:num_requests_waiting")),
+            gauge(text, "vllm:kv_cache_usage_perc"),
+        )
+
+    async def _metrics(self) -> str:
+        with reaching(self.url):
+            response = await self._http.get("/metrics")
+        return response.text if response.status_code == 200 else ""
+
+    async def healthy(self) -> bool:
+        """Whether the server answers now, within seconds; not before `connect`."""
+        if self._client is None:
+            return False
+        try:
+            with reaching(self.url), anyio.fail_after(PATIENCE):
+                return (await self._http.get("/health")).status_code == 200
+        except (EngineUnavailable, TimeoutError):
+            return False
+
+    async def aclose(self) -> None:
+        """Close all connections; what still runs on them is aborted."""
+        if self._client is not None:
+            http, self._client = self._client, None
+            with anyio.CancelScope(shield=True):
+                await http.aclose()
+
+
+def scored(answer: dict[str, Any], ask: tuple[int, ...]) -> Delta:
+    """The one delta of a scoring request."""
+    choice = answer["choices"][0]
+    prompt, cached = wire.used(answer.get("usage") or {})
+    return replace(
+        wire.delta(choice, None),
+        asked=wire.asked(choice, ask),
+        prompt_tokens=prompt,
+        cached_tokens=cached,
+    )
+
+
+def gauge(metrics: str, name: str) -> float:
+    """The sum of a gauge over its labels; 0 where it is not reported."""
+    found = re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", metrics, re.MULTILINE)
+    return sum(float(value) for value in found)
+
+
+def labelled(metrics: str, name: str) -> dict[str, str]:
+    """The labels of the first line of a metric."""
+    line = re.search(rf"^{re.escape(name)}{{(.*)}} ", metrics, re.MULTILINE)
+    return dict(re.findall(r'(\w+)="([^"]*)"', line.group(1))) if line else {}

@@ -1,0 +1,160 @@
+"""vLLM's HTTP interface as data: request bodies, and what its answers mean."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, cast
+
+from weft.errors import (
+    ContextExceeded,
+    EngineError,
+    EngineUnavailable,
+    RequestRejected,
+    Unsupported,
+)
+from weft.types import Delta, FinishReason, Request, TokenLogprob
+
+FLOOR = -9999.0
+"""What vLLM writes for a log-probability of minus infinity."""
+
+
+def completion_body(
+    request: Request, tokens: tuple[int, ...], context: int | None
+) -> dict[str, Any]:
+    """The body of `POST /v1/completions` for a prompt of token ids."""
+    how = request.sampling
+    room = how.max_tokens
+    if room is None and context is not None:
+        room = context - len(tokens)
+    body: dict[str, Any] = {
+        "model": request.model,
+        "prompt": tokens,
+        "max_tokens": room,
+        "temperature": how.temperature,
+        "top_p": how.top_p,
+        "return_token_ids": True,
+    }
+    if request.ask:
+        return body | ask_fields(request)
+    body |= {"stream": True, "stream_options": {"include_usage": True}}
+    if how.stop:
+        body |= {"stop": how.stop, "include_stop_str_in_output": True}
+    if how.seed is not None:
+        body["seed"] = how.seed
+    if how.logprobs is not None:
+        body["logprobs"] = how.logprobs
+    if how.schema is not None:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": how.schema},
+        }
+    return body
+
+
+def ask_fields(request: Request) -> dict[str, Any]:
+    """What makes a body ask for the log-probabilities of given tokens, and nothing else."""
+    if request.sampling.max_tokens not in (1, None):
+        raise Unsupported("a request with `ask` generates one token; leave max_tokens at 1")
+    return {
+        "max_tokens": 1,
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "logprobs": 0,
+        "logprob_token_ids": list(dict.fromkeys(request.ask)),
+        # Two ids may decode to one text, so the answer is asked for by id.
+        "return_tokens_as_token_ids": True,
+    }
+
+
+def delta(choice: dict[str, Any], alternatives: int | None) -> Delta:
+    """One streamed choice as a delta; its usage comes later."""
+    ids: list[int] = choice.get("token_ids") or []
+    finish = choice.get("finish_reason")
+    logprobs: tuple[TokenLogprob, ...] = ()
+    if alternatives is not None and choice.get("logprobs"):
+        logprobs = token_logprobs(choice["logprobs"], alternatives)
+    ended = finish == "stop" and not isinstance(choice.get("stop_reason"), str)
+    kept = len(ids) - 1 if ended and ids else len(ids)  # less the end-of-answer token
+    return Delta(
+        text=choice["text"],
+        tokens=tuple(ids[:kept]),
+        count=len(ids),
+        logprobs=logprobs[:kept],
+        finish_reason=finish_reason(finish),
+        ended=ended,
+    )
+
+
+def finish_reason(reason: str | None) -> FinishReason | None:
+    """Our name for vLLM's."""
+    if reason is None or reason == "length":
+        return reason
+    if reason in ("abort", "error"):
+        raise EngineUnavailable(f"the engine gave the request up ({reason}); it can be tried again")
+    return "stop"
+
+
+def token_logprobs(reported: dict[str, Any], alternatives: int) -> tuple[TokenLogprob, ...]:
+    """One entry for each token."""
+    tops: list[dict[str, float] | None] = reported["top_logprobs"]
+    return tuple(
+        TokenLogprob(token, natural(value), {k: natural(v) for k, v in (top or {}).items()})
+        if alternatives
+        else TokenLogprob(token, natural(value))
+        for token, value, top in zip(
+            reported["tokens"], reported["token_logprobs"], tops, strict=True
+        )
+    )
+
+
+def natural(value: float | None) -> float:
+    """A reported log-probability, with vLLM's stand-in for minus infinity undone."""
+    return float("-inf") if value is None or value <= FLOOR else value
+
+
+def asked(choice: dict[str, Any], ask: tuple[int, ...]) -> tuple[float, ...]:
+    """The log-probabilities asked for, in the order of `ask`."""
+    top: dict[str, float] = choice["logprobs"]["top_logprobs"][0] or {}
+    return tuple(natural(top.get(f"token_id:{token}")) for token in ask)
+
+
+def used(usage: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Prompt tokens, and those of them found in the cache, as far as they are reported."""
+    details: dict[str, Any] = usage.get("prompt_tokens_details") or {}
+    return usage.get("prompt_tokens"), details.get("cached_tokens")
+
+
+def refusal(
+    url: str, status: int, body: bytes, *, prompt: int | None = None, context: int | None = None
+) -> EngineError:
+    """The error that a failed answer amounts to."""
+    message = server_message(body)
+    if status >= 500 or status in (408, 425, 429):
+        return EngineUnavailable(f"the engine at {url} answered {status}: {message}")
+    if re.search(r"context length|max_model_len|maximum model length", message):
+        return too_long(prompt, context, message)
+    if status in (401, 403):
+        return RequestRejected(f"{url} refuses the key ({status}): {message}; pass `api_key`")
+    return RequestRejected(f"the engine at {url} refused the request ({status}): {message}")
+
+
+def too_long(prompt: int | None, context: int | None, message: str = "") -> ContextExceeded:
+    """A prompt that does not fit."""
+    length = f"of {prompt} tokens" if prompt is not None else "sent"
+    room = f"holds {context} with the answer" if context is not None else f"is full: {message}"
+    return ContextExceeded(
+        f"the prompt {length} does not fit the model's context, which {room}; shorten the prompt"
+    )
+
+
+def server_message(body: bytes) -> str:
+    """What a server says of its refusal, on one line."""
+    try:
+        found: Any = json.loads(body)
+    except ValueError:
+        found = body.decode(errors="replace")
+    while isinstance(found, dict):
+        inner = cast(dict[str, Any], found)
+        found = inner.get("error") or inner.get("message") or inner.get("detail") or str(inner)
+    return " ".join(str(found).split())[:400] or "no reason given"

@@ -1,0 +1,148 @@
+"""What the verbs of the command line share: errors, options, consoles."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+
+import typer
+from typer.core import TyperGroup
+
+from weft.errors import UnknownName, UsageError, WeftError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+T = TypeVar("T")
+_LIMITS = ("tokens", "calls", "seconds", "dollars")
+
+
+class Group(TyperGroup):
+    """A group of commands that ends with one sentence instead of a traceback.
+
+    Exit codes: 2 for every error of weft, 130 when interrupted.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except WeftError as e:
+            complain(str(e))
+            raise typer.Exit(2) from None
+        except ExceptionGroup as e:
+            known, rest = e.split(WeftError)
+            if rest is not None or known is None:
+                raise
+            complain(str(first_error(known)))
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            complain("interrupted")
+            raise typer.Exit(130) from None
+
+
+def first_error(error: BaseException) -> BaseException:
+    """The first error in a group of errors; any other error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        return first_error(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
+    return error
+
+
+def complain(message: str) -> None:
+    """Say on stderr what is wrong."""
+    print(f"weft: {' '.join(message.split())}", file=sys.stderr)
+
+
+def stderr() -> Console:
+    """For what is not a result: progress and notes."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def stdout() -> Console:
+    """For results. Into files and pipes it writes wide lines."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
+def go(main: Callable[[], Awaitable[T]]) -> T:
+    """Run async code to its end."""
+    import anyio
+
+    return anyio.run(main)
+
+
+def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
+    """`key=value` options as a dict.
+
+    Raises:
+        UsageError: one has no `=`, or a key is there twice.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"{option} {text!r} must be written as key=value")
+        if key.strip() in found:
+            raise UsageError(f"{option} {key.strip()} is given twice")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def budget_values(text: str | None) -> dict[str, float]:
+    """`tokens=2000,seconds=10` as numbers.
+
+    Raises:
+        UsageError: a name or a number is wrong.
+    """
+    found: dict[str, float] = {}
+    for key, value in pairs("--budget", [p for p in (text or "").split(",") if p.strip()]).items():
+        if key not in _LIMITS:
+            raise UnknownName("limit in --budget", key, _LIMITS)
+        try:
+            number = float(value) if key in ("seconds", "dollars") else int(value)
+        except ValueError:
+            kind = "a number" if key in ("seconds", "dollars") else "a whole number"
+            raise UsageError(f"--budget {key}={value} must be {kind}") from None
+        if not 0 < number < float("inf"):
+            raise UsageError(f"--budget {key}={value} must be above 0; leave it out for no limit")
+        found[key] = number
+    return found
+
+
+Engines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        "-e",
+        metavar="SPEC",
+        help="local:MODEL starts vLLM here; http://host:port is a running server; "
+        "openai:MODEL a hosted one. May be given several times.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The model that solves, where engines serve several."),
+]
+Replicas = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, metavar="N", help="How many replicas a local: engine starts."),
+]
+Roles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role", metavar="ROLE=MODEL", help="The model for another role, such as verifier."
+    ),
+]
+BudgetText = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="LIMITS",
+        help="Limits that are enforced: tokens=N,calls=N,seconds=S,dollars=D, any of them.",
+    ),
+]

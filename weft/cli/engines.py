@@ -1,0 +1,107 @@
+"""weft engines: local vLLM replicas that stay up between commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from weft.cli.common import Group, go, stderr, stdout
+
+if TYPE_CHECKING:
+    from weft.backends.standing import Standing
+
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    help="Start, stop and list local vLLM replicas; --engine local:MODEL uses those that are up.",
+)
+
+
+@app.command("up")
+def up(
+    model: Annotated[
+        str, typer.Argument(help="The shipped countdown, a model's folder, or its hub name.")
+    ] = "countdown",
+    replicas: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="How many.")] = 2,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The name to serve the model under.")
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option(metavar="N", min=16, help="Most tokens of prompt and answer.")
+    ] = None,
+    kv_mib: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="KV cache of each replica in MiB.")
+    ] = None,
+    vllm_arg: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ARG", help="A further argument for vLLM, such as --dtype=half."),
+    ] = None,
+) -> None:
+    """Start replicas and wait until they answer.
+
+    Example: weft engines up countdown --replicas 2
+    """
+    from weft.backends.specs import served_name, shipped_model
+    from weft.backends.standing import up as start
+
+    console = stderr()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False)
+
+    async def main() -> list[Standing]:
+        return await start(
+            shipped_model(model) or model,
+            replicas,
+            name or served_name(model),
+            kv_mib * 2**20 if kv_mib is not None else None,
+            context,
+            vllm_arg or [],
+            say,
+        )
+
+    _print(go(main))
+
+
+@app.command("down")
+def down(
+    which: Annotated[
+        str | None, typer.Argument(metavar="MODEL|URL", help="Which; all by default.")
+    ] = None,
+) -> None:
+    """Stop replicas that `weft engines up` started.
+
+    Example: weft engines down countdown
+    """
+    from weft.backends.standing import down as stop
+
+    stopped = go(lambda: stop(which))
+    if not stopped:
+        stdout().print("no engines are up")
+    for one in stopped:
+        stdout().print(f"stopped {one.model} at {one.url}", markup=False)
+
+
+@app.command("ls")
+def ls() -> None:
+    """List the replicas that are up.
+
+    Example: weft engines ls
+    """
+    from weft.backends.standing import ls as standing
+
+    found = standing()
+    if found:
+        _print(found)
+    else:
+        stdout().print("no engines are up; start some with: weft engines up")
+
+
+def _print(found: list[Standing]) -> None:
+    from rich.table import Table
+
+    table = Table("address", "model", "process", "log", box=None, header_style="bold")
+    for one in found:
+        table.add_row(one.url, one.model, str(one.pid), one.log)
+    stdout().print(table)

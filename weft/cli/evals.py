@@ -1,0 +1,201 @@
+"""weft eval: run evaluations, show and compare them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from weft.cli.common import (
+    BudgetText,
+    Engines,
+    Group,
+    Model,
+    Replicas,
+    Roles,
+    budget_values,
+    complain,
+    go,
+    pairs,
+    stderr,
+    stdout,
+)
+from weft.errors import UsageError
+
+if TYPE_CHECKING:
+    from weft.evals.results import Evaluation
+    from weft.evals.suite import Suite
+
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Run evaluations, show and compare them.")
+
+
+@app.command("run")
+def run(
+    what: Annotated[
+        str, typer.Argument(metavar="SUITE.yaml|TASK", help="A suite file, or a task's spec.")
+    ],
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option("--strategy", "-s", metavar="SPEC", help="May be given several times."),
+    ] = None,
+    engine: Engines = None,
+    model: Model = None,
+    replicas: Replicas = None,
+    role: Roles = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="How many problems.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Of problems and sampling.")] = None,
+    budget: BudgetText = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Most samples under way at once.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For results; eval-TASK by default.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Results of calls; DIR/store.sqlite.")
+    ] = None,
+) -> None:
+    """Run strategies on a task; finished samples are never run again.
+
+    Options overrule what the suite file says. A task's spec alone runs its shipped suite.
+
+    Example: weft eval run countdown -s "majority(n=8)" --limit 50 --out results
+    """
+    given: dict[str, Any] = {
+        "strategies": strategy,
+        "engine": engine,
+        "model": model,
+        "replicas": replicas,
+        "roles": pairs("--role", role) if role else None,
+        "limit": limit,
+        "seed": seed,
+        "budget": budget_values(budget) or None,
+        "concurrency": concurrency,
+    }
+    suite = overlaid(what, {k: v for k, v in given.items() if v is not None})
+    folder = out if out is not None else Path(f"eval-{suite.task.partition('(')[0]}")
+    evaluation = evaluate(suite, folder, store)
+    from weft.cli.table import show as show_table
+
+    show_table(evaluation)
+    stdout().print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
+
+
+def overlaid(what: str, given: dict[str, Any]) -> Suite:
+    """The suite of a file or a task, with the options of the command line laid over it."""
+    from pydantic import ValidationError
+
+    from weft.evals.suite import Suite, load
+    from weft.evals.tasks.registry import parse_task
+
+    if what.endswith((".yaml", ".yml")) or Path(what).is_file():
+        base = load(Path(what)).model_dump()
+    else:
+        task = parse_task(what)
+        base = load(task.suite).model_dump() if task.suite else {}
+        base["task"] = what
+        if not base.get("strategies") and not given.get("strategies"):
+            raise UsageError(f"task {task.name} has no suite of its own; give --strategy SPEC")
+    try:
+        suite = Suite.model_validate({**base, **given})
+    except ValidationError as e:
+        error = e.errors()[0]
+        name = ".".join(str(p) for p in error["loc"] if not str(p).startswith("function-"))
+        message = error["msg"]
+        raise UsageError(
+            f"--{name.replace('strategies', 'strategy')}: {message[0].lower()}{message[1:]}, "
+            f"not {error['input']!r}"
+        ) from None
+    suite.parts()
+    return suite
+
+
+def evaluate(
+    suite: Suite, out: Path, store: Path | None = None, *, kept: bool = True
+) -> Evaluation:
+    """Run a suite and show how it goes.
+
+    Args:
+        suite: what to run.
+        out: the folder for results.
+        store: the file for results of calls.
+        kept: whether the folder will still be there when this is interrupted.
+    """
+    from weft.cli.progress import shown
+    from weft.cli.version import version
+    from weft.evals.session import finished, run_suite
+
+    console = stderr()
+    command = shlex.join(["weft", *sys.argv[1:]])
+    try:
+        with shown(console.is_terminal, lambda t: console.print(t, markup=False)) as view:
+            return go(
+                lambda: run_suite(
+                    suite,
+                    out,
+                    view,
+                    store=store,
+                    command=command,
+                    version=version(),
+                    on_progress=view.say,
+                )
+            )
+    except KeyboardInterrupt:
+        if not kept:
+            raise
+        complain(
+            f"interrupted; {finished(out)} finished samples are kept in {out}, and the same "
+            "command goes on from there"
+        )
+        raise typer.Exit(130) from None
+
+
+@app.command("show")
+def show(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out of an evaluation.")],
+) -> None:
+    """Print an evaluation's table and findings.
+
+    Example: weft eval show results
+    """
+    from weft.cli.table import show as show_table
+    from weft.evals.records import Folder
+    from weft.evals.results import read
+
+    show_table(read(Folder(folder)))
+
+
+@app.command("compare")
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="DIR", help="An evaluation.")],
+    second: Annotated[Path, typer.Argument(metavar="DIR", help="Another of the same task.")],
+) -> None:
+    """Compare two evaluations on the problems that both have.
+
+    Strategies are matched by their specs; where each folder has one only, these two are.
+    Differences are the second's less the first's, paired by problem.
+
+    Example: weft eval compare results-a results-b
+    """
+    from weft.evals.compare import compared
+
+    print_comparison(compared(first, second), first, second)
+
+
+def print_comparison(rows: list[Any], first: Path, second: Path) -> None:
+    """Print the table of a comparison."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", caption_justify="left", caption=(
+        f"differences: {second} less {first}, paired by problem, ± standard error; "
+        "p: McNemar's exact test"
+    ))  # fmt: skip
+    table.add_column("strategy", overflow="fold")
+    for name in ("pairs", "first, %", "second, %", "difference, points", "p", "tokens", "verdict"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row.cells())
+    stdout().print(table)

@@ -1,0 +1,54 @@
+"""The `weft` command: puts the verbs together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from weft.cli import demo, engines, evals, listings, mock, run
+from weft.cli.common import Group
+
+app = typer.Typer(
+    name="weft",
+    cls=Group,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Run agent workflows and reasoning strategies over a pool of inference engines.\n\n"
+    "Begin with: weft demo",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from weft.cli.version import version
+
+        print(f"weft {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def weft(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print weft's version."),
+    ] = False,
+) -> None:
+    """Take the options that belong to no verb."""
+
+
+app.command("demo", short_help="Compare strategies with the shipped model.")(demo.demo)
+app.command("run", short_help="Run a program from a Python file.")(run.run)
+app.add_typer(evals.app, name="eval", short_help="Run, show and compare evaluations.")
+app.add_typer(engines.app, name="engines", short_help="Start, stop and list local replicas.")
+app.command("strategies", short_help="List strategies, or show one.")(listings.strategies)
+app.command("tasks", short_help="List tasks, or show one.")(listings.tasks)
+app.command("mock", short_help="Serve scripted answers as vLLM would.")(mock.mock)
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    app()

@@ -1,0 +1,131 @@
+"""weft mock: a scripted inference server, for trying things without a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from weft.cli.common import go, pairs, stderr
+from weft.errors import ConfigError, UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from weft.backends.script import Scripted
+
+
+def mock(
+    reply: Annotated[str, typer.Option(help="The answer to everything.")] = "Hello.",
+    replies: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Answers by the last message's text, instead."),
+    ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Probabilities for scoring, such as yes=0.7,no=0.3."),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help="Play this task by rule instead: countdown."),
+    ] = None,
+    skill: Annotated[
+        float,
+        typer.Option(min=0, max=1, metavar="P", help="How well it plays: 1 makes no mistakes."),
+    ] = 0.7,
+    model: Annotated[str, typer.Option(help="The name it serves.")] = "mock",
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, metavar="N", help="Where to listen.")
+    ] = 8000,
+    token_seconds: Annotated[
+        float, typer.Option(min=0, metavar="S", help="Time for each token.")
+    ] = 0.0,
+    context: Annotated[
+        int | None, typer.Option(min=2, metavar="N", help="Tokens of its context.")
+    ] = None,
+    dies_after: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Break the connection after so many tokens."),
+    ] = None,
+) -> None:
+    """Serve scripted answers as vLLM would, until interrupted.
+
+    Example: weft mock --task countdown --port 8000
+    """
+    from weft.backends import mock as server
+    from weft.backends.script import Replies, Scores, Scripted
+    from weft.backends.scripted import ScriptedEngine
+
+    def scripted(text: str) -> Scripted:
+        return Scripted(text, dies_after=dies_after)
+
+    answers: Replies = [scripted(reply)] if replies is None else _replies(replies, scripted)
+    probabilities: Scores | None = _scores(scores)
+    if task is not None:
+        if task != "countdown":
+            raise UnknownName("task to play", task, ["countdown"])
+        from weft.evals.tasks.countdown_player import Player
+
+        player = Player(skill)
+        answers, probabilities = (lambda r: scripted(player.reply(r))), player.scores
+    engine = ScriptedEngine(
+        answers,
+        probabilities,
+        model=model,
+        context=context,
+        token_seconds=token_seconds,
+    )
+    _free(host, port)
+    stderr().print(f"serving {model} at http://{host}:{port}; Ctrl-C ends it", markup=False)
+    try:
+        go(lambda: server.serve(engine, host, port))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def _free(host: str, port: int) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as e:
+            raise UsageError(
+                f"can't listen at {host}:{port}: {e.strerror}; give another --port"
+            ) from None
+
+
+def _scores(text: str | None) -> dict[str, float] | None:
+    if text is None:
+        return None
+    found: dict[str, float] = {}
+    for key, value in pairs("--scores", text.split(",")).items():
+        try:
+            found[key] = float(value)
+        except ValueError:
+            raise UsageError(f"--scores {key}={value} must be a number from 0 to 1") from None
+        if not 0 <= found[key] <= 1:
+            raise UsageError(f"--scores {key}={value} must be a number from 0 to 1")
+    return found
+
+
+def _replies(path: Path, scripted: Any) -> dict[str, list[Scripted]]:
+    try:
+        raw: object = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ConfigError(f"can't read --replies {path}: {e.strerror}") from None
+    except ValueError as e:
+        raise ConfigError(f"--replies {path} is not JSON: {e}") from None
+    if not isinstance(raw, dict) or not raw:
+        raise ConfigError(f"--replies {path} must be an object of message: answer")
+    found: dict[str, list[Scripted]] = {}
+    for message, answer in cast("dict[str, object]", raw).items():
+        texts = cast("list[object]", answer) if isinstance(answer, list) else [answer]
+        if not texts or not all(isinstance(t, str) for t in texts):
+            raise ConfigError(
+                f"--replies {path}: the answer to {message!r} must be a text or a list of texts"
+            )
+        found[message] = [scripted(t) for t in texts]
+    return found

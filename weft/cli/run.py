@@ -1,0 +1,220 @@
+"""weft run: run a program from a file."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
+
+import typer
+
+from weft.cli.common import (
+    BudgetText,
+    Engines,
+    Model,
+    Replicas,
+    Roles,
+    budget_values,
+    first_error,
+    go,
+    pairs,
+    stderr,
+)
+from weft.errors import UnknownName, UsageError, WeftError
+
+if TYPE_CHECKING:
+    from weft.programs import Run
+
+Program = Callable[..., Awaitable[Any]]
+
+
+def run(
+    what: Annotated[
+        str, typer.Argument(metavar="FILE.py:PROGRAM", help="A file, and an async function in it.")
+    ],
+    arg: Annotated[
+        list[str] | None,
+        typer.Option("--arg", "-a", metavar="KEY=VALUE", help="An argument; JSON, or else a text."),
+    ] = None,
+    engine: Engines = None,
+    model: Model = None,
+    replicas: Replicas = None,
+    role: Roles = None,
+    budget: BudgetText = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep results of calls, and reuse them.")
+    ] = None,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Print what ran as a Mermaid flowchart too.")
+    ] = False,
+) -> None:
+    """Run a program; prints what it returns, and on stderr what it cost.
+
+    Example: weft run fix.py:fix -a issue="It crashes." -e http://127.0.0.1:8000
+    """
+    program = load(what)
+    arguments = bind(program, what, pairs("--arg", arg or []))
+    if not engine:
+        raise UsageError("no engine to run on; give --engine, such as http://127.0.0.1:8000")
+    limits = budget_values(budget)
+
+    async def main() -> Run[Any]:
+        return await _run(
+            program,
+            arguments,
+            engine or [],
+            model,
+            replicas,
+            pairs("--role", role or []),
+            limits,
+            store,
+        )
+
+    done = go(main)
+    print(_shown(done.value))
+    if graph:
+        print(done.mermaid())
+    usage = done.usage
+    stderr().print(
+        f"{usage.calls} calls, {usage.prompt} prompt tokens ({usage.cached} cached), "
+        f"{usage.completion} generated, {usage.cancelled} cancelled"
+        + (f", ${usage.dollars:.4f}" if usage.dollars else "")
+        + f", {done.seconds:.1f} s"
+    )
+
+
+async def _run(
+    program: Program,
+    arguments: dict[str, Any],
+    engines: list[str],
+    model: str | None,
+    replicas: int | None,
+    roles: dict[str, str],
+    limits: dict[str, Any],
+    store: Path | None,
+) -> Run[Any]:
+    from contextlib import nullcontext
+
+    from weft.backends.specs import open_engines
+    from weft.cache.store import Store
+    from weft.orchestrator.pool import Pool
+    from weft.programs import Limits
+    from weft.programs import run as run_program
+
+    console = stderr()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False)
+
+    async def guarded() -> Any:
+        try:
+            return await program(**arguments)
+        except WeftError:
+            raise
+        except Exception as e:
+            raise _failed(program, e) from None
+
+    async with open_engines(
+        engines,
+        model=model,
+        replicas=replicas or 2,
+        on_progress=say,
+    ) as opened:
+        with Store(store) if store is not None else nullcontext() as kept:
+            if model is not None:
+                roles.setdefault("solver", model)
+            async with Pool(*opened, roles=roles, store=kept) as pool:
+                budget = Limits(**limits) if limits else None
+                return await run_program(guarded, pool=pool, budget=budget)
+
+
+def _failed(program: Program, error: Exception) -> UsageError:
+    first = first_error(error)
+    where = ""
+    file = inspect.getsourcefile(inspect.unwrap(program))
+    for frame in traceback.extract_tb(first.__traceback__):
+        if frame.filename == file:
+            where = f" at {frame.filename}:{frame.lineno}"
+    return UsageError(f"the program failed{where}: {type(first).__name__}: {first}")
+
+
+def load(what: str) -> Program:
+    """The program that `FILE.py:NAME` names.
+
+    Raises:
+        UsageError: the file can't be read or run, or has no such program.
+    """
+    file, colon, name = what.rpartition(":")
+    if not colon or not name or not file:
+        raise UsageError(f"{what!r} must be written as FILE.py:PROGRAM")
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is no Python file; its name must end with .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as e:
+        raise UsageError(f"{path} can't be imported: {type(e).__name__}: {e}") from None
+    programs = {
+        key: value
+        for key, value in vars(module).items()
+        if inspect.iscoroutinefunction(value) and getattr(value, "__module__", "") == path.stem
+    }
+    if name not in programs:
+        if not programs:
+            raise UsageError(f"{path} has no async functions to run")
+        raise UnknownName(f"program in {path}", name, programs)
+    return cast(Program, programs[name])
+
+
+def bind(program: Program, what: str, given: dict[str, str]) -> dict[str, Any]:
+    """The arguments for a program: JSON where it is JSON, unless a text is wanted.
+
+    Raises:
+        UsageError: an argument is missing or unknown.
+    """
+    known = inspect.signature(program).parameters
+    try:
+        kinds = get_type_hints(inspect.unwrap(program))
+    except Exception:
+        kinds = {}
+    free = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    for name in given:
+        if name not in known and not free:
+            if not known:
+                raise UsageError(f"{what} takes no arguments; leave out --arg {name}")
+            raise UnknownName(f"argument of {what}", name, known)
+    for name, parameter in known.items():
+        bare = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if bare and parameter.default is parameter.empty and name not in given:
+            raise UsageError(f"{what} needs {name}; give --arg {name}=VALUE")
+    return {name: _value(text, kinds.get(name)) for name, text in given.items()}
+
+
+def _value(text: str, kind: Any) -> Any:
+    if kind is str:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _shown(value: Any) -> str:
+    from pydantic import BaseModel
+
+    if isinstance(value, BaseModel):
+        return value.model_dump_json(indent=2)
+    if isinstance(value, dict | list):
+        return json.dumps(value, indent=2, default=str)
+    return str(cast(object, value))

@@ -1,0 +1,71 @@
+"""Tables of results on the terminal."""
+
+from __future__ import annotations
+
+from weft.cli.common import stdout
+from weft.evals.findings import Finding, findings
+from weft.evals.results import Evaluation, Result
+
+_NARROW = ("n", "accuracy, %", "computed", "calls", "seconds")
+_WIDE = ("prompt", "cached", "generated", "cancelled", "p50 s", "p95 s")
+
+
+def show(evaluation: Evaluation) -> None:
+    """Print the table and the findings."""
+    from rich.table import Table
+
+    console = stdout()
+    wide = console.width >= 110
+    settings = evaluation.settings
+    table = Table(
+        title=f"{settings.task}, model {settings.model}, seed {settings.seed}",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="bold",
+        caption="tokens are means a problem: computed = prompt not cached + generated",
+        caption_justify="left",
+    )
+    table.add_column("strategy", overflow="fold")
+    for name in _NARROW + _WIDE * wide:
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in evaluation.results:
+        cells = _cells(result)
+        table.add_row(*(cells if wide else cells[: len(_NARROW) + 1]))
+    console.print(table)
+    for finding in findings(evaluation):
+        print_finding(finding)
+    if evaluation.errors:
+        console.print(f"{evaluation.errors} samples failed; the same command tries them again.")
+
+
+def print_finding(finding: Finding) -> None:
+    """Print a question with its answer."""
+    from rich.text import Text
+
+    colours = {"yes": "green", "no": "red", "can't tell": "yellow"}
+    text = Text.assemble(
+        f"{finding.question} ",
+        (finding.verdict.capitalize(), f"bold {colours[finding.verdict]}"),
+        f": {finding.text}",
+    )
+    stdout().print(text)
+
+
+def _cells(r: Result) -> list[str]:
+    usage, n = r.usage, max(r.n, 1)
+    times = r.json()
+    return [
+        r.strategy,
+        str(r.n),
+        f"{100 * r.accuracy:.1f} ± {100 * r.stderr:.1f}",
+        f"{r.computed:.0f}",
+        f"{usage.calls / n:.1f}",
+        f"{r.seconds:.1f}",
+        f"{usage.prompt / n:.0f}",
+        f"{usage.cached / n:.0f}",
+        f"{usage.completion / n:.0f}",
+        f"{usage.cancelled / n:.0f}",
+        f"{times['seconds_per_sample_p50']:.2f}",
+        f"{times['seconds_per_sample_p95']:.2f}",
+    ]

@@ -1,0 +1,178 @@
+"""The plot of a report: accuracy against tokens a problem, as SVG."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from weft.evals.labels import family, labels
+from weft.evals.results import Result
+
+_INK, _FAINT = "#0a0b0c", "#8a8b8c"
+"""Stand for the page's own colours, so that the plot follows its light or dark mode."""
+_COLOURS = ("#2f81c6", "#d9772b", "#3a9a5b", "#c2453f", "#8b67c4", "#a2744f", "#cf68ad", "#7d8590")
+_MARKERS = "osD^vPX*"
+_SETTINGS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "weft",
+    "font.size": 10.5,
+    "font.family": "sans-serif",
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _FAINT,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": _FAINT,
+    "grid.alpha": 0.25,
+}
+
+
+def svg(results: Sequence[Result]) -> str:
+    """The plot as an `<svg>` element to be put into a page."""
+    out = io.StringIO()
+    _draw(results, out, "svg")
+    text = out.getvalue()
+    text = text[text.index("<svg") :].replace(_INK, "var(--ink)").replace(_FAINT, "var(--faint)")
+    head, rest = text.split(">", 1)
+    # Its size is the page's business.
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    rest = re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.DOTALL)
+    return f'{head} role="img" aria-label="accuracy against tokens a problem">{rest}'
+
+
+def png(results: Sequence[Result], path: Path) -> None:
+    """The plot as a picture on white."""
+    with path.open("wb") as out:
+        _draw(results, out, "png")
+
+
+def _draw(results: Sequence[Result], out: Any, form: str) -> None:
+    # Imported here, because it takes half a second; through Any, because it is hardly typed.
+    matplotlib: Any = import_module("matplotlib")
+    ticker: Any = import_module("matplotlib.ticker")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = [r for r in results if r.n]
+    with matplotlib.rc_context(_SETTINGS):
+        figure: Any = Figure(figsize=(5.2, 4.4), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes: Any = figure.add_subplot()
+        families = list(dict.fromkeys(family(r.strategy) for r in shown))
+        for i, name in enumerate(families):
+            mine = sorted(
+                (r for r in shown if family(r.strategy) == name), key=lambda r: r.computed
+            )
+            axes.errorbar(
+                [r.computed for r in mine],
+                [100 * r.accuracy for r in mine],
+                [100 * r.stderr for r in mine],
+                color=_COLOURS[i % len(_COLOURS)],
+                marker=_MARKERS[i % len(_MARKERS)],
+                markersize=7,
+                linewidth=1.2,
+                elinewidth=1.4,
+                capsize=3,
+            )
+        tokens = [r.computed for r in shown if r.computed > 0]
+        if tokens and max(tokens) > 6 * min(tokens) and len(tokens) == len(shown):
+            axes.set_xscale("log")
+            axes.set_xticks(_ticks(min(tokens), max(tokens)), minor=False)
+            axes.minorticks_off()
+        else:
+            axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+        axes.set_xlabel("tokens a problem (prompt not cached + generated)")
+        axes.set_ylabel("accuracy, % (bars: ± 1 standard error)")
+        axes.margins(x=0.12, y=0.1)
+        axes.grid()
+        axes.set_axisbelow(True)
+        colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(families)}
+        _label(figure, axes, shown, colours)
+        if form == "svg":
+            figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+        else:
+            figure.savefig(out, format=form, dpi=150)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    ticks = [m * 10.0**e for e in range(-1, 9) for m in (1, 2, 5)]
+    inside = [t for t in ticks if low / 1.6 <= t <= high * 1.6]
+    return inside if len(inside) <= 7 else [t for t in inside if str(t)[0] != "2"]
+
+
+def _label(figure: Any, axes: Any, results: Sequence[Result], colours: dict[str, str]) -> None:
+    """Write each strategy's name beside its point, where it covers nothing."""
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    names = labels([r.strategy for r in results])
+    taken: list[Any] = []
+    for r in results:
+        x, y = axes.transData.transform((r.computed, 100 * r.accuracy))
+        _, top = axes.transData.transform((r.computed, 100 * (r.accuracy + r.stderr)))
+        taken += [
+            Bbox([[x - 6, y - 6], [x + 6, y + 6]]),
+            Bbox([[x - 3, 2 * y - top], [x + 3, top]]),
+        ]
+    for line in axes.get_lines():
+        # Short pieces of the lines that join strategies of one family.
+        points = axes.transData.transform(line.get_xydata())
+        for (x0, y0), (x1, y1) in pairwise(points if line.get_linestyle() == "-" else []):
+            for k in range(1, 20):
+                x, y = x0 + (x1 - x0) * k / 20, y0 + (y1 - y0) * k / 20
+                taken.append(Bbox([[x - 4, y - 4], [x + 4, y + 4]]))
+    frame = axes.get_window_extent(renderer)
+    for r in sorted(results, key=lambda r: -r.accuracy):
+        text = axes.annotate(
+            names[r.strategy],
+            (r.computed, 100 * r.accuracy),
+            xytext=(0, 0),
+            textcoords="offset points",
+            fontsize=9.5,
+            color=colours[family(r.strategy)],
+        )
+        costs: list[float] = []
+        for place in _PLACES:
+            _move(text, *place)
+            box = text.get_window_extent(renderer)
+            covered = sum(_overlap(box, other) for other in taken)
+            outside = box.width * box.height - _overlap(box, frame)
+            costs.append(covered + 3 * outside)
+        _move(text, *_PLACES[costs.index(min(costs))])
+        taken.append(text.get_window_extent(renderer))
+
+
+_PLACES = [
+    ((8, 4), "left", "bottom"),
+    ((8, -4), "left", "top"),
+    ((-8, 4), "right", "bottom"),
+    ((-8, -4), "right", "top"),
+    ((0, 16), "center", "bottom"),
+    ((0, -16), "center", "top"),
+    ((8, 18), "left", "bottom"),
+    ((8, -18), "left", "top"),
+    ((-8, 18), "right", "bottom"),
+    ((-8, -18), "right", "top"),
+    ((0, 32), "center", "bottom"),
+    ((0, -32), "center", "top"),
+]
+
+
+def _move(text: Any, offset: tuple[int, int], across: str, up: str) -> None:
+    text.xyann = offset
+    text.set(ha=across, va=up)
+
+
+def _overlap(a: Any, b: Any) -> float:
+    width = min(a.x1, b.x1) - max(a.x0, b.x0)
+    height = min(a.y1, b.y1) - max(a.y0, b.y0)
+    return width * height if width > 0 and height > 0 else 0.0

@@ -1,0 +1,189 @@
+"""The folder of an evaluation: its settings, and one row for each strategy and sample."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from weft.errors import StoreError
+from weft.types import Usage
+
+SETTINGS, ROWS, RESULTS, REPORT, STORE = (
+    "settings.json",
+    "samples.jsonl",
+    "run.json",
+    "report.html",
+    "store.sqlite",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one strategy made of one sample; a line of `samples.jsonl`.
+
+    Attributes:
+        strategy: the canonical spec.
+        id: of the sample.
+        correct: None if there was an error.
+        answer: the answer's canonical form, None if there was none.
+        score: the strategy's own score of its answer.
+        details: what the strategy says of how it went.
+        usage: calls and tokens.
+        seconds: from start to answer, the wait for an engine included.
+        error: why there is no result; such a row is run again at a resume.
+    """
+
+    strategy: str
+    id: str
+    correct: bool | None
+    answer: str | None = None
+    score: float | None = None
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    error: str | None = None
+
+    def line(self) -> str:
+        """The row as a line of JSON."""
+        return json.dumps(asdict(self), default=str) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the rows of a folder have in common; rows under other settings don't mix with them.
+
+    Attributes:
+        task: its spec.
+        data: the task's fingerprint.
+        model: that solves.
+        seed: of the samples and of sampling.
+        budget: limits for one sample.
+        roles: models for other roles than `solver`.
+    """
+
+    task: str
+    data: str
+    model: str
+    seed: int
+    budget: dict[str, float] = field(default_factory=dict[str, float])
+    roles: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(slots=True)
+class Session:
+    """What is known of how the rows came about; grows with every resume.
+
+    Attributes:
+        engines: their names.
+        seconds: wall time spent on each strategy, over all sessions.
+        command: of the last session.
+        version: of weft in the last session.
+    """
+
+    engines: list[str] = field(default_factory=list[str])
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    command: str = ""
+    version: str = ""
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file at once, so that a crash leaves either the old or the new one."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+class Folder:
+    """The files of one evaluation.
+
+    Raises:
+        StoreError: the folder can't be made or read, or holds something else.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        try:
+            if create:
+                path.mkdir(parents=True, exist_ok=True)
+            elif not (path / SETTINGS).is_file():
+                raise StoreError(
+                    f"{path} holds no evaluation (no {SETTINGS}); "
+                    "give the --out of a `weft eval run`"
+                )
+        except OSError as e:
+            raise StoreError(f"can't use {path} for an evaluation: {e.strerror}") from None
+
+    def open(self, settings: Settings) -> Session:
+        """Begin or go on under `settings`.
+
+        Raises:
+            StoreError: the folder was made under other settings.
+        """
+        if not (self.path / SETTINGS).exists():
+            return Session()
+        there, session = self.settings()
+        for f in fields(Settings):
+            old, new = getattr(there, f.name), getattr(settings, f.name)
+            if old != new:
+                name = "task's data" if f.name == "data" else f.name
+                raise StoreError(
+                    f"{self.path} was made with {name} {_short(old)}, not {_short(new)}; "
+                    "give another --out, or the old settings to go on"
+                )
+        return session
+
+    def settings(self) -> tuple[Settings, Session]:
+        """What the folder was made with."""
+        path = self.path / SETTINGS
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            return Settings(**raw["settings"]), Session(**raw["session"])
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise StoreError(f"{path} can't be read as settings of an evaluation: {e}") from None
+
+    def save(self, settings: Settings, session: Session) -> None:
+        """Write the settings down."""
+        both = {"settings": asdict(settings), "session": asdict(session)}
+        write(self.path / SETTINGS, json.dumps(both, indent=2) + "\n")
+
+    def rows(self) -> list[Row]:
+        """The rows in order; of those for the same strategy and sample, the last.
+
+        A last line that a crash cut short is left out.
+        """
+        path = self.path / ROWS
+        if not path.exists():
+            return []
+        found: dict[tuple[str, str], Row] = {}
+        lines = path.read_text(encoding="utf-8").split("\n")
+        for at, line in enumerate(lines, 1):
+            if not line:
+                continue
+            try:
+                raw: dict[str, Any] = json.loads(line)
+                usage = Usage(**raw.pop("usage"))
+                row = Row(**raw, usage=usage)
+            except (ValueError, KeyError, TypeError):
+                if at == len(lines):
+                    break
+                raise StoreError(f"{path}:{at}: not a row of an evaluation") from None
+            found[row.strategy, row.id] = row
+        return list(found.values())
+
+    def rewrite(self, rows: Iterable[Row]) -> None:
+        """Keep only these rows."""
+        write(self.path / ROWS, "".join(row.line() for row in rows))
+
+    def append(self, row: Row) -> None:
+        """Add a row; it is on disk, for a crash of this process, when this returns."""
+        with (self.path / ROWS).open("a", encoding="utf-8") as file:
+            file.write(row.line())
+
+
+def _short(value: object) -> str:
+    text = repr(value) if value not in ({}, "") else "none"
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,181 @@
+"""report.html: one page with plot, table, findings and what was run. It needs no network."""
+
+from __future__ import annotations
+
+from html import escape
+from string import Template
+
+from weft.evals import plot
+from weft.evals.findings import findings
+from weft.evals.results import Evaluation, Result
+from weft.evals.statistics import quantile
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; --ink: #1c2024; --faint: #7b8189; --page: #fff; --line: #d8dce0;
+  --yes: #1d7a43; --no: #b3352f; --unsure: #7a6416; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e7ea; --faint: #8f969e; --page: #16191c;
+  --line: #363b41; --yes: #5cc98a; --no: #f0837c; --unsure: #d8bd5f; } }
+body { margin: 0 auto; padding: 1rem; max-width: 58rem; background: var(--page); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; line-height: 1.2; margin: .5rem 0; }
+h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+p { margin: .4rem 0; }
+svg { display: block; width: 100%; max-width: 44rem; height: auto; margin: 0 auto; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid var(--line); }
+th { font-weight: 600; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+.note { color: var(--faint); font-size: .9rem; }
+.verdict { font-weight: 700; }
+.yes { color: var(--yes); } .no { color: var(--no); } .unsure { color: var(--unsure); }
+code { font-size: .9em; overflow-wrap: anywhere; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
+dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+<p class="note">$subtitle</p>
+$plot
+<h2>Findings</h2>
+$findings
+<h2>Results</h2>
+<div class="wide">$table</div>
+<p class="note">Accuracy ± standard error (binomial). Tokens are means a problem: computed = prompt
+not found in the engines' prefix cache + generated, cancelled ones included. Seconds are wall time
+of the strategy over all problems at once; p50 and p95 are of single problems under that load.</p>
+<h2>Details by strategy</h2>
+<div class="wide">$details</div>
+<p class="note">No answer: the text chosen had none that could be read. Unparsable: of all samples
+drawn. Cancelled: share of generated tokens that were of no use, because the strategy had decided
+and aborted the calls in the engine. Budget: samples that ran out of it.</p>
+<h2>What was run</h2>
+<dl>$run</dl>
+</body>
+</html>
+""")
+
+
+def html(evaluation: Evaluation) -> str:
+    """The page."""
+    settings, shown = evaluation.settings, [r for r in evaluation.results if r.n]
+    counts = sorted({r.n for r in shown})
+    problems = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(sum(counts))
+    return _PAGE.substitute(
+        title=escape(f"{settings.task}: {len(shown)} strategies on {problems} problems"),
+        subtitle=escape(f"Model {settings.model}, seed {settings.seed}"),
+        plot=plot.svg(shown) if shown else "<p>No sample has finished.</p>",
+        findings=_findings(evaluation),
+        table=_table(_HEAD, [cells(r) for r in shown]),
+        details=_table(_DETAILS, [_detail(r) for r in shown]),
+        run=_run(evaluation),
+    )
+
+
+_HEAD = (
+    "strategy", "n", "accuracy, %", "calls", "computed", "prompt", "cached", "generated",
+    "cancelled", "seconds", "p50 s", "p95 s",
+)  # fmt: skip
+_DETAILS = (
+    "strategy", "no answer", "unparsable", "samples", "cancelled, %", "budget", "errors",
+    "tokens p50", "tokens p95",
+)  # fmt: skip
+
+
+def cells(r: Result) -> list[str]:
+    """A row of the main table."""
+    usage, n = r.usage, max(r.n, 1)
+    times = [row.seconds for row in r.rows]
+    return [
+        r.strategy,
+        str(r.n),
+        f"{100 * r.accuracy:.1f} ± {100 * r.stderr:.1f}",
+        f"{usage.calls / n:.1f}",
+        f"{r.computed:.0f}",
+        f"{usage.prompt / n:.0f}",
+        f"{usage.cached / n:.0f}",
+        f"{usage.completion / n:.0f}",
+        f"{usage.cancelled / n:.0f}",
+        f"{r.seconds:.1f}",
+        f"{quantile(times, 0.5):.2f}",
+        f"{quantile(times, 0.95):.2f}",
+    ]
+
+
+def _detail(r: Result) -> list[str]:
+    usage = r.usage
+    tokens = [float(row.usage.computed) for row in r.rows]
+    share = 100 * usage.cancelled / usage.generated if usage.generated else 0.0
+    over = sum(bool(row.details.get("budget")) for row in r.rows)
+    return [
+        r.strategy,
+        str(r.unanswered),
+        _count(r.total("unparsable")),
+        _count(r.total("samples")),
+        f"{share:.1f}",
+        str(over),
+        str(r.errors),
+        f"{quantile(tokens, 0.5):.0f}",
+        f"{quantile(tokens, 0.95):.0f}",
+    ]
+
+
+def _count(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
+    def line(tag: str, cells: tuple[str, ...] | list[str]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells) + "</tr>"
+
+    body = "\n".join(line("td", row) for row in rows)
+    return f"<table><thead>{line('th', head)}</thead>\n<tbody>\n{body}\n</tbody></table>"
+
+
+def _findings(evaluation: Evaluation) -> str:
+    kinds = {"yes": "yes", "no": "no", "can't tell": "unsure"}
+    found = [
+        f'<p>{escape(f.question)} <span class="verdict {kinds[f.verdict]}">'
+        f"{escape(f.verdict.capitalize())}</span>: {escape(f.text)}</p>"
+        for f in findings(evaluation)
+    ]
+    if not found:
+        return "<p>There are no two strategies here that these questions compare.</p>"
+    note = (
+        '<p class="note">Differences are paired by problem, ± one standard error. Within two '
+        "standard errors of 0 one can't tell.</p>"
+    )
+    return "\n".join([*found, note])
+
+
+def _run(evaluation: Evaluation) -> str:
+    settings, session = evaluation.settings, evaluation.session
+    facts = {
+        "Task": settings.task,
+        "Model": settings.model,
+        "Other roles": ", ".join(f"{role}: {model}" for role, model in settings.roles.items()),
+        "Engines": ", ".join(session.engines),
+        "Seed": str(settings.seed),
+        "Budget a sample": ", ".join(f"{k} {v:g}" for k, v in settings.budget.items()),
+        "Samples with errors": str(evaluation.errors) if evaluation.errors else "",
+        "Command": session.command,
+        "weft": session.version,
+    }
+    lines = [
+        f"<dt>{name}</dt><dd>{_code(name, escape(value))}</dd>"
+        for name, value in facts.items()
+        if value
+    ]
+    return "\n".join(lines)
+
+
+def _code(name: str, value: str) -> str:
+    return f"<code>{value}</code>" if name == "Command" else value

@@ -1,0 +1,152 @@
+"""Results: what the rows of an evaluation come to, strategy by strategy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weft.evals.records import RESULTS, Folder, Row, Session, Settings, write
+from weft.evals.statistics import binomial_stderr, mean, quantile
+from weft.types import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One strategy's outcome.
+
+    Attributes:
+        strategy: its spec.
+        rows: its samples without error.
+        errors: how many samples had one; they count in nothing else.
+        seconds: wall time of the strategy.
+    """
+
+    strategy: str
+    rows: tuple[Row, ...]
+    errors: int = 0
+    seconds: float = 0.0
+
+    @property
+    def n(self) -> int:
+        """Samples with a result."""
+        return len(self.rows)
+
+    @property
+    def correct(self) -> int:
+        """How many were right."""
+        return sum(bool(r.correct) for r in self.rows)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers; a sample without an answer is wrong."""
+        return self.correct / self.n if self.n else 0.0
+
+    @property
+    def stderr(self) -> float:
+        """Binomial standard error of the accuracy."""
+        return binomial_stderr(self.correct, self.n)
+
+    @property
+    def usage(self) -> Usage:
+        """All its calls and tokens."""
+        return sum((r.usage for r in self.rows), Usage())
+
+    @property
+    def computed(self) -> float:
+        """Tokens a problem that engines had to compute: prompt not cached, and generated."""
+        return mean([r.usage.computed for r in self.rows])
+
+    @property
+    def unanswered(self) -> int:
+        """Samples without a readable answer."""
+        return sum(r.answer is None for r in self.rows)
+
+    def total(self, detail: str) -> float | None:
+        """The sum of a number in the strategy's details; None if it does not report it."""
+        values = [r.details[detail] for r in self.rows if detail in r.details]
+        return sum(v for v in values if isinstance(v, int | float)) if values else None
+
+    def json(self) -> dict[str, Any]:
+        """As in `run.json`. Tokens are totals over all samples."""
+        usage = self.usage
+        seconds = [r.seconds for r in self.rows]
+        return {
+            "strategy": self.strategy,
+            "n": self.n,
+            "accuracy": self.accuracy,
+            "stderr": self.stderr,
+            "calls": usage.calls,
+            "tokens": {
+                "prompt": usage.prompt,
+                "cached": usage.cached,
+                "completion": usage.completion,
+                "cancelled": usage.cancelled,
+            },
+            "seconds": round(self.seconds, 3),
+            "seconds_per_sample_p50": round(quantile(seconds, 0.5), 4),
+            "seconds_per_sample_p95": round(quantile(seconds, 0.95), 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All that a folder holds."""
+
+    settings: Settings
+    session: Session
+    results: tuple[Result, ...]
+
+    def json(self) -> dict[str, Any]:
+        """The content of `run.json`."""
+        return {
+            "task": self.settings.task,
+            "model": self.settings.model,
+            "engines": self.session.engines,
+            "seed": self.settings.seed,
+            "weft": self.session.version,
+            "results": [r.json() for r in self.results],
+        }
+
+    @property
+    def errors(self) -> int:
+        """Samples that ended in an error."""
+        return sum(r.errors for r in self.results)
+
+
+def gather(settings: Settings, session: Session, rows: Sequence[Row]) -> Evaluation:
+    """Sort rows into results, strategies in the order in which they first appear."""
+    by: dict[str, list[Row]] = {}
+    for row in rows:
+        by.setdefault(row.strategy, []).append(row)
+    results = [
+        Result(
+            strategy,
+            tuple(sorted((r for r in rows if r.error is None), key=lambda r: r.id)),
+            sum(r.error is not None for r in rows),
+            session.seconds.get(strategy, 0.0),
+        )
+        for strategy, rows in by.items()
+    ]
+    return Evaluation(settings, session, tuple(results))
+
+
+def read(folder: Folder) -> Evaluation:
+    """The evaluation in a folder.
+
+    Raises:
+        StoreError: it can't be read.
+    """
+    return gather(*folder.settings(), folder.rows())
+
+
+def save(folder: Folder, evaluation: Evaluation) -> None:
+    """Write `run.json`."""
+    write(folder.path / RESULTS, json.dumps(evaluation.json(), indent=2) + "\n")
+
+
+def aligned(first: Result, second: Result) -> list[tuple[Row, Row]]:
+    """The rows of both results for the samples that both have, in the order of ids."""
+    other = {r.id: r for r in second.rows}
+    return [(r, other[r.id]) for r in first.rows if r.id in other]

@@ -1,0 +1,215 @@
+"""Run strategies over the samples of a task, keeping each result as it comes.
+
+Strategies run one after the other, and all problems of one at once, so that seconds mean
+something for each strategy while the engines stay full. A row is on disk as soon as its
+sample is done; what is there already is not run again.
+
+Chance differs between strategies and between samples: each question's seed derives from the
+run's seed, the strategy's spec and the sample's id. So no strategy gets its calls for free
+from a Store that another has filled, and errors of samples are independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import anyio
+
+from weft.errors import BudgetExceeded, EngineError, UsageError, WeftError
+from weft.evals import results
+from weft.evals.records import Folder, Row, Session, Settings
+from weft.evals.results import Evaluation, Result
+from weft.evals.tasks.task import Sample, Task
+from weft.orchestrator.pool import Pool
+from weft.programs import Limits, budget, run
+from weft.search.strategy import Answer, Strategy, stable_seed
+
+_FEW = 3
+_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        task: whose samples.
+        strategies: in the order in which to run them.
+        samples: the problems.
+        settings: what all rows have in common.
+        limits: for one strategy on one sample.
+        concurrency: most samples under way at once.
+    """
+
+    task: Task
+    strategies: Sequence[Strategy]
+    samples: Sequence[Sample]
+    settings: Settings
+    limits: Limits | None = None
+    concurrency: int = 128
+
+
+class Watcher(Protocol):
+    """Told how an evaluation goes."""
+
+    def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
+        """A strategy begins; `kept` rows were there already."""
+
+    def row(self, row: Row) -> None:
+        """A sample is done, or failed."""
+
+    def end(self, result: Result) -> None:
+        """A strategy is done, or was broken off."""
+
+    def tick(self, alive: int, engines: int) -> None:
+        """Another second has gone by; so many of the engines are alive."""
+
+
+async def evaluate(
+    plan: Plan, pool: Pool, folder: Folder, session: Session, watcher: Watcher
+) -> Evaluation:
+    """Run what is not in the folder yet; returns all that is in it then.
+
+    Rows with an error are run again. Whatever way this ends, finished samples and `run.json`
+    are kept.
+
+    Raises:
+        EngineError: more than a tenth of a strategy's samples (and more than three) failed.
+        UsageError: a strategy can't work with these engines.
+    """
+    again = {s.spec for s in plan.strategies}
+    kept = [r for r in folder.rows() if r.error is None or r.strategy not in again]
+    folder.rewrite(kept)
+    folder.save(plan.settings, session)
+    rows = {(r.strategy, r.id): r for r in kept}
+    for strategy in plan.strategies:
+        try:
+            await _Pass(plan, strategy, pool, folder, rows, watcher).run(session)
+        finally:
+            # After each one, in case the process is killed in the next.
+            folder.save(plan.settings, session)
+            results.save(folder, results.gather(plan.settings, session, list(rows.values())))
+    return results.gather(plan.settings, session, list(rows.values()))
+
+
+class _Pass:
+    """One strategy over all samples."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        strategy: Strategy,
+        pool: Pool,
+        folder: Folder,
+        rows: dict[tuple[str, str], Row],
+        watcher: Watcher,
+    ) -> None:
+        self.plan, self.strategy, self.pool = plan, strategy, pool
+        self.folder, self.rows, self.watcher = folder, rows, watcher
+        self.errors = 0
+        self.last = ""
+        self.fatal: WeftError | None = None
+
+    async def run(self, session: Session) -> None:
+        spec = self.strategy.spec
+        kept = [self.rows[spec, s.id] for s in self.plan.samples if (spec, s.id) in self.rows]
+        todo = [s for s in self.plan.samples if (spec, s.id) not in self.rows]
+        self.watcher.begin(spec, len(self.plan.samples), kept)
+        limiter = anyio.CapacityLimiter(self.plan.concurrency)
+        started = anyio.current_time()
+        try:
+            async with anyio.create_task_group() as group:
+                for sample in todo:
+                    group.start_soon(self._sample, sample, limiter, group.cancel_scope)
+        finally:
+            spent = anyio.current_time() - started if todo else 0.0
+            session.seconds[spec] = session.seconds.get(spec, 0.0) + spent
+            mine = [row for (name, _), row in self.rows.items() if name == spec]
+            for result in results.gather(self.plan.settings, session, mine).results:
+                self.watcher.end(result)
+        if self.fatal is not None:
+            raise self.fatal
+        if self.errors and (self._too_many() or self.errors == len(todo)):
+            raise self._failed()
+
+    async def _sample(
+        self, sample: Sample, limiter: anyio.CapacityLimiter, everything: anyio.CancelScope
+    ) -> None:
+        async with limiter:
+            try:
+                row = await self._row(sample)
+            except UsageError as e:
+                # It is wrong for every sample alike, so there is nothing to record.
+                self.fatal = e
+                everything.cancel()
+                return
+            self.rows[row.strategy, row.id] = row
+            self.folder.append(row)
+            self.watcher.row(row)
+            if row.error is not None:
+                self.errors += 1
+                self.last = row.error
+                if self._too_many():
+                    everything.cancel()
+
+    async def _row(self, sample: Sample) -> Row:
+        seed = stable_seed(self.plan.settings.seed, self.strategy.spec, sample.id)
+        question = self.plan.task.question(sample, seed)
+
+        async def attempt() -> Answer | Exception:
+            # Errors are values here, so that what was spent before them is known.
+            try:
+                if self.plan.limits is None:
+                    return await self.strategy(question)
+                limits = self.plan.limits
+                with budget(
+                    tokens=limits.tokens,
+                    calls=limits.calls,
+                    seconds=limits.seconds,
+                    dollars=limits.dollars,
+                ):
+                    return await self.strategy(question)
+            except Exception as e:
+                return _plain(e)
+
+        done = await run(attempt, pool=self.pool)
+        spec, usage, seconds = self.strategy.spec, done.usage, round(done.seconds, 4)
+        match done.value:
+            case Answer() as answer:
+                correct = self.plan.task.correct(sample, answer)
+                return Row(
+                    spec, sample.id, correct, answer.value, answer.score,
+                    answer.details, usage, seconds,
+                )  # fmt: skip
+            case BudgetExceeded() as e:
+                # The limit is part of the question: without an answer in time it is wrong.
+                details = {"budget_exceeded": e.resource}
+                return Row(spec, sample.id, False, details=details, usage=usage, seconds=seconds)
+            case UsageError() as e:
+                raise e
+            case Exception() as e:
+                error = str(e) if isinstance(e, WeftError) else f"{type(e).__name__}: {e}"
+                return Row(spec, sample.id, None, usage=usage, seconds=seconds, error=error)
+
+    def _too_many(self) -> bool:
+        return self.errors > max(_FEW, _SHARE * len(self.plan.samples))
+
+    def _failed(self) -> EngineError:
+        done = sum(
+            name == self.strategy.spec and r.error is None for (name, _), r in self.rows.items()
+        )
+        return EngineError(
+            f"{self.strategy.spec}: {self.errors} samples failed, the last because {self.last}; "
+            f"{done} finished ones are kept in {self.folder.path}, and the same command goes on "
+            "from there"
+        )
+
+
+def _plain(error: Exception) -> Exception:
+    """The first error of weft in a group, or the first of all; other errors as they are."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    inner = [_plain(e) for e in cast("ExceptionGroup[Exception]", error).exceptions]
+    return next((e for e in inner if isinstance(e, WeftError)), inner[0])

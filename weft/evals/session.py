@@ -1,0 +1,111 @@
+"""One session of an evaluation: engines up, strategies run, results and report written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+
+from weft.backends.specs import open_engines
+from weft.cache.store import Store
+from weft.errors import UsageError, WeftError
+from weft.evals import report, results
+from weft.evals.records import REPORT, ROWS, STORE, Folder, Session, Settings, write
+from weft.evals.results import Evaluation
+from weft.evals.runner import Plan, Watcher, evaluate
+from weft.evals.suite import Suite
+from weft.orchestrator.pool import Pool
+
+
+async def run_suite(
+    suite: Suite,
+    out: Path,
+    watcher: Watcher,
+    *,
+    store: Path | None = None,
+    command: str = "",
+    version: str = "",
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> Evaluation:
+    """Run a suite, or what of it is not in `out` yet.
+
+    Args:
+        suite: what to run.
+        out: the folder for all results.
+        watcher: told how it goes.
+        store: the file for results of calls; in `out` if None.
+        command: for the record.
+        version: of weft, for the record.
+        on_progress: told how the engines come up.
+
+    Raises:
+        WeftError: see its kinds; what has finished is kept in `out`.
+    """
+    task, strategies = suite.parts()
+    samples = task.samples(suite.limit, suite.seed)
+    specs = suite.engine or ([task.engine] if task.engine else None)
+    if not specs:
+        raise UsageError(f"task {task.name} has no engine of its own; give --engine")
+    folder = Folder(out, create=True)
+    limits = suite.budget.limits()
+    async with open_engines(
+        specs, model=suite.model, replicas=suite.replicas, on_progress=on_progress
+    ) as engines:
+        with Store(store or out / STORE) as kept:
+            roles = dict(suite.roles)
+            if suite.model is not None:
+                roles.setdefault("solver", suite.model)
+            async with Pool(*engines, roles=roles, store=kept) as pool:
+                settings = Settings(
+                    task=task.spec,
+                    data=task.fingerprint,
+                    model=pool.model("solver"),
+                    seed=suite.seed,
+                    budget=suite.budget.model_dump(exclude_none=True),
+                    roles=suite.roles,
+                )
+                session = folder.open(settings)
+                session.engines = [e.name for e in pool.engines]
+                session.command, session.version = command, version
+                plan = Plan(task, strategies, samples, settings, limits, suite.concurrency)
+                await _watched(plan, pool, folder, session, watcher)
+    return finish(folder)
+
+
+async def _watched(
+    plan: Plan, pool: Pool, folder: Folder, session: Session, watcher: Watcher
+) -> None:
+    """Evaluate, and tell the watcher each second that time goes by."""
+    error: WeftError | None = None
+
+    async def tick() -> None:
+        while True:
+            await anyio.sleep(1)
+            replicas = pool.scheduler.replicas
+            watcher.tick(sum(r.alive for r in replicas), len(replicas))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(tick)
+        try:
+            await evaluate(plan, pool, folder, session, watcher)
+        except WeftError as e:
+            error = e  # raised outside of the group, which would wrap it
+        group.cancel_scope.cancel()
+    if error is not None:
+        raise error
+
+
+def finish(folder: Folder) -> Evaluation:
+    """Write the report of what a folder holds."""
+    evaluation = results.read(folder)
+    write(folder.path / REPORT, report.html(evaluation))
+    return evaluation
+
+
+def finished(out: Path) -> int:
+    """How many samples in a folder are finished and would not be run again."""
+    path = out / ROWS
+    if not path.exists():
+        return 0
+    return sum(r.error is None for r in Folder(out).rows())

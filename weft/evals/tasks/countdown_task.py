@@ -1,0 +1,122 @@
+"""The Countdown game as a task: its questions, and when two answers are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from weft.errors import UsageError
+from weft.evals.tasks.countdown import (
+    Problem,
+    claimed_step,
+    problems,
+    solved,
+    step_lines,
+    still_solvable,
+)
+from weft.evals.tasks.expression import Expression
+from weft.evals.tasks.task import Sample, Task
+from weft.programs import Prompt
+from weft.search.strategy import Answer, Question
+
+MOST = 100_000
+"""More different problems than anyone runs; a limit above it is taken for a mistake."""
+
+
+def canonical(problem: Problem, text: str) -> str | None:
+    """The expression that the steps in `text` write down, in normal form.
+
+    Two lists of steps that differ only in their order, or in the order of terms and
+    factors, give the same text. Nothing is checked that a voter could not see without doing
+    the sums: results may be wrong, and operands may be made up. None if a line has not the
+    form of a step, or the steps do not end with one number.
+    """
+    parts = [(n, Expression.number(n)) for n in problem.numbers]
+    ended = False
+    for line in step_lines(text):
+        if (step := claimed_step(line)) is None:
+            return None
+        taken: list[Expression] = []
+        for operand in (step.a, step.b):
+            # Among equal values any will do; the choice must only be the same each time.
+            alike = [p for p in parts if p[0] == operand] or [(operand, Expression.number(operand))]
+            part = min(alike, key=lambda p: p[1].text)
+            if part in parts:
+                parts.remove(part)
+            taken.append(part[1])
+        parts.append((step.result, taken[0].join(step.op, taken[1])))
+        ended = len(step.left) == 1
+    return parts[-1][1].text if ended else None
+
+
+def complete(text: str) -> bool:
+    """Whether an answer is finished: one number is left, or the closing line is there."""
+    _, closed, after = text.partition("</think>")
+    if not closed and "<think>" in text:
+        return False
+    body = after if closed else text
+    if any(line.startswith("answer ") for line in body.splitlines()):
+        return True
+    lines = step_lines(text)
+    return bool(lines) and body.endswith("\n") and len(lines[-1].partition("|")[2].split()) == 1
+
+
+def _verify(problem: Problem) -> Callable[[str], Prompt]:
+    def ask(text: str) -> Prompt:
+        lines = "".join(f"{line}\n" for line in step_lines(text))
+        return Prompt.user(f"verify {problem}\n{lines}")
+
+    return ask
+
+
+class CountdownTask(Task):
+    """Reach a target from four numbers with + - * /; the problems are held out from training."""
+
+    name = "countdown"
+    suite = Path(__file__).parent.parent / "suites" / "countdown.yaml"
+    engine = "local:countdown"
+
+    @property
+    def spec(self) -> str:
+        """The task has no parameters."""
+        return "countdown"
+
+    def samples(self, limit: int | None, seed: int) -> list[Sample]:
+        """Solvable problems drawn with `seed`, no two alike; 1000 if there is no limit."""
+        limit = 1000 if limit is None else limit
+        if limit > MOST:
+            raise UsageError(f"limit of {limit} is too large for countdown; use at most {MOST}")
+        found: dict[str, Sample] = {}
+        for problem in problems(seed):
+            if len(found) == limit:
+                break
+            data = {"numbers": list(problem.numbers), "target": problem.target}
+            found.setdefault(str(problem), Sample(str(problem), data))
+        return list(found.values())
+
+    @staticmethod
+    def problem(sample: Sample) -> Problem:
+        """The game's problem of a sample."""
+        return Problem(tuple(sample.data["numbers"]), sample.data["target"])
+
+    def question(self, sample: Sample, seed: int) -> Question:
+        """Prompts `solve`, `think` and `verify`, and the exact verifier."""
+        problem = self.problem(sample)
+        return Question(
+            prompt=Prompt.user(f"solve {problem}"),
+            think=Prompt.user(f"think {problem}"),
+            steps="\n",
+            max_tokens=64,
+            max_think_tokens=512,
+            # Three steps use up four numbers.
+            max_steps=len(problem.numbers) - 1,
+            answer=lambda text: canonical(problem, text),
+            complete=complete,
+            verify=_verify(problem),
+            check=lambda text: float(still_solvable(problem, text)),
+            seed=seed,
+        )
+
+    def correct(self, sample: Sample, answer: Answer) -> bool:
+        """Whether the answer's steps are legal and end with the target."""
+        return answer.text is not None and solved(self.problem(sample), answer.text)

@@ -1,0 +1,193 @@
+"""A task from a file of one's own: one JSON object a line, with a question and an answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from weft.errors import ConfigError
+from weft.evals.tasks.task import Sample, Task
+from weft.programs import Prompt
+from weft.search.strategy import Answer, Question
+
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_VERIFY = (
+    "\n\nAn answer, perhaps unfinished:\n{}\n\nIs it right as far as it goes? Answer yes or no."
+)
+
+
+def number(text: str) -> str | None:
+    """The last number in a text in one way of writing it (`1,200.0` is `1200`), or None."""
+    if not (found := _NUMBER.findall(text)):
+        return None
+    try:
+        value = Decimal(found[-1].replace(",", ""))
+    except InvalidOperation:
+        return None
+    value = value.normalize()
+    return f"{value:f}" if value else "0"
+
+
+def visible(text: str) -> str | None:
+    """What follows the thinking; None while the thinking goes on."""
+    _, closed, after = text.partition("</think>")
+    if closed:
+        return after
+    return None if "<think>" in text else text
+
+
+class JsonlTask(Task):
+    """Questions and answers from your own JSONL file, compared as numbers or exactly.
+
+    Args:
+        path: the file.
+        question: the field that holds the question.
+        answer: the field that holds the right answer, a text or a number.
+        id: a field that names the sample; the line's number if the field is missing.
+        system: a system turn that comes first.
+        think: a system turn for strategies that ask for visible thinking.
+        pattern: a regular expression that finds the answer in a text; its last match counts,
+            and in it the first group if there is one. Without it, the last number or, for
+            exact answers, the last line.
+        match: `numeric` compares the last number, `exact` the text but for spaces; `auto`
+            is numeric if every right answer is a number.
+        max_tokens: the most tokens of an answer.
+        steps: the text that ends a step, for step searches.
+    """
+
+    name = "jsonl"
+
+    def __init__(
+        self,
+        path: str,
+        question: str = "question",
+        answer: str = "answer",
+        id: str = "id",
+        system: str | None = None,
+        think: str | None = None,
+        pattern: str | None = None,
+        match: Literal["auto", "numeric", "exact"] = "auto",
+        max_tokens: int = 1024,
+        steps: str = "\n",
+    ) -> None:
+        self.path = Path(path).expanduser()
+        self.fields = (question, answer, id)
+        self.system = system
+        self.think = think
+        self.max_tokens = max_tokens
+        self.steps = steps
+        try:
+            self.pattern = re.compile(pattern) if pattern else None
+        except re.error as e:
+            raise ConfigError(f"jsonl: pattern {pattern!r} is no regular expression: {e}") from None
+        if max_tokens < 1:
+            raise ConfigError(f"jsonl: max_tokens={max_tokens} must be at least 1")
+        self._samples, self.fingerprint = self._read()
+        right = [s.data["answer"] for s in self._samples]
+        self.numeric = match == "numeric" or (
+            match == "auto" and all(_NUMBER.fullmatch(a.strip()) for a in right)
+        )
+        if self.numeric:
+            for s in self._samples:
+                if number(s.data["answer"]) is None:
+                    raise ConfigError(
+                        f"{self.path}: the answer of {s.id!r} has no number; use match=exact"
+                    )
+
+    @property
+    def spec(self) -> str:
+        """Names the file only: `fingerprint` holds what is in it."""
+        return f"jsonl(path='{self.path}')"
+
+    def _read(self) -> tuple[list[Sample], str]:
+        try:
+            raw = self.path.read_bytes()
+            lines = raw.decode().splitlines()
+        except (OSError, UnicodeDecodeError) as e:
+            reason = e.strerror if isinstance(e, OSError) else "it is not UTF-8"
+            raise ConfigError(f"jsonl: can't read path={self.path}: {reason}") from None
+        samples: dict[str, Sample] = {}
+        for at, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            sample = self._sample(at, line)
+            if sample.id in samples:
+                raise ConfigError(f"{self.path}:{at}: id {sample.id!r} is there twice")
+            samples[sample.id] = sample
+        if not samples:
+            raise ConfigError(f"{self.path} holds no samples; put one JSON object on each line")
+        settings = repr((self.fields, self.system, self.think, self.steps, self.max_tokens))
+        pattern = self.pattern.pattern if self.pattern else ""
+        digest = hashlib.sha256(raw + settings.encode() + pattern.encode()).hexdigest()[:16]
+        return list(samples.values()), digest
+
+    def _sample(self, at: int, line: str) -> Sample:
+        question, answer, id = self.fields
+        try:
+            row: Any = json.loads(line)
+        except ValueError as e:
+            raise ConfigError(f"{self.path}:{at}: not JSON: {e}") from None
+        if not isinstance(row, dict):
+            raise ConfigError(f"{self.path}:{at}: must be a JSON object with {question!r}")
+        values = cast("dict[str, Any]", row)
+        for name in (question, answer):
+            if not isinstance(values.get(name), str | int | float):
+                raise ConfigError(
+                    f"{self.path}:{at}: field {name!r} must be a text or a number; "
+                    f"the line has {', '.join(values) or 'no fields'}"
+                )
+        data = {"question": str(values[question]), "answer": str(values[answer])}
+        return Sample(str(values.get(id, at)), data)
+
+    def samples(self, limit: int | None, seed: int) -> list[Sample]:
+        """The first `limit` lines; the seed does not matter."""
+        return self._samples[:limit]
+
+    def read(self, text: str) -> str | None:
+        """The answer found in a text, in the form in which answers are compared."""
+        if (body := visible(text)) is None:
+            return None
+        if self.pattern is not None:
+            if not (found := list(self.pattern.finditer(body))):
+                return None
+            body = found[-1][1 if self.pattern.groups else 0] or ""
+        return self._form(body if self.pattern is not None or self.numeric else _last_line(body))
+
+    def _form(self, text: str) -> str | None:
+        return number(text) if self.numeric else " ".join(text.split()) or None
+
+    def question(self, sample: Sample, seed: int) -> Question:
+        """The question as a user's turn, after the system turn if there is one."""
+        asked: str = sample.data["question"]
+
+        def verify(text: str) -> Prompt:
+            return Prompt.user(asked + _VERIFY.format((visible(text) or "").strip()))
+
+        prompt = Prompt.system(self.system) if self.system else Prompt()
+        return Question(
+            prompt=prompt.user(asked),
+            think=Prompt.system(self.think).user(asked) if self.think else None,
+            steps=self.steps,
+            max_tokens=self.max_tokens,
+            max_think_tokens=4 * self.max_tokens,
+            max_steps=32,
+            answer=self.read,
+            # Without a pattern only the model can say that it has finished.
+            complete=lambda text: self.pattern is not None and self.read(text) is not None,
+            verify=verify,
+            check=None,
+            seed=seed,
+        )
+
+    def correct(self, sample: Sample, answer: Answer) -> bool:
+        """Whether the value equals the right answer in the same form."""
+        return answer.value is not None and answer.value == self._form(sample.data["answer"])
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""

@@ -1,0 +1,59 @@
+"""What a task is: problems, how to ask them, and when an answer is right."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from weft.search.strategy import Answer, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One problem of a task.
+
+    Attributes:
+        id: unique in the task and the same in every run.
+        data: the problem, as JSON.
+    """
+
+    id: str
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Task(ABC):
+    """A set of problems with an exact check of answers.
+
+    A subclass's first docstring line is what `weft tasks` shows. Its parameters are those
+    of its `__init__`.
+
+    Attributes:
+        name: as in specs: `countdown`, `jsonl(path=...)`.
+        suite: the suite file shipped with the task, if there is one.
+        engine: the engine spec that serves a model made for the task, if there is one.
+        fingerprint: changes with the data, where the spec alone does not determine it.
+    """
+
+    name: ClassVar[str]
+    suite: ClassVar[Path | None] = None
+    engine: ClassVar[str | None] = None
+    fingerprint: str = ""
+
+    @property
+    @abstractmethod
+    def spec(self) -> str:
+        """The canonical spec, with which rows of one run can be told from another's."""
+
+    @abstractmethod
+    def samples(self, limit: int | None, seed: int) -> list[Sample]:
+        """The first `limit` problems, all if None; fewer where the task has fewer."""
+
+    @abstractmethod
+    def question(self, sample: Sample, seed: int) -> Question:
+        """What a strategy is asked."""
+
+    @abstractmethod
+    def correct(self, sample: Sample, answer: Answer) -> bool:
+        """Whether the answer is right."""

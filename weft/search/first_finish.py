@@ -1,0 +1,23 @@
+"""first_finish: the first of n samples to finish."""
+
+from __future__ import annotations
+
+from weft.search.parameters import param, temperature
+from weft.search.short_m_at_k import shortest
+from weft.search.strategy import Answer, Question, Strategy, strategy
+
+
+@strategy("first_finish")
+class FirstFinish(Strategy):
+    """The first of n samples to end with a readable answer (First Finish Search, 2025).
+
+    The others are cancelled at once. It pays where short reasoning is likelier to be right.
+    """
+
+    n: int = param(4, "samples that start", least=1, main=True)
+    think: bool = param(True, "ask for visible thinking, if the task has it")
+    temperature: float = temperature()
+
+    async def solve(self, question: Question) -> Answer:
+        """Answer the question."""
+        return await shortest(question, 1, self.n, self.temperature, self.think)

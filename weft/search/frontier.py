@@ -1,0 +1,171 @@
+"""The engine of all step searches: beam search, A* and particle filtering.
+
+A search grows a tree of **paths**, answers that are extended a step at a time. A **frontier**
+is a search's policy: told of each new path, it names the **moves** to make next. The engine
+makes moves: it generates a step and has the new path scored as soon as it is there, while
+other paths are still generated or scored. There is no round that all paths wait for, unless
+the policy itself waits.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, wraps
+
+import anyio
+
+from weft.errors import BudgetExceeded
+from weft.programs import Prompt, fan_out
+from weft.search.strategy import stable_seed
+from weft.search.verifiers import NO_TOKENS, Confidence
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """A partial answer, or a finished one.
+
+    Attributes:
+        prompt: the question with the answer so far, open.
+        text: the answer so far.
+        depth: how many steps it has.
+        parent: the path that it extends; None for the root.
+        order: the place that its move asked for.
+        score: how good it is, from 0 to 1; None if it was never scored.
+        finished: there is nothing to add.
+        value: the answer read from it once it is finished, if there is one.
+        tokens: generated for all its steps.
+        confidence: of those tokens.
+    """
+
+    prompt: Prompt
+    text: str = ""
+    depth: int = 0
+    parent: Path | None = None
+    order: int = 0
+    score: float | None = None
+    finished: bool = False
+    value: str | None = None
+    tokens: int = 0
+    confidence: Confidence = NO_TOKENS
+
+    @cached_property
+    def tie(self) -> tuple[int, str]:
+        """Decides between equally good paths: by their texts alone, yet without a bias.
+
+        The order in which paths happen to be ready must not decide: reruns would differ.
+        """
+        return stable_seed("tie", self.text), self.text
+
+
+@dataclass(frozen=True)
+class Move:
+    """One step to generate.
+
+    Attributes:
+        path: what to extend.
+        index: which of the continuations of this text it is; with the question's seed and
+            the text it determines the step's own seed, so it must never repeat for a text.
+        order: the new path's `order`.
+    """
+
+    path: Path
+    index: int
+    order: int = 0
+
+
+Step = Callable[[Move], Awaitable[Path]]
+
+
+class Frontier(ABC):
+    """The policy of a search. Its methods only compute; the engine does all waiting."""
+
+    @abstractmethod
+    def begin(self) -> Sequence[Move]:
+        """The first moves."""
+
+    @abstractmethod
+    def landed(self, path: Path) -> Sequence[Move]:
+        """The moves to make now that a path was generated and scored."""
+
+    @property
+    def done(self) -> bool:
+        """Whether what is still under way can be cancelled."""
+        return False
+
+
+async def explore(frontier: Frontier, step: Step) -> BudgetExceeded | None:
+    """Search until the frontier is done or has no moves left.
+
+    Moves that are named together are announced together, as one fan-out.
+
+    Args:
+        frontier: the policy.
+        step: makes a move: generates and scores.
+
+    Returns:
+        The error, if a budget ran out. Moves under way that the budget still allowed were
+        then brought to their end.
+
+    Raises:
+        WeftError: whatever a step raised, budgets excepted.
+    """
+    send, receive = anyio.create_memory_object_stream[Path | Exception | None](math.inf)
+    over: BudgetExceeded | None = None
+    failure: Exception | None = None
+
+    @wraps(step)
+    async def land(move: Move) -> None:
+        # Handed over at once, so that paths land in the order in which their calls ended: a
+        # search whose course depends on that order then takes the same one in a rerun.
+        send.send_nowait(await step(move))
+
+    async def make(moves: Sequence[Move]) -> None:
+        end: Exception | None = None
+        try:
+            async with fan_out(land, moves) as landings:
+                async for _ in landings:
+                    pass
+        except Exception as error:
+            end = error
+        send.send_nowait(end)
+
+    async with send, receive, anyio.create_task_group() as tasks:
+        moves, batches = frontier.begin(), 0
+        while True:
+            if moves and over is None:
+                batches += 1
+                tasks.start_soon(make, moves)
+            moves = ()
+            if not batches or frontier.done:
+                break
+            match await receive.receive():
+                case Path() as path:
+                    moves = frontier.landed(path)
+                case BudgetExceeded() as error:
+                    over, batches = error, batches - 1
+                case None:
+                    batches -= 1
+                case error:
+                    failure = error
+                    break
+        tasks.cancel_scope.cancel()
+    # Raised out here, where it does not come wrapped in the task group's exception group.
+    if failure is not None:
+        raise failure
+    return over
+
+
+class Indices:
+    """Hands out the indices of continuations, text by text."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, int] = {}
+
+    def of(self, path: Path) -> int:
+        """The next index for a path's text."""
+        index = self._next.get(path.text, 0)
+        self._next[path.text] = index + 1
+        return index

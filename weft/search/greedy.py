@@ -1,0 +1,19 @@
+"""greedy: one answer at temperature 0."""
+
+from __future__ import annotations
+
+from weft.search.parameters import param
+from weft.search.samples import answered, collect, drawer
+from weft.search.strategy import Answer, Question, Strategy, strategy
+
+
+@strategy("greedy")
+class Greedy(Strategy):
+    """One answer, each token the likeliest."""
+
+    think: bool = param(False, "ask for visible thinking, if the task has it")
+
+    async def solve(self, question: Question) -> Answer:
+        """Answer the question."""
+        found, budget = await collect(drawer(question, 0.0, think=self.think), 1)
+        return answered(found, None, None, budget)

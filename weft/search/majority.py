@@ -1,0 +1,37 @@
+"""majority: the most frequent answer among samples."""
+
+from __future__ import annotations
+
+from weft.search.parameters import param, temperature
+from weft.search.samples import Found, collect, drawer, voted
+from weft.search.strategy import Answer, Question, Strategy, strategy
+from weft.search.voting import tally
+
+
+@strategy("majority")
+class Majority(Strategy):
+    """The most frequent answer among n samples: self-consistency (Wang et al. 2022).
+
+    Ties go to the answer with the earliest sample. With `stop_early`, the samples still
+    running are cancelled once they can't change the result any more; the answer is that of
+    the full vote.
+    """
+
+    n: int = param(8, "samples", least=1, main=True)
+    stop_early: bool = param(True, "cancel samples that can't change the result")
+    think: bool = param(False, "ask for visible thinking, if the task has it")
+    temperature: float = temperature()
+
+    async def solve(self, question: Question) -> Answer:
+        """Answer the question."""
+
+        def enough(found: Found) -> bool:
+            pending = set(range(self.n)) - found.keys()
+            return tally({i: s.value for i, s in found.items()}).settled(pending)
+
+        draw = drawer(question, self.temperature, think=self.think)
+        if self.stop_early:
+            found, budget = await collect(draw, self.n, enough)
+        else:
+            found, budget = await collect(draw, self.n)
+        return voted(found, budget)

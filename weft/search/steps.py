@@ -1,0 +1,118 @@
+"""Steps: how a search's moves are made, by an engine and a verifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import anyio
+
+from weft.errors import BudgetExceeded
+from weft.programs import generate, node
+from weft.search.frontier import Move, Path, Step
+from weft.search.strategy import Question, stable_seed
+from weft.search.verifiers import Verifier
+
+
+class Steps:
+    """Makes moves for a question: generates one step, then has a verifier score the path."""
+
+    def __init__(self, question: Question, verifier: Verifier, temperature: float) -> None:
+        verifier.check(question)
+        self._question, self._verifier, self._temperature = question, verifier, temperature
+        self._scores: dict[str, _Scoring] = {}
+        self.unscored: list[Path] = []
+        """Paths that a budget left without a score."""
+
+    @property
+    def root(self) -> Path:
+        """The path that every other extends."""
+        return Path(self._question.prompt)
+
+    def mover(self) -> Step:
+        """The node that makes a move."""
+
+        @node
+        async def step(move: Move) -> Path:
+            path = await self.grow(move)
+            try:
+                return replace(path, score=await self._score(path))
+            except BudgetExceeded:
+                self.unscored.append(path)
+                raise
+
+        return step
+
+    async def grow(self, move: Move, *, whole: bool = False) -> Path:
+        """The path extended by a step.
+
+        The last step that is allowed goes on to the end of the answer. A path is finished
+        when the model ended it, when it is complete, when the step is empty, or when it has
+        all the tokens that an answer may have.
+
+        Args:
+            move: which path, and which of its continuations.
+            whole: go on greedily to the end of the answer.
+        """
+        question, path = self._question, move.path
+        depth = path.depth + 1
+        last = whole or depth >= question.max_steps
+        completion = await generate(
+            path.prompt,
+            max_tokens=question.max_tokens - path.tokens,
+            temperature=0.0 if whole else self._temperature,
+            stop=() if last else question.steps,
+            seed=stable_seed(question.seed, path.text, move.index),
+            logprobs=self._verifier.logprobs,
+            index=move.index,
+        )
+        text = path.text + completion.text
+        tokens = path.tokens + completion.usage.completion
+        finished = (
+            last
+            or completion.ended
+            or completion.finish_reason == "length"
+            or tokens >= question.max_tokens
+            or not completion.text.strip()
+            or question.complete(text)
+        )
+        return Path(
+            completion.prompt,
+            text,
+            depth,
+            path,
+            move.order,
+            finished=finished,
+            value=question.answer(text) if finished else None,
+            tokens=tokens,
+            confidence=path.confidence.plus(completion.logprobs),
+        )
+
+    async def _score(self, path: Path) -> float:
+        """The verifier's score; equal texts are scored once."""
+        while (known := self._scores.get(path.text)) is not None:
+            await known.ready.wait()
+            if known.error is not None:
+                raise known.error
+            if known.score is not None:
+                return known.score
+        known = self._scores[path.text] = _Scoring(anyio.Event())
+        try:
+            score = await self._verifier.score(self._question, path.text, path.confidence)
+            known.score = score
+        except Exception as error:
+            known.error = error
+            raise
+        finally:
+            if known.score is None and known.error is None:
+                del self._scores[path.text]  # cancelled: whoever waits must ask again
+            known.ready.set()
+        return score
+
+
+@dataclass
+class _Scoring:
+    """A score that was asked for."""
+
+    ready: anyio.Event
+    score: float | None = None
+    error: Exception | None = None
