@@ -1,5 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weft.cache.prefix import PrefixIndex, block_hashes
 
 tokens = st.lists(st.integers(0, 3), max_size=40)

@@ -1,4 +1,5 @@
 import pytest
+
 from weft.cache.store import Store
 from weft.errors import StoreError
 
@@ -34,7 +35,7 @@ def test_a_finished_result_replaces_a_cancelled_one_and_never_the_reverse():
 def test_a_file_that_is_no_store_is_one_clear_sentence(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough to be taken for one " * 30)
-    with pytest.raises(StoreError, match="notes.txt can't be opened"):
+    with pytest.raises(StoreError, match="can't be opened"):
         Store(path)
 
 

@@ -17,6 +17,7 @@ from weft.evals.tasks.countdown_player import Player
 from weft.types import Request
 
 Weft = Callable[..., Result]
+pytestmark = pytest.mark.timeout(240)  # they render plots and start processes
 
 
 def refused(result: Result, *words: str) -> str:

@@ -20,6 +20,7 @@ from weft.evals.tasks.registry import tasks
 from weft.search import strategies
 
 Weft = Callable[..., Result]
+pytestmark = pytest.mark.timeout(240)  # they render plots and start processes
 COMMAND = [sys.executable, "-c", "from weft.cli.main import main; main()"]
 
 

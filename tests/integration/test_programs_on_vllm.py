@@ -15,6 +15,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 SOLVE = Prompt.user("solve 15 9 11 17 for 47")
 
 
+async def idle(pool: Pool) -> None:
+    """Wait until the engines themselves say that nothing runs."""
+    with anyio.fail_after(5):
+        while True:
+            if not any([(await e.load()).running for e in pool.engines]):
+                return
+            await anyio.sleep(0.02)
+
+
 async def test_a_step_search_never_tokenises_again_and_hits_the_cache(replicas: list[str]) -> None:
     long = Prompt.user("solve 15 9 11 17 for 47\n" * 12)  # some blocks of 32 tokens
     async with Pool(replicas[0]) as pool:
@@ -66,9 +75,7 @@ async def test_leaving_a_fan_out_frees_the_engines(replicas: list[str]) -> None:
         result = await run(first_of_many, pool=pool)
         assert result.usage.cancelled > 0
         assert pool.scheduler.in_flight == 0
-        with anyio.fail_after(5):
-            while any([(await e.load()).running for e in pool.engines]):
-                await anyio.sleep(0.02)
+        await idle(pool)
 
 
 async def test_a_budget_aborts_in_the_engine(replicas: list[str]) -> None:
@@ -76,9 +83,7 @@ async def test_a_budget_aborts_in_the_engine(replicas: list[str]) -> None:
         with budget(tokens=200) as limit, pytest.raises(BudgetExceeded):
             await generate(Prompt.user("think"), temperature=2.0, max_tokens=1500, n=8)
         assert limit.spent.total <= 200 + 8 * 16
-        with anyio.fail_after(5):
-            while (await pool.engines[0].load()).running:
-                await anyio.sleep(0.02)
+        await idle(pool)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import random
 
 import anyio
 import pytest
+
 from weft.backends.scripted import Scripted, ScriptedEngine
 from weft.errors import EngineUnavailable
 from weft.orchestrator.call import Call
@@ -173,8 +174,9 @@ async def test_an_engine_that_answers_again_is_used_again():
     engine.revive()
     async with anyio.create_task_group() as group:
         group.start_soon(scheduler.watch, 0.001)
-        while not scheduler.replicas[0].alive:
-            await anyio.sleep(0.001)
+        with anyio.fail_after(5):
+            while not scheduler.replicas[0].alive:
+                await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
     await scheduler.run(call("x"), Log())
 

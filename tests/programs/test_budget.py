@@ -1,5 +1,6 @@
 import anyio
 import pytest
+
 from weft import Limits, Pool, Prompt, ScriptedEngine, budget, generate, run
 from weft.backends.scripted import Scripted
 from weft.errors import BudgetExceeded, UsageError

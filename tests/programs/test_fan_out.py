@@ -1,5 +1,6 @@
 import anyio
 import pytest
+
 from weft import Pool, Prompt, ScriptedEngine, budget, fan_out, generate, node, program, run
 from weft.backends.scripted import Scripted
 from weft.errors import BudgetExceeded, UsageError
@@ -68,10 +69,13 @@ async def test_a_nodes_error_is_raised_where_results_are_read():
                 raise KeyError("oh")
             return await attempt(text)
 
-        with pytest.raises(KeyError, match="oh"):
+        async def both() -> None:
             async with fan_out(bad, ["slow", "bad"]) as results:
                 async for _ in results:
                     pass
+
+        with pytest.raises(KeyError, match="oh"):
+            await both()
         assert pool.scheduler.in_flight == 0
 
 

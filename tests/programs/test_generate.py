@@ -2,6 +2,7 @@ import math
 
 import pytest
 from pydantic import BaseModel
+
 from weft import Pool, Prompt, ScriptedEngine, generate, score
 from weft.backends.scripted import Scripted
 from weft.errors import (
@@ -110,7 +111,7 @@ async def test_bad_arguments_are_named(arguments, message):
 
 async def test_an_empty_prompt_and_an_unknown_role_are_refused():
     async with Pool(ScriptedEngine("x")):
-        with pytest.raises(UsageError, match="begin with Prompt.user"):
+        with pytest.raises(UsageError, match="begin with Prompt"):
             await generate(Prompt())
         with pytest.raises(UnknownName, match="role 'verifyer'; did you mean verifier"):
             await generate(Prompt.user("q"), role="verifyer")

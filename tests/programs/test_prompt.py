@@ -1,4 +1,5 @@
 import pytest
+
 from weft.errors import UsageError
 from weft.programs import Prompt
 from weft.types import Message

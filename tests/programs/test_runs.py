@@ -1,5 +1,6 @@
 import networkx as nx
 import pytest
+
 from weft import Pool, Prompt, ScriptedEngine, Store, fan_out, generate, node, program, run
 from weft.backends.scripted import Scripted
 
@@ -37,7 +38,7 @@ async def test_a_run_has_value_usage_events_and_graph():
     assert result.seconds >= 0
     graph = result.graph
     labels = nx.get_node_attributes(graph, "label")
-    assert list(labels.values())[0] == "story"
+    assert next(iter(labels.values())) == "story"
     assert {"draft", "finish"} <= set(labels.values())
     kinds: dict[str, set[tuple[str, str]]] = {}
     for start, end, kind in graph.edges(data="kind"):

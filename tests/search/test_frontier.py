@@ -141,3 +141,15 @@ async def test_what_a_budget_still_allows_is_brought_to_its_end(question, player
     assert done.value.text is not None
     assert done.value.value is None
     assert done.value.text.startswith("3\n")
+
+
+async def test_a_refused_move_leaves_other_moves_going(question, player) -> None:
+    """While a slow step is written, the third call is still allowed and the fourth refused."""
+    engine = player(digits({"1": 50.0}))
+    strategy = AStar(k=2, parallel=2, verifier="function")
+    async with Pool(engine) as pool:
+        done = await run(strategy, question, pool=pool, budget=Limits(calls=3))
+    assert done.value.details["budget"] == "calls"
+    assert done.usage.calls == 3
+    assert done.seconds > 50
+    assert engine.cancelled == 0

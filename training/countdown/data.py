@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
 
 from weft.evals.tasks.countdown import (
     MAX_RESULT,
@@ -22,11 +25,11 @@ MAX_TRIES = 16
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text, and for each step of a solution the good steps it was drawn from."""
+    """A text, and for each step of a solution the good steps it was drawn from, by weight."""
 
     prompt: str
     answer: str
-    drawn_from: tuple[tuple[Step, list[Step]], ...] = ()
+    drawn_from: tuple[tuple[Step, dict[Step, int]], ...] = ()
 
     @property
     def text(self) -> str:
@@ -43,6 +46,15 @@ def problem(rng: random.Random, *, evaluation: bool = False) -> Problem:
             return Problem(tuple(shown), rng.choice(choice))
 
 
+@cache
+def _ways(numbers: Numbers) -> np.ndarray:
+    """How many solutions a sorted multiset has for each target."""
+    if len(numbers) == 1:
+        return np.eye(1, MAX_RESULT + 1, numbers[0], dtype=np.uint32)[0]
+    children = [_ways(tuple(sorted(step.left))) for step in steps(numbers)]
+    return np.sum(children, axis=0, dtype=np.uint32)
+
+
 def good_steps(numbers: Numbers, target: int) -> list[Step]:
     return [s for s in steps(numbers) if reachable(s.left, target)]
 
@@ -52,13 +64,14 @@ def _written(path: list[Step], target: int) -> str:
 
 
 def solve(rng: random.Random) -> Example:
-    """A solution, drawn step by step from all that lead to the target."""
+    """A solution drawn uniformly from all of them: a step's weight is how many begin with it."""
     p = problem(rng)
-    path: list[tuple[Step, list[Step]]] = []
+    path: list[tuple[Step, dict[Step, int]]] = []
     numbers = p.numbers
     while len(numbers) > 1:
-        options = good_steps(numbers, p.target)
-        path.append((rng.choice(options), options))
+        ways = {s: int(_ways(tuple(sorted(s.left)))[p.target]) for s in steps(numbers)}
+        options = {s: n for s, n in ways.items() if n}
+        path.append((rng.choices(list(options), list(options.values()))[0], options))
         numbers = path[-1][0].left
     return Example(f"solve {p}", _written([s for s, _ in path], p.target), tuple(path))
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import anyio
 import matplotlib.pyplot as plt
+
 from weft import Pool, Prompt, generate, score
 from weft.backends.specs import open_engines
 from weft.evals.statistics import mean, pass_at_k

@@ -13,10 +13,33 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 SPECIAL = ["<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|end|>"]
 TAGS = ["<think>", "</think>"]
-WORDS = (
-    "solve think verify for answer yes no wait but alternatively hmm back to try so "
-    "the a of and is in you are that it".split()
-)
+WORDS = [
+    "solve",
+    "think",
+    "verify",
+    "for",
+    "answer",
+    "yes",
+    "no",
+    "wait",
+    "but",
+    "alternatively",
+    "hmm",
+    "back",
+    "to",
+    "try",
+    "so",
+    "the",
+    "a",
+    "of",
+    "and",
+    "is",
+    "in",
+    "you",
+    "are",
+    "that",
+    "it",
+]
 MAX_NUMBER = 200
 
 CHAT_TEMPLATE = (

@@ -18,12 +18,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import data
-import tokenizer as tokenizers
 import torch
-from muon import Muon
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
+
+import data
+import tokenizer as tokenizers
+from muon import Muon
 
 CONTEXT = 2048
 LONGEST = 384
@@ -67,11 +68,14 @@ def choices(example: data.Example) -> Iterator[tuple[int, Counter[str]]]:
     """
     at = 0
     for step, options in example.drawn_from:
-        yield at, Counter(str(s.a) for s in options)
-        options = [s for s in options if s.a == step.a]
-        yield at + 1, Counter(f" {s.op}" for s in options)
-        options = [s for s in options if s.op == step.op]
-        yield at + 2, Counter(f" {s.b}" for s in options)
+        first, then, last = Counter[str](), Counter[str](), Counter[str]()
+        for option, weight in options.items():
+            first[str(option.a)] += weight
+            if option.a == step.a:
+                then[f" {option.op}"] += weight
+                if option.op == step.op:
+                    last[f" {option.b}"] += weight
+        yield from ((at, first), (at + 1, then), (at + 2, last))
         at += 7 + len(step.left)  # a op b = result | left ... newline
 
 

@@ -7,7 +7,15 @@ asyncio alone; on trio httpx carries itself.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Mapping,
+)
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -46,19 +54,46 @@ def client(
         max_connections=4096, max_keepalive_connections=512, keepalive_expiry=KEEPALIVE
     )
     transport: httpx.AsyncBaseTransport
+    hooks: list[Callable[[httpx.Request], Awaitable[None]]] = []
     if sniffio.current_async_library() == "asyncio":
         from httpx_aiohttp import AiohttpTransport  # needless, and slow to import, on trio
 
         transport = AiohttpTransport(limits=limits)
     else:
         transport = httpx.AsyncHTTPTransport(limits=limits)
+        hooks.append(sent_whole)
     return httpx.AsyncClient(
         base_url=url,
         # Compressing a stream would hold it back.
         headers={"accept-encoding": "identity", **(headers or {})},
         timeout=httpx.Timeout(idle, connect=connect, pool=None),
         transport=transport,
+        event_hooks={"request": hooks},
     )
+
+
+class Body(httpx.AsyncByteStream):
+    """A request's body that can be dropped in the midst of being sent.
+
+    httpx' own is an async generator, which a cancelled request leaves suspended; trio warns
+    of it when it is collected.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._left = [content]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
+async def sent_whole(request: httpx.Request) -> None:
+    """Give a request a `Body`."""
+    request.stream = Body(await request.aread())
 
 
 @contextmanager

@@ -173,9 +173,7 @@ class Scheduler:
                     if not able:
                         break
                     placement = self.policy.place(waiting.call, able)
-                    waiting.bind(
-                        next(r for r in able if r is placement.engine), placement.reason
-                    )
+                    waiting.bind(next(r for r in able if r is placement.engine), placement.reason)
                 heapq.heappop(queue)
 
     async def _examine(self, replica: Replica, error: EngineUnavailable) -> None:

@@ -15,7 +15,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import combinations_with_replacement
 
 MAX_NUMBER = 20
@@ -86,7 +86,7 @@ def steps(numbers: Numbers) -> list[Step]:
     return list(found.values())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _reach(numbers: Numbers) -> int:
     """The values reachable from a sorted multiset, as bits of an integer."""
     if len(numbers) == 1:

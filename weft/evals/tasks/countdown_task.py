@@ -39,11 +39,13 @@ def canonical(problem: Problem, text: str) -> str | None:
         taken: list[Expression] = []
         for operand in (step.a, step.b):
             # Among equal values any will do; the choice must only be the same each time.
-            alike = [p for p in parts if p[0] == operand] or [(operand, Expression.number(operand))]
-            part = min(alike, key=lambda p: p[1].text)
-            if part in parts:
+            alike = [p for p in parts if p[0] == operand]
+            if alike:
+                part = min(alike, key=lambda p: p[1].text)
                 parts.remove(part)
-            taken.append(part[1])
+                taken.append(part[1])
+            else:
+                taken.append(Expression.number(operand))
         parts.append((step.result, taken[0].join(step.op, taken[1])))
         ended = len(step.left) == 1
     return parts[-1][1].text if ended else None
