@@ -25,7 +25,11 @@ MAX_TRIES = 16
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text, and for each step of a solution the good steps it was drawn from, by weight."""
+    """A text, and for each step of an answer the good steps it was drawn from, by weight.
+
+    Where there are none, what was chosen is no example to follow and is not learned; what
+    follows from it (result, numbers left) is.
+    """
 
     prompt: str
     answer: str
@@ -64,16 +68,33 @@ def _written(path: list[Step], target: int) -> str:
 
 
 def solve(rng: random.Random) -> Example:
-    """A solution drawn uniformly from all of them: a step's weight is how many begin with it."""
+    """A solution drawn uniformly from all of them: a step's weight is how many begin with it.
+
+    One in five is no solution, and its choices are not learned: without these a model takes
+    it that the last result is the target whatever the operands, and writes false sums.
+    """
     p = problem(rng)
+    good = rng.random() < 0.8
     path: list[tuple[Step, dict[Step, int]]] = []
     numbers = p.numbers
     while len(numbers) > 1:
-        ways = {s: int(_ways(tuple(sorted(s.left)))[p.target]) for s in steps(numbers)}
-        options = {s: n for s, n in ways.items() if n}
-        path.append((rng.choices(list(options), list(options.values()))[0], options))
+        if good:
+            ways = {s: int(_ways(tuple(sorted(s.left)))[p.target]) for s in steps(numbers)}
+            options = {s: n for s, n in ways.items() if n}
+            path.append((rng.choices(list(options), list(options.values()))[0], options))
+        else:
+            path.append((_near(rng, numbers, p.target), {}))
         numbers = path[-1][0].left
-    return Example(f"solve {p}", _written([s for s, _ in path], p.target), tuple(path))
+    written = _written([step for step, _ in path], numbers[0])
+    return Example(f"solve {p}", written, tuple(path))
+
+
+def _near(rng: random.Random, numbers: Numbers, target: int) -> Step:
+    """A step as models err: at random, the last one often nearly reaching the target."""
+    options = steps(numbers)
+    if len(numbers) == 2 and rng.random() < 0.6:
+        return min(options, key=lambda s: (s.result == target, abs(s.result - target)))
+    return rng.choice(options)
 
 
 def think(rng: random.Random) -> Example:
@@ -109,13 +130,13 @@ def think(rng: random.Random) -> Example:
 
 def _spoiled(rng: random.Random, numbers: Numbers, target: int) -> Step:
     """A step that breaks the rules in a way that models do: a wrong result or operand."""
-    step = rng.choice(steps(numbers))
+    step = _near(rng, numbers, target)
     kind = rng.random()
-    if kind < 0.6:
+    if kind < 0.8:
         wrong = target if len(numbers) == 2 else step.result + rng.choice((-10, -2, -1, 1, 2, 10))
         if wrong != step.result and 0 < wrong <= MAX_RESULT:
             return Step(step.a, step.op, step.b, wrong, (*step.left[:-1], wrong))
-    if kind < 0.8 and len(step.left) > 1:
+    if kind < 0.9 and len(step.left) > 1:
         left = list(step.left)
         where = rng.randrange(len(left) - 1)
         left[where] = rng.choice([n for n in range(1, 21) if n != left[where]])
@@ -125,37 +146,29 @@ def _spoiled(rng: random.Random, numbers: Numbers, target: int) -> Step:
 
 
 def verify(rng: random.Random) -> Example:
-    """A partial solution and whether the target can still be reached, about half of each.
+    """A partial or whole answer and whether the target can still be reached, half of each.
 
-    All steps but the last are good ones, so that the question is open until the last.
+    The question is mostly open until the last step; among whole answers, many a wrong one
+    claims the target.
     """
-    while True:
-        p = problem(rng)
-        depth = rng.choices((0, 1, 2, 3), (1, 8, 8, 8))[0]
-        path: list[Step] = []
-        numbers = p.numbers
-        good = True
-        for i in range(depth):
-            draw = rng.random()
-            if i < depth - 1:
-                options = good_steps(numbers, p.target)
-                # An early mistake must still count when later steps are fine.
-                if draw < 0.15 and good:
-                    options = steps(numbers)
-                options = options or steps(numbers)
-            elif draw < 0.2:
-                path.append(_spoiled(rng, numbers, p.target))
-                good = False
-                break
-            elif draw < 0.62:
-                options = good_steps(numbers, p.target) or steps(numbers)
-            else:
-                options = steps(numbers)
-            if not options:
-                break
-            step = rng.choice(options)
-            path.append(step)
-            numbers = step.left
-        verdict = "yes" if good and reachable(numbers, p.target) else "no"
-        body = "".join(f"{step}\n" for step in path)
-        return Example(f"verify {p}\n{body}", verdict)
+    p = problem(rng)
+    depth = rng.choices((0, 1, 2, 3), (1, 8, 8, 10))[0]
+    right = rng.random() < 0.45
+    path: list[Step] = []
+    numbers = p.numbers
+    legal = True
+    for i in range(depth):
+        good = good_steps(numbers, p.target)
+        last = i == depth - 1
+        if right or (not last and rng.random() < (0.5 if depth == 3 and i else 0.9)):
+            step = rng.choice(good or steps(numbers))
+        elif last and rng.random() < (0.5 if depth == 3 else 0.25):
+            step = _spoiled(rng, numbers, p.target)
+            legal = False
+        else:
+            step = _near(rng, numbers, p.target)
+        path.append(step)
+        numbers = step.left
+    verdict = "yes" if legal and reachable(numbers, p.target) else "no"
+    body = "".join(f"{step}\n" for step in path)
+    return Example(f"verify {p}\n{body}", verdict)

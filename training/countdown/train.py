@@ -64,7 +64,8 @@ def choices(example: data.Example) -> Iterator[tuple[int, Counter[str]]]:
     """Where a solution chooses (tokens from the start of the answer), and among which tokens.
 
     The sampled solution is one of many: learning from all the good steps at once, rather
-    than from the drawn one, takes that noise out of the gradient.
+    than from the drawn one, takes that noise out of the gradient. Without any token, the
+    place is not learned.
     """
     at = 0
     for step, options in example.drawn_from:
@@ -90,12 +91,16 @@ def collate(rows: list[tuple[list[int], data.Example]], tokenizer: tokenizers.To
     for i, (row, example) in enumerate(rows):
         start = row.index(answer_id) + 1
         ids[i, : len(row)] = torch.tensor(row)
-        learned[i, start - 1 : len(row) - 1] = True
+        answer = dict(enumerate(row[start:]))
         for at, counts in choices(example):
+            if not counts:
+                del answer[at]
+            place = len(hard) + sum(k < at for k in answer)
             for token, count in counts.items():
                 token_id = tokenizer.token_to_id(token.replace(" ", "\u0120"))
-                soft.append((len(hard) + at, token_id, count / counts.total()))
-        hard += row[start:]
+                soft.append((place, token_id, count / counts.total()))
+        learned[i, [start - 1 + at for at in answer]] = True
+        hard += answer.values()
     wanted = torch.nn.functional.one_hot(torch.tensor(hard), tokenizer.get_vocab_size()).float()
     if soft:
         position, token, share = (torch.tensor(column) for column in zip(*soft, strict=True))
