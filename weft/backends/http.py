@@ -128,6 +128,24 @@ def broken(url: str) -> EngineUnavailable:
     return EngineUnavailable(f"the engine at {url} broke the connection; see whether it died")
 
 
+async def send(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """Send a request, and once more if the connection broke before anything was answered.
+
+    A server closes idle connections; one may be closing just as it is used again.
+    """
+    try:
+        return await http.send(request, stream=True)
+    except (
+        httpx.RemoteProtocolError,
+        httpx.ReadError,
+        httpx.WriteError,
+        httpx.ConnectTimeout,
+    ) as e:
+        if isinstance(e, httpx.ConnectTimeout) and type(e.__cause__).__name__ not in BROKEN:
+            raise
+        return await http.send(request, stream=True)
+
+
 @asynccontextmanager
 async def streaming(
     http: httpx.AsyncClient, request: httpx.Request
@@ -137,7 +155,7 @@ async def streaming(
     A server learns of a cancellation by the connection closing, so that is not put off: it
     happens inside a shield.
     """
-    response = await http.send(request, stream=True)
+    response = await send(http, request)
     try:
         yield response
     finally:

@@ -145,6 +145,8 @@ def start_group(
     plan = {"device": device, "detached": detached, "events": str(events), "replicas": plans}
     env = {
         **os.environ,
+        # Seconds that a server keeps an idle connection; the client must be the first to close.
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "600",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOG_STATS_INTERVAL": "3600",
         # Read when torch is imported, so before the replicas are forked.

@@ -101,8 +101,7 @@ class VLLMEngine(Engine):
         await self.tokenize("a")
 
     async def _models(self) -> list[dict[str, Any]]:
-        with reaching(self.url):
-            response = await self._http.get("/v1/models")
+        response = await self._get("/v1/models")
         if response.status_code in (401, 403) or response.status_code >= 500:
             raise wire.refusal(self.url, response.status_code, response.content)
         try:
@@ -200,8 +199,10 @@ class VLLMEngine(Engine):
         return await self._tokenize({"prompt": text, "add_special_tokens": False})
 
     async def _tokenize(self, body: dict[str, Any]) -> tuple[int, ...]:
+        asked = self._http.build_request("POST", "/tokenize", json={"model": self.model, **body})
         with reaching(self.url):
-            response = await self._http.post("/tokenize", json={"model": self.model, **body})
+            async with streaming(self._http, asked) as response:
+                await response.aread()
         if response.status_code == 404:
             raise NotAnEngine(
                 f"{self.url} has no /tokenize, so it is no vLLM server; use OpenAIEngine, "
@@ -221,17 +222,22 @@ class VLLMEngine(Engine):
         )
 
     async def _metrics(self) -> str:
-        with reaching(self.url):
-            response = await self._http.get("/metrics")
+        response = await self._get("/metrics")
         return response.text if response.status_code == 200 else ""
+
+    async def _get(self, path: str) -> httpx.Response:
+        with reaching(self.url):
+            async with streaming(self._http, self._http.build_request("GET", path)) as response:
+                await response.aread()
+                return response
 
     async def healthy(self) -> bool:
         """Whether the server answers now, within seconds; not before `connect`."""
         if self._client is None:
             return False
         try:
-            with reaching(self.url), anyio.fail_after(PATIENCE):
-                return (await self._http.get("/health")).status_code == 200
+            with anyio.fail_after(PATIENCE):
+                return (await self._get("/health")).status_code == 200
         except (EngineUnavailable, TimeoutError):
             return False
 
