@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -95,7 +96,10 @@ def split(words: list[str]) -> Iterator[list[str]]:
 def run_python(page: Path, example: Example, names: dict[str, Any]) -> None:
     """Run a block at its line of the page, so that a traceback points there."""
     source = "\n" * (example.line - 1) + example.code
-    compiled = compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    # dont_inherit: this file's `from __future__ import annotations` is not the reader's.
+    compiled = compile(
+        source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+    )
     if compiled.co_flags & inspect.CO_COROUTINE:
 
         async def block() -> None:
@@ -157,11 +161,12 @@ def serve(command: list[str], background: ExitStack) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_examples(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"__name__": page.stem}
+    module = ModuleType(f"example_{page.stem}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look there
     with ExitStack() as background:
         for example in examples(page.read_text()):
             if example.language in ("python", "py"):
-                run_python(page, example, names)
+                run_python(page, example, vars(module))
             elif example.language in ("bash", "console", "sh", "shell"):
                 for words in commands(example):
                     run_command(words, background)

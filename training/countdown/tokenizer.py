@@ -77,6 +77,7 @@ def build() -> Tokenizer:
             for number in range(MAX_NUMBER + 1):
                 if len(str(number)) == length:
                     chain(lead + str(number))
+    merges.append(("1", "10"))  # 110 alone is merged from its end: 10 comes before 11
     for symbol in "+-*/=|":
         chain(space + symbol)
     for word in WORDS:
