@@ -297,7 +297,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--engine", action="append", default=[], metavar="URL", help="a running vLLM server")
     add("--problems", type=int, default=100, help="problems a round (%(default)s)")
-    add("--rounds", type=int, default=4, help="rounds (%(default)s)")
+    add("--rounds", type=int, default=2, help="rounds (%(default)s)")
     add("--n", type=int, default=16, help="samples, beams, particles (%(default)s)")
     add("--width", type=int, default=4, help="beam width (%(default)s)")
     add("--temperature", type=float, default=0.8, help="of sampling (%(default)s)")
@@ -306,11 +306,11 @@ def arguments() -> argparse.Namespace:
     add("--max-concurrency", type=int, default=32, help="its_hub's, an endpoint (%(default)s)")
     add("--timeout", type=float, default=300.0, help="seconds a pass of its_hub may take")
     add("--its-hub-venv", type=Path, default=CACHE / "its_hub-1.2.0", metavar="DIR")
-    add("--quick", action="store_true", help="30 problems, n=8, two rounds: under a minute")
+    add("--quick", action="store_true", help="20 problems, n=8, two rounds: under a minute")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     if options.quick:
-        options.problems, options.n, options.rounds = 30, 8, 2
+        options.problems, options.n, options.rounds = 20, 8, 2
     return options
 
 

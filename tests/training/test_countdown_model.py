@@ -8,13 +8,13 @@ import random
 import re
 from pathlib import Path
 
-import data
 import pytest
-import tokenizer as tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+import data
+import tokenizer as tokenizers
 from weft.evals.tasks.countdown import (
     held_out,
     number_sets,
