@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
-demo: $(VENV)/.run ## Solve Countdown with four strategies on two local vLLM replicas.
+demo: $(VENV)/.run ## Compare strategies on Countdown, on two local vLLM replicas.
 	@$(BIN)/weft demo
 
 test: $(VENV)/.dev ## Run all tests, those on real vLLM servers included (PYTEST=... adds options).

@@ -27,6 +27,12 @@ def parameters(spec: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def curve(spec: str) -> str:
+    """What strategies that differ in numbers alone have in common."""
+    kept = [f"{k}={v}" for k, v in parameters(spec).items() if not v.replace(".", "").isdigit()]
+    return " ".join([family(spec), *kept])
+
+
 def labels(specs: Sequence[str]) -> dict[str, str]:
     """A short name for each: the family, and what differs within it."""
     short: dict[str, str] = {}

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from weft.evals.labels import family, labels
+from weft.evals.labels import curve, labels
 from weft.evals.results import Result
 
 _INK, _FAINT = "#0a0b0c", "#8a8b8c"
@@ -65,10 +65,10 @@ def _draw(results: Sequence[Result], out: Any, form: str) -> None:
         figure: Any = Figure(figsize=(5.2, 4.4), layout="constrained")
         FigureCanvasAgg(figure)
         axes: Any = figure.add_subplot()
-        families = list(dict.fromkeys(family(r.strategy) for r in shown))
-        for i, name in enumerate(families):
+        curves = list(dict.fromkeys(curve(r.strategy) for r in shown))
+        for i, name in enumerate(curves):
             mine = sorted(
-                (r for r in shown if family(r.strategy) == name), key=lambda r: r.computed
+                (r for r in shown if curve(r.strategy) == name), key=lambda r: r.computed
             )
             axes.errorbar(
                 [r.computed for r in mine],
@@ -94,7 +94,7 @@ def _draw(results: Sequence[Result], out: Any, form: str) -> None:
         axes.margins(x=0.12, y=0.1)
         axes.grid()
         axes.set_axisbelow(True)
-        colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(families)}
+        colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(curves)}
         _label(figure, axes, shown, colours)
         if form == "svg":
             figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
@@ -124,7 +124,7 @@ def _label(figure: Any, axes: Any, results: Sequence[Result], colours: dict[str,
             Bbox([[x - 3, 2 * y - top], [x + 3, top]]),
         ]
     for line in axes.get_lines():
-        # Short pieces of the lines that join strategies of one family.
+        # Short pieces of the lines that join strategies of one curve.
         points = axes.transData.transform(line.get_xydata())
         for (x0, y0), (x1, y1) in pairwise(points if line.get_linestyle() == "-" else []):
             for k in range(1, 20):
@@ -138,7 +138,7 @@ def _label(figure: Any, axes: Any, results: Sequence[Result], colours: dict[str,
             xytext=(0, 0),
             textcoords="offset points",
             fontsize=9.5,
-            color=colours[family(r.strategy)],
+            color=colours[curve(r.strategy)],
         )
         costs: list[float] = []
         for place in _PLACES:
