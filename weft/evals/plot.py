@@ -67,9 +67,7 @@ def _draw(results: Sequence[Result], out: Any, form: str) -> None:
         axes: Any = figure.add_subplot()
         curves = list(dict.fromkeys(curve(r.strategy) for r in shown))
         for i, name in enumerate(curves):
-            mine = sorted(
-                (r for r in shown if curve(r.strategy) == name), key=lambda r: r.computed
-            )
+            mine = sorted((r for r in shown if curve(r.strategy) == name), key=lambda r: r.computed)
             axes.errorbar(
                 [r.computed for r in mine],
                 [100 * r.accuracy for r in mine],
