@@ -110,8 +110,8 @@ class CountdownTask(Task):
             steps="\n",
             max_tokens=64,
             max_think_tokens=512,
-            # Three steps use up four numbers.
-            max_steps=len(problem.numbers) - 1,
+            # Three steps use up four numbers; a search ends there, without the closing line.
+            max_steps=len(problem.numbers),
             answer=lambda text: canonical(problem, text),
             complete=complete,
             verify=_verify(problem),
