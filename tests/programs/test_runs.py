@@ -1,3 +1,4 @@
+import anyio
 import networkx as nx
 import pytest
 
@@ -193,3 +194,32 @@ async def test_what_a_dying_engine_had_produced_is_in_the_usage():
     assert result.usage.completion == 31
     assert result.usage.cancelled == 10
     assert result.usage.prompt == 2 * 3
+
+
+async def test_a_loser_that_had_finished_unread_costs_the_same_in_a_rerun(tmp_path):
+    @program
+    async def first_of_two_that_are_done() -> str | None:
+        async with fan_out(finish, [Prompt.user("0"), Prompt.user("1")]) as results:
+            while pool.scheduler.in_flight or pool.scheduler.waiting or len(store) < 2:
+                await anyio.lowlevel.checkpoint()
+            async for result in results:
+                return result
+        return None
+
+    @program
+    async def first_of_two() -> str | None:
+        async with fan_out(finish, [Prompt.user("0"), Prompt.user("1")]) as results:
+            async for result in results:
+                return result
+        return None
+
+    engine = ScriptedEngine({"0": "a", "1": "b"})
+    with Store(tmp_path / "s.sqlite") as store:
+        async with Pool(engine, store=store) as pool:
+            first = await run(first_of_two_that_are_done, pool=pool)
+    with Store(tmp_path / "s.sqlite") as store:
+        async with Pool(engine, store=store) as pool:
+            second = await run(first_of_two, pool=pool)
+    assert second.value == first.value
+    assert second.usage == first.usage
+    assert first.usage.calls == len(engine.requests) == 2

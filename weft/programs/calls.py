@@ -13,6 +13,7 @@ from weft.cache.store import Record
 from weft.errors import BudgetExceeded
 from weft.orchestrator.call import Call
 from weft.programs.prompt import Prompt
+from weft.programs.replay import Replay
 from weft.programs.scope import Scope
 from weft.programs.tokens import token_ids
 from weft.types import Delta, FinishReason, Request, Sampling, Timing, TokenLogprob, Usage
@@ -89,11 +90,8 @@ async def call(
         "call", scope.id, prompt=prompt, model=model, role=role, score=bool(ask), index=index
     )
     stored = scope.store.get(key) if scope.store is not None else None
-    if scope.store is not None and scope.replay is not None:
-        if stored is not None and stored.done:
-            await scope.replay.turn(stored.order)
-        else:
-            await _or_ghost(scope, id, stored)
+    if scope.replay is not None:
+        await _due(scope, scope.replay, id, stored)
     if stored is not None and stored.done:
         outcome = Outcome.of(id, stored.outcome)
         journal.usage += outcome.usage
@@ -126,14 +124,17 @@ async def call(
     return outcome
 
 
-async def _or_ghost(scope: Scope, id: str, stored: Record | None) -> None:
-    """Before a call without a stored result is sent: let the stored ones come first.
+async def _due(scope: Scope, replay: Replay, id: str, stored: Record | None) -> None:
+    """Wait for a stored result's turn, or until none is left to come before a call is sent.
 
-    If the program cancels it meanwhile as it did the first time, what it cost then counts.
+    If the program cancels the call meanwhile, as it did the first time, what it cost then
+    counts.
     """
-    assert scope.replay is not None
     try:
-        await scope.replay.exhausted()
+        if stored is not None and stored.done:
+            await replay.turn(stored.order)
+        else:
+            await replay.exhausted()
     except anyio.get_cancelled_exc_class():
         if stored is not None:
             outcome = Outcome.of(id, stored.outcome)
