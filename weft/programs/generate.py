@@ -130,7 +130,7 @@ async def _one(
     scope: Scope, prompt: Prompt, sampling: Sampling, role: str, index: int | None
 ) -> Completion:
     if index is None:
-        index = _next_index(scope, prompt, sampling)
+        index = scope.journal.occurrence(prompt.key + repr(sampling).encode())
     outcome = await call(scope, role, prompt, sampling, index=index)
     model = scope.pool.model(role)
     tokens = outcome.tokens if scope.pool.takes_tokens(model) else None
@@ -147,14 +147,6 @@ async def _one(
         engine=outcome.engine,
         call=outcome.id,
     )
-
-
-def _next_index(scope: Scope, prompt: Prompt, sampling: Sampling) -> int:
-    """Asked for again in one run, the same is another sample, not the same one again."""
-    again = prompt.key + repr(sampling).encode()
-    index = scope.journal.occurrences.get(again, 0)
-    scope.journal.occurrences[again] = index + 1
-    return index
 
 
 def _check(

@@ -44,9 +44,17 @@ class Journal:
         self.started = anyio.current_time()
         self.events: list[Event] = []
         self.usage = Usage()
-        self.occurrences: dict[bytes, int] = {}
-        """How often each Prompt was sampled alike in this run."""
+        self._occurrences: dict[bytes, int] = {}
         self._ids = itertools.count(1)
+
+    def occurrence(self, asked: bytes) -> int:
+        """How often the same was asked before in this run.
+
+        Asked for again, the same is another sample, not the same one again.
+        """
+        count = self._occurrences.get(asked, 0)
+        self._occurrences[asked] = count + 1
+        return count
 
     def begin(self, kind: Kind, parent: str | None, **data: Any) -> str:
         """Note that something begins; returns its id."""

@@ -49,7 +49,8 @@ async def score(
         raise UsageError(f"options={list(options)} must be different, non-empty texts")
     model = scope.pool.model(role)
     if not scope.pool.takes_tokens(model):
-        outcome = await call(scope, role, prompt, _ONE, options=options, index=0)
+        index = scope.journal.occurrence(prompt.key + repr(options).encode())
+        outcome = await call(scope, role, prompt, _ONE, options=options, index=index)
         return {o: math.exp(p) for o, p in zip(options, outcome.asked, strict=True)}
     ids = {option: await scope.pool.tokenize(model, option) for option in options}
     logprobs = await _positions(scope, role, prompt, list(ids.values()))
@@ -72,8 +73,9 @@ async def _positions(
     found: dict[tuple[int, ...], dict[int, float]] = {}
 
     async def ask(beginning: tuple[int, ...], following: list[int]) -> None:
+        index = scope.journal.occurrence(prompt.key + repr((following, beginning)).encode())
         outcome = await call(
-            scope, role, prompt, _ONE, asked=tuple(following), suffix=beginning, index=0
+            scope, role, prompt, _ONE, asked=tuple(following), suffix=beginning, index=index
         )
         found[beginning] = dict(zip(following, outcome.asked, strict=True))
 
