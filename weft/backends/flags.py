@@ -35,7 +35,7 @@ def base_args(device: str, kv_cache_bytes: int | None) -> list[str]:
     args = ["--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
     if device == "cpu":
         args += ["--enforce-eager", "--block-size", "32", "--max-num-seqs", "64"]
-        # A quarter of the events, which cost the server a third of its time on a small model.
+        # A quarter of the events, which are a good part of a server's work on a small model.
         # Of a cancelled call up to three tokens are not heard of.
         args += ["--stream-interval", "4"]
         # A seeded request whose prefill is split kills the CPU build: don't let it split.
