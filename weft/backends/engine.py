@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from weft.errors import Unsupported
 from weft.types import Delta, Message, Price, Request
 
 OnDelta = Callable[[Delta], None]
@@ -77,11 +78,11 @@ class Engine(ABC):
         Ends with the generation prompt, or, if `open`, in the midst of the last answer.
         Only for engines that take tokens.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not take tokens")
+        raise Unsupported(f"engine {self.name} does not take token ids; send it messages")
 
     async def tokenize(self, text: str) -> tuple[int, ...]:
         """The token ids of a text alone, without special tokens."""
-        raise NotImplementedError(f"{type(self).__name__} does not take tokens")
+        raise Unsupported(f"engine {self.name} does not take token ids; send it messages")
 
     async def load(self) -> Load:
         """What the engine says of its load; zeros where it says nothing."""
