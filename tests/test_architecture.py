@@ -17,14 +17,17 @@ import weft
 ROOT = Path(weft.__file__).parent
 
 BELOW = {
-    "cli": {"service", "evals", "search"},
+    "cli": {"service", "evals", "search", "simulation"},
     "service": {"search"},
     "evals": {"search"},
     "search": {"programs"},
+    "simulation": {"orchestrator"},
     "programs": {"orchestrator"},
-    "orchestrator": {"cache", "backends"},
+    "orchestrator": {"cache", "backends", "spec"},
     "cache": {"types", "errors"},
     "backends": {"types", "errors"},
+    "spec": {"parameters"},
+    "parameters": {"errors"},
     "types": set[str](),
     "errors": set[str](),
 }

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from weft.errors import UnknownName, UsageError
 from weft.search import Answer, BestOfN, Question, Strategy, param, parse_strategy, strategies
-from weft.search.spec import Spec, read_spec
 from weft.search.strategy import _known, strategy
+from weft.spec import Spec, read_spec
 
 
 def test_the_same_text_everywhere() -> None:

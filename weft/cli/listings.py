@@ -18,8 +18,9 @@ def strategies(
 
     Example: weft strategies best_of_n
     """
+    from weft.parameters import written
     from weft.search import strategies as all_strategies
-    from weft.search.strategy import Strategy, written
+    from weft.search.strategy import Strategy
 
     known = all_strategies()
     if name is None:

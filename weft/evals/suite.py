@@ -12,8 +12,7 @@ from weft.errors import ConfigError, WeftError
 from weft.evals.tasks.registry import parse_task
 from weft.evals.tasks.task import Task
 from weft.programs import Limits
-from weft.search.spec import parse_strategy
-from weft.search.strategy import Strategy
+from weft.search.strategy import Strategy, parse_strategy
 
 Place = tuple[str | int, ...]
 

@@ -7,17 +7,16 @@ answers on one shared engine (`frontier`). All are made from specs such as
 
 from __future__ import annotations
 
+from weft.parameters import param
 from weft.search.astar import AStar
 from weft.search.beam import Beam
 from weft.search.best_of_n import BestOfN
 from weft.search.first_finish import FirstFinish
 from weft.search.greedy import Greedy
 from weft.search.majority import Majority
-from weft.search.parameters import param
 from weft.search.particle_filter import ParticleFilter
 from weft.search.short_m_at_k import ShortMAtK
-from weft.search.spec import parse_strategy
-from weft.search.strategy import Answer, Question, Strategy, strategies, strategy
+from weft.search.strategy import Answer, Question, Strategy, parse_strategy, strategies, strategy
 from weft.search.weighted_majority import WeightedMajority
 
 __all__ = [

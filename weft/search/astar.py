@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from weft.errors import BudgetExceeded
+from weft.parameters import param, temperature
 from weft.search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.outcome import outcome, pick_param
-from weft.search.parameters import param, temperature
 from weft.search.steps import Steps
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weft.errors import UsageError
+from weft.parameters import param, temperature
 from weft.search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.outcome import outcome, pick_param
-from weft.search.parameters import param, temperature
 from weft.search.steps import Steps
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.search.parameters import param, temperature
+from weft.parameters import param, temperature
 from weft.search.short_m_at_k import shortest
 from weft.search.strategy import Answer, Question, Strategy, strategy
 

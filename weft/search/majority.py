@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.search.parameters import param, temperature
+from weft.parameters import param, temperature
 from weft.search.samples import Found, collect, drawer, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.voting import tally

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft.errors import BudgetExceeded
+from weft.parameters import param
 from weft.search.frontier import Path
-from weft.search.parameters import param
 from weft.search.strategy import Answer
 from weft.search.voting import tally
 

@@ -7,9 +7,9 @@ import random
 from collections.abc import Sequence
 from itertools import accumulate
 
+from weft.parameters import param, temperature
 from weft.search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.outcome import outcome, pick_param
-from weft.search.parameters import param, temperature
 from weft.search.steps import Steps
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
 from weft.search.verifiers import read_verifier, verifier_param

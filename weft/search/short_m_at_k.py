@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from weft.errors import UsageError
-from weft.search.parameters import param, temperature
+from weft.parameters import param, temperature
 from weft.search.samples import Found, Sample, answered, collect, drawer
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.voting import tally

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
+from weft.parameters import Parametric
 from weft.programs import Prompt, program
-from weft.search.parameters import Parameter, written
+from weft.spec import build
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Answer:
     details: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-class Strategy(ABC):
+class Strategy(Parametric, ABC):
     """A way to answer a question; calling it with a `Question` gives an `Answer`.
 
     Subclasses are marked with `@strategy`, which makes them frozen dataclasses. Their fields
@@ -76,12 +77,6 @@ class Strategy(ABC):
     Raises:
         UsageError: a parameter is of the wrong kind or out of range.
     """
-
-    name: ClassVar[str] = ""
-
-    def __post_init__(self) -> None:
-        for p in self.parameters():
-            object.__setattr__(self, p.name, p.accept(self.name, getattr(self, p.name)))
 
     async def __call__(self, question: Question) -> Answer:
         """Answer the question.
@@ -95,28 +90,6 @@ class Strategy(ABC):
     @abstractmethod
     async def solve(self, question: Question) -> Answer:
         """What calling the strategy does; `@strategy` makes it a program."""
-
-    @classmethod
-    def parameters(cls) -> tuple[Parameter, ...]:
-        """The parameters, in order."""
-        found: list[Parameter] = []
-        for f in fields(cls):  # pyright: ignore[reportArgumentType] - `strategy` makes it one
-            assert f.default is not MISSING, f"{cls.__name__}.{f.name} needs a default"
-            found.append(Parameter(f.name, f.default, **f.metadata))
-        return tuple(found)
-
-    @property
-    def spec(self) -> str:
-        """The canonical spec: main parameters, and those that differ from their defaults."""
-        shown = [
-            f"{p.name}={written(getattr(self, p.name))}"
-            for p in self.parameters()
-            if p.main or getattr(self, p.name) != p.default
-        ]
-        return f"{self.name}({', '.join(shown)})" if shown else self.name
-
-    def __str__(self) -> str:
-        return self.spec
 
 
 _known: dict[str, type[Strategy]] = {}
@@ -147,3 +120,17 @@ def stable_seed(*parts: int | str) -> int:
     """A seed from 0 to 2^31 - 1 that depends on `parts` alone, on every machine."""
     digest = blake2b("\0".join(map(str, parts)).encode("utf-8", "surrogatepass"), digest_size=4)
     return int.from_bytes(digest.digest(), "big") >> 1
+
+
+def parse_strategy(spec: str | Mapping[str, Any] | Strategy) -> Strategy:
+    """The strategy that a spec describes.
+
+    Args:
+        spec: a text such as `majority(n=8)`, or the same as YAML reads it:
+            `{majority: {n: 8}}`.
+
+    Raises:
+        UnknownName: there is no such strategy or parameter.
+        UsageError: the text is malformed, or a value is not allowed.
+    """
+    return spec if isinstance(spec, Strategy) else build(spec, "strategy", Strategy, _known)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.errors import UnknownName, UsageError
+from weft.parameters import param
 from weft.programs import node, score
-from weft.search.parameters import param
 from weft.search.strategy import Question
 from weft.types import TokenLogprob
 

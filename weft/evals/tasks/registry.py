@@ -10,7 +10,7 @@ from weft.errors import UnknownName, UsageError
 from weft.evals.tasks.countdown_task import CountdownTask
 from weft.evals.tasks.jsonl import JsonlTask
 from weft.evals.tasks.task import Task
-from weft.search.spec import read_spec
+from weft.spec import read_spec
 
 _TASKS: Mapping[str, type[Task]] = {t.name: t for t in (CountdownTask, JsonlTask)}
 

@@ -1,4 +1,4 @@
-"""Specs: strategies as text, `best_of_n(n=16, verifier=model)`, or as YAML.
+"""Specs: strategies and policies as text, `best_of_n(n=16, verifier=model)`, or as YAML.
 
 The same text is read in Python, in configuration files and on the command line:
 
@@ -14,10 +14,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from weft.errors import UnknownName, UsageError
-from weft.search.strategy import Strategy, strategies
+from weft.parameters import Parametric
+
+P = TypeVar("P", bound=Parametric)
 
 
 @dataclass(frozen=True)
@@ -28,35 +30,41 @@ class Spec:
     values: Mapping[str, Any]
 
 
-def parse_strategy(spec: str | Mapping[str, Any] | Strategy) -> Strategy:
-    """The strategy that a spec describes.
+def read_spec(text: str, kind: str = "strategy") -> Spec:
+    """A spec's text as data.
 
     Args:
-        spec: a text such as `majority(n=8)`, or the same as YAML reads it:
-            `{majority: {n: 8}}`.
-
-    Raises:
-        UnknownName: there is no such strategy or parameter.
-        UsageError: the text is malformed, or a value is not allowed.
-    """
-    if isinstance(spec, Strategy):
-        return spec
-    return _build(read_spec(spec) if isinstance(spec, str) else _from_mapping(spec))
-
-
-def read_spec(text: str) -> Spec:
-    """A spec's text as data.
+        text: what was written.
+        kind: what is named, for messages.
 
     Raises:
         UsageError: it is malformed; the message names the position.
     """
-    return _Reader(text).whole()
+    return _Reader(text, kind).whole()
 
 
-def _build(spec: Spec) -> Strategy:
-    known = strategies()
+def build(
+    spec: str | Mapping[str, Any], kind: str, base: type[P], known: Mapping[str, type[P]]
+) -> P:
+    """What a spec describes, out of the classes that are known by name.
+
+    Args:
+        spec: a text, or the same as YAML reads it: `{majority: {n: 8}}`.
+        kind: what is named, for messages.
+        base: the class of it; parameters of this kind are specs themselves.
+        known: the classes by name.
+
+    Raises:
+        UnknownName: there is none of that name, or no such parameter.
+        UsageError: the text is malformed, or a value is not allowed.
+    """
+    read = read_spec(spec, kind) if isinstance(spec, str) else _from_mapping(spec, kind)
+    return _build(read, kind, base, known)
+
+
+def _build(spec: Spec, kind: str, base: type[P], known: Mapping[str, type[P]]) -> P:
     if spec.name not in known:
-        raise UnknownName("strategy", spec.name, known)
+        raise UnknownName(kind, spec.name, known)
     cls = known[spec.name]
     parameters = {p.name: p for p in cls.parameters()}
     values: dict[str, Any] = {}
@@ -65,19 +73,22 @@ def _build(spec: Spec) -> Strategy:
             if not parameters:
                 raise UsageError(f"{spec.name} has no parameters; leave out {name}")
             raise UnknownName(f"parameter of {spec.name}", name, parameters)
-        if parameters[name].kind is Strategy:
-            value = parse_strategy(value) if not isinstance(value, Spec) else _build(value)
+        if parameters[name].kind is base:
+            if not isinstance(value, base | Spec):
+                value = build(value, kind, base, known)
+            elif isinstance(value, Spec):
+                value = _build(value, kind, base, known)
         elif isinstance(value, Spec):
             raise UsageError(f"{name} of {spec.name} takes a plain value, not {value.name}(...)")
         values[name] = value
     return cls(**values)
 
 
-def _from_mapping(spec: Any) -> Spec:
+def _from_mapping(spec: Any, kind: str) -> Spec:
     if not isinstance(spec, Mapping) or len(spec) != 1:  # pyright: ignore[reportUnknownArgumentType]
         raise UsageError(
-            f"{spec!r} is not a strategy; write a name, or a name with its parameters such as "
-            "{majority: {n: 8}}"
+            f"{spec!r} is not a {kind}; write a name, or a name with its parameters such as "
+            "{name: {parameter: 8}}"
         )
     ((name, values),) = spec.items()  # pyright: ignore[reportUnknownVariableType]
     if values is None:
@@ -98,8 +109,8 @@ _CONSTANTS = {"true": True, "True": True, "false": False, "False": False}
 class _Reader:
     """Reads a spec from left to right."""
 
-    def __init__(self, text: str) -> None:
-        self._text, self._at = text, 0
+    def __init__(self, text: str, kind: str) -> None:
+        self._text, self._kind, self._at = text, kind, 0
 
     def whole(self) -> Spec:
         spec = self._spec()
@@ -109,7 +120,7 @@ class _Reader:
         return spec
 
     def _spec(self) -> Spec:
-        name = self._take(_NAME, "the name of a strategy")
+        name = self._take(_NAME, f"the name of a {self._kind}")
         return Spec(name, self._values() if self._eat("(") else {})
 
     def _values(self) -> dict[str, Any]:
@@ -163,6 +174,6 @@ class _Reader:
         rest = self._text[self._at : self._at + 20]
         found = repr(rest) if rest else "the end"
         raise UsageError(
-            f"strategy {self._text!r}: expected {expected} at position {self._at + 1}, found "
+            f"{self._kind} {self._text!r}: expected {expected} at position {self._at + 1}, found "
             f"{found}; write name(parameter=value, ...)"
         )

@@ -1,18 +1,18 @@
-"""Parameters of strategies: what their values may be, and how they are written."""
+"""Parameters of strategies and policies: what their values may be, and how they are written."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar
 
 from weft.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a strategy: what it may be.
+    """A parameter of a strategy or policy: what it may be.
 
     Attributes:
         name: as written in a spec.
@@ -38,7 +38,7 @@ class Parameter:
     kind: type[Any] | None = None
     read: Callable[[str], object] | None = None
 
-    def accept(self, strategy: str, value: Any) -> Any:
+    def accept(self, owner: str, value: Any) -> Any:
         """The value as this parameter takes it.
 
         Raises:
@@ -48,22 +48,22 @@ class Parameter:
         if kind is float and type(value) is int:
             value = float(value)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self._wrong(strategy, value, f"must be {_KINDS.get(kind, f'a {kind.__name__}')}")
+            raise self._wrong(owner, value, f"must be {_KINDS.get(kind, f'a {kind.__name__}')}")
         if self.choices and value not in self.choices:
-            raise self._wrong(strategy, value, f"must be one of {', '.join(self.choices)}")
+            raise self._wrong(owner, value, f"must be one of {', '.join(self.choices)}")
         if self.least is not None and not value >= self.least:
-            raise self._wrong(strategy, value, f"must be at least {self.least:g}")
+            raise self._wrong(owner, value, f"must be at least {self.least:g}")
         if self.above is not None and not value > self.above:
-            raise self._wrong(strategy, value, f"must be above {self.above:g}")
+            raise self._wrong(owner, value, f"must be above {self.above:g}")
         if self.most is not None and not value <= self.most:
-            raise self._wrong(strategy, value, f"must be at most {self.most:g}")
+            raise self._wrong(owner, value, f"must be at most {self.most:g}")
         if self.read is not None and isinstance(value, str):
             self.read(value)
         return value
 
-    def _wrong(self, strategy: str, value: Any, must: str) -> UsageError:
+    def _wrong(self, owner: str, value: Any, must: str) -> UsageError:
         return UsageError(
-            f"{self.name}={written(value)} of {strategy} {must}; "
+            f"{self.name}={written(value)} of {owner} {must}; "
             f"its default is {self.name}={written(self.default)}"
         )
 
@@ -88,7 +88,7 @@ def param(
     kind: type[Any] | None = None,
     read: Callable[[str], object] | None = None,
 ) -> Any:
-    """A parameter of a strategy, written as the default of a field (see `Parameter`)."""
+    """A parameter, written as the default of a field (see `Parameter`)."""
     rules = {
         "doc": doc,
         "least": least,
@@ -119,3 +119,39 @@ def written(value: Any) -> str:
     if isinstance(value, str) and not _WORD.fullmatch(value):
         return f'"{value}"' if '"' not in value else f"'{value}'"
     return str(value)
+
+
+class Parametric:
+    """Something that a spec names: a frozen dataclass whose fields are its parameters.
+
+    Raises:
+        UsageError: a parameter is of the wrong kind or out of range.
+    """
+
+    name: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for p in self.parameters():
+            object.__setattr__(self, p.name, p.accept(self.name, getattr(self, p.name)))
+
+    @classmethod
+    def parameters(cls) -> tuple[Parameter, ...]:
+        """The parameters, in order."""
+        found: list[Parameter] = []
+        for f in fields(cls):  # pyright: ignore[reportArgumentType] - its subclasses are ones
+            assert f.default is not MISSING, f"{cls.__name__}.{f.name} needs a default"
+            found.append(Parameter(f.name, f.default, **f.metadata))
+        return tuple(found)
+
+    @property
+    def spec(self) -> str:
+        """The canonical spec: main parameters, and those that differ from their defaults."""
+        shown = [
+            f"{p.name}={written(getattr(self, p.name))}"
+            for p in self.parameters()
+            if p.main or getattr(self, p.name) != p.default
+        ]
+        return f"{self.name}({', '.join(shown)})" if shown else self.name
+
+    def __str__(self) -> str:
+        return self.spec
