@@ -19,21 +19,22 @@ ROOT = Path(weft.__file__).parent
 BELOW = {
     "cli": {"service", "evals", "search", "simulation"},
     "service": {"search"},
-    "evals": {"search"},
+    "evals": {"search", "plots"},
     "search": {"programs"},
-    "simulation": {"orchestrator"},
+    "simulation": {"orchestrator", "plots"},
     "programs": {"orchestrator"},
     "orchestrator": {"cache", "backends", "spec"},
     "cache": {"types", "errors"},
-    "backends": {"types", "errors"},
+    "backends": {"cache"},
     "spec": {"parameters"},
     "parameters": {"errors"},
+    "plots": set[str](),
     "types": set[str](),
     "errors": set[str](),
 }
 """What stands directly below each layer. A layer may import all that is below it."""
 
-HEAVY = {"matplotlib", "openai", "starlette", "torch", "transformers", "uvicorn", "vllm"}
+HEAVY = {"matplotlib", "openai", "optuna", "starlette", "torch", "transformers", "uvicorn", "vllm"}
 """Imported where they are used only, so that importing weft stays quick."""
 
 

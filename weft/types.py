@@ -30,6 +30,7 @@ class Sampling:
         logprobs: how many alternatives to report at each token (at most 20); 0 reports
             the sampled token alone; None reports nothing.
         schema: a JSON schema that the answer must follow.
+        ignore_eos: go on to `max_tokens` where the model would end its answer; vLLM only.
     """
 
     max_tokens: int | None = None
@@ -39,6 +40,7 @@ class Sampling:
     seed: int | None = None
     logprobs: int | None = None
     schema: dict[str, Any] | None = None
+    ignore_eos: bool = False
 
 
 @dataclass(frozen=True, slots=True)

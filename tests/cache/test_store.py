@@ -45,3 +45,35 @@ def test_another_format_is_refused(tmp_path):
         store._connection.commit()
     with pytest.raises(StoreError, match="format 99"):
         Store(tmp_path / "s.sqlite")
+
+
+def test_profiles_are_kept_and_dropped(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.keep_profiles({str(i): f"first {i}" for i in range(1200)})
+        store.keep_profiles({"3": "second"}, dropped=map(str, range(10, 1200)))
+    with Store(tmp_path / "s.sqlite") as store:
+        assert not store.resumed
+        kept = store.profiles()
+        assert set(kept) == {str(i) for i in range(10)}
+        assert list(kept)[-1] == "3"
+        assert (kept["3"], kept["4"]) == ("second", "first 4")
+
+
+def test_a_file_from_before_profiles_still_opens(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.put("a", "1", done=True)
+        store._connection.exec_driver_sql("DROP TABLE profiles")
+        store._connection.commit()
+    with Store(tmp_path / "s.sqlite") as store:
+        assert store.resumed
+        assert store.profiles() == {}
+        store.keep_profiles({"k": "v"})
+        assert store.profiles() == {"k": "v"}
+
+
+def test_profiles_are_written_all_or_none():
+    with Store() as store:
+        store.keep_profiles({"a": "1"})
+        with pytest.raises(StoreError, match="can't be written"):
+            store.keep_profiles({"a": "2", "b": None}, ["a"])  # type: ignore[dict-item]
+        assert store.profiles() == {"a": "1"}

@@ -37,7 +37,7 @@ def said(result: Result, *words: str) -> None:
     [
         [], ["demo"], ["run"], ["eval"], ["eval", "run"], ["eval", "show"], ["eval", "compare"],
         ["engines"], ["engines", "up"], ["engines", "down"], ["engines", "ls"], ["strategies"],
-        ["tasks"], ["mock"],
+        ["tasks"], ["mock"], ["simulate"], ["explain"], ["tune"], ["policies"],
     ],
 )  # fmt: skip
 def test_every_verb_has_help(weft: Weft, verb: list[str]) -> None:
@@ -55,7 +55,7 @@ def test_help_loads_nothing_heavy() -> None:
         "from weft.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('matplotlib', 'networkx', 'torch', 'vllm', 'openai') "
+        "print([m for m in ('matplotlib', 'networkx', 'torch', 'vllm', 'openai', 'optuna', 'trio') "
         "if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

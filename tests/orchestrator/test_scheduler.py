@@ -4,10 +4,11 @@ import anyio
 import pytest
 
 from weft.backends.scripted import Scripted, ScriptedEngine
-from weft.errors import EngineUnavailable
+from weft.errors import ContextExceeded, EngineUnavailable
 from weft.orchestrator.call import Call
-from weft.orchestrator.policy import PrefixPolicy
+from weft.orchestrator.policy import parse_policy
 from weft.orchestrator.scheduler import Scheduler
+from weft.orchestrator.ticket import Ticket
 from weft.types import Delta, Message, Request, Sampling
 
 pytestmark = pytest.mark.anyio
@@ -20,8 +21,8 @@ class Log:
         self.engines: list[str] = []
         self.deltas: list[Delta] = []
 
-    def sent(self, engine: str) -> None:
-        self.engines.append(engine)
+    def sent(self, ticket: Ticket) -> None:
+        self.engines.append(ticket.engine)
 
     def delta(self, delta: Delta) -> None:
         self.deltas.append(delta)
@@ -53,7 +54,7 @@ async def drain(scheduler: Scheduler, calls: list[Call]) -> list[Log]:
 
 async def test_calls_wait_here_not_in_the_engine():
     [engine] = engines(1, concurrency=2)
-    scheduler = Scheduler([engine], PrefixPolicy())
+    scheduler = Scheduler([engine], parse_policy("prefix"))
     logs = await drain(scheduler, [call(f"c{i}") for i in range(7)])
     assert engine.peak == 2
     assert all(len(log.engines) == 1 for log in logs)
@@ -63,7 +64,7 @@ async def test_calls_wait_here_not_in_the_engine():
 
 async def test_first_come_first_served():
     [engine] = engines(1, concurrency=1)
-    scheduler = Scheduler([engine], PrefixPolicy())
+    scheduler = Scheduler([engine], parse_policy("prefix"))
     arrivals: list[str] = []
 
     async def one(name: str) -> None:
@@ -77,7 +78,7 @@ async def test_first_come_first_served():
 
 
 async def test_an_idle_engine_starts_a_call_at_once():
-    scheduler = Scheduler(engines(2), PrefixPolicy())
+    scheduler = Scheduler(engines(2), parse_policy("prefix"))
     log = Log()
     async with anyio.create_task_group() as group:
         group.start_soon(scheduler.run, call("x"), log)
@@ -88,14 +89,14 @@ async def test_an_idle_engine_starts_a_call_at_once():
 
 async def test_siblings_follow_the_prefix_before_the_first_has_ended():
     pair = engines(2, token_seconds=0.001)
-    scheduler = Scheduler(pair, PrefixPolicy(load_tokens=1))
+    scheduler = Scheduler(pair, parse_policy("prefix(load_tokens=1)"))
     shared = "a shared beginning that is some blocks long " * 4
     logs = await drain(scheduler, [call(shared + str(i)) for i in range(6)])
     assert len({log.engines[0] for log in logs}) == 1
 
 
 async def test_load_outweighs_a_short_prefix():
-    scheduler = Scheduler(engines(2, token_seconds=0.001), PrefixPolicy(load_tokens=1000))
+    scheduler = Scheduler(engines(2, token_seconds=0.001), parse_policy("prefix(load_tokens=1000)"))
     shared = "a shared beginning that is some blocks long " * 4
     logs = await drain(scheduler, [call(shared + str(i)) for i in range(6)])
     counts = [sum(log.engines == [f"e{i}"] for log in logs) for i in range(2)]
@@ -104,15 +105,17 @@ async def test_load_outweighs_a_short_prefix():
 
 async def test_kv_bounds_what_runs_together_but_never_blocks_a_lone_call():
     [engine] = engines(1, kv_tokens=160, token_seconds=0.001)
-    scheduler = Scheduler([engine], PrefixPolicy())
+    scheduler = Scheduler([engine], parse_policy("prefix"))
     await drain(scheduler, [call(f"{i}" * 20, max_tokens=50) for i in range(5)])
     assert engine.peak == 2  # 2 x (20 + 50) fit into 160, a third does not
-    await drain(scheduler, [call("y" * 500)])
+    await drain(scheduler, [call("y" * 140)])  # more than fits with its answer, but alone
+    with pytest.raises(ContextExceeded, match="500 tokens"):
+        await scheduler.run(call("y" * 500), Log())
 
 
 async def test_a_waiting_call_can_leave_for_free():
     engine = ScriptedEngine({"hang": Scripted(hangs=True), "b": "b"}, concurrency=1)
-    scheduler = Scheduler([engine], PrefixPolicy())
+    scheduler = Scheduler([engine], parse_policy("prefix"))
     async with anyio.create_task_group() as group:
         group.start_soon(scheduler.run, call("hang"), Log())
         while not engine.running:
@@ -130,7 +133,7 @@ async def test_a_waiting_call_can_leave_for_free():
 async def test_a_dead_engines_calls_go_elsewhere_and_none_is_lost():
     dying = ScriptedEngine("answer", name="dying", token_seconds=0.002)
     sound = ScriptedEngine("answer", name="sound", token_seconds=0.002)
-    scheduler = Scheduler([dying, sound], PrefixPolicy())
+    scheduler = Scheduler([dying, sound], parse_policy("prefix"))
     logs = [Log() for _ in range(8)]
     async with anyio.create_task_group() as group:
         for i, log in enumerate(logs):
@@ -146,7 +149,7 @@ async def test_a_dead_engines_calls_go_elsewhere_and_none_is_lost():
 
 async def test_without_an_engine_left_waiting_calls_fail_at_once():
     engine = ScriptedEngine({"hang": Scripted(hangs=True)}, name="lonely", concurrency=1)
-    scheduler = Scheduler([engine], PrefixPolicy())
+    scheduler = Scheduler([engine], parse_policy("prefix"))
     failed: list[str] = []
 
     async def attempt(text: str) -> None:
@@ -167,7 +170,7 @@ async def test_without_an_engine_left_waiting_calls_fail_at_once():
 
 async def test_an_engine_that_answers_again_is_used_again():
     engine = ScriptedEngine("answer")
-    scheduler = Scheduler([engine], PrefixPolicy())
+    scheduler = Scheduler([engine], parse_policy("prefix"))
     engine.kill()
     with pytest.raises(EngineUnavailable):
         await scheduler.run(call("x"), Log())
@@ -184,7 +187,7 @@ async def test_an_engine_that_answers_again_is_used_again():
 async def test_models_have_queues_of_their_own():
     big = ScriptedEngine({"hang": Scripted(hangs=True)}, model="big", concurrency=1)
     small = ScriptedEngine("answer", model="small")
-    scheduler = Scheduler([big, small], PrefixPolicy())
+    scheduler = Scheduler([big, small], parse_policy("prefix"))
     async with anyio.create_task_group() as group:
         for _ in range(2):
             group.start_soon(scheduler.run, call("hang", model="big"), Log())
@@ -196,7 +199,7 @@ async def test_models_have_queues_of_their_own():
 async def test_random_cancels_deaths_and_recoveries_lose_and_leak_nothing(seed):
     rng = random.Random(seed)
     fleet = engines(3, concurrency=3, token_seconds=0.0005)
-    scheduler = Scheduler(fleet, PrefixPolicy())
+    scheduler = Scheduler(fleet, parse_policy("prefix"))
     ended: dict[str, list[str]] = {}
 
     async def one(name: str, patience: float) -> None:

@@ -44,6 +44,8 @@ def completion_body(
         body["seed"] = how.seed
     if how.logprobs is not None:
         body["logprobs"] = how.logprobs
+    if how.ignore_eos:
+        body["ignore_eos"] = True
     if how.schema is not None:
         body["response_format"] = {
             "type": "json_schema",

@@ -1,60 +1,331 @@
-"""What an engine's prefix cache probably holds: chained hashes of token blocks."""
+"""What an engine's prefix cache holds: chained hashes of token blocks, in runs."""
 
 from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import xxhash
 
 
-def block_hashes(tokens: Sequence[int], block_size: int) -> list[int]:
-    """A hash for each whole block, each over the one before it and its own tokens.
+def block_hashes(tokens: Sequence[int], block_size: int, known: Sequence[int] = ()) -> list[int]:
+    """A hash for each whole block of tokens, each over the one before it and its own tokens.
 
-    The last token never counts: an engine computes it anew to have something to sample from.
+    Two lists are equal at `i` exactly if the tokens up to there are equal. An engine computes
+    the last token of a prompt anew to have something to sample from, so at most
+    `(prompt_tokens - 1) // block_size` of a prompt's blocks can be hits.
+
+    Args:
+        tokens: token ids.
+        block_size: tokens in a block.
+        known: the hashes of the first blocks, if they were computed before.
     """
-    ids = array("q", tokens)
-    hashes: list[int] = []
-    last = 0
-    for end in range(block_size, len(ids), block_size):
-        last = xxhash.xxh3_64_intdigest(ids[end - block_size : end].tobytes(), seed=last)
+    hashes = list(known)
+    last = hashes[-1] if hashes else 0
+    done = len(hashes) * block_size
+    ids = memoryview(array("q", tokens[done:] if done else tokens))
+    for end in range(block_size, len(ids) + 1, block_size):
+        last = xxhash.xxh3_64_intdigest(ids[end - block_size : end], seed=last)
         hashes.append(last)
     return hashes
 
 
-class PrefixIndex:
-    """The blocks of one engine, least recently used first, bounded by its KV cache.
+@dataclass(eq=False, slots=True)
+class _Release:
+    """Blocks that became free at one moment, part of one path from the root.
 
-    Entries are made when a call is sent, so that the siblings of a fan-out land together.
+    Later holds take them away from the head, evictions from the tail.
+    """
+
+    owner: object
+    tail: _Node  # the deepest
+    blocks: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    """Blocks `chain[start:end]`: a run with one number of pins and one release."""
+
+    chain: Sequence[int]
+    start: int
+    end: int
+    parent: _Node | None
+    pins: int = 0
+    release: _Release | None = None  # None while there are pins
+    children: dict[int, _Node] = field(default_factory=dict[int, "_Node"])
+
+
+@dataclass(eq=False, slots=True)
+class Hold:
+    """Blocks that a running call keeps in the cache.
+
+    Attributes:
+        blocks: how many leading blocks of its chain it pins.
+        private: how many blocks without a hash it has besides.
+    """
+
+    blocks: int
+    private: int
+    node: _Node = field(repr=False)  # ends where the hold ends; the root for an empty one
+
+
+class PrefixIndex:
+    """The block pool of one engine, as vLLM manages it.
+
+    Blocks are pinned while calls use them and stay as cached ones afterwards. An allocation
+    takes blocks that hold nothing first, then evicts the least recently released, and of one
+    release the tail first. Blocks can be hit as soon as they are allocated. Unlike in vLLM no
+    content is held twice: a call that comes to compute what another holds shares it.
+
+    Chains of block hashes are kept by reference and must not change. Since an element stands
+    for all before it, runs of blocks are handled as one: operations cost O(runs on the path),
+    however long they are. The runs form a radix tree. Pins grow towards its root, for a hold
+    pins a path from there, and so a free run has free descendants only, none released after
+    it: the tail of the oldest release is always a leaf.
 
     Args:
-        blocks: how many blocks the engine holds.
+        blocks: how many blocks the engine has.
     """
 
     def __init__(self, blocks: int) -> None:
         self.capacity = blocks
-        self._held: OrderedDict[int, None] = OrderedDict()
+        self._holds: set[Hold] = set()
+        self.clear()
 
-    def __len__(self) -> int:
-        return len(self._held)
+    def clear(self) -> None:
+        """Forget everything: the engine was restarted. Open holds hold nothing now."""
+        self._root = _Node((), 0, 0, None)
+        self._releases: OrderedDict[_Release, None] = OrderedDict()  # oldest first
+        self._cached = self._pinned = self._private = 0
+        for hold in self._holds:
+            hold.blocks, hold.private, hold.node = 0, 0, self._root
+
+    @property
+    def cached(self) -> int:
+        """Blocks that hold a known prefix, pinned or free."""
+        return self._cached
+
+    @property
+    def pinned(self) -> int:
+        """Blocks that holds use, private ones included."""
+        return self._pinned + self._private
+
+    @property
+    def free(self) -> int:
+        """Blocks that no hold uses."""
+        return self.capacity - self.pinned
 
     def match(self, hashes: Sequence[int]) -> int:
         """How many leading blocks are held."""
-        for i, block in enumerate(hashes):
-            if block not in self._held:
-                return i
-        return len(hashes)
+        return self._path(self._root, hashes, len(hashes))[1]
 
-    def insert(self, hashes: Sequence[int]) -> None:
-        """Note that the engine will hold these blocks; the oldest ones leave if it is full."""
-        # Engines evict a sequence from its tail, so its head is the most recent.
-        for block in reversed(hashes[: self.capacity]):
-            self._held[block] = None
-            self._held.move_to_end(block)
-        while len(self._held) > self.capacity:
-            self._held.popitem(last=False)
+    def pinned_match(self, hashes: Sequence[int]) -> int:
+        """How many leading blocks are pinned."""
+        nodes, matched = self._path(self._root, hashes, len(hashes))
+        return next((node.start for node in nodes if not node.pins), matched)
 
-    def clear(self) -> None:
-        """Forget everything: the engine was restarted."""
-        self._held.clear()
+    def open(self, hashes: Sequence[int], most: int | None = None) -> Hold:
+        """Pin the leading blocks that are held.
+
+        Args:
+            hashes: of the blocks.
+            most: pin at most so many.
+        """
+        limit = len(hashes) if most is None else min(most, len(hashes))
+        hold = Hold(0, 0, self._root)
+        self._holds.add(hold)
+        self._pin(hold, *self._path(self._root, hashes, limit))
+        return hold
+
+    def grow(self, hold: Hold, hashes: Sequence[int], blocks: int) -> bool:
+        """Pin the first `blocks` blocks; those that are not held are allocated.
+
+        Args:
+            hold: an open hold.
+            hashes: begins with the hashes of the blocks that the hold has.
+            blocks: how many it is to have; nothing happens if it has as many.
+
+        Returns:
+            False if too few blocks are free; nothing has changed then.
+        """
+        if blocks <= hold.blocks:
+            return True
+        nodes, held = self._path(hold.node, hashes, blocks)
+        shared = next((node.start for node in nodes if not node.pins), held)
+        if blocks - shared > self.free:
+            return False
+        self._pin(hold, nodes, held)
+        new = blocks - held
+        if new:
+            self._make_room(new)
+            self._cached += new
+            self._pinned += new
+            parent = hold.node
+            node = _Node(hashes, held, blocks, parent, pins=1)
+            parent.children[hashes[held]] = node
+            self._join(node)
+            hold.blocks, hold.node = blocks, node
+        return True
+
+    def private(self, hold: Hold, blocks: int) -> bool:
+        """Set how many blocks without a hash the hold has.
+
+        Returns:
+            False if too few blocks are free; nothing has changed then.
+        """
+        more = blocks - hold.private
+        if more > self.free:
+            return False
+        self._make_room(more)
+        self._private += more
+        hold.private = blocks
+        return True
+
+    def close(self, hold: Hold, owner: object = None) -> None:
+        """End a hold; its blocks that no other hold has become free, the most recent ones.
+
+        Args:
+            hold: an open hold; nothing happens if it was closed.
+            owner: whom `victims` is to name for these blocks.
+        """
+        if hold not in self._holds:
+            return
+        self._holds.remove(hold)
+        self._private -= hold.private
+        release = _Release(owner, hold.node)
+        node = hold.node
+        while node.parent is not None:
+            node.pins -= 1
+            if not node.pins:
+                node.release = release
+                release.blocks += node.end - node.start
+            node = node.parent
+        node = hold.node
+        while node.parent is not None:
+            if not self._join(node):
+                node = node.parent
+        self._join_child(hold.node)
+        if release.blocks:
+            self._pinned -= release.blocks
+            self._releases[release] = None
+
+    def victims(self, blocks: int) -> Iterator[tuple[object, int]]:
+        """What an allocation of so many blocks would evict: owners and blocks, in order."""
+        excess = self._excess(blocks)
+        for release in self._releases:
+            if excess <= 0:
+                return
+            yield release.owner, min(excess, release.blocks)
+            excess -= release.blocks
+
+    def owners(self, hashes: Sequence[int]) -> Iterator[tuple[object, int]]:
+        """The leading blocks that are held: who released them last, and how many, in order.
+
+        The owner of pinned ones is None.
+        """
+        nodes, matched = self._path(self._root, hashes, len(hashes))
+        for node in nodes:
+            owner = node.release.owner if node.release is not None else None
+            yield owner, min(node.end, matched) - node.start
+
+    def _path(self, node: _Node, hashes: Sequence[int], limit: int) -> tuple[list[_Node], int]:
+        """The nodes below `node` that hold blocks of `hashes[:limit]`, and how many are held.
+
+        The last of the nodes may hold more than that.
+        """
+        nodes: list[_Node] = []
+        at = node.end
+        while at < limit and (child := node.children.get(hashes[at])) is not None:
+            node = child
+            nodes.append(node)
+            end = min(node.end, limit)
+            if node.chain[end - 1] == hashes[end - 1]:
+                at = end
+                continue
+            # They agree at `at` and not at `end - 1`: search where they part.
+            low, high = at, end - 1
+            while high - low > 1:
+                middle = (low + high) // 2
+                if node.chain[middle] == hashes[middle]:
+                    low = middle
+                else:
+                    high = middle
+            return nodes, high
+        return nodes, at
+
+    def _pin(self, hold: Hold, nodes: list[_Node], end: int) -> None:
+        """Pin nodes up to block `end`; they go on where the hold ends."""
+        if not nodes:
+            return
+        if nodes[-1].end > end:
+            nodes[-1] = self._split(nodes[-1], end)
+        for node in nodes:
+            if node.release is not None:
+                blocks = node.end - node.start
+                self._pinned += blocks
+                node.release.blocks -= blocks
+                if not node.release.blocks:
+                    del self._releases[node.release]
+                node.release = None
+            node.pins += 1
+            self._join(node)
+        hold.blocks, hold.node = end, nodes[-1]
+
+    def _split(self, node: _Node, at: int) -> _Node:
+        """Make a node of the head of one, up to block `at`.
+
+        The old one stays the tail: holds and releases refer to nodes by where they end.
+        """
+        assert node.parent is not None
+        head = _Node(node.chain, node.start, at, node.parent, node.pins, node.release)
+        node.parent.children[node.chain[node.start]] = head
+        head.children[node.chain[at]] = node
+        node.start, node.parent = at, head
+        return head
+
+    def _join(self, node: _Node) -> bool:
+        """Have a node take in its parent if nothing tells them apart.
+
+        No hold ends at the parent then, or it would have more pins.
+        """
+        parent = node.parent
+        if (
+            parent is None
+            or parent.parent is None
+            or len(parent.children) > 1
+            or parent.pins != node.pins
+            or parent.release is not node.release
+        ):
+            return False
+        node.start, node.parent = parent.start, parent.parent
+        node.parent.children[node.chain[node.start]] = node
+        return True
+
+    def _join_child(self, node: _Node) -> None:
+        """The same from above."""
+        if len(node.children) == 1:
+            self._join(*node.children.values())
+
+    def _excess(self, blocks: int) -> int:
+        """How many must be evicted to allocate so many blocks."""
+        return self._cached + self._private + blocks - self.capacity
+
+    def _make_room(self, blocks: int) -> None:
+        """Evict what an allocation of so many blocks needs; so many are free."""
+        excess = self._excess(blocks)
+        while excess > 0:
+            # What branched off from the oldest release was older and is gone: it is one run.
+            release = next(iter(self._releases))
+            node = release.tail
+            taken = min(excess, release.blocks)
+            excess -= taken
+            self._cached -= taken
+            release.blocks -= taken
+            node.end -= taken
+            if not release.blocks:
+                del self._releases[release]
+                assert node.parent is not None
+                del node.parent.children[node.chain[node.start]]
+                self._join_child(node.parent)

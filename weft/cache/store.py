@@ -1,4 +1,4 @@
-"""Store: results of calls, kept under what determines them.
+"""Store: results of calls, kept under what determines them, and what was learned of programs.
 
 Resume, replay and the response cache are this one thing.
 """
@@ -6,6 +6,7 @@ Resume, replay and the response cache are this one thing.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,14 @@ _calls = Table(
     Column("at", Float, nullable=False),
     sqlite_autoincrement=True,
 )
+# Younger than the calls. A file without it gets it, and older versions of weft don't mind it.
+_profiles = Table(
+    "profiles",
+    _metadata,
+    Column("key", Text, primary_key=True),
+    Column("profile", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,7 @@ class Record:
 
 
 class Store:
-    """Results of calls in a SQLite file.
+    """Results of calls, and profiles of programs, in a SQLite file.
 
     A result is committed as soon as it is there, so that a run that was killed goes on where
     it was. One process writes to a file at a time.
@@ -128,6 +137,28 @@ class Store:
             self._connection.execute(_calls.insert(), row)
             self._connection.commit()
         except DBAPIError as error:
+            raise StoreError(f"store {self.path} can't be written ({error.orig})") from None
+
+    def profiles(self) -> dict[str, str]:
+        """What was learned of programs, as JSON by key, longest unchanged first."""
+        wanted = select(_profiles.c.key, _profiles.c.profile).order_by(
+            _profiles.c.at, _profiles.c.key
+        )
+        return {key: profile for key, profile in self._connection.execute(wanted)}
+
+    def keep_profiles(self, changed: Mapping[str, str], dropped: Iterable[str] = ()) -> None:
+        """Keep profiles by key, and forget some, both or neither."""
+        gone = [*changed, *dropped]
+        try:
+            for begin in range(0, len(gone), 500):  # SQLite limits the values of a statement
+                some = _profiles.c.key.in_(gone[begin : begin + 500])
+                self._connection.execute(delete(_profiles).where(some))
+            now = time.time()
+            if rows := [{"key": k, "profile": p, "at": now} for k, p in changed.items()]:
+                self._connection.execute(_profiles.insert(), rows)
+            self._connection.commit()
+        except DBAPIError as error:
+            self._connection.rollback()
             raise StoreError(f"store {self.path} can't be written ({error.orig})") from None
 
     def close(self) -> None:

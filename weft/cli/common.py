@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
@@ -93,6 +94,18 @@ def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder for results if it is not there.
+
+    Raises:
+        UsageError: it can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UsageError(f"can't use --out {path}: {e.strerror}; name another folder") from None
+
+
 def budget_values(text: str | None) -> dict[str, float]:
     """`tokens=2000,seconds=10` as numbers.
 
@@ -136,6 +149,14 @@ Roles = Annotated[
     list[str] | None,
     typer.Option(
         "--role", metavar="ROLE=MODEL", help="The model for another role, such as verifier."
+    ),
+]
+PolicyText = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        metavar="SPEC|FILE",
+        help="The scheduler's policy, such as cap(k=8), or a file that weft tune wrote.",
     ),
 ]
 BudgetText = Annotated[

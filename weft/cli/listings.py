@@ -1,4 +1,4 @@
-"""weft strategies, weft tasks: what there is, and its parameters."""
+"""weft strategies, weft policies, weft tasks: what there is, and its parameters."""
 
 from __future__ import annotations
 
@@ -38,6 +38,26 @@ def strategies(
         for p in found.parameters()
     ]
     _show(name, inspect.getdoc(found) or "", rows)
+
+
+def policies(
+    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+) -> None:
+    """List the scheduling policies, or show one with its parameters.
+
+    Example: weft policies cap
+    """
+    from weft.orchestrator.policy import policies as all_policies
+    from weft.parameters import written
+
+    known = all_policies()
+    if name is None:
+        _list([(n, _first_line(p)) for n, p in sorted(known.items())])
+        return
+    if name not in known:
+        raise UnknownName("policy", name, known)
+    rows = [(p.name, written(p.default), p.doc) for p in known[name].parameters()]
+    _show(name, inspect.getdoc(known[name]) or "", rows)
 
 
 def tasks(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from weft.cli import demo, engines, evals, listings, mock, run
+from weft.cli import demo, engines, evals, explain, listings, mock, run, simulate, tune
 from weft.cli.common import Group
 
 app = typer.Typer(
@@ -44,6 +44,12 @@ app.command("demo", short_help="Compare strategies with the shipped model.")(dem
 app.command("run", short_help="Run a program from a Python file.")(run.run)
 app.add_typer(evals.app, name="eval", short_help="Run, show and compare evaluations.")
 app.add_typer(engines.app, name="engines", short_help="Start, stop and list local replicas.")
+app.command("simulate", short_help="Compare scheduling policies on simulated engines.")(
+    simulate.simulate
+)
+app.command("explain", short_help="Tell why a call went where and when.")(explain.explain)
+app.command("tune", short_help="Search a policy's parameters by simulation.")(tune.tune)
+app.command("policies", short_help="List scheduling policies, or show one.")(listings.policies)
 app.command("strategies", short_help="List strategies, or show one.")(listings.strategies)
 app.command("tasks", short_help="List tasks, or show one.")(listings.tasks)
 app.command("mock", short_help="Serve scripted answers as vLLM would.")(mock.mock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import inspect
 import json
@@ -17,17 +18,20 @@ from weft.cli.common import (
     BudgetText,
     Engines,
     Model,
+    PolicyText,
     Replicas,
     Roles,
     budget_values,
     first_error,
     go,
+    make_folder,
     pairs,
     stderr,
 )
 from weft.errors import UnknownName, UsageError, WeftError
 
 if TYPE_CHECKING:
+    from weft.orchestrator.policy import Policy
     from weft.programs import Run
 
 Program = Callable[..., Awaitable[Any]]
@@ -45,9 +49,14 @@ def run(
     model: Model = None,
     replicas: Replicas = None,
     role: Roles = None,
+    policy: PolicyText = None,
     budget: BudgetText = None,
     store: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep results of calls, and reuse them.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write what happened here, for weft explain."),
     ] = None,
     graph: Annotated[
         bool, typer.Option("--graph", help="Print what ran as a Mermaid flowchart too.")
@@ -57,11 +66,16 @@ def run(
 
     Example: weft run fix.py:fix -a issue="It crashes." -e http://127.0.0.1:8000
     """
+    from weft.orchestrator.policy_file import load_policy
+
     program = load(what)
     arguments = bind(program, what, pairs("--arg", arg or []))
     if not engine:
         raise UsageError("no engine to run on; give --engine, such as http://127.0.0.1:8000")
     limits = budget_values(budget)
+    scheduled = load_policy(policy or "weft")
+    if out is not None:
+        make_folder(out)
 
     async def main() -> Run[Any]:
         return await _run(
@@ -73,6 +87,8 @@ def run(
             pairs("--role", role or []),
             limits,
             store,
+            scheduled,
+            out,
         )
 
     done = go(main)
@@ -97,20 +113,28 @@ async def _run(
     roles: dict[str, str],
     limits: dict[str, Any],
     store: Path | None,
+    policy: Policy,
+    out: Path | None,
 ) -> Run[Any]:
     from contextlib import nullcontext
 
+    import anyio
+
     from weft.backends.specs import open_engines
     from weft.cache.store import Store
+    from weft.orchestrator.decision_log import DECISIONS, DecisionLog
     from weft.orchestrator.pool import Pool
     from weft.programs import Limits
     from weft.programs import run as run_program
+    from weft.programs.event_file import EVENTS, write_events
+    from weft.programs.scope import current
 
     console = stderr()
 
     def say(text: str) -> None:
         console.print(text, markup=False)
 
+    @functools.wraps(program)  # profiles are kept under its name
     async def guarded() -> Any:
         try:
             return await program(**arguments)
@@ -118,6 +142,11 @@ async def _run(
             raise
         except Exception as e:
             raise _failed(program, e) from None
+        finally:
+            if out is not None:
+                write_events(out / EVENTS, current().journal.events)
+
+    log = DecisionLog(out / DECISIONS).writing(anyio.current_time()) if out else nullcontext()
 
     async with open_engines(
         engines,
@@ -128,9 +157,12 @@ async def _run(
         with Store(store) if store is not None else nullcontext() as kept:
             if model is not None:
                 roles.setdefault("solver", model)
-            async with Pool(*opened, roles=roles, store=kept) as pool:
-                budget = Limits(**limits) if limits else None
-                return await run_program(guarded, pool=pool, budget=budget)
+            with log as observe:
+                async with Pool(
+                    *opened, roles=roles, policy=policy, store=kept, observe=observe
+                ) as pool:
+                    budget = Limits(**limits) if limits else None
+                    return await run_program(guarded, pool=pool, budget=budget)
 
 
 def _failed(program: Program, error: Exception) -> UsageError:

@@ -12,26 +12,7 @@ from typing import Any
 
 from weft.evals.labels import curve, labels
 from weft.evals.results import Result
-
-_INK, _FAINT = "#0a0b0c", "#8a8b8c"
-"""Stand for the page's own colours, so that the plot follows its light or dark mode."""
-_COLOURS = ("#2f81c6", "#d9772b", "#3a9a5b", "#c2453f", "#8b67c4", "#a2744f", "#cf68ad", "#7d8590")
-_MARKERS = "osD^vPX*"
-_SETTINGS = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "weft",
-    "font.size": 10.5,
-    "font.family": "sans-serif",
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _FAINT,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": _FAINT,
-    "grid.alpha": 0.25,
-}
+from weft.plots import COLOURS, FAINT, INK, MARKERS, drawing, round_numbers, save
 
 
 def svg(results: Sequence[Result]) -> str:
@@ -39,7 +20,7 @@ def svg(results: Sequence[Result]) -> str:
     out = io.StringIO()
     _draw(results, out, "svg")
     text = out.getvalue()
-    text = text[text.index("<svg") :].replace(_INK, "var(--ink)").replace(_FAINT, "var(--faint)")
+    text = text[text.index("<svg") :].replace(INK, "var(--ink)").replace(FAINT, "var(--faint)")
     head, rest = text.split(">", 1)
     # Its size is the page's business.
     head = re.sub(r' (width|height)="[^"]*"', "", head)
@@ -54,16 +35,9 @@ def png(results: Sequence[Result], path: Path) -> None:
 
 
 def _draw(results: Sequence[Result], out: Any, form: str) -> None:
-    # Imported here, because it takes half a second; through Any, because it is hardly typed.
-    matplotlib: Any = import_module("matplotlib")
-    ticker: Any = import_module("matplotlib.ticker")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     shown = [r for r in results if r.n]
-    with matplotlib.rc_context(_SETTINGS):
-        figure: Any = Figure(figsize=(5.2, 4.4), layout="constrained")
-        FigureCanvasAgg(figure)
+    with drawing(5.2, 4.4) as figure:
+        ticker: Any = import_module("matplotlib.ticker")
         axes: Any = figure.add_subplot()
         curves = list(dict.fromkeys(curve(r.strategy) for r in shown))
         for i, name in enumerate(curves):
@@ -72,8 +46,8 @@ def _draw(results: Sequence[Result], out: Any, form: str) -> None:
                 [r.computed for r in mine],
                 [100 * r.accuracy for r in mine],
                 [100 * r.stderr for r in mine],
-                color=_COLOURS[i % len(_COLOURS)],
-                marker=_MARKERS[i % len(_MARKERS)],
+                color=COLOURS[i % len(COLOURS)],
+                marker=MARKERS[i % len(MARKERS)],
                 markersize=7,
                 linewidth=1.2,
                 elinewidth=1.4,
@@ -82,7 +56,7 @@ def _draw(results: Sequence[Result], out: Any, form: str) -> None:
         tokens = [r.computed for r in shown if r.computed > 0]
         if tokens and max(tokens) > 6 * min(tokens) and len(tokens) == len(shown):
             axes.set_xscale("log")
-            axes.set_xticks(_ticks(min(tokens), max(tokens)), minor=False)
+            axes.set_xticks(round_numbers(min(tokens), max(tokens)), minor=False)
             axes.minorticks_off()
         else:
             axes.set_xlim(left=0)
@@ -92,18 +66,9 @@ def _draw(results: Sequence[Result], out: Any, form: str) -> None:
         axes.margins(x=0.12, y=0.1)
         axes.grid()
         axes.set_axisbelow(True)
-        colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(curves)}
+        colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(curves)}
         _label(figure, axes, shown, colours)
-        if form == "svg":
-            figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-        else:
-            figure.savefig(out, format=form, dpi=150)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    ticks = [m * 10.0**e for e in range(-1, 9) for m in (1, 2, 5)]
-    inside = [t for t in ticks if low / 1.6 <= t <= high * 1.6]
-    return inside if len(inside) <= 7 else [t for t in inside if str(t)[0] != "2"]
+        save(figure, out, form, transparent=True)
 
 
 def _label(figure: Any, axes: Any, results: Sequence[Result], colours: dict[str, str]) -> None:

@@ -56,7 +56,7 @@ async def run_suite(
             roles = dict(suite.roles)
             if suite.model is not None:
                 roles.setdefault("solver", suite.model)
-            async with Pool(*engines, roles=roles, store=kept) as pool:
+            async with Pool(*engines, roles=roles, policy=suite.policy, store=kept) as pool:
                 settings = Settings(
                     task=task.spec,
                     data=task.fingerprint,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from weft.errors import ConfigError, WeftError
 from weft.evals.tasks.registry import parse_task
 from weft.evals.tasks.task import Task
+from weft.orchestrator.policy_file import load_policy
 from weft.programs import Limits
 from weft.search.strategy import Strategy, parse_strategy
 
@@ -65,17 +66,20 @@ class Suite(BaseModel):
     """How many replicas a `local:` engine starts."""
     roles: dict[str, str] = Field(default_factory=dict[str, str])
     """Models for other roles than `solver`, such as `verifier`."""
+    policy: str = "weft"
+    """The scheduler's: a spec, or a file that `weft tune` wrote."""
     budget: Budget = Budget()
     """For each strategy on each sample."""
     concurrency: int = Field(default=128, ge=1, le=4096)
     """Most samples under way at once."""
 
     def parts(self) -> tuple[Task, list[Strategy]]:
-        """The task and the strategies that the specs name.
+        """The task and the strategies that the specs name; the policy's is checked too.
 
         Raises:
             UsageError: a spec is wrong.
         """
+        load_policy(self.policy)
         task = parse_task(self.task)
         strategies = {s.spec: s for s in map(parse_strategy, self.strategies)}
         return task, list(strategies.values())
@@ -102,6 +106,7 @@ def load(path: Path) -> Suite:
         )
         raise ConfigError(f"{_where(path, lines, place)}: {_reason(error)}") from None
     _check(path, lines, ("task",), parse_task, suite.task)
+    _check(path, lines, ("policy",), load_policy, suite.policy)
     for i, spec in enumerate(suite.strategies):
         _check(path, lines, ("strategies", i), parse_strategy, spec)
     return suite

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from weft.cache.prefix import block_hashes
 from weft.types import Request
 
-_EXPECTED_OUTPUT = 256  # tokens, where the program sets no limit
+_EXPECTED_OUTPUT = 256  # tokens, where neither the program nor experience says
 _BYTES_PER_TOKEN = 4  # of text whose tokens are not known
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """A request, and what it belongs to.
 
@@ -20,11 +20,19 @@ class Call:
         request: what the engine is asked.
         program: id of the run.
         node: the part of the program that asks.
+        stage: the name of that part, the same in every run; profiles are kept under it.
+        siblings: calls announced together with this one that share its prompt's beginning
+            (the width of a fan-out), itself included.
+        tool: what the program will wait for after the answer, as far as the answer tells;
+            may be set until the call has ended.
     """
 
     request: Request
     program: str = ""
     node: str | None = None
+    stage: str = ""
+    siblings: int = 1
+    tool: str = ""
     _hashes: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
 
     @property
@@ -34,12 +42,17 @@ class Call:
         return len(tokens) if tokens is not None else len(self._text()) // _BYTES_PER_TOKEN
 
     @property
-    def expected_tokens(self) -> int:
-        """Most tokens that the answer is expected to have."""
-        return self.request.sampling.max_tokens or _EXPECTED_OUTPUT
+    def limit(self) -> int | None:
+        """Most tokens that the answer may have, if the program says so."""
+        return self.request.sampling.max_tokens
 
-    def hashes(self, block_size: int) -> list[int]:
-        """Chained hashes of the prompt's blocks, for `PrefixIndex`."""
+    @property
+    def most_tokens(self) -> int:
+        """Most tokens that the answer may have, or a guess."""
+        return self.limit or _EXPECTED_OUTPUT
+
+    def hashes(self, block_size: int) -> Sequence[int]:
+        """Chained hashes of the prompt's whole blocks, for `PrefixIndex`."""
         if block_size not in self._hashes:
             tokens: Sequence[int] | None = self.request.tokens
             if tokens is None:
@@ -50,6 +63,19 @@ class Call:
                 ]
             self._hashes[block_size] = block_hashes(tokens, block_size)
         return self._hashes[block_size]
+
+    def grown(self, block_size: int, answer: Sequence[int], count: int) -> Sequence[int]:
+        """Chained hashes of the whole blocks of prompt and answer, as an engine caches them.
+
+        Args:
+            block_size: tokens in a block.
+            answer: ids of the tokens generated so far; those known, if not all are.
+            count: how many were generated; the last one's keys and values are not there yet.
+        """
+        if self.request.tokens is None or not answer:
+            return self.hashes(block_size)
+        tokens = (*self.request.tokens, *answer[: max(0, count - 1)])
+        return block_hashes(tokens, block_size, self.hashes(block_size))
 
     def _text(self) -> bytes:
         return "".join(f"{m.role}\0{m.content}\0" for m in self.request.messages).encode(

@@ -1,13 +1,17 @@
-"""Policy: the scheduler's decisions, as pure functions of what it can see."""
+"""Policy: the scheduler's four decisions, as pure functions of what it can see."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar, dataclass_transform
 
-from weft.orchestrator.call import Call
+from weft.orchestrator.profiles import Profiles
+from weft.orchestrator.program import Program
+from weft.parameters import Parametric
+from weft.spec import build
 
 
 class EngineView(Protocol):
@@ -19,67 +23,290 @@ class EngineView(Protocol):
         ...
 
     @property
+    def capacity(self) -> int:
+        """Tokens that its KV cache holds; a very large number if unknown."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls it can run at once."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is to get no new programs."""
+        ...
+
+    @property
     def in_flight(self) -> int:
         """Calls that weft has running there."""
         ...
 
     @property
-    def reserved(self) -> int:
-        """Tokens of KV that those calls may come to need, shared prefixes counted once."""
+    def queued(self) -> int:
+        """Calls that wait for this engine and no other."""
         ...
 
-    def cached(self, call: Call) -> int:
-        """Tokens of the call's prompt that the engine's prefix cache probably holds."""
+    @property
+    def programs(self) -> int:
+        """Programs that are resident: those that run a call there or hold a claim."""
+        ...
+
+    @property
+    def reserved(self) -> int:
+        """Tokens of KV that running calls hold or may come to need, shared ones counted once."""
+        ...
+
+    @property
+    def claimed(self) -> int:
+        """`reserved`, and the claims of programs that are between calls."""
+        ...
+
+    @property
+    def weakest(self) -> Program | None:
+        """The program between calls whose claim would yield first."""
+        ...
+
+    def has_room(self, call: CallView) -> bool:
+        """Whether the engine can start the call at once: a slot, and KV beside those running."""
+        ...
+
+    def cached(self, call: CallView) -> int:
+        """Tokens of the call's prompt that its prefix cache holds, as far as is known."""
+        ...
+
+    def need(self, call: CallView) -> int:
+        """Tokens of KV that the call needs to its expected end, beyond what runs already."""
+        ...
+
+    def prefill_seconds(self, tokens: int) -> float:
+        """How long it takes to compute so much of a prompt, as measured; 0 if not known yet."""
+        ...
+
+    def decode_seconds(self, batch: int) -> float:
+        """Seconds between the tokens of one answer when `batch` calls run; 0 if unknown."""
+        ...
+
+
+class CallView(Protocol):
+    """What a policy may know of a call that waits."""
+
+    @property
+    def id(self) -> str:
+        """Unique."""
+        ...
+
+    @property
+    def program(self) -> Program:
+        """Whose call it is."""
+        ...
+
+    @property
+    def stage(self) -> str:
+        """The part of the program that asks."""
+        ...
+
+    @property
+    def arrival(self) -> int:
+        """Calls are numbered as they come."""
+        ...
+
+    @property
+    def since(self) -> float:
+        """When it came, by the scheduler's clock."""
+        ...
+
+    @property
+    def siblings(self) -> int:
+        """The width of the fan-out it belongs to, 1 if to none."""
+        ...
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of its prompt."""
+        ...
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens expected of its answer."""
+        ...
+
+    def hashes(self, block_size: int) -> Sequence[int]:
+        """Chained hashes of its prompt's whole blocks."""
+        ...
+
+    @property
+    def fair_start(self) -> float:
+        """Start tag in tokens of its tenant's share (start-time fair queueing, Goyal 1996)."""
+        ...
+
+
+class View(Protocol):
+    """What a policy may know besides."""
+
+    @property
+    def now(self) -> float:
+        """The scheduler's clock, seconds."""
+        ...
+
+    @property
+    def engines(self) -> Sequence[EngineView]:
+        """Living engines that serve the call's model; never empty."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait, for whichever engine."""
+        ...
+
+    @property
+    def placed(self) -> int:
+        """How many calls have been sent to engines so far."""
+        ...
+
+    @property
+    def profiles(self) -> Profiles:
+        """What was learned of programs, stages and tools."""
+        ...
+
+    @property
+    def next_key(self) -> tuple[float, ...] | None:
+        """The order of the call that would go next among those waiting; None if none waits."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a call goes, and why."""
+    """Where a call is to go, and why.
+
+    Attributes:
+        engine: one of the view's.
+        reason: for people.
+        firm: True has the call wait for this engine while it is full; False has it wait for
+            any, and the policy is asked again when one has room.
+    """
 
     engine: EngineView
     reason: str
+    firm: bool = False
 
 
-class Policy(ABC):
-    """Decides which waiting call is next and where it runs.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A waiting call's place in the queue.
 
-    Decisions are pure: they look at views and return a decision.
+    Attributes:
+        key: smallest first; ties go by arrival.
+        reason: for people.
+        overdue: from when on, by the scheduler's clock, it goes before all others and needs
+            no admission; None for never.
     """
 
-    def order(self, call: Call, arrival: int) -> tuple[float, ...]:
-        """The call's place among those that wait, smallest first; ties go by arrival."""
-        return (arrival,)
+    key: tuple[float, ...]
+    reason: str
+    overdue: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a call may enter an engine now.
+
+    Attributes:
+        enter: the decision.
+        reason: for people.
+        displace: for a refusal: this program's claim is revoked, and the policy asked again.
+    """
+
+    enter: bool
+    reason: str
+    displace: Program | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """For how long a program that runs no call keeps its claim.
+
+    Attributes:
+        seconds: from the end of its last call; 0 keeps no claim.
+        reason: for people.
+        rank: claims of the lowest rank yield first (`EngineView.weakest`).
+    """
+
+    seconds: float
+    reason: str
+    rank: float = 0.0
+
+
+class Policy(Parametric):
+    """Decides for programs: `admit`, `order`, `place`, `retain`.
+
+    Subclasses are marked with `@policy(name)`, which makes them frozen dataclasses whose fields
+    are their parameters. Decisions are pure: they look at views, change nothing, and give a
+    reason. They may cost O(log n) in waiting calls.
+
+    A call that comes is placed and ordered. If its engine has room and it is admitted, it goes
+    there at once. Otherwise it waits: for that engine, if the placement is firm, else for any.
+    When an engine gets room, the first of those that wait for it and the first of those that
+    wait for any are placed (if not firm) and admitted, until one is refused.
+
+    What every policy has without doing anything: calls wait in weft until an engine has room
+    for them (`EngineView.has_room`), everyone is admitted, first come, first served, and
+    programs keep no claim between calls.
+    """
+
+    def admit(self, call: CallView, engine: EngineView, view: View) -> Admission:
+        """May the call enter the engine, which has room, now?"""
+        return _ENTER
+
+    def order(self, call: CallView, view: View) -> Order:
+        """Its place among those that wait; asked once, when it comes."""
+        return _ARRIVAL
 
     @abstractmethod
-    def place(self, call: Call, engines: Sequence[EngineView]) -> Placement:
-        """One of `engines`, each of which serves the model and has room now (never empty)."""
+    def place(self, call: CallView, view: View) -> Placement:
+        """On which of the view's engines it should run."""
+
+    def retain(self, program: Program, engine: EngineView, view: View) -> Retention:
+        """For how long the program, whose last running call just ended, keeps its room."""
+        return _NOTHING
 
 
-class PrefixPolicy(Policy):
-    """First come, first served; where most of the prompt is cached, weighed against load.
+_ENTER = Admission(True, "everyone is admitted")
+_ARRIVAL = Order((), "first come, first served")
+_NOTHING = Retention(0.0, "no claim between calls")
 
-    The cost of an engine is what it would have to prefill, in tokens, plus `load_tokens` for
-    each call in flight there; ties go to the one with less KV in use.
+P = TypeVar("P", bound=type[Policy])
+_known: dict[str, type[Policy]] = {}
+
+
+@dataclass_transform(frozen_default=True)
+def policy(name: str) -> Callable[[P], P]:
+    """Make a class a policy that specs call `name`."""
+
+    def mark(cls: P) -> P:
+        cls.name = name
+        made = dataclass(frozen=True)(cls)
+        _known[name] = made
+        return made
+
+    return mark
+
+
+def policies() -> Mapping[str, type[Policy]]:
+    """All policies by name."""
+    import weft.orchestrator.policies  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+    return MappingProxyType(_known)
+
+
+def parse_policy(spec: str | Mapping[str, Any] | Policy) -> Policy:
+    """The policy that a spec describes.
 
     Args:
-        load_tokens: how many tokens of prefill one call in flight outweighs.
+        spec: a text such as `cap(k=8)`, or the same as YAML reads it: `{cap: {k: 8}}`.
+
+    Raises:
+        UnknownName: there is no such policy or parameter.
+        UsageError: the text is malformed, or a value is not allowed.
     """
-
-    def __init__(self, load_tokens: float = 32) -> None:
-        self.load_tokens = load_tokens
-
-    def place(self, call: Call, engines: Sequence[EngineView]) -> Placement:
-        """The cheapest engine."""
-        if len(engines) == 1:
-            return Placement(engines[0], "the only engine with room")
-
-        def cost(engine: EngineView) -> tuple[float, int]:
-            uncached = call.prompt_tokens - engine.cached(call)
-            return uncached + self.load_tokens * engine.in_flight, engine.reserved
-
-        best = min(engines, key=cost)
-        cached = best.cached(call)
-        return Placement(
-            best, f"{cached} of {call.prompt_tokens} tokens cached, {best.in_flight} in flight"
-        )
+    return spec if isinstance(spec, Policy) else build(spec, "policy", Policy, policies())

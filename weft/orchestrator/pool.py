@@ -14,7 +14,10 @@ from weft.backends.engine import Engine
 from weft.backends.specs import open_engines
 from weft.cache.store import Store
 from weft.errors import EngineUnavailable, UnknownName, UsageError
-from weft.orchestrator.policy import Policy, PrefixPolicy
+from weft.orchestrator.dispatcher import Observe
+from weft.orchestrator.policy import Policy
+from weft.orchestrator.policy_file import load_policy
+from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.scheduler import Scheduler
 from weft.types import Message, Price
 
@@ -38,8 +41,10 @@ class Pool:
         roles: which model plays a role, by name: `{"verifier": "small-judge"}`. Roles that are
             not named are played by the solver's model, which is the first engine's unless
             `roles` says otherwise.
-        policy: the scheduler's decisions.
+        policy: the scheduler's decisions: a spec such as `cap(k=8)`, a file that `weft tune`
+            wrote, or a Policy.
         store: results of calls, kept for the next time.
+        observe: told of every decision of the scheduler.
 
     Raises:
         UsageError: no engine, two of one name, or a role for a model that none serves.
@@ -50,14 +55,15 @@ class Pool:
         self,
         *engines: Engine | str,
         roles: Mapping[str, str] | None = None,
-        policy: Policy | None = None,
+        policy: Policy | str = "weft",
         store: Store | None = None,
+        observe: Observe | None = None,
     ) -> None:
         if not engines:
             raise UsageError("a pool needs at least one engine, such as Pool('http://host:port')")
         self._given = engines
         self._roles = dict(roles or {})
-        self._policy = policy or PrefixPolicy()
+        self._policy, self._observe = load_policy(policy), observe
         self._stack = AsyncExitStack()
         self.store = store
         self.default_run: object | None = None
@@ -97,7 +103,11 @@ class Pool:
         for role, model in self._roles.items():
             if model not in models:
                 raise UnknownName(f"model for role {role!r}", model, models)
-        self._scheduler = Scheduler(self.engines, self._policy)
+        profiles = Profiles(self.store)
+        self._stack.callback(profiles.save)
+        self._scheduler = Scheduler(
+            self.engines, self._policy, profiles=profiles, observe=self._observe
+        )
         group = anyio.create_task_group()
         await self._stack.enter_async_context(group)
         self._stack.callback(group.cancel_scope.cancel)

@@ -2,95 +2,37 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 import anyio
 
 from weft.backends.engine import Engine
-from weft.cache.prefix import PrefixIndex
+from weft.backends.timeline import Timeline
 from weft.errors import EngineUnavailable
 from weft.orchestrator.call import Call
+from weft.orchestrator.dispatcher import Dispatcher, Observe
 from weft.orchestrator.policy import Policy
+from weft.orchestrator.profiles import Profiles
+from weft.orchestrator.program import Program
+from weft.orchestrator.replica import Replica
+from weft.orchestrator.ticket import Ticket
 from weft.types import Delta
 
 _ATTEMPTS = 3  # of one call, before its engines' deaths are the caller's problem
-_UNKNOWN_KV = 1 << 20  # tokens; for engines that don't say
+LEASE = 600.0
+"""Seconds that a program which does nothing is remembered, by default."""
 
 
 class Follower(Protocol):
     """Follows a call: it is told of every engine that tries it, and of what comes."""
 
-    def sent(self, engine: str) -> None:
-        """The call goes to an engine; what an earlier one produced is void."""
+    def sent(self, ticket: Ticket) -> None:
+        """The call goes to `ticket.engine`; what an earlier one produced is void."""
 
     def delta(self, delta: Delta) -> None:
         """The engine produced something."""
-
-
-class Replica:
-    """An engine with what the scheduler knows of it; an `EngineView` for policies."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.name = engine.name
-        self.alive = True
-        self.error: Exception | None = None
-        self.in_flight = 0
-        self.reserved = 0
-        self.index = PrefixIndex((engine.kv_tokens or _UNKNOWN_KV) // engine.block_size)
-
-    def cached(self, call: Call) -> int:
-        """Tokens of the call's prompt that are probably cached."""
-        size = self.engine.block_size
-        return self.index.match(call.hashes(size)) * size
-
-    def need(self, call: Call) -> int:
-        """Tokens of KV that the call may come to need beyond what is cached."""
-        return call.prompt_tokens - self.cached(call) + call.expected_tokens
-
-    def has_room(self, call: Call) -> bool:
-        """Whether the engine can start the call at once."""
-        if not self.alive or self.in_flight >= self.engine.concurrency:
-            return False
-        room = self.engine.kv_tokens
-        return room is None or not self.in_flight or self.reserved + self.need(call) <= room
-
-    def died(self, error: Exception) -> None:
-        """Take the engine out of service; its cache is gone."""
-        self.alive, self.error = False, error
-        self.index.clear()
-
-
-@dataclass(order=True, slots=True)
-class _Waiting:
-    order: tuple[float, ...]
-    arrival: int
-    call: Call = field(compare=False)
-    ready: anyio.Event = field(compare=False)
-    avoid: Replica | None = field(default=None, compare=False)
-    replica: Replica | None = field(default=None, compare=False)
-    need: int = field(default=0, compare=False)
-    reason: str = field(default="", compare=False)
-    gone: bool = field(default=False, compare=False)
-
-    def bind(self, replica: Replica, reason: str) -> None:
-        """Take room on an engine; its cache will hold the prompt from now on."""
-        self.replica, self.reason = replica, reason
-        self.need = replica.need(self.call)
-        replica.in_flight += 1
-        replica.reserved += self.need
-        replica.index.insert(self.call.hashes(replica.engine.block_size))
-        self.ready.set()
-
-    def release(self) -> None:
-        """Give the room back."""
-        if self.replica is not None:
-            self.replica.in_flight -= 1
-            self.replica.reserved -= self.need
 
 
 class Scheduler:
@@ -98,108 +40,163 @@ class Scheduler:
 
     Args:
         engines: connected engines.
-        policy: decides order and placement.
+        policy: decides.
+        profiles: what is known of programs; empty by default.
+        timeline: where timers go; `watch` drives the scheduler's own if none is given.
+        lease: seconds that a program which does nothing is remembered.
+        observe: told of every decision.
     """
 
-    def __init__(self, engines: Sequence[Engine], policy: Policy) -> None:
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        policy: Policy,
+        *,
+        profiles: Profiles | None = None,
+        timeline: Timeline | None = None,
+        lease: float = LEASE,
+        observe: Observe | None = None,
+    ) -> None:
         self.replicas = [Replica(engine) for engine in engines]
         self.policy = policy
-        self._queues: dict[str, list[_Waiting]] = {e.model: [] for e in engines}
-        self._arrivals = itertools.count()
+        self.profiles = profiles if profiles is not None else Profiles()
+        self._own_timeline = timeline is None
+        self._timeline = timeline or Timeline()
+        self._died = anyio.Event()
+        self.dispatcher = Dispatcher(
+            self.replicas,
+            policy,
+            self.profiles,
+            anyio.current_time,
+            self._timeline.at,
+            lease,
+            observe,
+        )
 
     @property
     def waiting(self) -> int:
         """How many calls wait for an engine."""
-        return sum(not w.gone for queue in self._queues.values() for w in queue)
+        return sum(fleet.waiting for fleet in self.dispatcher.fleets.values())
 
     @property
     def in_flight(self) -> int:
         """How many calls run on engines."""
         return sum(r.in_flight for r in self.replicas)
 
-    async def run(self, call: Call, follower: Follower) -> None:
+    def begin(self, program: Program) -> Program:
+        """Announce a program before its first call: its name, tenant, deadline, calls."""
+        return self.dispatcher.begin(program)
+
+    def end(self, program: str) -> None:
+        """A program is over; its room is free."""
+        self.dispatcher.end(program)
+
+    @contextmanager
+    def program(self, program: Program) -> Generator[Program]:
+        """A program, for the time of the block."""
+        try:
+            yield self.begin(program)
+        finally:
+            self.end(program.id)
+
+    async def run(self, call: Call, follower: Follower) -> Ticket:
         """Run a call to its end; it is tried elsewhere if its engine dies.
 
         Cancelling the surrounding scope takes the call out of the queue, or aborts it in its
         engine.
 
+        Returns:
+            the ticket, with the reasons for what was done with it.
+
         Raises:
             EngineUnavailable: no engine that serves the model is left, or several died.
+            ContextExceeded: no engine can hold the prompt.
             EngineError: the engine refused the request.
         """
-        arrival = next(self._arrivals)
-        failed: Replica | None = None
+        failed: Ticket | None = None
         for attempt in range(1, _ATTEMPTS + 1):
-            order = self.policy.order(call, arrival)
-            waiting = _Waiting(order, arrival, call, anyio.Event(), failed)
+            ready = anyio.Event()
+            ticket = self.dispatcher.submit(call, ready.set, failed)
             try:
-                replica = await self._bound(waiting)
-                follower.sent(replica.name)
-                await replica.engine.complete(call.request, follower.delta)
-                return
+                await ready.wait()
+            except BaseException:
+                if ticket.replica is None:
+                    self.dispatcher.leave(ticket)
+                else:
+                    self.dispatcher.finish(ticket, (), 0, None, done=False)
+                raise
+            replica = ticket.replica
+            if replica is None:
+                raise self.dispatcher.no_engine(self.dispatcher.fleets[call.request.model])
+            tracked = _Tracked(ticket, follower)
+            try:
+                follower.sent(ticket)
+                await replica.engine.complete(call.request, tracked.delta)
+                tracked.learn()
+                return ticket
             except EngineUnavailable as error:
-                failed = waiting.replica
-                if failed is None:
-                    raise
-                await self._examine(failed, error)
+                failed = ticket
+                # First the engine's fate, then the room: nothing may be sent to a dead one.
+                await self._examine(replica, error)
                 if attempt == _ATTEMPTS:
                     raise
             finally:
-                waiting.gone = True
-                waiting.release()
-                self.dispatch()
-
-    async def _bound(self, waiting: _Waiting) -> Replica:
-        """Wait until the call is bound to an engine."""
-        model = waiting.call.request.model
-        heapq.heappush(self._queues[model], waiting)
-        self.dispatch()
-        self._fail_orphans()
-        await waiting.ready.wait()
-        if waiting.replica is None:
-            raise self._no_engine(model)
-        return waiting.replica
-
-    def dispatch(self) -> None:
-        """Bind every waiting call that can start now, in the policy's order."""
-        for model, queue in self._queues.items():
-            replicas = [r for r in self.replicas if r.engine.model == model]
-            while queue:
-                waiting = queue[0]
-                if not waiting.gone:
-                    # A call that an engine failed goes to another one if there is one.
-                    others = [r for r in replicas if r is not waiting.avoid and r.alive]
-                    able = [r for r in others or replicas if r.has_room(waiting.call)]
-                    if not able:
-                        break
-                    placement = self.policy.place(waiting.call, able)
-                    waiting.bind(next(r for r in able if r is placement.engine), placement.reason)
-                heapq.heappop(queue)
+                self.dispatcher.finish(
+                    ticket, tracked.tokens, tracked.count, tracked.cached, tracked.done
+                )
+        raise AssertionError("unreachable")
 
     async def _examine(self, replica: Replica, error: EngineUnavailable) -> None:
         """Take an engine that failed a call out of service unless it answers."""
-        if replica.alive and not await replica.engine.healthy():
-            replica.died(error)
-            self._fail_orphans()
-
-    def _fail_orphans(self) -> None:
-        """Wake the calls that no engine is left for."""
-        for model, queue in self._queues.items():
-            if not any(r.alive for r in self.replicas if r.engine.model == model):
-                for waiting in queue:
-                    waiting.ready.set()
-                queue.clear()
-
-    def _no_engine(self, model: str) -> EngineUnavailable:
-        last = [r.error for r in self.replicas if r.engine.model == model and r.error]
-        why = f": {last[-1]}" if last else ""
-        return EngineUnavailable(f"no engine that serves {model!r} is left{why}")
+        if replica.alive and not await replica.engine.healthy() and replica.alive:
+            for orphan in self.dispatcher.died(replica, error):
+                orphan.wake()
+            self._died.set()
 
     async def watch(self, interval: float = 1.0) -> None:
-        """Bring engines back that answer again; runs until cancelled."""
+        """Drive timers, and bring engines back that answer again; runs until cancelled."""
+        async with self._timeline if self._own_timeline else nullcontext():
+            await self._revive(interval)
+
+    async def _revive(self, interval: float) -> None:
         while True:
-            await anyio.sleep(interval)
-            for replica in self.replicas:
-                if not replica.alive and await replica.engine.healthy():
-                    replica.alive, replica.error = True, None
-                    self.dispatch()
+            await self._died.wait()
+            self._died = anyio.Event()
+            while dead := [r for r in self.replicas if not r.alive]:
+                await anyio.sleep(interval)
+                for replica in dead:
+                    if await replica.engine.healthy():
+                        self.dispatcher.back(replica)
+
+
+class _Tracked:
+    """Counts what comes of a call, and learns its engine's speed from it."""
+
+    def __init__(self, ticket: Ticket, follower: Follower) -> None:
+        self._ticket, self._follower = ticket, follower
+        self._first = 0.0
+        self._sent = anyio.current_time()
+        self.tokens: list[int] = []
+        self.count = 0
+        self.cached: int | None = None
+        self.done = False
+
+    def delta(self, delta: Delta) -> None:
+        if not self.count:
+            self._first = anyio.current_time()
+        self.count += delta.count
+        self.tokens += delta.tokens
+        if delta.finish_reason is not None:
+            self.cached, self.done = delta.cached_tokens, True
+        self._follower.delta(delta)
+
+    def learn(self) -> None:
+        """Note how long the engine took."""
+        replica, ticket = self._ticket.replica, self._ticket
+        if replica is None or not self.done:
+            return
+        computed = ticket.prompt_tokens - (ticket.cached if self.cached is None else self.cached)
+        replica.speed.prefilled(computed, self._first - self._sent, replica.in_flight)
+        if self.count > 1:
+            spent = anyio.current_time() - self._first
+            replica.speed.decoded(self.count - 1, spent, replica.in_flight)

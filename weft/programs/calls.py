@@ -12,6 +12,7 @@ import anyio
 from weft.cache.store import Record
 from weft.errors import BudgetExceeded
 from weft.orchestrator.call import Call
+from weft.orchestrator.ticket import Ticket
 from weft.programs.prompt import Prompt
 from weft.programs.replay import Replay
 from weft.programs.scope import Scope
@@ -112,7 +113,9 @@ async def call(
     )
     outcome = Outcome(id)
     try:
-        await _send(scope, Call(request, program=journal.name, node=scope.id), outcome)
+        await _send(
+            scope, Call(request, journal.name, scope.id, scope.stage, scope.siblings), outcome
+        )
     except BaseException as error:
         if outcome.engine:
             _keep(scope, key, outcome, done=False)
@@ -182,7 +185,7 @@ class _Attempts:
         self._text: list[str] = []
         self._lost = Usage()
 
-    def sent(self, engine: str) -> None:
+    def sent(self, ticket: Ticket) -> None:
         """The call goes to an engine, perhaps for another time."""
         if self._outcome.engine:
             self._lost += self._usage(kept=False)
@@ -190,11 +193,13 @@ class _Attempts:
             self._tokens.clear()
             self._outcome.logprobs.clear()
             self._outcome.asked = ()
-        self._outcome.engine = engine
+        self._outcome.engine = ticket.engine
         self._sent, self._first, self._generated = anyio.current_time(), 0.0, 0
         self._prompt = self._call.prompt_tokens
         self._charge(Usage(prompt=self._prompt))
-        self._scope.journal.note("sent", self._outcome.id, engine=engine)
+        self._scope.journal.note(
+            "sent", self._outcome.id, engine=ticket.engine, reason=ticket.reason
+        )
 
     def delta(self, delta: Delta) -> None:
         """The engine produced something."""

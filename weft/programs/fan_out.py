@@ -76,7 +76,7 @@ class fan_out(Generic[Item, T]):
         limiter = anyio.Semaphore(self._limit) if self._limit is not None else None
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
-        with entered(scope.inside(id)):
+        with entered(scope.inside(id, name, siblings=self.width)):
             for item in self._items:
                 self._group.start_soon(self._run, item, limiter)
         return self

@@ -41,7 +41,7 @@ def _traced(
         uses = calls_behind((*args, *kwargs.values()))
         id = scope.journal.begin(kind, scope.id, name=name, uses=uses)
         try:
-            with entered(scope.inside(id)):
+            with entered(scope.inside(id, name, scope.siblings)):
                 result = await function(*args, **kwargs)
         except BaseException as error:
             ended = "failed" if isinstance(error, Exception) else "cancelled"

@@ -12,6 +12,7 @@ import anyio
 
 from weft.cache.store import Store
 from weft.orchestrator.pool import Pool
+from weft.orchestrator.program import Program
 from weft.programs.budget import Limits
 from weft.programs.budget import budget as enforce
 from weft.programs.journal import Event, Journal
@@ -55,6 +56,14 @@ class Run(Generic[T]):
         return mermaid(self.graph)
 
 
+def _program(id: str, name: str, budget: Limits | None) -> Program:
+    """The run as the scheduler sees it; its budget bounds the work that is left."""
+    if budget is None:
+        return Program(id, name)
+    deadline = anyio.current_time() + budget.seconds if budget.seconds is not None else None
+    return Program(id, name, deadline=deadline, most_calls=budget.calls, most_tokens=budget.tokens)
+
+
 async def run(
     program: Callable[..., Awaitable[T]],
     *args: Any,
@@ -83,7 +92,12 @@ async def run(
     store = store if store is not None else pool.store
     replay = Replay() if store is not None and store.resumed else None
     limits = enforce(**asdict(budget)) if budget is not None else nullcontext()
-    with entered(Scope(pool, journal, store=store, replay=replay)), limits:
+    name = getattr(program, "__name__", "")
+    with (
+        entered(Scope(pool, journal, stage=name, store=store, replay=replay)),
+        limits,
+        pool.scheduler.program(_program(journal.name, name, budget)),
+    ):
         value = await program(*args, **kwargs)
     seconds = anyio.current_time() - journal.started
     return Run(value, journal.usage, journal.events, seconds)

@@ -26,6 +26,8 @@ class Scope:
         pool: where calls go.
         journal: what the run has done.
         id: the program, node or fan-out that the code is in; None at the top.
+        stage: the name of the program or node.
+        siblings: the width of the fan-out that the code is in, 1 outside any.
         budgets: limits in force, outermost first.
         store: results of earlier calls, if any are kept.
         replay: gives stored results back in the order in which they first came.
@@ -34,13 +36,15 @@ class Scope:
     pool: Pool
     journal: Journal
     id: str | None = None
+    stage: str = ""
+    siblings: int = 1
     budgets: tuple[budget, ...] = ()
     store: Store | None = None
     replay: Replay | None = None
 
-    def inside(self, id: str) -> Scope:
+    def inside(self, id: str, stage: str | None = None, siblings: int = 1) -> Scope:
         """The same run, one level in."""
-        return replace(self, id=id)
+        return replace(self, id=id, stage=stage or self.stage, siblings=siblings)
 
 
 _scope: ContextVar[Scope | None] = ContextVar("weft_scope", default=None)

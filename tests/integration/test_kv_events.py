@@ -1,0 +1,168 @@
+"""What weft believes an engine's prefix cache holds, against what vLLM reports as cached."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from weft.backends.kv_events import find_sources, follow
+from weft.backends.local import free_ports, launch
+from weft.backends.vllm import VLLMEngine
+from weft.cache.kv_events import ReportedIndex, event_hashes, vllm_block_hashes
+from weft.cache.prefix import PrefixIndex
+from weft.types import Delta, Message, Request, Sampling
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+BLOCK = 32
+BLOCKS = 64
+ANSWER = 16
+
+
+@pytest.fixture(scope="module")
+def small_replica(countdown: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A replica whose cache holds 64 blocks, which tells of them."""
+    events, replay = free_ports(2)
+    config = {
+        "enable_kv_cache_events": True,
+        "endpoint": f"tcp://*:{events}",
+        "replay_endpoint": f"tcp://*:{replay}",
+        "topic": "kv",
+    }
+    args = ["--num-gpu-blocks-override", str(BLOCKS + 1)]  # one is vLLM's null block
+    args += ["--prefix-caching-hash-algo", "sha256_cbor"]
+    args += ["--kv-events-config", json.dumps(config)]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        start_blocking_portal() as portal,
+    ):
+        patch.setenv("WEFT_HOME", str(tmp_path_factory.mktemp("weft")))
+        launching = launch(countdown, replicas=1, extra_args=args, on_progress=print)
+        with portal.wrap_async_context_manager(launching) as (replica,):
+            yield replica.url
+
+
+async def answer_of(engine: VLLMEngine, prompt: list[int]) -> tuple[list[int], int]:
+    """The tokens of an answer that have KV, and how many tokens of the prompt were cached."""
+    deltas: list[Delta] = []
+    message, sampling = (Message("user", "tokens"),), Sampling(max_tokens=ANSWER)
+    request = Request("test", "countdown", message, tokens=tuple(prompt), sampling=sampling)
+    await engine.complete(request, deltas.append)
+    answer = [token for delta in deltas for token in delta.tokens]
+    cached = deltas[-1].cached_tokens
+    assert cached is not None
+    # The last token that is sampled, which is no EOS if the answer was cut, has none.
+    return answer if deltas[-1].ended else answer[:-1], cached
+
+
+@dataclass
+class Compared:
+    """Predictions beside the engine's own count, in tokens."""
+
+    engine: VLLMEngine
+    reported: ReportedIndex
+    estimated: PrefixIndex
+    rows: list[tuple[int, int, int]] = field(default_factory=list)
+
+    async def ask(self, prompt: list[int]) -> list[int]:
+        """Send a prompt; gives prompt and answer."""
+        hashes = event_hashes(vllm_block_hashes(prompt, BLOCK))
+        most = (len(prompt) - 1) // BLOCK  # the last token is always computed
+        # What runs can be hit before the engine tells of it.
+        known = max(self.reported.match(hashes), self.estimated.pinned_match(hashes))
+        by_events = min(known, most) * BLOCK
+        without = min(self.estimated.match(hashes), most) * BLOCK
+        hold = self.estimated.open(hashes)
+        assert self.estimated.grow(hold, hashes, len(hashes))
+        assert self.estimated.private(hold, 1 + ANSWER // BLOCK)
+
+        answer, cached = await answer_of(self.engine, prompt)
+        self.rows.append((cached, by_events, without))
+
+        whole = [*prompt, *answer]
+        grown = event_hashes(vllm_block_hashes(whole, BLOCK))
+        self.estimated.private(hold, 0)
+        assert self.estimated.grow(hold, grown, len(grown))
+        assert self.estimated.private(hold, -(-len(whole) // BLOCK) - len(grown))
+        self.estimated.close(hold)
+        self.reported.expect(grown)
+        return whole
+
+    def agreement(self, column: int) -> float:
+        """1 - sum |predicted - reported| / sum reported."""
+        wrong = sum(abs(row[0] - row[column]) for row in self.rows)
+        return 1 - wrong / sum(row[0] for row in self.rows)
+
+
+async def traffic(compared: Compared, rng: random.Random, strangers: float) -> None:
+    """132 prompts that share prefixes, the last 60 in fan-outs of three.
+
+    `strangers` is the probability that somebody else sends one before, of which weft learns
+    by events only.
+    """
+
+    def some(least: int, most: int) -> list[int]:
+        return [rng.randrange(10, 790) for _ in range(rng.randrange(least, most))]
+
+    async def stranger() -> None:
+        if rng.random() < strangers:
+            await answer_of(compared.engine, [*rng.choice(prefixes), *some(1, 200)])
+
+    prefixes = [some(150, 320) for _ in range(7)]
+    grown = list(prefixes)
+    for _ in range(72):
+        await stranger()
+        which = rng.randrange(len(prefixes))
+        # Half of them go on from an answer, the others begin anew.
+        begin = grown[which] if len(grown[which]) < 400 else prefixes[which]
+        begin = rng.choice((begin, prefixes[which]))
+        grown[which] = await compared.ask([*begin, *some(1, 90)])
+    for _ in range(20):
+        await stranger()
+        # Some of one prompt, or some that share a prefix only.
+        begin = rng.choice(prefixes)
+        same = rng.random() < 0.5
+        one = [*begin, *some(1, 90)]
+        async with anyio.create_task_group() as fan_out:
+            for _ in range(3):
+                prompt = one if same else [*begin, *some(1, 90)]
+                fan_out.start_soon(compared.ask, prompt)
+
+
+@pytest.mark.parametrize(("strangers", "least"), [(0.0, 0.97), (0.3, 0.5)])
+async def test_predicted_cached_tokens_are_those_that_the_engine_reports(
+    small_replica: str, anyio_backend_name: str, strangers: float, least: float
+) -> None:
+    engine = VLLMEngine(small_replica)
+    await engine.connect()
+    try:
+        assert (engine.block_size, engine.kv_tokens) == (BLOCK, BLOCKS * BLOCK)
+        (source,) = await find_sources(small_replica)
+        compared = Compared(engine, ReportedIndex(), PrefixIndex(BLOCKS))
+        followed = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow, source, compared.reported, followed.set)
+            with anyio.fail_after(20):
+                await followed.wait()
+            # Other tokens each time: nothing hits what earlier tests left.
+            await traffic(compared, random.Random(f"{anyio_backend_name} {strangers}"), strangers)
+            tasks.cancel_scope.cancel()
+    finally:
+        await engine.aclose()
+
+    reported = sum(row[0] for row in compared.rows)
+    with_events, without = compared.agreement(1), compared.agreement(2)
+    print(
+        f"{len(compared.rows)} prompts, {strangers:.0%} strangers, {reported} cached tokens "
+        f"reported; predicted right with events {with_events:.4f}, without {without:.4f}"
+    )
+    assert len(compared.rows) == 132
+    assert with_events >= 0.98
+    assert without >= least

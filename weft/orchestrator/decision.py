@@ -1,0 +1,32 @@
+"""Decision: what the scheduler did with a call or a program, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["come", "wait", "start", "end", "retain", "release"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One line of the scheduler's log.
+
+    Attributes:
+        at: seconds, by the scheduler's clock.
+        kind: `come` says why a call stands where it stands in the queue; `wait` why the first
+            engine that was asked could not start it; `start` why it went to this engine at
+            this moment; `end` what it found there; `retain` and `release` what became of the
+            room of a program between calls.
+        program: its id.
+        call: the call's id; empty for a program's claim.
+        engine: the name of the engine concerned; empty for any.
+        reason: the policy's own words.
+    """
+
+    at: float
+    kind: Kind
+    program: str
+    call: str
+    engine: str
+    reason: str

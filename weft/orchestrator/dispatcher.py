@@ -1,0 +1,425 @@
+"""Dispatcher: applies a policy's decisions to calls, engines and claims. Nothing here waits."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from weft.errors import ContextExceeded, EngineUnavailable
+from weft.orchestrator.call import Call
+from weft.orchestrator.decision import Decision, Kind
+from weft.orchestrator.fleet import Fleet
+from weft.orchestrator.lane import Lane
+from weft.orchestrator.policy import Policy
+from weft.orchestrator.profiles import Profiles
+from weft.orchestrator.program import Program
+from weft.orchestrator.replica import Replica
+from weft.orchestrator.ticket import Ticket
+
+At = Callable[[float, Callable[[], None]], object]
+Observe = Callable[[Decision], None]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a dispatcher has done.
+
+    Attributes:
+        decisions: made by its policy.
+        started: calls that were sent to an engine.
+        forced: those of them that the policy refused, but that were overdue.
+        revoked: claims taken from programs to make room.
+        longest_wait: of a call, in seconds.
+    """
+
+    decisions: int = 0
+    started: int = 0
+    forced: int = 0
+    revoked: int = 0
+    longest_wait: float = 0.0
+
+
+class Dispatcher:
+    """The synchronous heart of the scheduler.
+
+    Args:
+        replicas: all engines.
+        policy: decides.
+        profiles: what is known of programs; learns from every call.
+        clock: the time in seconds.
+        at: has a callback called at a time.
+        lease: most seconds that a program which does nothing is remembered and keeps a claim.
+        observe: told of every decision.
+    """
+
+    def __init__(
+        self,
+        replicas: Sequence[Replica],
+        policy: Policy,
+        profiles: Profiles,
+        clock: Callable[[], float],
+        at: At,
+        lease: float,
+        observe: Observe | None = None,
+    ) -> None:
+        self.policy, self.profiles, self.clock, self.at = policy, profiles, clock, at
+        self.lease, self.observe = lease, observe
+        self.programs: dict[str, Program] = {}
+        self.counters = Counters()
+        models = dict.fromkeys(r.engine.model for r in replicas)
+        self.fleets = {
+            model: Fleet([r for r in replicas if r.engine.model == model], profiles, clock)
+            for model in models
+        }
+        self._arrivals = itertools.count()
+        self._fair: dict[str, float] = {}
+        self._fair_now = 0.0
+
+    # Programs
+
+    def begin(self, program: Program) -> Program:
+        """Note a program; one of the same id that is there already goes on."""
+        known = self.programs.setdefault(program.id, program)
+        if known is program:
+            program.arrived = program.arrived or self.clock()
+            program.acting = self.clock()
+            self._remember(program)
+        return known
+
+    def end(self, id: str) -> None:
+        """A program is over: its claim goes, and its course is learned from."""
+        program = self.programs.pop(id, None)
+        if program is None:
+            return
+        program.ended = True
+        if program.calls:
+            self.profiles.finished(program.name, program.calls)
+        home = program.home
+        if program.claim and home is not None:
+            self._release(program, "the program is over")
+            self.serve(home, self.fleets[home.engine.model])
+
+    def _remember(self, program: Program) -> None:
+        """Let a program that never says goodbye go when its lease is over."""
+
+        def look() -> None:
+            if program.ended:
+                return
+            idle_since = program.acting
+            if idle_since is not None and self.clock() >= idle_since + self.lease:
+                self.end(program.id)
+            else:
+                due = self.clock() if idle_since is None else idle_since
+                self.at(due + self.lease, look)
+
+        self.at(self.clock() + self.lease, look)
+
+    # Calls
+
+    def submit(self, call: Call, wake: Callable[[], None], failed: Ticket | None = None) -> Ticket:
+        """Take a call in; `wake` is called when it is bound, perhaps at once.
+
+        Args:
+            call: what is to run.
+            wake: tells that the ticket's `replica` is set, or that no engine is left.
+            failed: an earlier attempt, whose engine is to be avoided and whose turn it has.
+
+        Raises:
+            EngineUnavailable: no engine that serves the model is left.
+            ContextExceeded: no engine's KV cache can hold the prompt.
+        """
+        fleet = self.fleets[call.request.model]
+        self._check(call, fleet)
+        now = self.clock()
+        program = self.programs.get(call.program)
+        if program is None:
+            program = self.begin(Program(call.program, arrived=now))
+        if program.acting is not None:
+            if program.calls:
+                self.profiles.acted(program.name, program.tool, now - program.acting)
+            program.acting = None
+        expected = self.profiles.answer_tokens(program.name, call.stage, call.most_tokens)
+        answer = max(1, round(expected.value))
+        if call.limit is not None:
+            answer = min(answer, call.limit)
+        if failed is None:
+            ticket = Ticket(call, program, next(self._arrivals), now, answer, wake)
+        else:
+            ticket = Ticket(call, program, failed.arrival, failed.since, answer, wake)
+            ticket.avoid = failed.replica
+        program.waiting += 1
+        start = max(self._fair_now, self._fair.get(program.tenant, 0.0))
+        ticket.fair_start = start
+        self._fair[program.tenant] = start + ticket.prompt_tokens + answer
+        self._enqueue(ticket, fleet)
+        return ticket
+
+    def _check(self, call: Call, fleet: Fleet) -> None:
+        if not fleet.engines:
+            raise self.no_engine(fleet)
+        room = fleet.most
+        if call.prompt_tokens >= room:
+            raise ContextExceeded(
+                f"the prompt of {call.prompt_tokens} tokens does not fit the engines' KV cache, "
+                f"which holds {room}; shorten it, or give the engine more KV"
+            )
+
+    def no_engine(self, fleet: Fleet) -> EngineUnavailable:
+        """The error for calls that no engine is left for."""
+        model = fleet.replicas[0].engine.model
+        last = [r.error for r in fleet.replicas if r.error]
+        why = f": {last[-1]}" if last else ""
+        return EngineUnavailable(f"no engine that serves {model!r} is left{why}")
+
+    def _enqueue(self, ticket: Ticket, fleet: Fleet) -> None:
+        ticket.order = order = self.policy.order(ticket, fleet)
+        placement = self.policy.place(ticket, fleet.able(ticket))
+        self.counters.decisions += 2
+        replica = self._replica(placement.engine)
+        lane = replica.lane if placement.firm else fleet.common
+        ticket.where, ticket.reason = placement.reason, "others are ahead of it"
+        lane.put(ticket)
+        self._tell("come", ticket, replica if placement.firm else None, order.reason)
+        # Only the first of its lane may start.
+        if lane.first(fleet.now) is ticket:
+            self._try(ticket, replica, ticket.where)
+        if ticket.lane is not None and order.overdue is not None:
+            self._set_alarm(fleet, max(order.overdue, fleet.now))
+
+    def _replica(self, engine: object) -> Replica:
+        assert isinstance(engine, Replica), "place one of the view's engines"
+        return engine
+
+    def _set_alarm(self, fleet: Fleet, due: float) -> None:
+        """Look again when a call becomes overdue; a fleet has one timer, for the first."""
+        if due >= fleet.alarm:
+            return
+        fleet.alarm = due
+
+        def look() -> None:
+            if fleet.alarm == due:
+                fleet.alarm = math.inf
+                for replica in fleet.engines:
+                    self.serve(replica, fleet)
+                lanes = [fleet.common, *(replica.lane for replica in fleet.engines)]
+                self._set_alarm(fleet, min(lane.next_overdue(fleet.now) for lane in lanes))
+
+        self.at(due, look)
+
+    def _try(self, ticket: Ticket, replica: Replica, reason: str) -> bool:
+        """Start a call on an engine if there is room and it is admitted."""
+        fleet = self.fleets[ticket.call.request.model]
+        now = fleet.now
+        overdue = ticket.order.overdue
+        if not replica.has_room(ticket):
+            if overdue is not None and overdue <= now and replica.waiting_for is None:
+                replica.waiting_for = ticket
+            full = f"{replica.name} is full: {replica.in_flight} calls run there"
+            return self._refuse(ticket, replica, full)
+        admission = self.policy.admit(ticket, replica, fleet)
+        self.counters.decisions += 1
+        while not admission.enter and admission.displace is not None:
+            self.counters.revoked += 1
+            self._release(admission.displace, f"made room for {ticket.id}")
+            admission = self.policy.admit(ticket, replica, fleet)
+            self.counters.decisions += 1
+        forced = not admission.enter and overdue is not None and overdue <= now
+        if not admission.enter and not forced:
+            return self._refuse(ticket, replica, admission.reason)
+        ticket.reason = f"{reason}; " + ("overdue" if forced else admission.reason)
+        ticket.forced = forced
+        self._start(ticket, replica, fleet)
+        return True
+
+    def _refuse(self, ticket: Ticket, replica: Replica, reason: str) -> bool:
+        ticket.reason = reason
+        if not ticket.refused:
+            ticket.refused = True
+            self._tell("wait", ticket, replica, reason)
+        return False
+
+    def _start(self, ticket: Ticket, replica: Replica, fleet: Fleet) -> None:
+        assert ticket.lane is not None
+        ticket.lane.remove(ticket)
+        program = ticket.program
+        now = ticket.bound_at = fleet.now
+        waited = now - ticket.since
+        program.waiting -= 1
+        program.waited += waited
+        fleet.placed += 1
+        self._fair_now = max(self._fair_now, ticket.fair_start)
+        counters = self.counters
+        counters.started += 1
+        counters.forced += ticket.forced
+        counters.longest_wait = max(counters.longest_wait, waited)
+        replica.start(ticket)
+        self._tell("start", ticket, replica, ticket.reason)
+        ticket.wake()
+
+    def leave(self, ticket: Ticket) -> None:
+        """A call that waits is cancelled."""
+        if ticket.lane is not None:
+            lane = ticket.lane
+            lane.remove(ticket)
+            ticket.program.waiting -= 1
+            self._idle(ticket.program, ticket.program.home)
+            self._serve_lane(lane, self.fleets[ticket.call.request.model])
+
+    def finish(
+        self, ticket: Ticket, answer: Sequence[int], tokens: int, cached: int | None, done: bool
+    ) -> None:
+        """A call that ran has ended, one way or another.
+
+        Args:
+            ticket: the call.
+            answer: ids of the tokens it generated, as far as known.
+            tokens: how many it generated.
+            cached: tokens of its prompt that the engine found cached, if it said so.
+            done: whether it ended by itself.
+        """
+        replica, program, now = ticket.replica, ticket.program, self.clock()
+        assert replica is not None
+        replica.finish(ticket, answer, tokens)
+        seconds = now - ticket.bound_at
+        program.calls += 1
+        program.seconds += seconds
+        program.critical = max(program.critical, ticket.critical + seconds)
+        program.computed += ticket.prompt_tokens - (cached or 0) + tokens
+        program.context = ticket.prompt_tokens + tokens
+        program.tool = ticket.call.tool or ticket.stage
+        if done:
+            self.profiles.answered(program.name, ticket.stage, tokens)
+        if self.observe is not None:
+            found = "unknown" if cached is None else str(cached)
+            self._tell(
+                "end",
+                ticket,
+                replica,
+                f"{tokens} tokens generated, {found} of {ticket.prompt_tokens} were cached "
+                f"({ticket.cached} foreseen)" + ("" if done else "; it did not finish"),
+            )
+        self._idle(program, replica)
+        self.serve(replica, self.fleets[ticket.call.request.model])
+
+    def _idle(self, program: Program, replica: Replica | None) -> None:
+        """If a program has no call any more, decide about its room."""
+        if program.running or program.waiting or program.ended or program.acting is not None:
+            return
+        now = program.acting = self.clock()
+        if replica is None or not replica.alive:
+            return
+        fleet = self.fleets[replica.engine.model]
+        retention = self.policy.retain(program, replica, fleet)
+        self.counters.decisions += 1
+        seconds = min(retention.seconds, self.lease)
+        if self.observe is not None:
+            how = f"kept for {seconds:.4g} s" if seconds < self.lease else "kept till it ends"
+            kept = how if seconds > 0 else "not kept"
+            self._tell("retain", program, replica, f"{kept}: {retention.reason}")
+        if seconds <= 0:
+            return
+        replica.claim(program, program.context, retention.rank, now + seconds)
+        if seconds < self.lease:  # else it ends with the program itself
+            self.at(now + seconds, lambda: self._expire(program, replica, now))
+
+    def _expire(self, program: Program, replica: Replica, since: float) -> None:
+        if program.acting == since and program.claim:
+            self._release(program, "its time is up")
+            self.serve(replica, self.fleets[replica.engine.model])
+
+    def _release(self, program: Program, reason: str) -> None:
+        if program.claim and program.home is not None:
+            self._tell("release", program, program.home, reason)
+            program.home.unclaim(program)
+
+    # Engines
+
+    def serve(self, replica: Replica, fleet: Fleet) -> None:
+        """Start what can start now that an engine has changed."""
+        blocked_own = blocked_common = False
+        while replica.alive and not (blocked_own and blocked_common):
+            now = fleet.now
+            own = None if blocked_own else replica.lane.first(now)
+            common = None if blocked_common else fleet.common.first(now)
+            if own is None and common is None:
+                break
+            if common is None or (own is not None and _before(own, common, now)):
+                assert own is not None
+                blocked_own = not self._try(own, replica, own.where)
+            else:
+                placement = self.policy.place(common, fleet.able(common))
+                self.counters.decisions += 1
+                target = self._replica(placement.engine)
+                if not self._try(common, target, placement.reason):
+                    # Others need not wait with a call that now waits for one engine only.
+                    blocked_common = not placement.firm
+                    if placement.firm:
+                        fleet.common.remove(common)
+                        target.lane.put(common)
+        if replica.alive and not len(replica.lane) and not len(fleet.common):
+            self._steal(replica, fleet)
+
+    def _steal(self, replica: Replica, fleet: Fleet) -> None:
+        """Ask again about a call that waits for another engine, now that this one is free."""
+        longest = max(fleet.engines, key=lambda r: len(r.lane))
+        ticket = longest.lane.first(fleet.now)
+        if ticket is None or not replica.has_room(ticket):
+            return
+        placement = self.policy.place(ticket, fleet.able(ticket))
+        self.counters.decisions += 1
+        if placement.engine is replica:
+            self._try(ticket, replica, placement.reason)
+
+    def _serve_lane(self, lane: Lane, fleet: Fleet) -> None:
+        for replica in fleet.engines:
+            if lane is replica.lane or lane is fleet.common:
+                self.serve(replica, fleet)
+
+    def died(self, replica: Replica, error: Exception) -> list[Ticket]:
+        """An engine died. What waits for it is placed anew; returns what no engine is left for."""
+        replica.died(error)
+        fleet = self.fleets[replica.engine.model]
+        fleet.refresh()
+        tickets = replica.lane.take_all()
+        if not fleet.engines:
+            orphans = tickets + fleet.common.take_all()
+            for ticket in orphans:
+                ticket.program.waiting -= 1
+            return orphans
+        for ticket in tickets:
+            self._enqueue(ticket, fleet)
+        return []
+
+    def back(self, replica: Replica) -> None:
+        """An engine answers again."""
+        replica.alive, replica.error = True, None
+        fleet = self.fleets[replica.engine.model]
+        fleet.refresh()
+        self.serve(replica, fleet)
+
+    def drain(self, replica: Replica, draining: bool = True) -> None:
+        """Give an engine no new programs, or again."""
+        replica.draining = draining
+        self.serve(replica, self.fleets[replica.engine.model])
+
+    def _tell(
+        self, kind: Kind, what: Ticket | Program, replica: Replica | None, reason: str
+    ) -> None:
+        if self.observe is None:
+            return
+        program, call = (what.program.id, what.id) if isinstance(what, Ticket) else (what.id, "")
+        engine = replica.name if replica is not None else ""
+        self.observe(Decision(self.clock(), kind, program, call, engine, reason))
+
+
+def _before(a: Ticket, b: Ticket, now: float) -> bool:
+    """Whether `a` goes before `b`, of another lane."""
+
+    def rank(ticket: Ticket) -> tuple[bool, float, tuple[float, ...], int]:
+        overdue = ticket.order.overdue
+        late = overdue is not None and overdue <= now
+        return (not late, overdue if late and overdue is not None else 0.0, ticket.order.key, 0)
+
+    return (*rank(a)[:3], a.arrival) < (*rank(b)[:3], b.arrival)

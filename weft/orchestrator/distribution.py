@@ -1,0 +1,233 @@
+"""Distribution: what positive numbers were like lately, in constant room and time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import NormalDist
+from typing import Any
+
+from weft.errors import UsageError
+from weft.orchestrator.pieces import Pieces
+
+_PER_OCTAVE = 8  # buckets: neighbours differ by 9%
+_PER_LOG = _PER_OCTAVE / math.log(2)
+_LOWEST, _HIGHEST = -20 * _PER_OCTAVE, 40 * _PER_OCTAVE  # from a millionth to 10^12
+_RECENT = 0.1  # rate of the moving averages of the logarithm
+_RESCALE = 2.0**40
+_FORGOTTEN = 1e-6  # buckets that weigh less, in samples, are dropped
+
+
+class Distribution:
+    """A histogram over buckets of equal ratio, in which older samples weigh less.
+
+    A bucket keeps weight, mean and variance of what fell into it, and stands for a uniform
+    piece with that mean and variance. So repeated values are exact, numbers that take few
+    values (counts) nearly so, and all else is right within 9%. `add` costs about a microsecond;
+    questions are answered from a table that is made anew after 6% more samples.
+
+    Args:
+        half_life: a sample weighs half as much after so many more; `math.inf` forgets nothing.
+        of: what the samples are, in words, such as "answers of plan".
+    """
+
+    def __init__(self, half_life: float = 500.0, of: str = "samples") -> None:
+        if not half_life >= 1:
+            raise UsageError(f"half_life={half_life:g} of a distribution must be at least 1 sample")
+        self.of = of
+        self.count = 0
+        """Samples that ever came."""
+        self._growth = 2.0 ** (1.0 / half_life)
+        # Instead of old weights falling, new ones grow.
+        self._gain = 1.0
+        self._total = 0.0
+        self._sum = 0.0
+        self._buckets: dict[int, list[float]] = {}  # weight, mean, weight x variance
+        self._recent = (0.0, 0.0, 0.0)
+        self._imagined = False
+        self._pieces: Pieces | None = None
+        self._fresh = 0.0  # samples that may still come before the table is stale
+
+    @classmethod
+    def log_normal(cls, median: float, p95: float, source: str) -> Distribution:
+        """A prior of this shape that weighs as much as one sample.
+
+        Args:
+            median: half of the numbers are below.
+            p95: 95% of them are.
+            source: where the two are from, for people.
+        """
+        made = cls(math.inf, source)
+        sigma = math.log(p95 / median) / NormalDist().inv_cdf(0.95)
+        normal, points = NormalDist(math.log(median), sigma), 64
+        for i in range(points):
+            made.add(math.exp(normal.inv_cdf((i + 0.5) / points)))
+        made._rescale(1 / points)
+        made._recent = (0.0, 0.0, 0.0)
+        made.count, made._imagined = 0, True
+        return made
+
+    def add(self, value: float) -> None:
+        """Learn a number.
+
+        Raises:
+            UsageError: it is negative, infinite or not a number.
+        """
+        if not 0 <= value < math.inf:
+            raise UsageError(f"a distribution takes finite numbers from 0 on, not {value!r}")
+        if self._fresh < 1:
+            self._pieces = None
+        self._fresh -= 1
+        self.count += 1
+        self._gain *= self._growth
+        gain = self._gain
+        self._total += gain
+        self._sum += gain * value
+        log = math.log(max(value, 1e-6))
+        index = min(max(math.floor(log * _PER_LOG), _LOWEST), _HIGHEST)
+        bucket = self._buckets.get(index)
+        if bucket is None:
+            self._buckets[index] = [gain, value, 0.0]
+        else:
+            bucket[0] += gain
+            off = value - bucket[1]
+            bucket[1] += off * gain / bucket[0]
+            bucket[2] += gain * off * (value - bucket[1])
+        weight, first, second = self._recent
+        keep = 1.0 - _RECENT
+        self._recent = (
+            keep * weight + _RECENT,
+            keep * first + _RECENT * log,
+            keep * second + _RECENT * log * log,
+        )
+        if gain > _RESCALE:
+            self._rescale(1 / gain)
+
+    @property
+    def samples(self) -> float:
+        """How many samples it is worth: the newest counts 1, older ones less."""
+        return self._total / self._gain
+
+    @property
+    def source(self) -> str:
+        """Where its answers come from, for people."""
+        return self.of if self._imagined else f"{self.count} {self.of}"
+
+    @property
+    def log_moments(self) -> tuple[float, float, float]:
+        """Moving averages of 1, ln x and (ln x)^2, of rate 0.1, from 0 on; 0s for a prior."""
+        return self._recent
+
+    @property
+    def mean(self) -> float:
+        """The mean.
+
+        This and all below raise `UsageError` as long as there is no sample.
+        """
+        return self._sum / self._total if self._total else self._read().mean
+
+    def points(self) -> Sequence[tuple[float, float]]:
+        """Numbers in rising order, one for each bucket, with the share of samples up to it."""
+        return self._read().points()
+
+    def weights(self) -> Iterator[tuple[float, float]]:
+        """Means of the buckets in rising order, with their shares of the samples."""
+        for index in sorted(self._buckets):
+            weight, mean, _ = self._buckets[index]
+            yield mean, weight / self._total
+
+    def survival(self, x: float) -> float:
+        """The probability of a number above x."""
+        pieces = self._read()
+        return pieces.at(x)[0] / pieces.total
+
+    def cdf(self, x: float) -> float:
+        """The probability of a number up to x."""
+        return 1.0 - self.survival(x)
+
+    def quantile(self, p: float) -> float:
+        """The number below which a share p of the samples lies, 0 <= p <= 1."""
+        return self._read().quantile(min(max(p, 0.0), 1.0))
+
+    def mean_beyond(self, x: float) -> float:
+        """How much more than x is to be expected of a number that is known to be above x.
+
+        For this and `gittins` one imagined sample of a Pareto distribution (Lomax of shape 2
+        and the same mean) is added, so that what has outlasted all experience is expected to
+        last about as long again.
+        """
+        beyond, rest = self._read().padded(x)
+        return rest / beyond
+
+    def gittins(self, x: float) -> float:
+        """The Gittins index of a job of this size that has had service x; serve the highest.
+
+        It is the supremum over d of P(X <= x + d | X > x) / E[min(X - x, d) | X > x] (Gittins
+        1979; Aalto, Ayesta and Righter 2009). It is taken over such d only in which 8 samples
+        and a 16th of those above x end, or all, lest single samples stand out.
+        """
+        return self._read().gittins(x)
+
+    def dump(self) -> dict[str, Any]:
+        """What was learned, as JSON takes it; see `load`."""
+        self._rescale(1 / self._gain)
+        buckets = [[i, *self._buckets[i]] for i in sorted(self._buckets)]
+        return {"count": self.count, "buckets": buckets, "recent": list(self._recent)}
+
+    @classmethod
+    def load(cls, data: Any, half_life: float = 500.0, of: str = "samples") -> Distribution:
+        """The distribution that `dump` described.
+
+        Raises:
+            UsageError: the data is none of `dump`.
+        """
+        made = cls(half_life, of)
+        try:
+            made.count = int(data["count"])
+            weight, first, second = (float(value) for value in data["recent"])
+            for index, *bucket in data["buckets"]:
+                mass, mean, spread = (float(value) for value in bucket)
+                sane = 0 < mass < math.inf and 0 <= mean < math.inf and 0 <= spread < math.inf
+                if not sane or not _LOWEST <= index <= _HIGHEST:
+                    raise ValueError
+                made._buckets[int(index)] = [mass, mean, spread]
+            if (made.count > 0) != bool(made._buckets):
+                raise ValueError
+        except (KeyError, TypeError, ValueError):
+            raise UsageError("this is no distribution as weft writes it") from None
+        made._recent = (weight, first, second)
+        made._add_up()
+        return made
+
+    def _rescale(self, factor: float) -> None:
+        """Multiply all weights; those that are next to nothing beside a new sample go."""
+        self._gain = 1.0
+        for index, bucket in list(self._buckets.items()):
+            bucket[0] *= factor
+            bucket[2] *= factor
+            if bucket[0] < _FORGOTTEN:
+                del self._buckets[index]
+        self._add_up()
+
+    def _add_up(self) -> None:
+        self._total = sum(bucket[0] for bucket in self._buckets.values())
+        self._sum = sum(bucket[0] * bucket[1] for bucket in self._buckets.values())
+        self._pieces = None
+
+    def _read(self) -> Pieces:
+        if self._pieces is None:
+            if not self._buckets:
+                raise UsageError(f"nothing is known of {self.of} yet; look at `count` first")
+            self._pieces = Pieces.lay(
+                (_bottom(index), _bottom(index + 1), weight / self._gain, mean, spread / weight)
+                for index, (weight, mean, spread) in sorted(self._buckets.items())
+            )
+            self._fresh = self.samples / 16
+        return self._pieces
+
+
+def _bottom(index: int) -> float:
+    """Where a bucket begins: the first one at 0, one past the last at infinity."""
+    if index == _LOWEST:
+        return 0.0
+    return 2.0 ** (index / _PER_OCTAVE) if index <= _HIGHEST else math.inf

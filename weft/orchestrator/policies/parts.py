@@ -1,0 +1,99 @@
+"""What policies are composed of: choices of an engine, room beside claims, work to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft.orchestrator.policy import Admission, CallView, EngineView, View
+from weft.orchestrator.program import Program
+
+
+def allowed(call: CallView, view: View) -> Sequence[EngineView]:
+    """Engines that may get the call, whether or not they have room.
+
+    An engine that drains is left out, unless the program is resident there or all drain.
+    """
+    program = call.program
+    return [e for e in view.engines if not e.draining or resides(program, e)] or view.engines
+
+
+def best(call: CallView, view: View, key: Callable[[EngineView], Any]) -> EngineView:
+    """The allowed engine with the smallest key that has room for the call, or of all if none has.
+
+    Asking for room is the dear part, so only as many engines are asked as must be.
+    """
+    engines = sorted(allowed(call, view), key=key)
+    return next((e for e in engines if e.has_room(call)), engines[0])
+
+
+def home_of(call: CallView, view: View) -> EngineView | None:
+    """The engine that the program ran on last, if it may still run there.
+
+    An engine that drains is no home to programs that have nothing running and no claim there.
+    """
+    program = call.program
+    if program.home is None:
+        return None
+    home = next((e for e in view.engines if lives(program, e)), None)
+    return None if home is not None and home.draining and not program.resident else home
+
+
+def lives(program: Program, engine: EngineView) -> bool:
+    """Whether the engine is the program's home."""
+    return program.home is not None and program.home.name == engine.name
+
+
+def resides(program: Program, engine: EngineView) -> bool:
+    """Whether the program runs on the engine or holds a claim there."""
+    return program.resident and lives(program, engine)
+
+
+def busy(engine: EngineView) -> float:
+    """The share of an engine that running calls take: of its slots or of its KV, 0..1."""
+    return max(engine.in_flight / engine.concurrency, engine.reserved / engine.capacity)
+
+
+def missing(call: CallView, engine: EngineView) -> int:
+    """Tokens of KV that the call lacks on an engine beside running calls and others' claims.
+
+    It fits if they are 0 or less.
+    """
+    program = call.program
+    own = program.claim if lives(program, engine) else 0
+    return engine.claimed - own + engine.need(call) - engine.capacity
+
+
+def beside_claims(call: CallView, engine: EngineView) -> Admission:
+    """Admission under which claims count: the common part of policies that retain.
+
+    A program that is resident on the engine enters; if claims are in its way, the weakest
+    yield. Another enters if it fits beside running calls and claims, or if nothing runs there,
+    for which again the weakest yield: so claims alone never stop an engine.
+    """
+    resident = resides(call.program, engine)
+    lacks = missing(call, engine)
+    if lacks <= 0:
+        return Admission(True, "its program is resident" if resident else "it fits beside claims")
+    why = f"it lacks {lacks} tokens beside running calls and claims"
+    if not resident and engine.in_flight:
+        return Admission(False, why)
+    weakest = engine.weakest
+    if weakest is None:
+        return Admission(True, f"{why}, but no claim is left to revoke")
+    return Admission(False, f"{why}; {weakest.id} yields {weakest.claim}", weakest)
+
+
+def seconds(call: CallView, engine: EngineView) -> float:
+    """How long the call would take on an engine beside what runs there; 0 if not known yet."""
+    prefill = engine.prefill_seconds(call.prompt_tokens - engine.cached(call))
+    return prefill + call.answer_tokens * engine.decode_seconds(engine.in_flight + 1)
+
+
+def calls_left(program: Program, view: View) -> tuple[float, str]:
+    """How many calls a program will still make, at least one, and where that is known from."""
+    announced = program.expected_calls
+    if announced is not None and announced > program.calls:
+        return float(announced - program.calls), "announced"
+    further = view.profiles.further_calls(program.name, program.calls)
+    return max(1.0, further.value), further.source

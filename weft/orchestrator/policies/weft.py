@@ -1,0 +1,151 @@
+"""weft: the default policy."""
+
+from __future__ import annotations
+
+import math
+
+from weft.orchestrator.policies.parts import allowed, home_of, resides
+from weft.orchestrator.policy import (
+    Admission,
+    CallView,
+    EngineView,
+    Order,
+    Placement,
+    Policy,
+    Retention,
+    View,
+    policy,
+)
+from weft.orchestrator.program import Program
+from weft.orchestrator.ttl import holding
+from weft.parameters import param
+
+
+@policy("weft")
+class Weft(Policy):
+    """Keeps programs whole: as many at a time as an engine's KV holds, the shortest first.
+
+    While there is room everything is admitted at once and goes where it will be answered
+    soonest, by what is cached there and by the engine's measured speeds. When KV is short, a
+    program enters only if its context fits beside those that are resident; among those that
+    wait, the one goes first that is expected to need the least KV for the least time: the
+    calls that it announced or that its budget allows, or else the Gittins index of its number
+    of calls (Gittins 1979), times its context. A program that waits for a tool keeps its room
+    as long as that costs the engine less than loading its context again would, and yields it
+    to one that has far less work left.
+
+    A call that has waited for `patience` goes before all others and needs no admission; its
+    engine takes in nothing else until it has room. That is the bound on starvation.
+    """
+
+    fill: float = param(0.95, "share of KV that resident programs may take", above=0, most=1)
+    reload: float = param(
+        1.0, "weight of loading a context again, against the room it takes", least=0, most=100
+    )
+    swap: float = param(
+        8.0, "how many times as much work a program has left that is displaced", least=1, most=1e9
+    )
+    slack: float = param(
+        0.5, "waiting calls an engine up to which claims yield rather than idle it", least=0
+    )
+    patience: float = param(3600.0, "seconds after which a call goes before all others", above=0)
+
+    def order(self, call: CallView, view: View) -> Order:
+        """Resident programs first, then the least expected work; before all, the overdue."""
+        program = call.program
+        overdue = view.now + self.patience
+        if program.resident:
+            return Order((0.0,), "its program is resident", overdue)
+        work, source = self._work(program, call.prompt_tokens, view)
+        return Order((1.0, work), f"{work:.3g} tokens x calls of work left ({source})", overdue)
+
+    def _work(self, program: Program, context: int, view: View) -> tuple[float, str]:
+        """Expected work: calls still to come, times the context that they hold meanwhile."""
+        done = program.calls
+        announced = program.expected_calls
+        if announced is not None and announced > done:
+            return float((announced - done) * context), "announced"
+        known = view.profiles.calls(program.name)
+        if known is None:
+            further = view.profiles.further_calls(program.name, done)
+            calls, source = further.value, further.source
+        else:
+            calls, source = 1.0 / max(known.gittins(done), 1e-9), known.source
+        most = program.most_calls
+        if most is not None and most - done < calls:
+            calls, source = max(1.0, most - done), "its budget of calls"
+        work = calls * context
+        if program.most_tokens is not None:
+            left = max(1.0, program.most_tokens - program.computed)
+            if left < work:
+                work, source = left, "its budget of tokens"
+        return work, source
+
+    def place(self, call: CallView, view: View) -> Placement:
+        """Where its program holds a claim; else where it is answered soonest."""
+        home = home_of(call, view)
+        if home is not None and call.program.claim:
+            return Placement(home, "its program holds a claim there", firm=True)
+        best: EngineView | None = None
+        least: tuple[bool, float, int] = (True, math.inf, 0)
+        for engine in allowed(call, view):
+            fits = engine.has_room(call) and (
+                resides(call.program, engine) or self._room(call, engine) >= 0
+            )
+            if best is not None and not fits and not least[0]:
+                continue
+            mine = (not fits, self._seconds(call, engine), engine.claimed)
+            if best is None or mine < least:
+                best, least = engine, mine
+        assert best is not None
+        cached = best.cached(call)
+        return Placement(
+            best, f"answered soonest there: {cached} of {call.prompt_tokens} tokens cached"
+        )
+
+    def _room(self, call: CallView, engine: EngineView) -> float:
+        """Tokens of KV left if the call came in beside running calls and claims."""
+        return self.fill * engine.capacity - engine.claimed - engine.need(call)
+
+    def _seconds(self, call: CallView, engine: EngineView) -> float:
+        """How long the call takes there, and by how much it holds up those that run there."""
+        uncached = call.prompt_tokens - engine.cached(call)
+        batch = engine.in_flight
+        prefill = engine.prefill_seconds(uncached)
+        if not prefill:
+            return float(uncached + 32 * batch)  # tokens, while the speed is not known
+        alone, shared = engine.decode_seconds(max(batch, 1)), engine.decode_seconds(batch + 1)
+        return prefill * (1 + batch) + call.answer_tokens * (shared + batch * (shared - alone))
+
+    def admit(self, call: CallView, engine: EngineView, view: View) -> Admission:
+        """If it fits beside the resident programs, or may displace one."""
+        if resides(call.program, engine):
+            return Admission(True, "its program is resident")
+        room = self._room(call, engine)
+        if room >= 0 or not engine.programs:
+            return Admission(True, f"it leaves {max(0, room):.0f} tokens unclaimed")
+        why = f"it lacks {-room:.0f} tokens beside running calls and claims"
+        weakest = engine.weakest
+        if weakest is None:
+            return Admission(False, why)
+        # To displace a program helps if it does not at once queue up for its own room.
+        few = view.waiting <= self.slack * len(view.engines)
+        if not engine.in_flight and (few or not engine.prefill_seconds(weakest.context)):
+            return Admission(False, f"{why}, but nothing runs there: {weakest.id} yields", weakest)
+        work, _ = self._work(call.program, call.prompt_tokens, view)
+        if -weakest.rank > self.swap * work:
+            return Admission(False, f"{why}; {weakest.id} has more work left", weakest)
+        return Admission(False, why)
+
+    def retain(self, program: Program, engine: EngineView, view: View) -> Retention:
+        """As long as keeping the room costs less than loading the context again."""
+        work, _ = self._work(program, program.context, view)
+        reload = self.reload * engine.prefill_seconds(program.context)
+        if not reload and self.reload:
+            return Retention(math.inf, "the engine's speed is not known yet", -work)
+        share = program.context / engine.capacity
+        away = view.profiles.tool(program.name, program.tool)
+        seconds, why = holding(away, reload, share)
+        return Retention(
+            seconds, f"{why}; {reload:.2g} s to load it again, {share:.0%} of the room", -work
+        )

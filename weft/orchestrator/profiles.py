@@ -1,0 +1,165 @@
+"""Profiles: what was learned of programs, their stages and their tools."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from weft.cache.store import Store
+from weft.errors import StoreError, UsageError
+from weft.orchestrator.distribution import Distribution
+
+_ANSWER = 256  # tokens, where there is no experience
+_CALLS = 8  # of a program, where there is none
+_TOOL = Distribution.log_normal(1.0, 30.0, "no experience of tools: median 1 s, p95 30 s")
+
+_Key = tuple[str, ...]
+_WORDS = {"answers": "answers", "tools": "uses", "calls": "finished runs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number that is expected, and why.
+
+    Attributes:
+        value: its mean.
+        source: what it rests on, for people: "42 answers of plan in fix", "no experience: 256".
+    """
+
+    value: float
+    source: str
+
+
+class Profiles:
+    """Length of answers, number of calls and time of tools, as programs showed them.
+
+    Each kind is learned under the program's name and its stage or tool, under the name alone,
+    and over all programs. The first of these that has enough samples answers; where none has,
+    a stated prior does. Numbers of calls are learned from programs that ended; those that run
+    teach nothing yet, so right after a start short programs are seen before long ones.
+
+    Args:
+        store: where they are kept; what it knows is there from the start.
+        enough: samples that make an answer.
+        half_life: samples after which an older one weighs half.
+        most: keys that are kept; those not used for longest go.
+
+    Raises:
+        StoreError: the store's profiles can't be read.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        *,
+        enough: int = 5,
+        half_life: float = 500,
+        most: int = 2000,
+    ) -> None:
+        if most < 9:
+            raise UsageError(f"most={most} of profiles must be at least 9")
+        self._store, self._enough, self._half_life, self._most = store, enough, half_life, most
+        self._known: OrderedDict[_Key, Distribution] = OrderedDict()
+        self._changed: set[_Key] = set()
+        self._dropped: set[_Key] = set()
+        for text, kept in (store.profiles() if store is not None else {}).items():
+            try:
+                key = _parse(text)
+                known = Distribution.load(json.loads(kept), half_life, _words(key))
+            except (ValueError, UsageError):
+                raise StoreError(
+                    f"profile {text} in store {store and store.path} can't be read; "
+                    "use another file"
+                ) from None
+            self._known[key] = known
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def answered(self, name: str, stage: str, tokens: int) -> None:
+        """A call of this stage got an answer of so many tokens."""
+        self._learn(("answers", name, stage), tokens)
+
+    def acted(self, name: str, tool: str, seconds: float) -> None:
+        """A program was away with this tool for so long."""
+        self._learn(("tools", name, tool), seconds)
+
+    def finished(self, name: str, calls: int) -> None:
+        """A program ended after so many calls.
+
+        Of those that never say goodbye, tell it when their lease has expired.
+        """
+        if calls > 0:
+            self._learn(("calls", name), calls)
+
+    def answer_tokens(self, name: str, stage: str, prior: int = _ANSWER) -> Estimate:
+        """The length of an answer; `prior` tokens where there is no experience."""
+        known = self._find(("answers", name, stage))
+        if known is None:
+            return Estimate(prior, f"no experience: {prior}")
+        return Estimate(known.mean, known.source)
+
+    def further_calls(self, name: str, done: int) -> Estimate:
+        """How many calls a program will still make after those done, if it makes one more."""
+        known = self._find(("calls", name))
+        if known is None:
+            return Estimate(_CALLS + done, f"no experience: {_CALLS} and as many as there were")
+        return Estimate(known.mean_beyond(done), known.source)
+
+    def tool(self, name: str, tool: str) -> Distribution:
+        """Seconds that a program is away with a tool; its `source` says what they rest on."""
+        return self._find(("tools", name, tool)) or _TOOL
+
+    def calls(self, name: str) -> Distribution | None:
+        """Calls of a whole program; None without experience."""
+        return self._find(("calls", name))
+
+    def save(self) -> None:
+        """Write what changed into the store.
+
+        Raises:
+            StoreError: it can't be written.
+        """
+        if self._store is None or not (self._changed or self._dropped):
+            return
+        changed = {json.dumps(k): json.dumps(self._known[k].dump()) for k in self._changed}
+        self._store.keep_profiles(changed, [json.dumps(key) for key in self._dropped])
+        self._changed.clear()
+        self._dropped.clear()
+
+    def _learn(self, key: _Key, value: float) -> None:
+        # From the special to the general, so that the general is dropped last.
+        for end in range(len(key), 0, -1):
+            part = key[:end]
+            known = self._known.get(part)
+            if known is None:
+                known = self._known[part] = Distribution(self._half_life, _words(part))
+                self._dropped.discard(part)
+            known.add(value)
+            self._known.move_to_end(part)
+            self._changed.add(part)
+        while len(self._known) > self._most:
+            part, _ = self._known.popitem(last=False)
+            self._changed.discard(part)
+            self._dropped.add(part)
+
+    def _find(self, key: _Key) -> Distribution | None:
+        for end in range(len(key), 0, -1):
+            known = self._known.get(key[:end])
+            if known is not None and known.count >= self._enough:
+                self._known.move_to_end(key[:end])
+                return known
+        return None
+
+
+def _words(key: _Key) -> str:
+    names = [name for name in reversed(key[1:]) if name]
+    return f"{_WORDS[key[0]]} of {' in '.join(names) or 'all programs'}"
+
+
+def _parse(text: str) -> _Key:
+    key = tuple(str(part) for part in json.loads(text))
+    if not key or key[0] not in _WORDS:
+        raise ValueError
+    return key

@@ -1,0 +1,180 @@
+"""Replica: an engine with all that the scheduler knows of it."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Sequence
+
+from weft.backends.engine import Engine
+from weft.cache.prefix import PrefixIndex
+from weft.orchestrator.lane import Lane
+from weft.orchestrator.policy import CallView
+from weft.orchestrator.program import Program
+from weft.orchestrator.speed import Speed
+from weft.orchestrator.ticket import Ticket
+
+_UNKNOWN_KV = 1 << 24  # tokens; for engines that don't say
+
+
+class Replica:
+    """An engine, its prefix index, its running calls and its claims; an `EngineView`.
+
+    A claim is room that a program keeps between its calls. It is a promise of the scheduler's
+    alone: the engine itself may evict what lies there, if calls are let in regardless.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.name = engine.name
+        self.alive = True
+        self.draining = False
+        self.error: Exception | None = None
+        self.in_flight = 0
+        self.lane = Lane()
+        self.waiting_for: Ticket | None = None
+        self.speed = Speed()
+        self.block_size = engine.block_size
+        self.concurrency = engine.concurrency
+        self.index = self._empty_index()
+        self._running: dict[Program, int] = {}
+        self._claims: list[tuple[float, int, Program]] = []
+        self._claiming: set[Program] = set()
+        self._claimed = 0
+        self._numbers = itertools.count()
+
+    def _empty_index(self) -> PrefixIndex:
+        return PrefixIndex(max(1, (self.engine.kv_tokens or _UNKNOWN_KV) // self.block_size))
+
+    @property
+    def capacity(self) -> int:
+        """Tokens of KV."""
+        return self.index.capacity * self.block_size
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for this engine only."""
+        return len(self.lane)
+
+    @property
+    def programs(self) -> int:
+        """Resident programs."""
+        return len(self._running) + len(self._claiming)
+
+    @property
+    def reserved(self) -> int:
+        """Tokens of running calls."""
+        return self.index.pinned * self.block_size
+
+    @property
+    def claimed(self) -> int:
+        """Tokens of running calls and of claims."""
+        return self.index.pinned * self.block_size + self._claimed
+
+    @property
+    def weakest(self) -> Program | None:
+        """The program whose claim yields first."""
+        claims = self._claims
+        while claims and not self._stands(claims[0]):
+            heapq.heappop(claims)
+        return claims[0][2] if claims else None
+
+    def _stands(self, entry: tuple[float, int, Program]) -> bool:
+        rank, _, program = entry
+        return program in self._claiming and program.rank == rank and program.acting is not None
+
+    def cached(self, call: CallView) -> int:
+        """Tokens of the prompt that are cached; its last token is always computed."""
+        size = self.block_size
+        return min(self.index.match(call.hashes(size)), (call.prompt_tokens - 1) // size) * size
+
+    def need(self, call: CallView) -> int:
+        """Tokens of KV to the call's expected end, beyond what running calls hold."""
+        size = self.block_size
+        blocks = -(-(call.prompt_tokens + call.answer_tokens) // size)
+        return max(0, blocks - self.index.pinned_match(call.hashes(size))) * size
+
+    def has_room(self, call: CallView) -> bool:
+        """Whether the engine can start the call at once."""
+        if not self.alive or self.in_flight >= self.concurrency:
+            return False
+        first = self.waiting_for
+        if first is not None and first is not call:
+            if first.lane is not None:
+                return False  # it is overdue: the engine empties itself for it
+            self.waiting_for = None
+        if not self.in_flight:
+            return True
+        room = self.capacity - self.reserved
+        # Most calls fit even if they share nothing; the index need not be asked then.
+        return call.prompt_tokens + call.answer_tokens + self.block_size <= room or (
+            self.need(call) <= room
+        )
+
+    def prefill_seconds(self, tokens: int) -> float:
+        """As measured; 0 if unknown."""
+        return self.speed.prefill_seconds(tokens)
+
+    def decode_seconds(self, batch: int) -> float:
+        """As measured; 0 if unknown."""
+        return self.speed.decode_seconds(batch)
+
+    def start(self, ticket: Ticket) -> None:
+        """Take a call in; its prompt will be cached from now on."""
+        size, program = self.block_size, ticket.program
+        hashes = ticket.hashes(size)
+        ticket.replica, ticket.index = self, self.index
+        ticket.cached = self.cached(ticket)
+        ticket.hold = hold = self.index.open(hashes)
+        self.index.grow(hold, hashes, len(hashes))
+        expected = -(-(ticket.prompt_tokens + ticket.answer_tokens) // size) - len(hashes)
+        self.index.private(hold, min(expected, self.index.free))
+        self.in_flight += 1
+        if program.home is not None and program.claim:
+            program.home.unclaim(program)
+        self._running[program] = self._running.get(program, 0) + 1
+        program.home = self
+        program.running += 1
+
+    def finish(self, ticket: Ticket, answer: Sequence[int], count: int) -> None:
+        """Let a call go; what it leaves in the cache belongs to its program."""
+        assert ticket.hold is not None
+        program = ticket.program
+        self.in_flight -= 1
+        program.running -= 1
+        left = self._running[program] - 1
+        if left:
+            self._running[program] = left
+        else:
+            del self._running[program]
+        if ticket.index is self.index:
+            self.index.private(ticket.hold, 0)
+            grown = ticket.call.grown(self.block_size, answer, count)
+            self.index.grow(ticket.hold, grown, len(grown))
+            self.index.close(ticket.hold, program)
+        ticket.hold = None
+
+    def claim(self, program: Program, tokens: int, rank: float, expires: float) -> None:
+        """Keep room for a program between its calls."""
+        self.unclaim(program)
+        program.claim, program.rank, program.expires = max(1, tokens), rank, expires
+        self._claiming.add(program)
+        self._claimed += program.claim
+        heapq.heappush(self._claims, (rank, next(self._numbers), program))
+        if len(self._claims) > 64 + 2 * len(self._claiming):
+            self._claims = [entry for entry in self._claims if self._stands(entry)]
+            heapq.heapify(self._claims)
+
+    def unclaim(self, program: Program) -> None:
+        """Give that room back."""
+        if program in self._claiming:
+            self._claiming.discard(program)
+            self._claimed -= program.claim
+            program.claim = 0
+
+    def died(self, error: Exception) -> None:
+        """Take the engine out of service; its cache is gone."""
+        self.alive, self.error = False, error
+        self.index = self._empty_index()
+        for program in list(self._claiming):
+            self.unclaim(program)

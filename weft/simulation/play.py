@@ -1,0 +1,197 @@
+"""Plays a workload on a scheduler: the same on simulated engines and on real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from weft.errors import EngineError
+from weft.orchestrator.call import Call
+from weft.orchestrator.program import Program
+from weft.orchestrator.scheduler import Scheduler
+from weft.orchestrator.ticket import Ticket
+from weft.simulation.arrivals import Arrivals
+from weft.simulation.records import CallRecord, JobRecord
+from weft.simulation.workload import Job, Parallel, Step, Turn, Workload
+from weft.types import Delta
+
+MakeCall = Callable[[str, Job, Turn], Call]
+"""Makes the call of a turn, under an id."""
+OnSent = Callable[[CallRecord, Turn], None]
+"""Told of a call that goes to an engine, perhaps for another time."""
+OnAnswer = Callable[[Call, Turn, Sequence[int]], None]
+"""Told of a call that has ended, with the ids of its answer as far as the engine gives them."""
+
+
+@dataclass(slots=True)
+class Play:
+    """A played workload: what became of its jobs and calls, in the order of their ends."""
+
+    jobs: list[JobRecord] = field(default_factory=list[JobRecord])
+    calls: list[CallRecord] = field(default_factory=list[CallRecord])
+
+
+async def play(
+    workload: Workload,
+    scheduler: Scheduler,
+    arrivals: Arrivals,
+    make: MakeCall,
+    *,
+    seed: int = 0,
+    on_end: Callable[[JobRecord], None] | None = None,
+    on_sent: OnSent | None = None,
+    on_answer: OnAnswer | None = None,
+) -> Play:
+    """Play all jobs of a workload to their ends.
+
+    Args:
+        workload: the jobs.
+        scheduler: runs their calls.
+        arrivals: when they begin.
+        make: makes the scheduler's call of a turn.
+        seed: of the arrivals.
+        on_end: told of every job that has ended.
+        on_sent: told of every call that goes to an engine.
+        on_answer: told of every call that has ended by itself; an `EngineError` that it raises
+            fails the call.
+
+    A job one of whose calls fails ends there; its record says why.
+    """
+    played = Play()
+    begun = anyio.current_time()
+    slots = anyio.Semaphore(arrivals.concurrency) if arrivals.concurrency else None
+
+    async def one(job: Job) -> None:
+        try:
+            record = await _Actor(job, scheduler, make, played, on_sent, on_answer).run()
+        finally:
+            if slots is not None:
+                slots.release()
+        if on_end is not None:
+            on_end(record)
+
+    async with anyio.create_task_group() as group:
+        for at, job in arrivals.times(workload, seed):
+            if slots is not None:
+                await slots.acquire()
+            elif (wait := begun + at - anyio.current_time()) > 0:
+                await anyio.sleep(wait)
+            group.start_soon(one, job)
+    return played
+
+
+class _Actor:
+    """Acts one job out."""
+
+    def __init__(
+        self,
+        job: Job,
+        scheduler: Scheduler,
+        make: MakeCall,
+        played: Play,
+        on_sent: OnSent | None,
+        on_answer: OnAnswer | None,
+    ) -> None:
+        self._job, self._scheduler, self._make, self._played = job, scheduler, make, played
+        self._on_sent, self._on_answer = on_sent, on_answer
+        self._record = JobRecord(job.id, job.name, job.tenant, anyio.current_time(), slo=job.slo)
+        self._calls = 0
+
+    async def run(self) -> JobRecord:
+        job, record = self._job, self._record
+        deadline = record.arrived + job.slo if job.slo is not None else None
+        self._scheduler.begin(
+            Program(
+                job.id,
+                job.name,
+                job.tenant,
+                arrived=record.arrived,
+                deadline=deadline,
+                expected_calls=job.calls,
+            )
+        )
+        try:
+            for step in job.steps:
+                await self._step(step)
+        except EngineError as error:
+            record.error = str(error)
+        finally:
+            self._scheduler.end(job.id)
+            record.ended = anyio.current_time()
+            self._played.jobs.append(record)
+        return record
+
+    async def _step(self, step: Step) -> None:
+        if isinstance(step, Turn):
+            await self._turn(step)
+        else:
+            await self._parallel(step)
+
+    async def _parallel(self, step: Parallel) -> None:
+        left = len(step.branches) if step.enough is None else step.enough
+        failed: list[EngineError] = []
+
+        async def branch(steps: tuple[Step, ...], group: TaskGroup) -> None:
+            nonlocal left
+            try:
+                for one in steps:
+                    await self._step(one)
+            except EngineError as error:
+                failed.append(error)
+                group.cancel_scope.cancel()
+            left -= 1
+            if left == 0:
+                group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for steps in step.branches:
+                group.start_soon(branch, steps, group)
+        if failed:
+            raise failed[0]
+
+    async def _turn(self, turn: Turn) -> None:
+        self._calls += 1
+        id = f"{self._job.id}/{self._calls}"
+        call = self._make(id, self._job, turn)
+        now = anyio.current_time()
+        record = CallRecord(id, self._job.id, turn.stage, call.prompt_tokens, now)
+        following = _Following(record, turn, self._on_sent)
+        try:
+            await self._scheduler.run(call, following)
+            if self._on_answer is not None:
+                self._on_answer(call, turn, following.tokens)
+        finally:
+            record.ended = anyio.current_time()
+            self._record.calls += 1
+            self._played.calls.append(record)
+        if turn.wait > 0:
+            await anyio.sleep(turn.wait)
+
+
+class _Following:
+    """Keeps what comes of a call in its record."""
+
+    def __init__(self, record: CallRecord, turn: Turn, on_sent: OnSent | None) -> None:
+        self._record, self._turn, self._on_sent = record, turn, on_sent
+        self.tokens: list[int] = []
+
+    def sent(self, ticket: Ticket) -> None:
+        record = self._record
+        record.engine, record.sent, record.first = ticket.engine, anyio.current_time(), 0.0
+        record.reason, record.foreseen = ticket.reason, ticket.cached
+        record.answer, record.tries = 0, record.tries + 1
+        self.tokens = []
+        if self._on_sent is not None:
+            self._on_sent(record, self._turn)
+
+    def delta(self, delta: Delta) -> None:
+        record = self._record
+        if not record.answer:
+            record.first = anyio.current_time()
+        record.answer += delta.count
+        self.tokens += delta.tokens
+        if delta.finish_reason is not None:
+            record.done, record.cached = True, delta.cached_tokens or 0

@@ -1,0 +1,54 @@
+"""Where workloads come from: sources that specs name, `coding_agents(n=200, scale=0.25)`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeVar, dataclass_transform
+
+from weft.parameters import Parametric
+from weft.simulation.workload import Job
+
+
+class Source(Parametric):
+    """Makes jobs, one at a time.
+
+    Subclasses are marked with `@source(name)`, which makes them frozen dataclasses whose fields
+    are their parameters.
+    """
+
+    @abstractmethod
+    def jobs(self, block_size: int, seed: int) -> Iterator[Job]:
+        """The jobs from the first on, in the order in which they begin.
+
+        Args:
+            block_size: of `Turn.blocks`, tokens.
+            seed: of what is random; the same seed gives the same jobs.
+        """
+
+
+S = TypeVar("S", bound=type[Source])
+_known: dict[str, type[Source]] = {}
+
+
+@dataclass_transform(frozen_default=True)
+def source(name: str) -> Callable[[S], S]:
+    """Make a class a source that specs call `name`."""
+
+    def mark(cls: S) -> S:
+        cls.name = name
+        made = dataclass(frozen=True)(cls)
+        _known[name] = made
+        return made
+
+    return mark
+
+
+def sources() -> Mapping[str, type[Source]]:
+    """All sources by name."""
+    import weft.simulation.formats  # pyright: ignore[reportUnusedImport]
+    import weft.simulation.generators  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+    return MappingProxyType(_known)

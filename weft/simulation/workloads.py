@@ -1,0 +1,127 @@
+"""Opening a workload: a trace's file, or a generator, by name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from weft.errors import ConfigError, UnknownName, UsageError
+from weft.simulation.formats.lines import read_lines
+from weft.simulation.sources import Source, sources
+from weft.simulation.workload import Job, Workload
+from weft.spec import build
+
+BLOCK_SIZE = 16
+_SPEC = re.compile(r"\s*[A-Za-z_]\w*\s*(\(|$)")
+
+
+def open_workload(
+    spec: str | Path | Mapping[str, Any] | Source,
+    *,
+    block_size: int = BLOCK_SIZE,
+    seed: int = 0,
+    format: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    tenants: int = 0,
+) -> Workload:
+    """A workload by name.
+
+    Args:
+        spec: a generator or a reader with its parameters, `coding_agents(n=200)` or
+            `sessions(path='a.jsonl.gz')`, or as YAML reads it; or the path of a trace.
+        block_size: of `Turn.blocks`, tokens.
+        seed: of what generators draw.
+        format: the reader of a path's file; found out by its first line if not given.
+        options: the reader's parameters, for a path.
+        tenants: on behalf of how many tenants jobs run, in turn; 0 leaves that to the source.
+
+    Raises:
+        UsageError: there is no such source, parameter or file, or a value is not allowed.
+        ConfigError: the file is of no known format. What is wrong further on in it is found
+            when it is read.
+    """
+    if block_size < 1:
+        raise UsageError(f"block_size={block_size} must be at least 1 token; vLLM's default is 16")
+    if tenants < 0:
+        raise UsageError(f"tenants={tenants} must be 0 or more")
+    made = _source(spec, format, options or {})
+    if (path := getattr(made, "path", None)) is not None:
+        _require(path, made.name)
+    return Workload(made.spec, _Jobs(made, block_size, seed, tenants), block_size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Jobs:
+    """The jobs of a source, from the first on at each `iter`."""
+
+    source: Source
+    block_size: int
+    seed: int
+    tenants: int
+
+    def __iter__(self) -> Iterator[Job]:
+        jobs = self.source.jobs(self.block_size, self.seed)
+        if not self.tenants:
+            return jobs
+        return (replace(job, tenant=f"tenant-{i % self.tenants}") for i, job in enumerate(jobs))
+
+
+def _source(spec: Any, format: str | None, options: Mapping[str, Any]) -> Source:
+    if isinstance(spec, Source):
+        return spec
+    if isinstance(spec, Mapping) or (isinstance(spec, str) and _is_spec(spec)):
+        if format or options:
+            raise UsageError(
+                f"format and options belong to a file; write the parameters into {spec!r} itself"
+            )
+        return build(spec, "workload", Source, sources())  # pyright: ignore[reportUnknownArgumentType]
+    path = Path(spec).expanduser()
+    _require(str(path), "a workload")
+    name = format or _format(path)
+    if name not in readers():
+        raise UnknownName("trace format", name, readers())
+    return build({name: {"path": str(path), **options}}, "workload", Source, sources())
+
+
+def readers() -> list[str]:
+    """The names of the sources that read a file."""
+    return [n for n, s in sources().items() if any(p.name == "path" for p in s.parameters())]
+
+
+def _is_spec(text: str) -> bool:
+    """Whether a text is a spec rather than a path."""
+    return bool(_SPEC.match(text)) and not Path(text).is_file()
+
+
+def _require(path: str, name: str) -> None:
+    if not path:
+        raise UsageError(f"{name} needs a file; write {name}(path='...')")
+    if not Path(path).expanduser().is_file():
+        raise ConfigError(
+            f"there is no file {path}; name a trace, or a generator such as coding_agents(n=100)"
+        )
+
+
+def _format(path: Path) -> str:
+    """The format that a file's first line shows."""
+    _, line = next(read_lines(path), (0, ""))
+    if not line:
+        raise ConfigError(f"{path} is empty; name another file")
+    if "session_id" in line and "round_idx" in line and not line.lstrip().startswith("{"):
+        return "tracelab"
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if isinstance(row, dict):
+        for field, name in (("calls", "sessions"), ("hash_ids", "mooncake")):
+            if field in row:
+                return name
+    raise ConfigError(
+        f"{path}: its first line is of no known format; name one of {', '.join(readers())} "
+        "by format="
+    )
