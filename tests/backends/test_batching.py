@@ -219,7 +219,7 @@ def in_jumps(
         ended |= dict.fromkeys(over, now)
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(
     st.lists(cases, min_size=1, max_size=10),
     st.integers(17, 40),

@@ -69,7 +69,21 @@ class Compared:
     engine: VLLMEngine
     reported: ReportedIndex
     estimated: PrefixIndex
+    news: anyio.Event = field(default_factory=anyio.Event)
     rows: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def changed(self) -> None:
+        """The events have told something."""
+        self.news.set()
+        self.news = anyio.Event()
+
+    async def stranger(self, prompt: list[int]) -> None:
+        """Send a prompt of which weft learns by events only, and wait for these."""
+        answer, _ = await answer_of(self.engine, prompt)
+        left = event_hashes(vllm_block_hashes([*prompt, *answer], BLOCK))
+        with anyio.fail_after(60):
+            while self.reported.match(left) < len(left):
+                await self.news.wait()
 
     async def ask(self, prompt: list[int]) -> list[int]:
         """Send a prompt; gives prompt and answer."""
@@ -113,7 +127,7 @@ async def traffic(compared: Compared, rng: random.Random, strangers: float) -> N
 
     async def stranger() -> None:
         if rng.random() < strangers:
-            await answer_of(compared.engine, [*rng.choice(prefixes), *some(1, 200)])
+            await compared.stranger([*rng.choice(prefixes), *some(1, 200)])
 
     prefixes = [some(150, 320) for _ in range(7)]
     grown = list(prefixes)
@@ -146,9 +160,9 @@ async def test_predicted_cached_tokens_are_those_that_the_engine_reports(
         assert (engine.block_size, engine.kv_tokens) == (BLOCK, BLOCKS * BLOCK)
         (source,) = await find_sources(small_replica)
         compared = Compared(engine, ReportedIndex(), PrefixIndex(BLOCKS))
-        followed = anyio.Event()
+        followed = compared.news
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(follow, source, compared.reported, followed.set)
+            tasks.start_soon(follow, source, compared.reported, compared.changed)
             with anyio.fail_after(20):
                 await followed.wait()
             # Other tokens each time: nothing hits what earlier tests left.

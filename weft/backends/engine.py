@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from weft.cache.kv_events import ReportedIndex
 from weft.errors import Unsupported
 from weft.types import Delta, Message, Price, Request
 
@@ -87,6 +88,16 @@ class Engine(ABC):
     async def load(self) -> Load:
         """What the engine says of its load; zeros where it says nothing."""
         return Load()
+
+    async def follow_cache(self, index: ReportedIndex) -> None:
+        """Keep `index` as the engine's own reports say; runs until cancelled.
+
+        Returns at once where the engine reports nothing of its prefix cache.
+
+        Raises:
+            EngineError: the reports can't be understood.
+        """
+        return
 
     async def healthy(self) -> bool:
         """Whether the engine answers now."""

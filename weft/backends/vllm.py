@@ -13,6 +13,7 @@ import httpx
 from weft.backends import wire
 from weft.backends.engine import Engine, Load, OnDelta
 from weft.backends.http import IDLE, client, events, reaching, streaming
+from weft.cache.kv_events import ReportedIndex
 from weft.errors import EngineUnavailable, NotAnEngine, UsageError, WrongModel
 from weft.types import Delta, Message, Price, Request
 
@@ -211,6 +212,14 @@ class VLLMEngine(Engine):
         if response.status_code != 200:
             raise wire.refusal(self.url, response.status_code, response.content)
         return tuple(response.json()["tokens"])
+
+    async def follow_cache(self, index: ReportedIndex) -> None:
+        """Follow the server's KV events, if it was started with them."""
+        from weft.backends.kv_events import find_sources, follow
+
+        sources = await find_sources(self.url)
+        if len(sources) == 1:  # of several ranks one can't know which gets a call
+            await follow(sources[0], index)
 
     async def load(self) -> Load:
         """Running and waiting requests and KV usage, from the server's metrics."""

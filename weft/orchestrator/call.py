@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from weft.cache.kv_events import event_hashes, vllm_block_hashes
 from weft.cache.prefix import block_hashes
 from weft.types import Request
 
@@ -34,6 +35,9 @@ class Call:
     siblings: int = 1
     tool: str = ""
     _hashes: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    _reported: dict[int, tuple[list[bytes], list[int]]] = field(
+        default_factory=dict[int, tuple[list[bytes], list[int]]]
+    )
 
     @property
     def prompt_tokens(self) -> int:
@@ -63,6 +67,22 @@ class Call:
                 ]
             self._hashes[block_size] = block_hashes(tokens, block_size)
         return self._hashes[block_size]
+
+    def reported_hashes(self, block_size: int, answer: Sequence[int] = ()) -> Sequence[int]:
+        """The blocks of prompt and answer as vLLM names them in its KV events.
+
+        Empty where the prompt's tokens are not known.
+        """
+        if self.request.tokens is None:
+            return ()
+        size = block_size
+        if size not in self._reported:
+            hashes = vllm_block_hashes(self.request.tokens, size)
+            self._reported[size] = hashes, event_hashes(hashes)
+        known, named = self._reported[size]
+        if not answer:
+            return named
+        return event_hashes(vllm_block_hashes((*self.request.tokens, *answer), size, known=known))
 
     def grown(self, block_size: int, answer: Sequence[int], count: int) -> Sequence[int]:
         """Chained hashes of the whole blocks of prompt and answer, as an engine caches them.

@@ -97,9 +97,11 @@ class Dispatcher:
         if program.calls:
             self.profiles.finished(program.name, program.calls)
         home = program.home
-        if program.claim and home is not None:
-            self._release(program, "the program is over")
-            self.serve(home, self.fleets[home.engine.model])
+        if home is not None:
+            home.attach(program, 0)
+            if program.claim:
+                self._release(program, "the program is over")
+                self.serve(home, self.fleets[home.engine.model])
 
     def _remember(self, program: Program) -> None:
         """Let a program that never says goodbye go when its lease is over."""

@@ -63,6 +63,11 @@ class EngineView(Protocol):
         ...
 
     @property
+    def attached(self) -> int:
+        """Tokens of context of all live programs that ran there last, claims or no claims."""
+        ...
+
+    @property
     def weakest(self) -> Program | None:
         """The program between calls whose claim would yield first."""
         ...
@@ -133,6 +138,10 @@ class CallView(Protocol):
 
     def hashes(self, block_size: int) -> Sequence[int]:
         """Chained hashes of its prompt's whole blocks."""
+        ...
+
+    def reported_hashes(self, block_size: int) -> Sequence[int]:
+        """The same blocks as vLLM's KV events name them."""
         ...
 
     @property

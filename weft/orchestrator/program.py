@@ -31,6 +31,7 @@ class Program:
         computed: tokens that engines computed for it: prompts not cached, and answers.
         context: tokens of prompt and answer of its latest call.
         home: the engine that holds its cache: where it runs, or ran last.
+        attached: tokens of context that count as its home's.
         claim: tokens of `home` that are kept for it while it runs no call; 0 without a claim.
         expires: when that claim ends.
         rank: claims of the lowest rank yield first.
@@ -55,6 +56,7 @@ class Program:
     computed: int = 0
     context: int = 0
     home: Replica | None = None
+    attached: int = 0
     claim: int = 0
     expires: float = 0.0
     rank: float = 0.0

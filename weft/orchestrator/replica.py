@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 from weft.backends.engine import Engine
+from weft.cache.kv_events import ReportedIndex
 from weft.cache.prefix import PrefixIndex
 from weft.orchestrator.lane import Lane
 from weft.orchestrator.policy import CallView
@@ -31,12 +32,15 @@ class Replica:
         self.draining = False
         self.error: Exception | None = None
         self.in_flight = 0
+        self.attached = 0
         self.lane = Lane()
         self.waiting_for: Ticket | None = None
         self.speed = Speed()
         self.block_size = engine.block_size
         self.concurrency = engine.concurrency
         self.index = self._empty_index()
+        self.reported: ReportedIndex | None = None
+        """What the engine itself tells of its cache, if it does."""
         self._running: dict[Program, int] = {}
         self._claims: list[tuple[float, int, Program]] = []
         self._claiming: set[Program] = set()
@@ -84,9 +88,20 @@ class Replica:
         return program in self._claiming and program.rank == rank and program.acting is not None
 
     def cached(self, call: CallView) -> int:
-        """Tokens of the prompt that are cached; its last token is always computed."""
-        size = self.block_size
-        return min(self.index.match(call.hashes(size)), (call.prompt_tokens - 1) // size) * size
+        """Tokens of the prompt that are cached; its last token is always computed.
+
+        By the engine's own reports if it gives any, together with what running calls will
+        have cached; otherwise by what was sent there.
+        """
+        size, hashes = self.block_size, call.hashes(self.block_size)
+        reported = self.reported
+        # A call whose tokens are not known has no hashes to compare with.
+        named = call.reported_hashes(size) if reported is not None and reported.next else ()
+        if reported is not None and named:
+            blocks = max(reported.match(named), self.index.pinned_match(hashes))
+        else:
+            blocks = self.index.match(hashes)
+        return min(blocks, (call.prompt_tokens - 1) // size) * size
 
     def need(self, call: CallView) -> int:
         """Tokens of KV to the call's expected end, beyond what running calls hold."""
@@ -133,7 +148,7 @@ class Replica:
         if program.home is not None and program.claim:
             program.home.unclaim(program)
         self._running[program] = self._running.get(program, 0) + 1
-        program.home = self
+        self.attach(program, max(program.context, ticket.prompt_tokens))
         program.running += 1
 
     def finish(self, ticket: Ticket, answer: Sequence[int], count: int) -> None:
@@ -152,7 +167,17 @@ class Replica:
             grown = ticket.call.grown(self.block_size, answer, count)
             self.index.grow(ticket.hold, grown, len(grown))
             self.index.close(ticket.hold, program)
+            if self.reported is not None and self.reported.next and count:
+                left = ticket.call.reported_hashes(self.block_size, answer[: count - 1])
+                self.reported.expect(left)
         ticket.hold = None
+
+    def attach(self, program: Program, tokens: int) -> None:
+        """Be the program's home; 0 tokens when it has ended."""
+        if program.home is not None:
+            program.home.attached -= program.attached
+        program.home, program.attached = self, tokens
+        self.attached += tokens
 
     def claim(self, program: Program, tokens: int, rank: float, expires: float) -> None:
         """Keep room for a program between its calls."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Protocol
@@ -10,7 +11,8 @@ import anyio
 
 from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
-from weft.errors import EngineUnavailable
+from weft.cache.kv_events import ReportedIndex
+from weft.errors import EngineError, EngineUnavailable
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatcher import Dispatcher, Observe
 from weft.orchestrator.policy import Policy
@@ -20,6 +22,7 @@ from weft.orchestrator.replica import Replica
 from weft.orchestrator.ticket import Ticket
 from weft.types import Delta
 
+_log = logging.getLogger(__name__)
 _ATTEMPTS = 3  # of one call, before its engines' deaths are the caller's problem
 LEASE = 600.0
 """Seconds that a program which does nothing is remembered, by default."""
@@ -154,9 +157,24 @@ class Scheduler:
             self._died.set()
 
     async def watch(self, interval: float = 1.0) -> None:
-        """Drive timers, and bring engines back that answer again; runs until cancelled."""
-        async with self._timeline if self._own_timeline else nullcontext():
+        """Drive timers, follow caches, bring engines back that answer again; until cancelled."""
+        async with (
+            self._timeline if self._own_timeline else nullcontext(),
+            anyio.create_task_group() as group,
+        ):
+            for replica in self.replicas:
+                group.start_soon(self._follow, replica)
             await self._revive(interval)
+
+    async def _follow(self, replica: Replica) -> None:
+        """Know the engine's prefix cache by its own reports, if it gives any."""
+        index = replica.reported = ReportedIndex()
+        try:
+            await replica.engine.follow_cache(index)
+        except EngineError as error:
+            _log.warning("%s: cached prefixes are estimated instead: %s", replica.name, error)
+        finally:
+            replica.reported = None
 
     async def _revive(self, interval: float) -> None:
         while True:

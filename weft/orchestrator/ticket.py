@@ -99,3 +99,7 @@ class Ticket:
     def hashes(self, block_size: int) -> Sequence[int]:
         """Chained hashes of the prompt's whole blocks."""
         return self.call.hashes(block_size)
+
+    def reported_hashes(self, block_size: int) -> Sequence[int]:
+        """The same blocks as vLLM's KV events name them."""
+        return self.call.reported_hashes(block_size)

@@ -148,7 +148,9 @@ async def observe(
             prompt = gauge.prompt(length)
             for batch in _BATCHES:
                 seen[batch, length, 0].append(await gauge.decoding(prompt, batch))
-    return [sorted(group, key=lambda o: o.seconds)[len(group) // 2] for group in seen.values()]
+    return [
+        sorted(group, key=lambda o: o.seconds)[(len(group) - 1) // 2] for group in seen.values()
+    ]
 
 
 class _Gauge:

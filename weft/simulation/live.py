@@ -25,6 +25,8 @@ from weft.types import Request, Sampling
 
 IDS = range(256, 768)
 """Token ids that prompts are made of; plain tokens in all usual vocabularies."""
+BATCHED_TOKENS = 2048
+"""Most tokens of a step of a `random_llama`, which is vLLM's own default on a CPU."""
 
 
 class LiveCall(Call):
@@ -201,5 +203,5 @@ def random_llama(kv_tokens: int, block_size: int = 32, max_model_len: int = 4096
         *("--block-size", str(block_size)),
         *("--num-gpu-blocks-override", str(blocks)),
         *("--max-model-len", str(max_model_len)),
-        *("--max-num-batched-tokens", "2048"),
+        *("--max-num-batched-tokens", str(BATCHED_TOKENS)),
     ]

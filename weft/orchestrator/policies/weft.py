@@ -86,21 +86,34 @@ class Weft(Policy):
         home = home_of(call, view)
         if home is not None and call.program.claim:
             return Placement(home, "its program holds a claim there", firm=True)
+        if home is not None and not call.program.running and self._fits(call, home):
+            cached = home.cached(call)
+            if cached > call.prompt_tokens / 2:
+                return Placement(home, f"{cached} of {call.prompt_tokens} tokens are still cached")
+        known = call.program.home is not None
         best: EngineView | None = None
         least: tuple[bool, float, int] = (True, math.inf, 0)
         for engine in allowed(call, view):
-            fits = engine.has_room(call) and (
-                resides(call.program, engine) or self._room(call, engine) >= 0
-            )
+            fits = self._fits(call, engine)
             if best is not None and not fits and not least[0]:
                 continue
-            mine = (not fits, self._seconds(call, engine), engine.claimed)
+            cost = self._seconds(call, engine) if known else self._crowd(call, engine)
+            mine = (not fits, cost, engine.claimed)
             if best is None or mine < least:
                 best, least = engine, mine
         assert best is not None
         cached = best.cached(call)
-        return Placement(
-            best, f"answered soonest there: {cached} of {call.prompt_tokens} tokens cached"
+        why = "answered soonest there" if known else "there is most room to live"
+        return Placement(best, f"{why}: {cached} of {call.prompt_tokens} tokens cached")
+
+    def _crowd(self, call: CallView, engine: EngineView) -> float:
+        """Tokens that a new program would have to load, and share the engine with."""
+        return float(call.prompt_tokens - engine.cached(call) + engine.attached)
+
+    def _fits(self, call: CallView, engine: EngineView) -> bool:
+        """Whether it would be admitted there now without displacing anyone."""
+        return engine.has_room(call) and (
+            resides(call.program, engine) or self._room(call, engine) >= 0
         )
 
     def _room(self, call: CallView, engine: EngineView) -> float:
