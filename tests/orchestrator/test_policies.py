@@ -32,6 +32,7 @@ class Engine:
     programs: int = 0
     reserved: int = 0
     claims: int = 0
+    attached: int = 0
     weakest: Program | None = None
     held: int = 0  # tokens of any prompt that are cached
     prefill_rate: float = 0.0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from weft.errors import UsageError
 from weft.orchestrator.distribution import Distribution
-from weft.orchestrator.ttl import memoryfulness, tool_ttl, worthwhile
+from weft.orchestrator.ttl import holding, memoryfulness, tool_ttl, worthwhile
 
 GRID = 2 ** (1 / 8)
 
@@ -126,3 +126,30 @@ def test_experience_takes_over_from_the_prior() -> None:
     assert seconds == pytest.approx(20, rel=0.01)
     assert "301 uses of grep" in reason
     assert tool_ttl("code", away, 0.0, most=5.0)[0] == 5
+
+
+@pytest.mark.parametrize("rate", [0.1, 1.0])
+@pytest.mark.parametrize("worth", [0.5, 0.8, 1.25, 3.0])
+def test_without_memory_room_is_held_forever_or_not_at_all(rate: float, worth: float) -> None:
+    """Each second held gains rate x benefit and costs 1, whatever has passed."""
+    known = exponential(rate)
+    seconds, _ = holding(known, worth / rate, 1.0)
+    if worth > 1:
+        assert seconds >= known.quantile(0.99)
+    else:
+        assert seconds <= known.quantile(0.02)
+
+
+@pytest.mark.parametrize(("benefit", "held"), [(4.6, False), (5.6, True)])
+def test_a_known_time_is_held_for_if_that_costs_less_than_it_saves(
+    benefit: float, held: bool
+) -> None:
+    seconds, why = holding(of(*[5.0] * 20), benefit, 1.0)
+    assert (5.0 / GRID <= seconds <= 5.0 * GRID) if held else seconds == 0
+    assert why
+
+
+def test_a_long_tail_is_not_held_for() -> None:
+    """Nine in ten come back after 2 s, the others after 500 s: held for the former only."""
+    seconds, _ = holding(of(*([2.0] * 9 + [500.0]) * 20), 10.0, 0.5)
+    assert 2.0 / GRID <= seconds <= 2.0 * GRID

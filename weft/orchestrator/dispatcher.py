@@ -289,7 +289,10 @@ class Dispatcher:
         program.seconds += seconds
         program.critical = max(program.critical, ticket.critical + seconds)
         program.computed += ticket.prompt_tokens - (cached or 0) + tokens
-        program.context = ticket.prompt_tokens + tokens
+        context = ticket.prompt_tokens + tokens
+        if done and context >= program.context > 0:
+            self.profiles.grew(program.name, context - program.context)
+        program.context = context
         program.tool = ticket.call.tool or ticket.stage
         if done:
             self.profiles.answered(program.name, ticket.stage, tokens)

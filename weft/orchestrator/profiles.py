@@ -15,7 +15,7 @@ _CALLS = 8  # of a program, where there is none
 _TOOL = Distribution.log_normal(1.0, 30.0, "no experience of tools: median 1 s, p95 30 s")
 
 _Key = tuple[str, ...]
-_WORDS = {"answers": "answers", "tools": "uses", "calls": "finished runs"}
+_WORDS = {"answers": "answers", "tools": "uses", "calls": "finished runs", "growth": "calls"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,17 @@ class Profiles:
         """
         if calls > 0:
             self._learn(("calls", name), calls)
+
+    def grew(self, name: str, tokens: int) -> None:
+        """A program's context grew by so many tokens from one call to the next."""
+        self._learn(("growth", name), tokens)
+
+    def growth(self, name: str, prior: float) -> Estimate:
+        """Tokens that a context grows by with each call; `prior` without experience."""
+        known = self._find(("growth", name))
+        if known is None:
+            return Estimate(prior, f"no experience: {prior:.0f}")
+        return Estimate(known.mean, known.source)
 
     def answer_tokens(self, name: str, stage: str, prior: int = _ANSWER) -> Estimate:
         """The length of an answer; `prior` tokens where there is no experience."""

@@ -59,7 +59,8 @@ def holding(away: Distribution, benefit: float, cost: float) -> tuple[float, str
     """
     best = gain = chance = held = before = last = 0.0
     for seconds, upto in away.points():
-        held += (upto - last) * (before + seconds) / 2
+        # A bucket spans an eighth of an octave, or less if its samples do.
+        held += (upto - last) * (max(before, seconds * 2**-0.125) + seconds) / 2
         before, last = seconds, upto
         value = upto * benefit - cost * (held + (1 - upto) * seconds)
         if value > gain:

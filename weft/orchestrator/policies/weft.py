@@ -20,6 +20,8 @@ from weft.orchestrator.program import Program
 from weft.orchestrator.ttl import holding
 from weft.parameters import param
 
+_GROWTH = 0.1  # of a context with each call, without experience
+
 
 @policy("weft")
 class Weft(Policy):
@@ -47,6 +49,9 @@ class Weft(Policy):
     )
     slack: float = param(
         0.5, "waiting calls an engine up to which claims yield rather than idle it", least=0
+    )
+    horizon: float = param(
+        2.0, "calls by whose growth contexts are counted larger at admission", least=0, most=100
     )
     patience: float = param(3600.0, "seconds after which a call goes before all others", above=0)
 
@@ -86,7 +91,7 @@ class Weft(Policy):
         home = home_of(call, view)
         if home is not None and call.program.claim:
             return Placement(home, "its program holds a claim there", firm=True)
-        if home is not None and not call.program.running and self._fits(call, home):
+        if home is not None and not call.program.running and self._fits(call, home, view):
             cached = home.cached(call)
             if cached > call.prompt_tokens / 2:
                 return Placement(home, f"{cached} of {call.prompt_tokens} tokens are still cached")
@@ -94,7 +99,7 @@ class Weft(Policy):
         best: EngineView | None = None
         least: tuple[bool, float, int] = (True, math.inf, 0)
         for engine in allowed(call, view):
-            fits = self._fits(call, engine)
+            fits = self._fits(call, engine, view)
             if best is not None and not fits and not least[0]:
                 continue
             cost = self._seconds(call, engine) if known else self._crowd(call, engine)
@@ -110,15 +115,23 @@ class Weft(Policy):
         """Tokens that a new program would have to load, and share the engine with."""
         return float(call.prompt_tokens - engine.cached(call) + engine.attached)
 
-    def _fits(self, call: CallView, engine: EngineView) -> bool:
+    def _fits(self, call: CallView, engine: EngineView, view: View) -> bool:
         """Whether it would be admitted there now without displacing anyone."""
         return engine.has_room(call) and (
-            resides(call.program, engine) or self._room(call, engine) >= 0
+            resides(call.program, engine)
+            or not engine.programs
+            or self._room(call, engine) >= self._growth(call, engine, view)
         )
 
     def _room(self, call: CallView, engine: EngineView) -> float:
         """Tokens of KV left if the call came in beside running calls and claims."""
         return self.fill * engine.capacity - engine.claimed - engine.need(call)
+
+    def _growth(self, call: CallView, engine: EngineView, view: View) -> float:
+        """Tokens by which the call's program and the residents will soon have grown."""
+        program = call.program
+        each = view.profiles.growth(program.name, _GROWTH * call.prompt_tokens).value
+        return self.horizon * each * (engine.programs + 1)
 
     def _seconds(self, call: CallView, engine: EngineView) -> float:
         """How long the call takes there, and by how much it holds up those that run there."""
@@ -132,9 +145,15 @@ class Weft(Policy):
 
     def admit(self, call: CallView, engine: EngineView, view: View) -> Admission:
         """If it fits beside the resident programs, or may displace one."""
-        if resides(call.program, engine):
-            return Admission(True, "its program is resident")
         room = self._room(call, engine)
+        if resides(call.program, engine):
+            # Contexts grow: residents may in time want more than there is.
+            room += call.program.claim
+            yields = engine.weakest if room < 0 else None
+            if yields is None:
+                return Admission(True, "its program is resident")
+            return Admission(False, f"it grew by {-room:.0f} tokens too many", yields)
+        room -= self._growth(call, engine, view)
         if room >= 0 or not engine.programs:
             return Admission(True, f"it leaves {max(0, room):.0f} tokens unclaimed")
         why = f"it lacks {-room:.0f} tokens beside running calls and claims"
