@@ -5,9 +5,13 @@
 The replicas serve a Llama of 34M random weights on a CPU, with blocks of 32 tokens and 8288
 tokens of KV each. Sessions are replayed as a program would run them: each call holds the
 answers that the engine really gave, and comes when the recorded tool, or person, is done.
-What of it is scaled is printed above the figures. Two loads: all sessions at once, when their
-contexts are larger than the KV, and a few at once, when they are not. In each round every
-policy plays the same sessions, in turn; every second round goes backwards.
+What of it is scaled is printed above the figures; waits are a tenth of the recorded ones, as
+an unhindered call takes about a tenth of the recorded 6.5 s (median) here.
+
+Two loads: all sessions at once, when their contexts are larger than the KV, and a few at once,
+when they are not. In each round every policy plays the same sessions, in turn; every second
+round goes backwards. Of policies with one name, those that the first round shows to be far from
+the best are left out later.
 """
 
 from __future__ import annotations
@@ -173,7 +177,8 @@ async def compare(
     passes = [Passes(policy) for policy in policies]
     workload = Workload("sessions", jobs, BLOCK)
     for turn in range(rounds):
-        for one in passes if turn % 2 == 0 else reversed(passes):
+        going_on = passes if turn == 0 else promising(passes)
+        for one in going_on if turn % 2 == 0 else reversed(going_on):
             # A salt of its own: nobody finds in the caches what others have left there.
             salt = f"{one.policy.spec}:{arrivals.spec}:{turn}:{random.random()}"
             done = await replay(workload, one.policy, engines, arrivals, salt=salt)
@@ -183,6 +188,12 @@ async def compare(
                 f"{metrics.hit_rate:.1%} cached, {metrics.seconds:.0f} s in all"
             )
     return passes
+
+
+def promising(passes: Sequence[Passes]) -> list[Passes]:
+    """Those that may yet be the best of their name: at most a fifth worse than it is now."""
+    least = {one.policy.name: one.metrics.mean for one in best(passes)[1:]}
+    return [passes[0], *(o for o in passes[1:] if o.metrics.mean <= 1.2 * least[o.policy.name])]
 
 
 def best(passes: Sequence[Passes]) -> list[Passes]:
@@ -204,7 +215,7 @@ def table(passes: Sequence[Passes]) -> str:
     lines.append(f"{'':16}{'s':>8}{'s':>8}{'s':>8}{'':>9}{ours.policy.name:>10}")
     for one in passes:
         m = one.metrics
-        by_round = [b / a for a, b in zip(ours.means, one.means, strict=True)]
+        by_round = [b / a for a, b in zip(ours.means, one.means, strict=False)]
         line = f"{one.policy.spec:16}{m.mean:>8.1f}{m.p50:>8.1f}{m.p99:>8.1f}{m.hit_rate:>9.1%}"
         if one is not ours:
             span = f"{min(by_round):.2f} - {max(by_round):.2f}"
