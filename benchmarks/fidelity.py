@@ -78,7 +78,7 @@ async def played(
 ) -> list[Pair]:
     """Both worlds, one after the other."""
     policies = [parse_policy(spec) for spec in options.policy]
-    arrivals = parse_arrivals("burst")
+    arrivals = parse_arrivals("recorded")
     line = await fitted(engines, options.fit_rounds)
     real = await compare(engines, jobs, policies, arrivals, options.rounds)
     fleet = SimulatedFleet(

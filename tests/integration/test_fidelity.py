@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -17,17 +18,21 @@ from weft.simulation.fitting import Observation, fit, observe
 from weft.simulation.live import BATCHED_TOKENS, random_llama, replay
 from weft.simulation.metrics import Metrics, measure
 from weft.simulation.simulate import SimulatedFleet, simulate
+from weft.simulation.workload import Workload
 from weft.simulation.workloads import open_workload
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 BLOCK = 32
 KV = 130 * BLOCK  # tokens of each replica; together less than the sessions hold in the end
-AT_ONCE = parse_arrivals("burst")
-WORK = open_workload(
+AT_ONCE = parse_arrivals("recorded")
+SESSIONS = open_workload(
     "coding_agents(n=10, scale=0.04, max_tokens=2400, max_calls=4, wait_scale=0.05, wait_max=1)",
     block_size=BLOCK,
 )
+# They come in the same order in both worlds.
+JOBS = [replace(job, steps=[*job.steps], arrival=0.05 * i) for i, job in enumerate(SESSIONS)]
+WORK = Workload("sessions", JOBS, BLOCK)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,7 @@ async def played(
 
 
 def test_the_simulator_says_what_real_replicas_do(urls: list[str]) -> None:
-    policies = [parse_policy(spec) for spec in ("round_robin", "cap(k=3)")]
+    policies = [parse_policy(spec) for spec in ("sticky", "cap(k=3)")]
     real, seen = anyio.run(played, urls, policies)
     line = fit(seen, "measured", KV)
     print(line)
@@ -88,8 +93,9 @@ def test_the_simulator_says_what_real_replicas_do(urls: list[str]) -> None:
         )
     for a, b in zip(real, said, strict=True):
         assert b.calls == a.calls
-        assert b.hit_rate == pytest.approx(a.hit_rate, abs=0.05)
-        assert b.mean == pytest.approx(a.mean, rel=0.3)
+        # Bounds for a machine that other processes share; benchmarks/fidelity.py measures.
+        assert b.hit_rate == pytest.approx(a.hit_rate, abs=0.15)
+        assert b.mean == pytest.approx(a.mean, rel=0.6)
     # They differ by much, and in both worlds alike.
     assert real[1].hit_rate > real[0].hit_rate + 0.1
     assert real[1].mean < real[0].mean
