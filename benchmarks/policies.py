@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -81,14 +81,13 @@ class Row:
     wall: float
 
 
-def turns(steps: object) -> Iterator[Turn]:
+def turns(steps: Iterable[Step]) -> Iterator[Turn]:
     """All calls among some steps."""
-    for step in steps:  # type: ignore[attr-defined]
-        one: Step = step
-        if isinstance(one, Turn):
-            yield one
+    for step in steps:
+        if isinstance(step, Turn):
+            yield step
         else:
-            for branch in one.branches:
+            for branch in step.branches:
                 yield from turns(branch)
 
 
