@@ -94,8 +94,8 @@ def test_the_simulator_says_what_real_replicas_do(urls: list[str]) -> None:
     for a, b in zip(real, said, strict=True):
         assert b.calls == a.calls
         # Bounds for a machine that other processes share; benchmarks/fidelity.py measures.
-        assert b.hit_rate == pytest.approx(a.hit_rate, abs=0.1)
-        assert b.mean == pytest.approx(a.mean, rel=0.4)
+        assert b.hit_rate == pytest.approx(a.hit_rate, abs=0.15)
+        assert b.mean == pytest.approx(a.mean, rel=0.5)
     # They differ by much, and in both worlds alike.
     assert real[1].hit_rate > real[0].hit_rate + 0.1
     assert real[1].mean < real[0].mean

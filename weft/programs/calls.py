@@ -56,7 +56,10 @@ def call_key(
     model: str, prompt: Prompt, sampling: Sampling, ask: tuple[str, ...], index: int
 ) -> str:
     """What determines a call's result: model, prompt, settings and sample index."""
-    settings = json.dumps([asdict(sampling), ask, index], sort_keys=True)
+    how = asdict(sampling)
+    if not how["ignore_eos"]:
+        del how["ignore_eos"]  # results stored before there was this setting keep their keys
+    settings = json.dumps([how, ask, index], sort_keys=True)
     return blake2b(prompt.key + f"\0{model}\0{settings}".encode(), digest_size=20).hexdigest()
 
 
