@@ -250,7 +250,6 @@ class Dispatcher:
         waited = now - ticket.since
         program.waiting -= 1
         program.waited += waited
-        fleet.placed += 1
         self._fair_now = max(self._fair_now, ticket.fair_start)
         counters = self.counters
         counters.started += 1

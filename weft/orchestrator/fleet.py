@@ -20,7 +20,6 @@ class Fleet:
         self.replicas = list(replicas)
         self.profiles = profiles
         self.common = Lane()
-        self.placed = 0
         self.alarm = math.inf
         self.engines: Sequence[Replica] = ()
         self._clock = clock
@@ -42,12 +41,6 @@ class Fleet:
         """Calls that wait."""
         return len(self.common) + sum(len(replica.lane) for replica in self.replicas)
 
-    @property
-    def next_key(self) -> tuple[float, ...] | None:
-        """The order of the call that is next among those that may go anywhere."""
-        first = self.common.first(self.now)
-        return first.order.key if first is not None else None
-
     def able(self, ticket: Ticket) -> Fleet:
         """The view for a call: without the engine that failed it, if there are others."""
         if ticket.avoid is None and self.least > ticket.prompt_tokens:
@@ -56,6 +49,6 @@ class Fleet:
         able = able or list(self.engines)
         view = Fleet.__new__(Fleet)
         view.replicas, view.profiles, view.common = self.replicas, self.profiles, self.common
-        view.placed, view._clock = self.placed, self._clock
+        view._clock = self._clock
         view.engines = [r for r in able if r is not ticket.avoid] or able
         return view

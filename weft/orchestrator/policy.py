@@ -169,18 +169,8 @@ class View(Protocol):
         ...
 
     @property
-    def placed(self) -> int:
-        """How many calls have been sent to engines so far."""
-        ...
-
-    @property
     def profiles(self) -> Profiles:
         """What was learned of programs, stages and tools."""
-        ...
-
-    @property
-    def next_key(self) -> tuple[float, ...] | None:
-        """The order of the call that would go next among those waiting; None if none waits."""
         ...
 
 
