@@ -8,7 +8,15 @@ loopback interface; servers that tests need are started on it.
 from __future__ import annotations
 
 import ipaddress
+import os
+import shutil
+import signal
+import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,3 +57,82 @@ def forbid_network(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(forbid_network)
+
+
+class PostgreSQL:
+    """A database server of this test session's own, behind a socket in `folder`."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        # It refuses to run as root.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self._programs, self.folder = programs, folder
+        self._server: subprocess.Popen[bytes] | None = None
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        options = ["-A", "trust", "-U", "weft", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]
+        subprocess.run(
+            [programs / "initdb", *options, folder / "data"],
+            user=self._user,
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = f"-c listen_addresses= -c fsync=off -c unix_socket_directories={self.folder}"
+        with (self.folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [self._programs / "postgres", "-D", self.folder / "data", *options.split()],
+                user=self._user,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+            )
+        self._psql("SELECT 1")
+
+    def stop(self) -> None:
+        """Stop it at once; connections break."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGQUIT)
+            self._server.wait(30)
+            self._server = None
+
+    def database(self) -> str:
+        """The URL of an empty database; what was in it is gone."""
+        self._psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        return f"postgresql://weft@/postgres?host={self.folder}"
+
+    def _psql(self, statement: str) -> None:
+        command = [self._programs / "psql", "-h", self.folder, "-U", "weft", "-c", statement]
+        for _ in range(100):
+            done = subprocess.run([*command, "postgres"], capture_output=True, check=False)
+            if not done.returncode:
+                return
+            time.sleep(0.1)
+        raise AssertionError(done.stderr.decode())
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgreSQL]:
+    """PostgreSQL; tests are skipped where it is not installed."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    found = shutil.which("initdb", path=os.pathsep.join([os.environ["PATH"], *map(str, debian)]))
+    if found is None:
+        pytest.skip("PostgreSQL is not installed")
+    # Not in pytest's folder, which other users can't enter.
+    with tempfile.TemporaryDirectory(prefix="weft-") as folder:
+        server = PostgreSQL(Path(found).resolve().parent, Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_place(request: pytest.FixtureRequest, tmp_path: Path) -> str | Path:
+    """Where a Store can be kept: a file, and a database of PostgreSQL."""
+    if request.param == "sqlite":
+        return tmp_path / "s.sqlite"
+    return request.getfixturevalue("postgres").database()

@@ -11,6 +11,7 @@
     │   ├── WrongModel          it serves another model than asked for
     │   ├── ContextExceeded     the prompt is longer than the model's context
     │   └── RequestRejected     it refused the request and said why
+    ├── Refused                 the service turns a request down, for now or for good
     ├── BudgetExceeded          a limit on tokens, calls, seconds or dollars was reached
     ├── OutputError             an answer does not have the form that was asked for
     └── StoreError              a store can't be read or does not belong to this run
@@ -73,6 +74,19 @@ class ContextExceeded(EngineError):
 
 class RequestRejected(EngineError):
     """The engine refused the request and said why."""
+
+
+class Refused(WeftError):
+    """The service turns a request down.
+
+    Attributes:
+        status: of the HTTP answer.
+        retry_after: seconds after which it may be accepted; None if it never will be.
+    """
+
+    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.retry_after = status, retry_after
 
 
 class BudgetExceeded(WeftError):

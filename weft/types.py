@@ -58,6 +58,8 @@ class Request:
             (scoring, engines that take tokens). Their answer is in the first delta's
             `asked`.
         ask_texts: the same as texts, for engines that don't take tokens.
+        cache_salt: only requests with the same one share prefixes in the engine's cache;
+            vLLM only.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Request:
     sampling: Sampling = Sampling()
     ask: tuple[int, ...] = ()
     ask_texts: tuple[str, ...] = ()
+    cache_salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

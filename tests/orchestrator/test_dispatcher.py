@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from weft.backends.scripted import ScriptedEngine
@@ -279,8 +279,29 @@ def test_reasons_are_kept_from_coming_to_ending():
     assert [d.engine for d in world.log if d.kind == "start"] == ["e0", "e0"]
 
 
+def test_a_claim_is_where_the_last_call_ended():
+    """A program that ran on two engines keeps room on one, from where it can be taken again."""
+    world = World("weft", engines=2, kv_tokens=480)
+    first = world.ask("a", 100)
+    home = world.tickets[first].replica
+    other = next(r for r in world.replicas if r is not home)
+    assert home is not None
+    world.dispatcher.drain(home)
+    home.concurrency = 1
+    second = world.ask("a", 100)
+    assert world.tickets[second].replica is other
+    world.end(second)
+    world.end(first)
+    program = world.dispatcher.programs["a"]
+    assert program.home is home
+    assert (home.programs, other.programs) == (1, 0)
+    world.dispatcher.residents.release(program, "for room")
+    assert program.claim == home.claimed == 0
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.sampled_from(sorted(policies())), st.integers(0, 2**32))
+@example("weft", 0)
 def test_no_policy_loses_a_call_or_leaks_room(name, seed):
     """Whatever comes, ends, is cancelled, dies or recovers: at the end nothing is held."""
     rng = random.Random(seed)

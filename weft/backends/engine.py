@@ -38,6 +38,8 @@ class Engine(ABC):
         takes_tokens: prompts may be token ids, and answers carry theirs.
         continues: an open answer can be continued.
         price: what tokens cost, if they do.
+        url: where it takes raw requests: what stands before `/v1`; empty if it takes none.
+        api_key: the key that it asks for, if it does.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Engine(ABC):
     takes_tokens: bool = False
     continues: bool = False
     price: Price | None = None
+    url: str = ""
+    api_key: str | None = None
 
     @abstractmethod
     async def connect(self) -> None:

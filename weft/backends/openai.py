@@ -62,7 +62,7 @@ class OpenAIEngine(Engine):
         self.price = price
         self.concurrency = concurrency
         self._official = "api.openai.com" in self.url
-        self._key = api_key or os.environ.get("OPENAI_API_KEY")
+        self.api_key = api_key or os.environ.get("OPENAI_API_KEY")
         self._api: openai.AsyncOpenAI | None = None
 
     @property
@@ -73,11 +73,11 @@ class OpenAIEngine(Engine):
 
     async def connect(self) -> None:
         """Reach the endpoint and see whether it lists the model."""
-        if self._key is None and self._official:
+        if self.api_key is None and self._official:
             raise UsageError("OpenAI's endpoint needs a key; set OPENAI_API_KEY or pass api_key")
         if self._api is None:
             self._api = openai.AsyncOpenAI(
-                api_key=self._key or "none", base_url=self.url, max_retries=0
+                api_key=self.api_key or "none", base_url=self.url, max_retries=0
             )
         try:
             await self._look()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from weft.errors import RequestRejected
+from weft.errors import EngineUnavailable, RequestRejected
 from weft.types import Message, Request, Role
 
 END = 0
@@ -18,6 +20,23 @@ FIRST = 8
 """The token of the character with code 0; every character is one token."""
 
 
+CALL, GIVEN = "\x02", "\x03"
+"""What an answer writes before the name of a tool that it calls, and before its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool: its arguments, or the text of them as it is to be sent."""
+
+    name: str
+    arguments: Mapping[str, Any] | str
+
+    @property
+    def text(self) -> str:
+        """The arguments as text."""
+        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
+
+
 @dataclass(frozen=True, slots=True)
 class Scripted:
     """One answer, and how it comes about.
@@ -28,6 +47,10 @@ class Scripted:
         hangs: it never comes.
         refuses: the request is refused, with these words.
         seconds: time for each of its tokens, if not the engine's own.
+        tools: the tools that it calls after the text.
+        garbage: these bytes come over HTTP in place of what follows the first `dies_after`
+            tokens (of all, by default), and the answer ends as if nothing were wrong.
+        endless: the text comes again and again, past every limit.
     """
 
     text: str = ""
@@ -35,6 +58,17 @@ class Scripted:
     hangs: bool = False
     refuses: str | None = None
     seconds: float | None = None
+    tools: Sequence[ToolCall] = ()
+    garbage: bytes | None = None
+    endless: bool = False
+
+
+class Garbled(EngineUnavailable):
+    """The engine sends what is no answer; `sent` is what it sends."""
+
+    def __init__(self, sent: bytes) -> None:
+        super().__init__("the engine sends what is no answer, as scripted")
+        self.sent = sent
 
 
 Answer = str | Scripted
@@ -76,6 +110,49 @@ class Script:
             if isinstance(whole, str) and whole.startswith(last):
                 return whole[len(last) :], None
         raise RequestRejected(f"the script has no answer to {last!r}; add it")
+
+
+def written(text: str, tools: Sequence[ToolCall] = ()) -> str:
+    """An answer as the engine generates it, calls of tools included; `Parts` reads it."""
+    return text + "".join(f"{CALL}{tool.name}{GIVEN}{tool.text}" for tool in tools)
+
+
+def said(content: str) -> tuple[str, list[ToolCall]]:
+    """The text of an answer, and the tools that it calls."""
+    text, calls = "", list[tuple[str, str]]()
+    for kind, piece in Parts().feed(content):
+        if kind == "text":
+            text += piece
+        elif kind == "call":
+            calls.append((piece, ""))
+        else:
+            calls[-1] = (calls[-1][0], calls[-1][1] + piece)
+    return text, [ToolCall(name, arguments) for name, arguments in calls]
+
+
+class Parts:
+    """Tells an answer's text from its calls of tools, as it comes."""
+
+    def __init__(self) -> None:
+        self._kind: Literal["text", "call", "arguments"] = "text"
+        self._name = ""
+
+    def feed(self, piece: str) -> list[tuple[Literal["text", "call", "arguments"], str]]:
+        """What a piece says: text, the whole name of a tool called, or more of its arguments."""
+        found: list[tuple[Literal["text", "call", "arguments"], str]] = []
+        for character in piece:
+            if character == CALL:
+                self._kind, self._name = "call", ""
+            elif character == GIVEN:
+                found.append(("call", self._name))
+                self._kind = "arguments"
+            elif self._kind == "call":
+                self._name += character
+            elif found and found[-1][0] == self._kind:
+                found[-1] = (self._kind, found[-1][1] + character)
+            else:
+                found.append((self._kind, character))
+        return found
 
 
 def encode(text: str) -> tuple[int, ...]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Mapping
 
 import anyio
 import anyio.lowlevel
 
 from weft.backends import script
+from weft.backends.asked import KEPT, Admitted, Received
+from weft.backends.blocks import Blocks
 from weft.backends.engine import Engine, Load, OnDelta
-from weft.backends.script import Replies, Scores, Scripted
+from weft.backends.script import Garbled, Replies, Scores, Scripted, ToolCall
 from weft.errors import ContextExceeded, EngineUnavailable, RequestRejected, Unsupported
 from weft.types import Delta, FinishReason, Message, Price, Request, TokenLogprob
 
-__all__ = ["Scripted", "ScriptedEngine"]
+__all__ = ["Scripted", "ScriptedEngine", "ToolCall"]
+
+PACE = 0.001
+"""Seconds between the tokens of an endless answer, at least."""
 
 
 class ScriptedEngine(Engine):
@@ -41,7 +47,8 @@ class ScriptedEngine(Engine):
         price: what its tokens cost.
 
     Attributes:
-        requests: all requests seen, in order.
+        requests: the latest requests to generate, oldest first.
+        received: the latest that came over HTTP, of any kind, oldest first.
         running: how many run now.
         waiting: how many wait now.
         peak: most that ran at once.
@@ -78,8 +85,9 @@ class ScriptedEngine(Engine):
         self.continues = takes_tokens
         self.price = price
         self.requests: list[Request] = []
+        self.received: deque[Received] = deque(maxlen=KEPT)
         self.running = self.waiting = self.peak = self.cancelled = 0
-        self._blocks: OrderedDict[int, None] = OrderedDict()
+        self._blocks = Blocks(block_size, kv_tokens)
         self._dead = False
         self._scopes: set[anyio.CancelScope] = set()
         self._slots: anyio.Semaphore | None = None
@@ -103,9 +111,37 @@ class ScriptedEngine(Engine):
 
     async def complete(self, request: Request, on_delta: OnDelta) -> None:
         """Answer by the script."""
+        await self.perform(self.admit(request), on_delta)
+
+    def admit(self, request: Request) -> Admitted:
+        """Take a request in, or refuse it, before anything is spent on it."""
+        self.requests.append(request)
+        if len(self.requests) > 2 * KEPT:
+            del self.requests[:KEPT]
+        self._alive()
+        if request.open and not self.continues:
+            raise Unsupported(f"{self.name} can't continue an open answer; close it")
+        tokens = request.tokens
+        if tokens is None:
+            tokens = script.render(request.messages, open=request.open)
+        if self.context is not None and len(tokens) >= self.context:
+            raise ContextExceeded(
+                f"the prompt of {len(tokens)} tokens does not fit the model's context, which "
+                f"holds {self.context} with the answer; shorten the prompt"
+            )
+        if request.ask or request.ask_texts:
+            return Admitted(request, tokens, None)
+        answer = self.script.answer(request)
+        if answer.refuses is not None:
+            raise RequestRejected(answer.refuses)
+        if answer.garbage is None:
+            self._die(answer, 0)
+        return Admitted(request, tokens, answer)
+
+    async def perform(self, job: Admitted, on_delta: OnDelta) -> None:
+        """Answer what has been taken in, when its turn comes."""
         if self._slots is None:
             self._slots = anyio.Semaphore(self.concurrency)
-        self.requests.append(request)
         self._alive()
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)
@@ -118,7 +154,7 @@ class ScriptedEngine(Engine):
                 self.running += 1
                 self.peak = max(self.peak, self.running)
                 try:
-                    await self._run(request, on_delta)
+                    await self._run(job, on_delta)
                 finally:
                     self.running -= 1
                     self._slots.release()
@@ -134,22 +170,13 @@ class ScriptedEngine(Engine):
         if self._dead:
             raise EngineUnavailable(f"the engine {self.name} died; revive() it")
 
-    async def _run(self, request: Request, on_delta: OnDelta) -> None:
-        if request.open and not self.continues:
-            raise Unsupported(f"{self.name} can't continue an open answer; close it")
-        tokens = request.tokens
-        if tokens is None:
-            tokens = script.render(request.messages, open=request.open)
-        if self.context is not None and len(tokens) >= self.context:
-            raise ContextExceeded(
-                f"the prompt of {len(tokens)} tokens does not fit the model's context, which "
-                f"holds {self.context} with the answer; shorten the prompt"
-            )
-        cached = self._cached(tokens)
-        self._remember(tokens)
+    async def _run(self, job: Admitted, on_delta: OnDelta) -> None:
+        tokens = job.tokens
+        cached = self._blocks.found(tokens, job.salt)
+        self._blocks.add(tokens, job.salt)
         await anyio.sleep((len(tokens) - cached) * self.prompt_seconds)
-        if request.ask or request.ask_texts:
-            asked = self._asked(request, tokens)
+        if job.answer is None:
+            asked = self._asked(job.request, tokens)
             await anyio.sleep(self.token_seconds)
             on_delta(
                 Delta(
@@ -160,19 +187,22 @@ class ScriptedEngine(Engine):
                     cached_tokens=cached,
                 )
             )
-            return
-        await self._generate(request, tokens, cached, on_delta)
+        else:
+            await self._generate(job, job.answer, cached, on_delta)
 
     async def _generate(
-        self, request: Request, tokens: tuple[int, ...], cached: int, on_delta: OnDelta
+        self, job: Admitted, answer: Scripted, cached: int, on_delta: OnDelta
     ) -> None:
-        answer = self.script.answer(request)
-        if answer.refuses is not None:
-            raise RequestRejected(answer.refuses)
+        request, tokens = job.request, job.tokens
         if answer.hangs:
             await anyio.sleep_forever()
         seconds = self.token_seconds if answer.seconds is None else answer.seconds
-        text, finish = self._limited(answer.text, request, len(tokens))
+        whole = script.written(answer.text, answer.tools)
+        if answer.endless:
+            for character in itertools.cycle(whole or "."):
+                await self._spend(max(seconds, PACE))
+                on_delta(self._delta(character, request))
+        text, finish = self._limited(whole, request, len(tokens))
         last = "" if finish[1] else text[-1:]  # comes with the finish; else the END token does
         for index, character in enumerate(text[: len(text) - len(last)]):
             self._die(answer, index)
@@ -180,7 +210,7 @@ class ScriptedEngine(Engine):
             on_delta(self._delta(character, request))
         self._die(answer, len(text))
         await self._spend(seconds)
-        self._remember(tokens + script.encode(text)[:-1])
+        self._blocks.add(tokens + script.encode(text)[:-1], job.salt)
         end = self._delta(last, request)
         on_delta(
             Delta(
@@ -211,6 +241,8 @@ class ScriptedEngine(Engine):
         return text, finish
 
     def _die(self, answer: Scripted, index: int) -> None:
+        if answer.garbage is not None and index >= (answer.dies_after or 0):
+            raise Garbled(answer.garbage)
         if answer.dies_after is not None and index >= answer.dies_after:
             raise EngineUnavailable(f"the engine {self.name} died, as scripted")
 
@@ -246,29 +278,6 @@ class ScriptedEngine(Engine):
         if self.scores is None:
             raise Unsupported(f"{self.name} has no scores; give it `scores`")
         return self.scores(request) if callable(self.scores) else self.scores
-
-    def _chain(self, tokens: tuple[int, ...]) -> list[int]:
-        """The hash of each whole block with all before it."""
-        size, before, chain = self.block_size, 0, list[int]()
-        for start in range(0, len(tokens) - size + 1, size):
-            before = hash((before, tokens[start : start + size]))
-            chain.append(before)
-        return chain
-
-    def _cached(self, tokens: tuple[int, ...]) -> int:
-        found = 0
-        for block in self._chain(tokens[:-1]):
-            if block not in self._blocks:
-                break
-            found += self.block_size
-        return found
-
-    def _remember(self, tokens: tuple[int, ...]) -> None:
-        for block in reversed(self._chain(tokens)):  # the tail is forgotten first
-            self._blocks[block] = None
-            self._blocks.move_to_end(block)
-        while self.kv_tokens is not None and len(self._blocks) * self.block_size > self.kv_tokens:
-            self._blocks.popitem(last=False)
 
     async def render(self, messages: tuple[Message, ...], *, open: bool) -> tuple[int, ...]:
         """A conversation's tokens."""

@@ -57,6 +57,7 @@ class VLLMEngine(Engine):
         self.price = price
         self.concurrency = concurrency
         self._asked_model = model
+        self.api_key = api_key
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._idle = idle
         self._client: httpx.AsyncClient | None = None

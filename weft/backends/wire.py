@@ -35,6 +35,8 @@ def completion_body(
         "top_p": how.top_p,
         "return_token_ids": True,
     }
+    if request.cache_salt:
+        body["cache_salt"] = request.cache_salt
     if request.ask:
         return body | ask_fields(request)
     body |= {"stream": True, "stream_options": {"include_usage": True}}

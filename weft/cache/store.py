@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -21,23 +21,21 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
+    and_,
     delete,
-    event,
     func,
     select,
 )
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
 
-from weft.errors import StoreError
+from weft.cache.database import Database
 
-_FORMAT = 1
 _metadata = MetaData()
 _calls = Table(
     "calls",
     _metadata,
-    Column("order", Integer, primary_key=True, autoincrement=True),
+    Column(
+        "order", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
     Column("key", String(64), unique=True, nullable=False),
     Column("done", Boolean, nullable=False),
     Column("outcome", Text, nullable=False),
@@ -70,101 +68,77 @@ class Record:
 
 
 class Store:
-    """Results of calls, and profiles of programs, in a SQLite file.
+    """Results of calls, and profiles of programs, in a SQLite file or in PostgreSQL.
 
     A result is committed as soon as it is there, so that a run that was killed goes on where
-    it was. One process writes to a file at a time.
+    it was. One process writes to a SQLite file at a time.
 
     Args:
-        path: the file, made where missing; None keeps all in memory.
+        where: the file, made where missing; or a URL, `postgresql://USER:PASSWORD@HOST/NAME` or
+            `sqlite:///FILE`; None keeps all in memory.
+
+    Attributes:
+        database: where the tables are; others may keep theirs there too.
+        name: for messages.
+        resumed: whether there were results when the store was opened.
 
     Raises:
-        StoreError: the file is no store, or one of another version.
+        StoreError: there is no store, or one of another version, or no driver for the database.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
-        self.path = Path(path) if path is not None else None
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        address = f"sqlite:///{self.path}" if self.path is not None else "sqlite://"
-        self._engine = create_engine(address, poolclass=StaticPool)
-
-        @event.listens_for(self._engine, "connect")
-        def prepare(connection: Any, _: object) -> None:  # pyright: ignore[reportUnusedFunction]
-            cursor = connection.cursor()
-            # A crash of the machine may lose the last results, a crash of weft none.
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-        try:
-            self._connection = self._engine.connect()
-            version = self._connection.exec_driver_sql("PRAGMA user_version").scalar()
-            if version not in (0, _FORMAT):
-                raise StoreError(
-                    f"store {self.path} has format {version}, this weft reads {_FORMAT}; "
-                    "use another file"
-                )
-            _metadata.create_all(self._connection)
-            self._connection.exec_driver_sql(f"PRAGMA user_version={_FORMAT}")
-            self._connection.commit()
-            self.resumed = len(self) > 0
-            """Whether there were results when the store was opened."""
-        except DBAPIError as error:
-            self._engine.dispose()
-            raise StoreError(
-                f"store {self.path} can't be opened ({error.orig}); name another file"
-            ) from None
+    def __init__(self, where: str | Path | None = None) -> None:
+        self.database = Database(where, _metadata)
+        self.name = self.database.name
+        self.resumed = len(self) > 0
 
     def __len__(self) -> int:
-        return self._connection.execute(select(func.count()).select_from(_calls)).scalar_one()
+        with self.database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(_calls)).scalar_one()
 
     def get(self, key: str) -> Record | None:
         """What is stored under `key`."""
         wanted = select(_calls.c.order, _calls.c.done, _calls.c.outcome).where(_calls.c.key == key)
-        row = self._connection.execute(wanted).first()
+        with self.database.reading() as connection:
+            row = connection.execute(wanted).first()
         return Record(*row) if row is not None else None
 
     def put(self, key: str, outcome: str, *, done: bool) -> None:
         """Keep a result; a finished one takes the place of a cancelled one, never the reverse."""
-        try:
-            earlier = self.get(key)
-            if earlier is not None and (earlier.done or not done):
-                return
-            if earlier is not None:
-                self._connection.execute(delete(_calls).where(_calls.c.key == key))
-            row = {"key": key, "done": done, "outcome": outcome, "at": time.time()}
-            self._connection.execute(_calls.insert(), row)
-            self._connection.commit()
-        except DBAPIError as error:
-            raise StoreError(f"store {self.path} can't be written ({error.orig})") from None
+        row = {"key": key, "done": done, "outcome": outcome, "at": time.time()}
+        kept = self.database.insert(_calls)
+        kept = kept.on_conflict_do_update(
+            index_elements=[_calls.c.key],
+            # It comes now, so its order is new too.
+            set_={name: kept.excluded[name] for name in ("order", "done", "outcome", "at")},
+            where=and_(kept.excluded.done, _calls.c.done.is_(False)),
+        )
+        with self.database.writing() as connection:
+            connection.execute(kept, row)
 
     def profiles(self) -> dict[str, str]:
         """What was learned of programs, as JSON by key, longest unchanged first."""
         wanted = select(_profiles.c.key, _profiles.c.profile).order_by(
             _profiles.c.at, _profiles.c.key
         )
-        return {key: profile for key, profile in self._connection.execute(wanted)}
+        with self.database.reading() as connection:
+            return {key: profile for key, profile in connection.execute(wanted)}
 
     def keep_profiles(self, changed: Mapping[str, str], dropped: Iterable[str] = ()) -> None:
         """Keep profiles by key, and forget some, both or neither."""
-        gone = [*changed, *dropped]
-        try:
+        now = time.time()
+        # In order of their keys: two that write at once wait for each other, and no more.
+        rows = [{"key": key, "profile": changed[key], "at": now} for key in sorted(changed)]
+        gone = sorted(dropped)
+        with self.database.writing() as connection:
             for begin in range(0, len(gone), 500):  # SQLite limits the values of a statement
                 some = _profiles.c.key.in_(gone[begin : begin + 500])
-                self._connection.execute(delete(_profiles).where(some))
-            now = time.time()
-            if rows := [{"key": k, "profile": p, "at": now} for k, p in changed.items()]:
-                self._connection.execute(_profiles.insert(), rows)
-            self._connection.commit()
-        except DBAPIError as error:
-            self._connection.rollback()
-            raise StoreError(f"store {self.path} can't be written ({error.orig})") from None
+                connection.execute(delete(_profiles).where(some))
+            if rows:
+                connection.execute(self.database.upsert(_profiles), rows)
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-        self._engine.dispose()
+        """Close the file, or the connections."""
+        self.database.close()
 
     def __enter__(self) -> Store:
         return self

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from weft.errors import ConfigError, WeftError
+from weft.config_file import ConfigFile, Place, read
+from weft.errors import WeftError
 from weft.evals.tasks.registry import parse_task
 from weft.evals.tasks.task import Task
 from weft.orchestrator.policy_file import load_policy
-from weft.programs import Limits
+from weft.programs.budget_fields import Budget
 from weft.search.strategy import Strategy, parse_strategy
-
-Place = tuple[str | int, ...]
 
 
 def _listed(value: object) -> object:
@@ -23,26 +21,6 @@ def _listed(value: object) -> object:
 
 
 Texts = Annotated[list[str], BeforeValidator(_listed)]
-
-
-class Budget(BaseModel):
-    """What one strategy may spend on one sample."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tokens: int | None = Field(default=None, gt=0)
-    """Prompt and generated tokens."""
-    calls: int | None = Field(default=None, gt=0)
-    """Calls that reach an engine."""
-    seconds: float | None = Field(default=None, gt=0)
-    """Wall time."""
-    dollars: float | None = Field(default=None, gt=0)
-    """Cost; only for engines with prices."""
-
-    def limits(self) -> Limits | None:
-        """As a run takes it; None if nothing is limited."""
-        given = self.model_dump(exclude_none=True)
-        return Limits(**given) if given else None
 
 
 class Suite(BaseModel):
@@ -91,79 +69,17 @@ def load(path: Path) -> Suite:
     Raises:
         ConfigError: naming the line and the field that is wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        reason = e.strerror if isinstance(e, OSError) else "it is not UTF-8"
-        raise ConfigError(f"can't read suite {path}: {reason}") from None
-    raw, lines = _parse(path, text)
-    try:
-        suite = Suite.model_validate(raw)
-    except ValidationError as e:
-        error = e.errors()[0]
-        place = tuple(
-            p for p in error["loc"] if isinstance(p, int) or not p.startswith("function-")
-        )
-        raise ConfigError(f"{_where(path, lines, place)}: {_reason(error)}") from None
-    _check(path, lines, ("task",), parse_task, suite.task)
-    _check(path, lines, ("policy",), load_policy, suite.policy)
+    file = read(path, "suite", "task: countdown")
+    suite = file.check(Suite)
+    _check(file, ("task",), parse_task, suite.task)
+    _check(file, ("policy",), load_policy, suite.policy)
     for i, spec in enumerate(suite.strategies):
-        _check(path, lines, ("strategies", i), parse_strategy, spec)
+        _check(file, ("strategies", i), parse_strategy, spec)
     return suite
 
 
-def _check(path: Path, lines: dict[Place, int], place: Place, parse: Any, spec: str) -> None:
+def _check(file: ConfigFile, place: Place, parse: Any, spec: str) -> None:
     try:
         parse(spec)
     except WeftError as e:
-        raise ConfigError(f"{_where(path, lines, place)}: {e}") from None
-
-
-def _reason(error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        known = Budget.model_fields if error["loc"][0] == "budget" else Suite.model_fields
-        return f"there is no such field; the fields are {', '.join(known)}"
-    if error["type"] == "missing":
-        return "the field is missing"
-    message: str = error["msg"]
-    return message[0].lower() + message[1:]
-
-
-def _where(path: Path, lines: dict[Place, int], place: Place) -> str:
-    name = ".".join(str(p) for p in place) or "the file"
-    while place and place not in lines:
-        place = place[:-1]
-    return f"{path}:{lines.get(place, 1)}: {name}"
-
-
-def _parse(path: Path, text: str) -> tuple[object, dict[Place, int]]:
-    """The data of a YAML text, and the line of each place in it."""
-    lines: dict[Place, int] = {}
-
-    def visit(node: yaml.Node, place: Place) -> None:
-        lines.setdefault(place, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
-                name = str(key.value)
-                lines[*place, name] = key.start_mark.line + 1
-                if name in seen:
-                    raise ConfigError(f"{_where(path, lines, (*place, name))}: is there twice")
-                seen.add(name)
-                visit(value, (*place, name))
-        elif isinstance(node, yaml.SequenceNode):
-            for i, value in enumerate(cast("list[yaml.Node]", node.value)):
-                visit(value, (*place, i))
-
-    try:
-        node: object = cast(Any, yaml).compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(node, yaml.MappingNode):
-            raise ConfigError(f"{path}:1: the file must have fields, such as `task: countdown`")
-        visit(node, ())
-        return yaml.safe_load(text), lines
-    except yaml.MarkedYAMLError as e:
-        mark = e.problem_mark or e.context_mark
-        at = mark.line + 1 if mark else 1
-        raise ConfigError(f"{path}:{at}: not valid YAML: {e.problem or e.context}") from None
-    except yaml.YAMLError as e:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(e).split())}") from None
+        raise file.error(place, str(e)) from None

@@ -77,12 +77,13 @@ class Call:
             return ()
         size = block_size
         if size not in self._reported:
-            hashes = vllm_block_hashes(self.request.tokens, size)
+            hashes = vllm_block_hashes(self.request.tokens, size, self.request.cache_salt)
             self._reported[size] = hashes, event_hashes(hashes)
         known, named = self._reported[size]
         if not answer:
             return named
-        return event_hashes(vllm_block_hashes((*self.request.tokens, *answer), size, known=known))
+        tokens, salt = (*self.request.tokens, *answer), self.request.cache_salt
+        return event_hashes(vllm_block_hashes(tokens, size, salt, known))
 
     def grown(self, block_size: int, answer: Sequence[int], count: int) -> Sequence[int]:
         """Chained hashes of the whole blocks of prompt and answer, as an engine caches them.

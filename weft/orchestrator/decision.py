@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,3 +31,17 @@ class Decision:
     call: str
     engine: str
     reason: str
+
+
+Observe = Callable[[Decision], None]
+Tell = Callable[[Kind, str, str, str, str], None]
+"""Kind, program, call, engine and reason of a decision that is made now."""
+
+
+def teller(observe: Observe, clock: Callable[[], float]) -> Tell:
+    """Has `observe` told of decisions with their time."""
+
+    def tell(kind: Kind, program: str, call: str, engine: str, reason: str) -> None:
+        observe(Decision(clock(), kind, program, call, engine, reason))
+
+    return tell

@@ -5,40 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from weft.errors import ContextExceeded, EngineUnavailable
 from weft.orchestrator.call import Call
-from weft.orchestrator.decision import Decision, Kind
+from weft.orchestrator.decision import Kind, Observe, teller
 from weft.orchestrator.fleet import Fleet
 from weft.orchestrator.lane import Lane
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.program import Program
 from weft.orchestrator.replica import Replica
+from weft.orchestrator.residents import At, Counters, Ended, Residents
 from weft.orchestrator.ticket import Ticket
-
-At = Callable[[float, Callable[[], None]], object]
-Observe = Callable[[Decision], None]
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a dispatcher has done.
-
-    Attributes:
-        decisions: made by its policy.
-        started: calls that were sent to an engine.
-        forced: those of them that the policy refused, but that were overdue.
-        revoked: claims taken from programs to make room.
-        longest_wait: of a call, in seconds.
-    """
-
-    decisions: int = 0
-    started: int = 0
-    forced: int = 0
-    revoked: int = 0
-    longest_wait: float = 0.0
 
 
 class Dispatcher:
@@ -52,6 +30,7 @@ class Dispatcher:
         at: has a callback called at a time.
         lease: most seconds that a program which does nothing is remembered and keeps a claim.
         observe: told of every decision.
+        ended: told of programs that end, and why.
     """
 
     def __init__(
@@ -63,60 +42,38 @@ class Dispatcher:
         at: At,
         lease: float,
         observe: Observe | None = None,
+        ended: Ended | None = None,
     ) -> None:
         self.policy, self.profiles, self.clock, self.at = policy, profiles, clock, at
-        self.lease, self.observe = lease, observe
-        self.programs: dict[str, Program] = {}
+        self._tell = None if observe is None else teller(observe, clock)
         self.counters = Counters()
-        models = dict.fromkeys(r.engine.model for r in replicas)
-        self.fleets = {
-            model: Fleet([r for r in replicas if r.engine.model == model], profiles, clock)
-            for model in models
-        }
+        self.fleets: dict[str, Fleet] = {}
+        self.residents = Residents(
+            policy,
+            profiles,
+            self.fleets,
+            clock,
+            at,
+            lease,
+            self.counters,
+            self.serve,
+            self._tell,
+            ended,
+        )
+        self.programs = self.residents.programs
+        for replica in replicas:
+            self.add(replica)
         self._arrivals = itertools.count()
         self._fair: dict[str, float] = {}
         self._fair_now = 0.0
 
-    # Programs
-
     def begin(self, program: Program) -> Program:
         """Note a program; one of the same id that is there already goes on."""
-        known = self.programs.setdefault(program.id, program)
-        if known is program:
-            program.arrived = program.arrived or self.clock()
-            program.acting = self.clock()
-            self._remember(program)
-        return known
+        return self.residents.begin(program)
 
     def end(self, id: str) -> None:
         """A program is over: its claim goes, and its course is learned from."""
-        program = self.programs.pop(id, None)
-        if program is None:
-            return
-        program.ended = True
-        if program.calls:
-            self.profiles.finished(program.name, program.calls)
-        home = program.home
-        if home is not None:
-            home.attach(program, 0)
-            if program.claim:
-                self._release(program, "the program is over")
-                self.serve(home, self.fleets[home.engine.model])
-
-    def _remember(self, program: Program) -> None:
-        """Let a program that never says goodbye go when its lease is over."""
-
-        def look() -> None:
-            if program.ended:
-                return
-            idle_since = program.acting
-            if idle_since is not None and self.clock() >= idle_since + self.lease:
-                self.end(program.id)
-            else:
-                due = self.clock() if idle_since is None else idle_since
-                self.at(due + self.lease, look)
-
-        self.at(self.clock() + self.lease, look)
+        self.residents.end(id)
 
     # Calls
 
@@ -154,7 +111,7 @@ class Dispatcher:
         program.waiting += 1
         start = max(self._fair_now, self._fair.get(program.tenant, 0.0))
         ticket.fair_start = start
-        self._fair[program.tenant] = start + ticket.prompt_tokens + answer
+        self._fair[program.tenant] = start + (ticket.prompt_tokens + answer) / program.weight
         self._enqueue(ticket, fleet)
         return ticket
 
@@ -170,10 +127,9 @@ class Dispatcher:
 
     def no_engine(self, fleet: Fleet) -> EngineUnavailable:
         """The error for calls that no engine is left for."""
-        model = fleet.replicas[0].engine.model
         last = [r.error for r in fleet.replicas if r.error]
         why = f": {last[-1]}" if last else ""
-        return EngineUnavailable(f"no engine that serves {model!r} is left{why}")
+        return EngineUnavailable(f"no engine that serves {fleet.model!r} is left{why}")
 
     def _enqueue(self, ticket: Ticket, fleet: Fleet) -> None:
         ticket.order = order = self.policy.order(ticket, fleet)
@@ -183,7 +139,7 @@ class Dispatcher:
         lane = replica.lane if placement.firm else fleet.common
         ticket.where, ticket.reason = placement.reason, "others are ahead of it"
         lane.put(ticket)
-        self._tell("come", ticket, replica if placement.firm else None, order.reason)
+        self._told("come", ticket, replica if placement.firm else None, order.reason)
         # Only the first of its lane may start.
         if lane.first(fleet.now) is ticket:
             self._try(ticket, replica, ticket.where)
@@ -224,7 +180,7 @@ class Dispatcher:
         self.counters.decisions += 1
         while not admission.enter and admission.displace is not None:
             self.counters.revoked += 1
-            self._release(admission.displace, f"made room for {ticket.id}")
+            self.residents.release(admission.displace, f"made room for {ticket.id}")
             admission = self.policy.admit(ticket, replica, fleet)
             self.counters.decisions += 1
         forced = not admission.enter and overdue is not None and overdue <= now
@@ -239,7 +195,7 @@ class Dispatcher:
         ticket.reason = reason
         if not ticket.refused:
             ticket.refused = True
-            self._tell("wait", ticket, replica, reason)
+            self._told("wait", ticket, replica, reason)
         return False
 
     def _start(self, ticket: Ticket, replica: Replica, fleet: Fleet) -> None:
@@ -256,7 +212,7 @@ class Dispatcher:
         counters.forced += ticket.forced
         counters.longest_wait = max(counters.longest_wait, waited)
         replica.start(ticket)
-        self._tell("start", ticket, replica, ticket.reason)
+        self._told("start", ticket, replica, ticket.reason)
         ticket.wake()
 
     def leave(self, ticket: Ticket) -> None:
@@ -265,7 +221,7 @@ class Dispatcher:
             lane = ticket.lane
             lane.remove(ticket)
             ticket.program.waiting -= 1
-            self._idle(ticket.program, ticket.program.home)
+            self.residents.idle(ticket.program, ticket.program.home)
             self._serve_lane(lane, self.fleets[ticket.call.request.model])
 
     def finish(
@@ -295,50 +251,34 @@ class Dispatcher:
         program.tool = ticket.call.tool or ticket.stage
         if done:
             self.profiles.answered(program.name, ticket.stage, tokens)
-        if self.observe is not None:
+        if self._tell is not None:
             found = "unknown" if cached is None else str(cached)
-            self._tell(
+            self._told(
                 "end",
                 ticket,
                 replica,
                 f"{tokens} tokens generated, {found} of {ticket.prompt_tokens} were cached "
                 f"({ticket.cached} foreseen)" + ("" if done else "; it did not finish"),
             )
-        self._idle(program, replica)
+        self.residents.idle(program, replica)
         self.serve(replica, self.fleets[ticket.call.request.model])
 
-    def _idle(self, program: Program, replica: Replica | None) -> None:
-        """If a program has no call any more, decide about its room."""
-        if program.running or program.waiting or program.ended or program.acting is not None:
-            return
-        now = program.acting = self.clock()
-        if replica is None or not replica.alive:
-            return
-        fleet = self.fleets[replica.engine.model]
-        retention = self.policy.retain(program, replica, fleet)
-        self.counters.decisions += 1
-        seconds = min(retention.seconds, self.lease)
-        if self.observe is not None:
-            how = f"kept for {seconds:.4g} s" if seconds < self.lease else "kept till it ends"
-            kept = how if seconds > 0 else "not kept"
-            self._tell("retain", program, replica, f"{kept}: {retention.reason}")
-        if seconds <= 0:
-            return
-        replica.claim(program, program.context, retention.rank, now + seconds)
-        if seconds < self.lease:  # else it ends with the program itself
-            self.at(now + seconds, lambda: self._expire(program, replica, now))
-
-    def _expire(self, program: Program, replica: Replica, since: float) -> None:
-        if program.acting == since and program.claim:
-            self._release(program, "its time is up")
-            self.serve(replica, self.fleets[replica.engine.model])
-
-    def _release(self, program: Program, reason: str) -> None:
-        if program.claim and program.home is not None:
-            self._tell("release", program, program.home, reason)
-            program.home.unclaim(program)
-
     # Engines
+
+    def add(self, replica: Replica) -> None:
+        """Take an engine in."""
+        model = replica.engine.model
+        fleet = self.fleets.get(model)
+        if fleet is None:
+            fleet = self.fleets[model] = Fleet(model, self.profiles, self.clock)
+        fleet.replicas.append(replica)
+        self.back(replica)
+
+    def remove(self, replica: Replica) -> list[Ticket]:
+        """Let an engine go; calls that run there run on. Returns as `died` does."""
+        fleet = self.fleets[replica.engine.model]
+        fleet.replicas.remove(replica)
+        return self.died(replica, EngineUnavailable(f"{replica.name} was taken out of service"))
 
     def serve(self, replica: Replica, fleet: Fleet) -> None:
         """Start what can start now that an engine has changed."""
@@ -408,14 +348,10 @@ class Dispatcher:
         replica.draining = draining
         self.serve(replica, self.fleets[replica.engine.model])
 
-    def _tell(
-        self, kind: Kind, what: Ticket | Program, replica: Replica | None, reason: str
-    ) -> None:
-        if self.observe is None:
-            return
-        program, call = (what.program.id, what.id) if isinstance(what, Ticket) else (what.id, "")
-        engine = replica.name if replica is not None else ""
-        self.observe(Decision(self.clock(), kind, program, call, engine, reason))
+    def _told(self, kind: Kind, ticket: Ticket, replica: Replica | None, reason: str) -> None:
+        if self._tell is not None:
+            engine = replica.name if replica is not None else ""
+            self._tell(kind, ticket.program.id, ticket.id, engine, reason)
 
 
 def _before(a: Ticket, b: Ticket, now: float) -> bool:

@@ -14,10 +14,9 @@ from weft.orchestrator.ticket import Ticket
 class Fleet:
     """A `View` for policies."""
 
-    def __init__(
-        self, replicas: Sequence[Replica], profiles: Profiles, clock: Callable[[], float]
-    ) -> None:
-        self.replicas = list(replicas)
+    def __init__(self, model: str, profiles: Profiles, clock: Callable[[], float]) -> None:
+        self.model = model
+        self.replicas: list[Replica] = []
         self.profiles = profiles
         self.common = Lane()
         self.alarm = math.inf
@@ -48,7 +47,7 @@ class Fleet:
         able = [r for r in self.engines if r.capacity > ticket.prompt_tokens]
         able = able or list(self.engines)
         view = Fleet.__new__(Fleet)
-        view.replicas, view.profiles, view.common = self.replicas, self.profiles, self.common
-        view._clock = self._clock
+        view.model, view.replicas, view.common = self.model, self.replicas, self.common
+        view.profiles, view._clock = self.profiles, self._clock
         view.engines = [r for r in able if r is not ticket.avoid] or able
         return view

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
 
 from weft.backends.engine import Engine
 from weft.backends.specs import open_engines
 from weft.cache.store import Store
-from weft.errors import EngineUnavailable, UnknownName, UsageError
-from weft.orchestrator.dispatcher import Observe
+from weft.errors import EngineError, EngineUnavailable, UnknownName, UsageError
+from weft.orchestrator.decision import Observe
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.profiles import Profiles
-from weft.orchestrator.scheduler import Scheduler
+from weft.orchestrator.residents import Ended
+from weft.orchestrator.scheduler import LEASE, Scheduler
 from weft.types import Message, Price
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_LONGEST_REST = 10.0  # seconds between attempts to reach an engine
 ROLES = ("solver", "verifier", "draft")
 
 current_pool: ContextVar[Pool | None] = ContextVar("weft_pool", default=None)
@@ -43,8 +48,15 @@ class Pool:
             `roles` says otherwise.
         policy: the scheduler's decisions: a spec such as `cap(k=8)`, a file that `weft tune`
             wrote, or a Policy.
-        store: results of calls, kept for the next time.
+        store: results of calls, kept for the next time, and what is learned of programs.
+        profiles: what is known of programs; the store's by default.
         observe: told of every decision of the scheduler.
+        ended: told of programs that end, and why.
+        lease: seconds that a program which does nothing is remembered.
+        check: seconds between health checks of each engine; without it an engine is checked
+            when it has failed a call.
+        patient: whether the pool opens though engines can't be reached: they join it as soon
+            as they can. Such a pool may be without engines, and be given some with `add`.
 
     Raises:
         UsageError: no engine, two of one name, or a role for a model that none serves.
@@ -57,15 +69,23 @@ class Pool:
         roles: Mapping[str, str] | None = None,
         policy: Policy | str = "weft",
         store: Store | None = None,
+        profiles: Profiles | None = None,
         observe: Observe | None = None,
+        ended: Ended | None = None,
+        lease: float = LEASE,
+        check: float | None = None,
+        patient: bool = False,
     ) -> None:
-        if not engines:
+        if not engines and not patient:
             raise UsageError("a pool needs at least one engine, such as Pool('http://host:port')")
         self._given = engines
         self._roles = dict(roles or {})
-        self._policy, self._observe = load_policy(policy), observe
+        self._policy, self._observe, self._ended = load_policy(policy), observe, ended
+        self._lease, self._check, self._patient = lease, check, patient
+        self._group: TaskGroup | None = None
+        self._joining: dict[str, anyio.CancelScope] = {}
         self._stack = AsyncExitStack()
-        self.store = store
+        self.store, self._profiles = store, profiles
         self.default_run: object | None = None
         """The run of calls outside any run; belongs to `weft.programs`."""
         self.engines: list[Engine] = []
@@ -90,28 +110,122 @@ class Pool:
         names = [engine.name for engine in engines]
         if twice := {name for name in names if names.count(name) > 1}:
             raise UsageError(f"engines need different names; {min(twice)!r} is there twice")
-        for engine in engines:
-            self._stack.push_async_callback(engine.aclose)
+        self._stack.push_async_callback(self._close_engines)
+        if not self._patient:
+            await self._connect(engines)
+        profiles = self._profiles if self._profiles is not None else Profiles(self.store)
+        self._stack.callback(profiles.save)
+        self._scheduler = Scheduler(
+            self.engines,
+            self._policy,
+            profiles=profiles,
+            lease=self._lease,
+            observe=self._observe,
+            ended=self._ended,
+            check=self._check,
+        )
+        self._group = group = anyio.create_task_group()
+        await self._stack.enter_async_context(group)
+        self._stack.callback(group.cancel_scope.cancel)
+        group.start_soon(self._scheduler.watch)
+        if self._patient:
+            await self._join_all(engines)
+
+    async def _connect(self, engines: Sequence[Engine]) -> None:
+        self.engines = list(engines)
         try:
             async with anyio.create_task_group() as group:
                 for engine in engines:
                     group.start_soon(engine.connect)
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        self.engines = engines
         models = {engine.model for engine in self.engines}
         for role, model in self._roles.items():
             if model not in models:
                 raise UnknownName(f"model for role {role!r}", model, models)
-        profiles = Profiles(self.store)
-        self._stack.callback(profiles.save)
-        self._scheduler = Scheduler(
-            self.engines, self._policy, profiles=profiles, observe=self._observe
-        )
-        group = anyio.create_task_group()
-        await self._stack.enter_async_context(group)
-        self._stack.callback(group.cancel_scope.cancel)
-        group.start_soon(self._scheduler.watch)
+
+    async def _close_engines(self) -> None:
+        for engine in self.engines:
+            await engine.aclose()
+
+    async def _join_all(self, engines: Sequence[Engine]) -> None:
+        """Take in the engines that can be reached; the others when they can."""
+        async with anyio.create_task_group() as group:
+            for engine in engines:
+                group.start_soon(self.add, engine)
+
+    async def add(self, engine: Engine) -> bool:
+        """Take in an engine while the pool is open; one that can't be reached joins later.
+
+        Returns:
+            whether it is there now.
+
+        Raises:
+            UsageError: there is one of its name.
+            NotAnEngine, WrongModel: it is not what it should be.
+        """
+        if engine.name in self._joining or any(e.name == engine.name for e in self.engines):
+            raise UsageError(f"engines need different names; {engine.name!r} is there twice")
+        try:
+            await engine.connect()
+        except EngineUnavailable as error:
+            _log.warning("%s", error)
+            assert self._group is not None, "the pool is open"
+            self._joining[engine.name] = anyio.CancelScope()
+            self._group.start_soon(self._join, engine)
+            return False
+        self._take_in(engine)
+        return True
+
+    def _take_in(self, engine: Engine) -> None:
+        self.engines.append(engine)
+        self.scheduler.add(engine)
+        _log.info("%s serves %s", engine.name, engine.model)
+
+    async def _join(self, engine: Engine) -> None:
+        scope = self._joining[engine.name]
+        rest = 0.5
+        with scope:
+            while True:
+                await anyio.sleep(rest)
+                rest = min(2 * rest, _LONGEST_REST)
+                try:
+                    await engine.connect()
+                except EngineUnavailable:
+                    continue
+                except EngineError as error:
+                    _log.error("%s is left out: %s", engine.name, error)
+                else:
+                    self._take_in(engine)
+                break
+        del self._joining[engine.name]
+        if engine not in self.engines:
+            await engine.aclose()
+
+    async def remove(self, name: str) -> None:
+        """Let an engine go while the pool is open: no call begins there, those there end first.
+
+        Raises:
+            UnknownName: there is no engine of this name.
+        """
+        if name in self._joining:
+            self._joining[name].cancel()
+            return
+        found = next((r for r in self.scheduler.replicas if r.name == name), None)
+        if found is None:
+            raise UnknownName("engine", name, [e.name for e in self.engines])
+        self.scheduler.remove(found)
+        self.engines.remove(found.engine)
+        if found.in_flight:
+            empty = anyio.Event()
+            found.on_empty = empty.set
+            await empty.wait()
+        await found.engine.aclose()
+
+    @property
+    def joining(self) -> list[str]:
+        """Names of engines that could not be reached yet."""
+        return list(self._joining)
 
     async def __aexit__(
         self,
@@ -144,6 +258,8 @@ class Pool:
             UnknownName: no such role.
         """
         if not self.engines:
+            if self._scheduler is not None:
+                raise EngineUnavailable("no engine can be reached yet; try again")
             raise UsageError("the pool is not open; use `async with pool:` around the call")
         if role in self._roles:
             return self._roles[role]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import OrderedDict
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+import anyio
+import anyio.to_thread
 
 from weft.cache.store import Store
 from weft.errors import StoreError, UsageError
@@ -12,6 +18,7 @@ from weft.orchestrator.distribution import Distribution
 
 _ANSWER = 256  # tokens, where there is no experience
 _CALLS = 8  # of a program, where there is none
+_PART = 32  # profiles that are written at once while others wait
 _TOOL = Distribution.log_normal(1.0, 30.0, "no experience of tools: median 1 s, p95 30 s")
 
 _Key = tuple[str, ...]
@@ -69,8 +76,7 @@ class Profiles:
                 known = Distribution.load(json.loads(kept), half_life, _words(key))
             except (ValueError, UsageError):
                 raise StoreError(
-                    f"profile {text} in store {store and store.path} can't be read; "
-                    "use another file"
+                    f"profile {text} in store {store and store.name} can't be read; use another"
                 ) from None
             self._known[key] = known
 
@@ -130,14 +136,40 @@ class Profiles:
         """Write what changed into the store.
 
         Raises:
-            StoreError: it can't be written.
+            StoreError: it can't be written; the next time tries again.
         """
-        if self._store is None or not (self._changed or self._dropped):
-            return
-        changed = {json.dumps(k): json.dumps(self._known[k].dump()) for k in self._changed}
-        self._store.keep_profiles(changed, [json.dumps(key) for key in self._dropped])
-        self._changed.clear()
-        self._dropped.clear()
+        with self._part(len(self._changed)) as write:
+            write()
+
+    async def save_aside(self) -> None:
+        """The same in a worker thread, in parts that hold nobody up.
+
+        Raises:
+            StoreError: it can't be written; the next time tries again.
+        """
+        for _ in range(0, max(1, len(self._changed)), _PART):
+            with self._part(_PART) as write:
+                await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
+
+    @contextmanager
+    def _part(self, most: int) -> Generator[Callable[[], None]]:
+        """So much of what changed as something that writes it; what fails remains to be done."""
+        keys = list(itertools.islice(self._changed, most))
+        changed = {key: self._known[key].dump() for key in keys}
+        self._changed.difference_update(keys)
+        dropped, self._dropped = self._dropped, set()
+
+        def write() -> None:
+            if self._store is not None and (changed or dropped):
+                texts = {json.dumps(key): json.dumps(known) for key, known in changed.items()}
+                self._store.keep_profiles(texts, [json.dumps(key) for key in dropped])
+
+        try:
+            yield write
+        except BaseException:
+            self._changed.update(key for key in keys if key in self._known)
+            self._dropped.update(key for key in dropped if key not in self._known)
+            raise
 
     def _learn(self, key: _Key, value: float) -> None:
         # From the special to the general, so that the general is dropped last.

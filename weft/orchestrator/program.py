@@ -17,6 +17,7 @@ class Program:
         id: unique among live programs.
         name: what it is a run of; profiles are kept under it.
         tenant: on whose behalf it runs.
+        weight: of its tenant beside others.
         arrived: when it began, by the scheduler's clock.
         deadline: when it should have finished, if it has a limit of time.
         expected_calls: how many calls it has announced in all; None if it did not say.
@@ -42,6 +43,7 @@ class Program:
     id: str
     name: str = ""
     tenant: str = ""
+    weight: float = 1.0
     arrived: float = 0.0
     deadline: float | None = None
     expected_calls: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from weft.backends.engine import Engine
 from weft.cache.kv_events import ReportedIndex
@@ -35,6 +35,8 @@ class Replica:
         self.attached = 0
         self.lane = Lane()
         self.waiting_for: Ticket | None = None
+        self.on_empty: Callable[[], None] | None = None
+        """Called when its last call has ended."""
         self.speed = Speed()
         self.block_size = engine.block_size
         self.concurrency = engine.concurrency
@@ -143,7 +145,7 @@ class Replica:
         ticket.hold = hold = self.index.open(hashes)
         self.index.grow(hold, hashes, len(hashes))
         expected = -(-(ticket.prompt_tokens + ticket.answer_tokens) // size) - len(hashes)
-        self.index.private(hold, min(expected, self.index.free))
+        self.index.private(hold, max(0, min(expected, self.index.free)))
         self.in_flight += 1
         if program.home is not None and program.claim:
             program.home.unclaim(program)
@@ -171,6 +173,25 @@ class Replica:
                 left = ticket.call.reported_hashes(self.block_size, answer[: count - 1])
                 self.reported.expect(left)
         ticket.hold = None
+        if self.on_empty is not None and not self.in_flight:
+            self.on_empty()
+
+    def observed(
+        self, ticket: Ticket, cached: int | None, tokens: int, first: float, rest: float
+    ) -> None:
+        """Learn the engine's speed from a call that still counts as running.
+
+        Args:
+            ticket: the call.
+            cached: tokens of its prompt that were cached; None if the engine did not say.
+            tokens: generated.
+            first: seconds to the first of them.
+            rest: seconds from there to the last.
+        """
+        computed = ticket.prompt_tokens - (ticket.cached if cached is None else cached)
+        self.speed.prefilled(computed, first, self.in_flight)
+        if tokens > 1:
+            self.speed.decoded(tokens - 1, rest, self.in_flight)
 
     def attach(self, program: Program, tokens: int) -> None:
         """Be the program's home; 0 tokens when it has ended."""

@@ -8,22 +8,28 @@ from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 import anyio
+from anyio.abc import TaskGroup
 
 from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
 from weft.cache.kv_events import ReportedIndex
 from weft.errors import EngineError, EngineUnavailable
 from weft.orchestrator.call import Call
-from weft.orchestrator.dispatcher import Dispatcher, Observe
+from weft.orchestrator.decision import Observe
+from weft.orchestrator.dispatcher import Dispatcher
+from weft.orchestrator.health import Health
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.program import Program
 from weft.orchestrator.replica import Replica
+from weft.orchestrator.residents import Ended
 from weft.orchestrator.ticket import Ticket
 from weft.types import Delta
 
 _log = logging.getLogger(__name__)
-_ATTEMPTS = 3  # of one call, before its engines' deaths are the caller's problem
+ATTEMPTS = 3
+"""Engines that a call is sent to, before their deaths are the caller's problem."""
+
 LEASE = 600.0
 """Seconds that a program which does nothing is remembered, by default."""
 
@@ -48,6 +54,9 @@ class Scheduler:
         timeline: where timers go; `watch` drives the scheduler's own if none is given.
         lease: seconds that a program which does nothing is remembered.
         observe: told of every decision.
+        ended: told of programs that end, and why.
+        check: seconds between questions to each engine whether it is well; by default an
+            engine is only asked when it has failed a call.
     """
 
     def __init__(
@@ -59,13 +68,14 @@ class Scheduler:
         timeline: Timeline | None = None,
         lease: float = LEASE,
         observe: Observe | None = None,
+        ended: Ended | None = None,
+        check: float | None = None,
     ) -> None:
         self.replicas = [Replica(engine) for engine in engines]
         self.policy = policy
         self.profiles = profiles if profiles is not None else Profiles()
         self._own_timeline = timeline is None
         self._timeline = timeline or Timeline()
-        self._died = anyio.Event()
         self.dispatcher = Dispatcher(
             self.replicas,
             policy,
@@ -74,7 +84,12 @@ class Scheduler:
             self._timeline.at,
             lease,
             observe,
+            ended,
         )
+        self.health = Health(self.dispatcher, check=check)
+        self._scopes: dict[Replica, anyio.CancelScope] = {}
+        self._group: TaskGroup | None = None
+        self._wakers: dict[Ticket, _Waker] = {}
 
     @property
     def waiting(self) -> int:
@@ -102,6 +117,65 @@ class Scheduler:
         finally:
             self.end(program.id)
 
+    def submit(self, call: Call, failed: Ticket | None = None) -> Ticket:
+        """Take a call in; `bound` must be awaited unless the ticket has a `replica` at once.
+
+        Args:
+            call: what is to run.
+            failed: an earlier attempt, whose engine is avoided and whose turn this one has.
+
+        Raises:
+            EngineUnavailable: no engine that serves the model is left.
+            ContextExceeded: no engine can hold the prompt.
+        """
+        waker = _Waker()
+        ticket = self.dispatcher.submit(call, waker.wake, failed)
+        if ticket.replica is None:
+            self._wakers[ticket] = waker
+        return ticket
+
+    async def bound(self, ticket: Ticket) -> None:
+        """Wait until an engine can start a call; `finish` must be told of its end then.
+
+        Cancelling the surrounding scope takes the call out of the queue.
+
+        Raises:
+            EngineUnavailable: no engine that serves the model is left.
+        """
+        waker = self._wakers.pop(ticket, None)
+        if waker is not None:
+            try:
+                await waker.wait()
+            except BaseException:
+                if ticket.replica is None:
+                    self.dispatcher.leave(ticket)
+                else:
+                    self.dispatcher.finish(ticket, (), 0, None, done=False)
+                raise
+        if ticket.replica is None:
+            raise self.dispatcher.no_engine(self.dispatcher.fleets[ticket.call.request.model])
+
+    def finish(
+        self,
+        ticket: Ticket,
+        answer: Sequence[int] = (),
+        tokens: int = 0,
+        cached: int | None = None,
+        done: bool = False,
+    ) -> None:
+        """A bound call has ended; the arguments are those of `Dispatcher.finish`."""
+        if done and ticket.replica is not None:
+            self.health.succeeded(ticket.replica)
+        self.dispatcher.finish(ticket, answer, tokens, cached, done)
+
+    async def lost(self, ticket: Ticket, error: EngineUnavailable) -> None:
+        """A bound call's engine failed it, before `finish` is told.
+
+        First the engine's fate, then the room: nothing may be sent to a dead one.
+        """
+        if ticket.replica is not None:
+            await self.health.examine(ticket.replica, error)
+
     async def run(self, call: Call, follower: Follower) -> Ticket:
         """Run a call to its end; it is tried elsewhere if its engine dies.
 
@@ -117,57 +191,76 @@ class Scheduler:
             EngineError: the engine refused the request.
         """
         failed: Ticket | None = None
-        for attempt in range(1, _ATTEMPTS + 1):
-            ready = anyio.Event()
-            ticket = self.dispatcher.submit(call, ready.set, failed)
-            try:
-                await ready.wait()
-            except BaseException:
-                if ticket.replica is None:
-                    self.dispatcher.leave(ticket)
-                else:
-                    self.dispatcher.finish(ticket, (), 0, None, done=False)
-                raise
-            replica = ticket.replica
-            if replica is None:
-                raise self.dispatcher.no_engine(self.dispatcher.fleets[call.request.model])
+        for attempt in range(1, ATTEMPTS + 1):
+            ticket = self.submit(call, failed)
+            await self.bound(ticket)
+            assert ticket.replica is not None
             tracked = _Tracked(ticket, follower)
             try:
                 follower.sent(ticket)
-                await replica.engine.complete(call.request, tracked.delta)
+                await ticket.replica.engine.complete(call.request, tracked.delta)
                 tracked.learn()
                 return ticket
             except EngineUnavailable as error:
                 failed = ticket
-                # First the engine's fate, then the room: nothing may be sent to a dead one.
-                await self._examine(replica, error)
-                if attempt == _ATTEMPTS:
+                await self.lost(ticket, error)
+                if attempt == ATTEMPTS:
                     raise
             finally:
-                self.dispatcher.finish(
-                    ticket, tracked.tokens, tracked.count, tracked.cached, tracked.done
-                )
+                self.finish(ticket, tracked.tokens, tracked.count, tracked.cached, tracked.done)
         raise AssertionError("unreachable")
 
-    async def _examine(self, replica: Replica, error: EngineUnavailable) -> None:
-        """Take an engine that failed a call out of service unless it answers."""
-        if replica.alive and not await replica.engine.healthy() and replica.alive:
-            for orphan in self.dispatcher.died(replica, error):
-                orphan.wake()
-            self._died.set()
+    def add(self, engine: Engine, *, alive: bool = True) -> Replica:
+        """Take in an engine while calls run.
+
+        Args:
+            engine: a connected engine; or one that knows its model, if it is not `alive`.
+            alive: whether it can be used now. If not, it is when it answers.
+        """
+        replica = Replica(engine)
+        replica.alive = alive
+        self.replicas.append(replica)
+        self.dispatcher.add(replica)
+        if self._group is not None:
+            self._group.start_soon(self._attend, replica)
+        return replica
+
+    def remove(self, replica: Replica) -> None:
+        """Let an engine go while calls run: those that run there run on, none follows."""
+        self.replicas.remove(replica)
+        for orphan in self.dispatcher.remove(replica):
+            orphan.wake()
+        if replica in self._scopes:
+            self._scopes[replica].cancel()
 
     async def watch(self, interval: float = 1.0) -> None:
-        """Drive timers, follow caches, bring engines back that answer again; until cancelled."""
+        """Drive timers, follow caches, watch over engines' health; until cancelled.
+
+        Args:
+            interval: seconds between questions to an engine that is out of service.
+        """
+        self.health.interval = interval
         async with (
             self._timeline if self._own_timeline else nullcontext(),
             anyio.create_task_group() as group,
         ):
+            self._group = group
             for replica in self.replicas:
+                group.start_soon(self._attend, replica)
+            await anyio.sleep_forever()  # engines may be added
+
+    async def _attend(self, replica: Replica) -> None:
+        """Look after one engine until it is removed."""
+        with anyio.CancelScope() as scope:
+            self._scopes[replica] = scope
+            async with anyio.create_task_group() as group:
                 group.start_soon(self._follow, replica)
-            await self._revive(interval)
+                group.start_soon(self.health.attend, replica)
+        del self._scopes[replica]
 
     async def _follow(self, replica: Replica) -> None:
         """Know the engine's prefix cache by its own reports, if it gives any."""
+        await self.health.alive(replica)
         index = replica.reported = ReportedIndex()
         try:
             await replica.engine.follow_cache(index)
@@ -176,15 +269,25 @@ class Scheduler:
         finally:
             replica.reported = None
 
-    async def _revive(self, interval: float) -> None:
-        while True:
-            await self._died.wait()
-            self._died = anyio.Event()
-            while dead := [r for r in self.replicas if not r.alive]:
-                await anyio.sleep(interval)
-                for replica in dead:
-                    if await replica.engine.healthy():
-                        self.dispatcher.back(replica)
+
+class _Waker:
+    """An event that costs nothing unless somebody waits for it."""
+
+    __slots__ = ("_event", "_woken")
+
+    def __init__(self) -> None:
+        self._woken = False
+        self._event: anyio.Event | None = None
+
+    def wake(self) -> None:
+        self._woken = True
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self) -> None:
+        if not self._woken:
+            self._event = anyio.Event()
+            await self._event.wait()
 
 
 class _Tracked:
@@ -210,11 +313,12 @@ class _Tracked:
 
     def learn(self) -> None:
         """Note how long the engine took."""
-        replica, ticket = self._ticket.replica, self._ticket
-        if replica is None or not self.done:
-            return
-        computed = ticket.prompt_tokens - (ticket.cached if self.cached is None else self.cached)
-        replica.speed.prefilled(computed, self._first - self._sent, replica.in_flight)
-        if self.count > 1:
-            spent = anyio.current_time() - self._first
-            replica.speed.decoded(self.count - 1, spent, replica.in_flight)
+        ticket = self._ticket
+        if ticket.replica is not None and self.done:
+            ticket.replica.observed(
+                ticket,
+                self.cached,
+                self.count,
+                self._first - self._sent,
+                anyio.current_time() - self._first,
+            )

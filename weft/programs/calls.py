@@ -86,7 +86,7 @@ async def call(
         suffix: ids that follow the prompt's (within a scored option).
         index: which sample of this prompt it is.
     """
-    model = scope.pool.model(role)
+    model = scope.model(role)
     journal = scope.journal
     ask = (*options, *map(str, asked), "after", *map(str, suffix)) if options or asked else ()
     key = call_key(model, prompt, sampling, ask, index)
@@ -113,12 +113,12 @@ async def call(
         sampling=sampling,
         ask=asked,
         ask_texts=options,
+        cache_salt=scope.cache_salt,
     )
     outcome = Outcome(id)
     try:
-        await _send(
-            scope, Call(request, journal.name, scope.id, scope.stage, scope.siblings), outcome
-        )
+        program = scope.program or journal.name
+        await _send(scope, Call(request, program, scope.id, scope.stage, scope.siblings), outcome)
     except BaseException as error:
         if outcome.engine:
             _keep(scope, key, outcome, done=False)
@@ -196,6 +196,8 @@ class _Attempts:
             self._tokens.clear()
             self._outcome.logprobs.clear()
             self._outcome.asked = ()
+            if self._scope.live is not None:
+                self._scope.live(self._outcome.id, None)
         self._outcome.engine = ticket.engine
         self._sent, self._first, self._generated = anyio.current_time(), 0.0, 0
         self._prompt = self._call.prompt_tokens
@@ -210,6 +212,8 @@ class _Attempts:
         if not self._first:
             self._first = anyio.current_time()
         self._text.append(delta.text)
+        if delta.text and self._scope.live is not None:
+            self._scope.live(outcome.id, delta.text)
         self._tokens += delta.tokens
         outcome.logprobs += delta.logprobs
         outcome.asked = outcome.asked or delta.asked

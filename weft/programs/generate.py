@@ -29,6 +29,7 @@ async def generate(
     n: None = None,
     seed: int | None = None,
     logprobs: int | None = None,
+    schema: dict[str, Any] | None = None,
     returns: None = None,
     role: str = "solver",
     index: int | None = None,
@@ -44,6 +45,7 @@ async def generate(
     n: int,
     seed: int | None = None,
     logprobs: int | None = None,
+    schema: dict[str, Any] | None = None,
     returns: None = None,
     role: str = "solver",
 ) -> list[Completion]: ...
@@ -71,6 +73,7 @@ async def generate(
     n: int | None = None,
     seed: int | None = None,
     logprobs: int | None = None,
+    schema: dict[str, Any] | None = None,
     returns: type[BaseModel] | None = None,
     role: str = "solver",
     index: int | None = None,
@@ -88,6 +91,7 @@ async def generate(
         n: give a list of n samples; they run side by side and share the prompt's prefill.
         seed: sent to the engine; sample i of n gets `seed + i`.
         logprobs: report log-probabilities: 0 of the tokens alone, k of k alternatives too.
+        schema: a JSON schema that the answer must follow; it is given as text all the same.
         returns: a pydantic model; the answer is held to its schema and given as an instance.
         role: which of the pool's models answers.
         index: which sample of this prompt it is, for the Store; counted up by itself when the
@@ -105,7 +109,7 @@ async def generate(
     scope = current()
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     _check(prompt, max_tokens, temperature, top_p, stops, n, logprobs)
-    schema = returns.model_json_schema() if returns is not None else None
+    schema = returns.model_json_schema() if returns is not None else schema
     base = Sampling(max_tokens, temperature, top_p, stops, seed, logprobs, schema)
     if n is None:
         completion = await _one(scope, prompt, base, role, index)
@@ -132,7 +136,7 @@ async def _one(
     if index is None:
         index = scope.journal.occurrence(prompt.key + repr(sampling).encode())
     outcome = await call(scope, role, prompt, sampling, index=index)
-    model = scope.pool.model(role)
+    model = scope.model(role)
     tokens = outcome.tokens if scope.pool.takes_tokens(model) else None
     return Completion(
         text=outcome.text,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ from weft.programs.budget import Limits
 from weft.programs.budget import budget as enforce
 from weft.programs.journal import Event, Journal
 from weft.programs.replay import Replay
-from weft.programs.scope import Scope, entered
+from weft.programs.scope import Live, Scope, entered
 from weft.types import Usage
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ async def run(
     pool: Pool,
     budget: Limits | None = None,
     store: Store | None = None,
+    identity: Program | None = None,
+    roles: Mapping[str, str] | None = None,
+    live: Live | None = None,
+    cache_salt: str = "",
     **kwargs: Any,
 ) -> Run[T]:
     """Run `program(*args, **kwargs)` on `pool`.
@@ -82,6 +86,11 @@ async def run(
         store: results of calls; the pool's store if none is given. With a store that knows
             this run already, stored results come back in the order in which they first came,
             and nothing is paid twice.
+        identity: the program that the scheduler is to count its calls to, such as that of an
+            agent; it goes on after the run. A program of its own if left out.
+        roles: which model plays a role, where it is not as in the pool.
+        live: told of text as it is generated.
+        cache_salt: keeps its prefixes apart from others in the engines' caches.
         **kwargs: for the program.
 
     Raises:
@@ -93,11 +102,22 @@ async def run(
     replay = Replay() if store is not None and store.resumed else None
     limits = enforce(**asdict(budget)) if budget is not None else nullcontext()
     name = getattr(program, "__name__", "")
-    with (
-        entered(Scope(pool, journal, stage=name, store=store, replay=replay)),
-        limits,
-        pool.scheduler.program(_program(journal.name, name, budget)),
-    ):
+    scope = Scope(
+        pool,
+        journal,
+        stage=name,
+        store=store,
+        replay=replay,
+        program=identity.id if identity is not None else "",
+        roles=roles or {},
+        live=live,
+        cache_salt=cache_salt,
+    )
+    if identity is not None:
+        known = nullcontext(pool.scheduler.begin(identity))
+    else:
+        known = pool.scheduler.program(_program(journal.name, name, budget))
+    with entered(scope), limits, known:
         value = await program(*args, **kwargs)
     seconds = anyio.current_time() - journal.started
     return Run(value, journal.usage, journal.events, seconds)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from weft.cache.store import Store
@@ -16,6 +16,13 @@ from weft.programs.replay import Replay
 
 if TYPE_CHECKING:
     from weft.programs.budget import budget
+
+
+Live = Callable[[str, str | None], None]
+"""Told of text as it is generated: the call's id, and what it adds.
+
+None instead of a text says that the call starts over on another engine.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,10 @@ class Scope:
         budgets: limits in force, outermost first.
         store: results of earlier calls, if any are kept.
         replay: gives stored results back in the order in which they first came.
+        program: the id of the run's program in the scheduler; the journal's name if empty.
+        roles: which model plays a role, where it is not as in the pool.
+        live: told of text as it is generated.
+        cache_salt: keeps the run's prefixes apart in the engines' caches.
     """
 
     pool: Pool
@@ -41,6 +52,18 @@ class Scope:
     budgets: tuple[budget, ...] = ()
     store: Store | None = None
     replay: Replay | None = None
+    program: str = ""
+    roles: Mapping[str, str] = field(default_factory=dict[str, str])
+    live: Live | None = None
+    cache_salt: str = ""
+
+    def model(self, role: str) -> str:
+        """The name of the model that plays a role in this run.
+
+        Raises:
+            UnknownName: no such role.
+        """
+        return self.roles.get(role) or self.pool.model(role)
 
     def inside(self, id: str, stage: str | None = None, siblings: int = 1) -> Scope:
         """The same run, one level in."""

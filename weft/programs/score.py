@@ -47,7 +47,7 @@ async def score(
     options = tuple(options)
     if not options or "" in options or len(set(options)) < len(options):
         raise UsageError(f"options={list(options)} must be different, non-empty texts")
-    model = scope.pool.model(role)
+    model = scope.model(role)
     if not scope.pool.takes_tokens(model):
         index = scope.journal.occurrence(prompt.key + repr(options).encode())
         outcome = await call(scope, role, prompt, _ONE, options=options, index=index)

@@ -57,7 +57,9 @@ def drawer(
         verifier.check(question)
     thinks = think and question.think is not None
     prompt = question.think if thinks and question.think is not None else question.prompt
-    most = question.max_tokens + (question.max_think_tokens if thinks else 0)
+    most = question.max_tokens
+    if thinks and most is not None:
+        most += question.max_think_tokens
 
     @node
     async def draw(index: int) -> Sample:
@@ -65,6 +67,9 @@ def drawer(
             prompt,
             max_tokens=most,
             temperature=temperature,
+            top_p=question.top_p,
+            stop=question.stop,
+            schema=question.schema,
             seed=stable_seed(question.seed, index),
             logprobs=verifier.logprobs if verifier else None,
             index=index,

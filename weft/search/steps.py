@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from weft.errors import BudgetExceeded
+from weft.errors import BudgetExceeded, UsageError
 from weft.programs import generate, node
 from weft.search.frontier import Move, Path, Step
 from weft.search.strategy import Question, stable_seed
@@ -18,6 +18,11 @@ class Steps:
 
     def __init__(self, question: Question, verifier: Verifier, temperature: float) -> None:
         verifier.check(question)
+        if question.schema is not None:
+            raise UsageError(
+                "a search that writes its answer in steps can't hold it to a schema; use a "
+                "strategy that draws whole answers, such as majority"
+            )
         self._question, self._verifier, self._temperature = question, verifier, temperature
         self._scores: dict[str, _Scoring] = {}
         self.unscored: list[Path] = []
@@ -56,11 +61,13 @@ class Steps:
         question, path = self._question, move.path
         depth = path.depth + 1
         last = whole or depth >= question.max_steps
+        left = None if question.max_tokens is None else question.max_tokens - path.tokens
         completion = await generate(
             path.prompt,
-            max_tokens=question.max_tokens - path.tokens,
+            max_tokens=left,
             temperature=0.0 if whole else self._temperature,
-            stop=() if last else question.steps,
+            top_p=question.top_p,
+            stop=question.stop if last else (question.steps, *question.stop),
             seed=stable_seed(question.seed, path.text, move.index),
             logprobs=self._verifier.logprobs,
             index=move.index,
@@ -71,7 +78,8 @@ class Steps:
             last
             or completion.ended
             or completion.finish_reason == "length"
-            or tokens >= question.max_tokens
+            or (left is not None and completion.usage.completion >= left)
+            or completion.text.endswith(question.stop)
             or not completion.text.strip()
             or question.complete(text)
         )

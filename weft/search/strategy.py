@@ -22,7 +22,7 @@ class Question:
         prompt: asks for the answer; ends with a user's turn.
         think: asks for visible thinking before the answer, if the task has such a prompt.
         steps: the string that ends a step of the answer.
-        max_tokens: most tokens of an answer.
+        max_tokens: most tokens of an answer; None leaves it to the context's end.
         max_think_tokens: most tokens of thinking, in addition to the answer's.
         max_steps: most steps of an answer.
         answer: reads the answer, in a form that can be compared, out of a text; None if it
@@ -32,6 +32,10 @@ class Question:
             scored over `yes` and `no`.
         check: an exact check of a partial or whole answer, from 0 to 1.
         seed: all chance in the search derives from it.
+        top_p: nucleus sampling; 1 is off.
+        stop: strings that end the answer; a matched one is the end of its text.
+        schema: a JSON schema that the answer must follow; only for strategies that draw whole
+            answers.
     """
 
     prompt: Prompt
@@ -39,12 +43,15 @@ class Question:
     complete: Callable[[str], bool]
     think: Prompt | None = None
     steps: str = "\n"
-    max_tokens: int = 64
+    max_tokens: int | None = 64
     max_think_tokens: int = 512
     max_steps: int = 8
     verify: Callable[[str], Prompt] | None = None
     check: Callable[[str], float] | None = None
     seed: int = 0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    schema: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

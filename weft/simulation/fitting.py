@@ -173,22 +173,28 @@ class _Gauge:
         return Observation(timed.first - begun, new, 1, context=len(prompt), attended=pairs)
 
     async def decoding(self, prompt: Sequence[int], batch: int) -> Observation:
-        """Time the steps in which so many sequences get a token each."""
-        done: list[_Timed] = []
+        """Time the steps in which so many sequences get a token each.
 
-        async def one() -> None:
-            done.append(await self._time(prompt, _ANSWER))
-
+        By when all have ended, with and without those steps: a server may hold tokens back
+        and then send many at once.
+        """
         await self._time(prompt, 1)  # now it is cached
-        async with anyio.create_task_group() as group:
-            for _ in range(batch):
-                group.start_soon(one)
-        # While the one that began last went on, all others ran as well.
-        timed = max(done, key=lambda t: t.first)
+        short, long = (
+            await self._together(prompt, batch, 1),
+            await self._together(prompt, batch, _ANSWER),
+        )
         steps = _ANSWER - 1
         read = batch * (len(prompt) + _ANSWER / 2)
-        seconds = (timed.last - timed.first) / steps
+        seconds = max(long - short, 1e-6 * steps) / steps
         return Observation(seconds, decodes=batch, context=read, attended=read)
+
+    async def _together(self, prompt: Sequence[int], batch: int, answer: int) -> float:
+        """Seconds that so many requests of one prompt take together."""
+        begun = anyio.current_time()
+        async with anyio.create_task_group() as group:
+            for _ in range(batch):
+                group.start_soon(self._time, prompt, answer)
+        return anyio.current_time() - begun
 
     async def _time(self, prompt: Sequence[int], answer: int) -> _Timed:
         name = self._engine.name

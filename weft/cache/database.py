@@ -1,0 +1,234 @@
+"""Database: SQLite in a file or in memory, or PostgreSQL; what else is kept lives in it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from weft.errors import StoreError
+
+_FORMAT = 1
+# PostgreSQL has no number for it in the file, as SQLite does.
+_format = Table("weft_format", MetaData(), Column("version", Integer, primary_key=True))
+_PATIENCE = {
+    # Seconds, or ms where the name says nothing: a server that is gone is noticed.
+    "connect_timeout": "5",
+    "tcp_user_timeout": "10000",
+    "options": "-c statement_timeout=15000 -c lock_timeout=5000",
+}
+
+
+class Database:
+    """A SQL database. It may be used by several threads at once.
+
+    Connections that broke are replaced, so a server that was gone may come back.
+
+    Args:
+        where: a file; `sqlite:///FILE`; `postgresql://USER:PASSWORD@HOST/NAME`; None keeps all
+            in memory.
+        tables: are made where they are missing.
+
+    Attributes:
+        name: for messages: the file, or the URL without its password.
+
+    Raises:
+        StoreError: it can't be opened, or another version of weft wrote it.
+    """
+
+    def __init__(self, where: str | Path | None, tables: MetaData) -> None:
+        url = _address(where)
+        self.path = _file(url)
+        self.name = str(self.path) if self.path is not None else _without_password(url)
+        # One connection is all there is to a database in memory.
+        volatile = url.get_backend_name() == "sqlite" and self.path is None
+        self._turn = threading.RLock() if volatile else nullcontext()
+        self._engine = _open(url, self.name)
+        self._insert = sqlite.insert if url.get_backend_name() == "sqlite" else postgresql.insert
+        try:
+            with self._engine.begin() as connection:
+                self._prepare(connection)
+                _create(connection, tables)
+        except SQLAlchemyError as error:
+            self.close()
+            raise StoreError(
+                f"store {self.name} can't be opened ({_reason(error)}); name another, or repair it"
+            ) from None
+        except StoreError:
+            self.close()
+            raise
+
+    def _prepare(self, connection: Connection) -> None:
+        if connection.dialect.name == "sqlite":
+            version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            versions = {version} - {0}
+        else:
+            _create(connection, _format.metadata)
+            versions: set[int] = set(connection.scalars(select(_format.c.version)))
+        if others := versions - {_FORMAT}:
+            raise StoreError(
+                f"store {self.name} has format {max(others)}, this weft reads {_FORMAT}; "
+                "use another"
+            )
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA user_version={_FORMAT}")
+        elif not versions:
+            connection.execute(_format.insert(), {"version": _FORMAT})
+
+    def create(self, tables: MetaData) -> None:
+        """Make tables where they are missing.
+
+        Raises:
+            StoreError: they can't be made.
+        """
+        with self.writing() as connection:
+            _create(connection, tables)
+
+    @contextmanager
+    def reading(self) -> Generator[Connection]:
+        """A connection to read with.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        with self._turn, self._failing("read"), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """A transaction: what the block writes is kept as a whole, or not at all.
+
+        Raises:
+            StoreError: it can't be written.
+        """
+        with self._turn, self._failing("written"), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _failing(self, what: str) -> Generator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise StoreError(f"store {self.name} can't be {what} ({_reason(error)})") from None
+
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An insert that can say what happens to rows that are there."""
+        return self._insert(table)
+
+    def upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An insert of rows that take the place of those with the same primary key."""
+        made = self._insert(table)
+        rest = {c.name: made.excluded[c.name] for c in table.columns if not c.primary_key}
+        return made.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
+
+    def protect(self) -> None:
+        """Have nobody but the owner read the file, if it is one."""
+        if self.path is None:
+            return
+        for name in (self.path, Path(f"{self.path}-wal"), Path(f"{self.path}-shm")):
+            if name.exists():
+                name.chmod(0o600)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+def _address(where: str | Path | None) -> URL:
+    """The URL of what was given."""
+    if where is None:
+        return URL.create("sqlite")
+    if isinstance(where, Path) or "://" not in where:
+        return URL.create("sqlite", database=str(where))
+    scheme = where.partition("://")[0].lower()
+    forms = "write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+    kind = scheme.partition("+")[0]
+    if kind not in ("sqlite", "postgresql", "postgres"):
+        raise StoreError(f"a store can't be kept in {scheme}; {forms}")
+    try:
+        url = make_url(where)
+    except (ArgumentError, ValueError):
+        raise StoreError(f"the store's {scheme} URL can't be read; {forms}") from None
+    return url.set(drivername="sqlite" if kind == "sqlite" else "postgresql+psycopg")
+
+
+def _file(url: URL) -> Path | None:
+    database = url.database
+    if url.get_backend_name() != "sqlite" or not database or database == ":memory:":
+        return None
+    return Path(database)
+
+
+def _without_password(url: URL) -> str:
+    shown = url.set(drivername=url.get_backend_name()).difference_update_query(["password"])
+    return shown.render_as_string(hide_password=True) if url.host or url.database else "in memory"
+
+
+def _open(url: URL, name: str) -> Engine:
+    options: dict[str, Any]
+    if url.get_backend_name() != "sqlite":
+        patience = {key: value for key, value in _PATIENCE.items() if key not in url.query}
+        try:
+            # A connection is tried before it is used again, for the server may have gone.
+            return create_engine(url, pool_pre_ping=True, pool_size=2, connect_args=patience)
+        except ImportError:
+            raise StoreError(
+                f"store {name} needs psycopg; install it with: pip install 'weft[postgres]'"
+            ) from None
+    path = _file(url)
+    if path is None:
+        options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    else:
+        options = {"pool_size": 2}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"store {name} can't be opened ({error.strerror})") from None
+    engine = create_engine(url, **options)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: object) -> None:  # pyright: ignore[reportUnusedFunction]
+        cursor = connection.cursor()
+        # A crash of the machine may lose the last results, a crash of weft none.
+        for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=NORMAL"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def _create(connection: Connection, tables: MetaData) -> None:
+    if connection.dialect.name != "sqlite":
+        # PostgreSQL fails if two that start at once do this.
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('weft'))"))
+    for table in tables.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
+        for index in table.indexes:
+            connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def _reason(error: BaseException) -> str:
+    """What the database said, in one line."""
+    said = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return " ".join(str(said).split())
