@@ -2,7 +2,7 @@
 # requirements change. Only Python 3.11 or newer and make are needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench agents clean
 SHELL := /bin/bash
 
 VENV := .venv
@@ -12,6 +12,13 @@ PYTHON := $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 pytho
 # --no-deps: the lists are complete (requirements/run.txt says why). --no-compile: the little
 # that is used of PyTorch and vLLM is compiled when first imported.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile
+
+# The coding agents of the acceptance suite, each in a folder of its own.
+AGENTS := .agents
+MINI := 'mini-swe-agent==2.4.6' 'litellm<1.90'
+AIDER := 'aider-chat==0.86.2'
+INSPECT := 'inspect-ai==0.3.285' openai anthropic
+NODE := @openai/codex@0.169.0 @anthropic-ai/claude-code@2.1.197 opencode-ai@1.18.33
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -30,8 +37,11 @@ check: $(VENV)/.dev ## Lint, check formatting, check types.
 bench: $(VENV)/.run ## Compare with its_hub on the same replicas (BENCH=... adds options).
 	@$(BIN)/python benchmarks/tts.py $(BENCH)
 
+agents: $(VENV)/.dev $(AGENTS)/.made ## Run real coding agents through weft, installed in .agents/.
+	@$(BIN)/python -m pytest -m agents tests/agents $(PYTEST)
+
 clean: ## Remove the environment and all caches.
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(AGENTS) .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
@@ -50,3 +60,15 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@echo "Installing what tests and checks need ..."
 	@$(PIP) -r requirements/dev.txt
 	@touch $@
+
+$(AGENTS)/.made: Makefile $(VENV)/.made
+	@command -v npm >/dev/null || { echo "The coding agents need Node.js 20 or newer, and npm." >&2; exit 2; }
+	@echo "Installing the coding agents in $(AGENTS)/ (a few minutes, once) ..."
+	@$(call environment,mini,$(MINI))
+	@$(call environment,aider,$(AIDER))
+	@$(call environment,inspect,$(INSPECT))
+	@npm install --silent --no-audit --no-fund --prefix $(AGENTS)/npm $(NODE)
+	@touch $@
+
+environment = $(PYTHON) -m venv $(AGENTS)/$1 && \
+  $(AGENTS)/$1/bin/pip install -qq --disable-pip-version-check $2

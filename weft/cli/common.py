@@ -106,6 +106,28 @@ def make_folder(path: Path) -> None:
         raise UsageError(f"can't use --out {path}: {e.strerror}; name another folder") from None
 
 
+def check_address(host: str, port: int) -> None:
+    """Before a server starts: can it listen there?
+
+    Raises:
+        UsageError: it can't.
+    """
+    import socket
+
+    where = f"can't listen at {host}:{port}"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as e:
+        raise UsageError(f"{where}: {e.strerror}; give another --host") from None
+    family, kind, protocol, _, address = found[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as e:
+            raise UsageError(f"{where}: {e.strerror}; give another --port or --host") from None
+
+
 def budget_values(text: str | None) -> dict[str, float]:
     """`tokens=2000,seconds=10` as numbers.
 

@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from weft.cli import demo, engines, evals, explain, listings, mock, run, simulate, tune
+from weft.cli import (
+    demo,
+    engines,
+    evals,
+    explain,
+    keys,
+    listings,
+    mock,
+    run,
+    serve,
+    simulate,
+    tune,
+)
 from weft.cli.common import Group
 
 app = typer.Typer(
@@ -42,6 +54,8 @@ def weft(
 
 app.command("demo", short_help="Compare strategies with the shipped model.")(demo.demo)
 app.command("run", short_help="Run a program from a Python file.")(run.run)
+app.command("serve", short_help="Serve coding agents in front of the engines.")(serve.serve)
+app.add_typer(keys.app, name="key", short_help="Make API keys for weft serve.")
 app.add_typer(evals.app, name="eval", short_help="Run, show and compare evaluations.")
 app.add_typer(engines.app, name="engines", short_help="Start, stop and list local replicas.")
 app.command("simulate", short_help="Compare scheduling policies on simulated engines.")(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from weft.cli.common import go, pairs, stderr
+from weft.cli.common import check_address, go, pairs, stderr
 from weft.errors import ConfigError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -76,25 +76,12 @@ def mock(
         context=context,
         token_seconds=token_seconds,
     )
-    _free(host, port)
+    check_address(host, port)
     stderr().print(f"serving {model} at http://{host}:{port}; Ctrl-C ends it", markup=False)
     try:
         go(lambda: server.serve(engine, host, port))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
-
-
-def _free(host: str, port: int) -> None:
-    import socket
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as e:
-            raise UsageError(
-                f"can't listen at {host}:{port}: {e.strerror}; give another --port"
-            ) from None
 
 
 def _scores(text: str | None) -> dict[str, float] | None:

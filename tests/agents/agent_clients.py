@@ -1,0 +1,240 @@
+"""How each coding agent is run headless, against a given address."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2] / ".agents"
+"""Where `make agents` installs them."""
+
+LIMIT = 120.0
+"""Seconds that a client may take."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one client works: an address, its own home, and the file to change."""
+
+    url: str
+    home: Path
+    work: Path
+
+    @property
+    def file(self) -> Path:
+        """The file to change."""
+        return self.work / "greet.py"
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client: what is run, how, and the name that the service gives its programs."""
+
+    name: str
+    program: str
+    command: Callable[[Place, str], list[str]]
+    environment: Callable[[Place], dict[str, str]]
+
+    @property
+    def path(self) -> Path:
+        """Its program."""
+        return ROOT / self.program
+
+    def start(self, place: Place, task: str) -> subprocess.Popen[str]:
+        """Start it on a task."""
+        out = (place.home / "out.txt").open("w")
+        with out:
+            return subprocess.Popen(
+                [str(self.path), *self.command(place, task)],
+                cwd=place.work,
+                env=bare(place.home) | self.environment(place),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
+    def finish(self, process: subprocess.Popen[str], place: Place) -> str:
+        """Wait for its end; returns what it said."""
+        try:
+            status = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            stop(process)
+        said = (place.home / "out.txt").read_text(errors="replace")
+        assert status == 0, f"{self.name} ended with {status} (None: too slow); it said:\n{said}"
+        return said
+
+    def run(self, place: Place, task: str) -> str:
+        """Run it on a task; returns what it said."""
+        return self.finish(self.start(place, task), place)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End what a client left running."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def bare(home: Path) -> dict[str, str]:
+    """An environment that has nothing of the developer's, and no way to the internet."""
+    nowhere = "http://127.0.0.1:9"
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "HTTP_PROXY": nowhere,
+        "HTTPS_PROXY": nowhere,
+        "http_proxy": nowhere,
+        "https_proxy": nowhere,
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+
+
+def openai(place: Place) -> dict[str, str]:
+    """Where clients of OpenAI's are told to look."""
+    return {
+        "OPENAI_API_KEY": "k",
+        "OPENAI_API_BASE": f"{place.url}/v1",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+
+
+def mini_command(place: Place, task: str) -> list[str]:
+    out = str(place.home / "trajectory.json")
+    return ["-m", "openai/m", "-t", task, "-y", "--exit-immediately", "-o", out]
+
+
+def mini_environment(place: Place) -> dict[str, str]:
+    settings = {
+        "MSWEA_CONFIGURED": "true",
+        "MSWEA_SILENT_STARTUP": "1",
+        "MSWEA_COST_TRACKING": "ignore_errors",
+    }
+    return openai(place) | settings
+
+
+def aider_command(place: Place, task: str) -> list[str]:
+    flags = (
+        "--edit-format diff --yes-always --no-git --no-show-model-warnings --no-check-update "
+        "--analytics-disable --no-auto-commits --no-pretty --no-show-release-notes --map-tokens 0"
+    )
+    return ["--model", "openai/m", "--message", task, *flags.split(), "greet.py"]
+
+
+def codex_command(place: Place, task: str) -> list[str]:
+    settings = [
+        "model_provider=ours",
+        'model_providers.ours.name="ours"',
+        f'model_providers.ours.base_url="{place.url}/v1"',
+        'model_providers.ours.env_key="K"',
+        "check_for_update_on_startup=false",
+        "analytics.enabled=false",
+    ]
+    flags = "--skip-git-repo-check --dangerously-bypass-approvals-and-sandbox --json -m m"
+    given = [part for one in settings for part in ("-c", one)]
+    return ["exec", *flags.split(), *given, task]
+
+
+def codex_environment(place: Place) -> dict[str, str]:
+    folder = place.home / "codex"
+    folder.mkdir(exist_ok=True)
+    return {"CODEX_HOME": str(folder), "K": "k"}
+
+
+def claude_command(place: Place, task: str) -> list[str]:
+    bare = [] if "sub-agent" in task else ["--bare"]  # a bare one has no tool to send any
+    return [*bare, "-p", task, "--model", "m", "--dangerously-skip-permissions"]
+
+
+def claude_environment(place: Place) -> dict[str, str]:
+    return {
+        "ANTHROPIC_BASE_URL": place.url,
+        "ANTHROPIC_API_KEY": "k",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "IS_SANDBOX": "1",
+    }
+
+
+def opencode_command(place: Place, task: str) -> list[str]:
+    return ["run", "--format", "json", "-m", "ours/m", task]
+
+
+def opencode_environment(place: Place) -> dict[str, str]:
+    config = place.home / "opencode.json"
+    limit = {"context": 1_000_000, "output": 8192}
+    ours = {
+        "npm": "@ai-sdk/openai-compatible",
+        "name": "ours",
+        "options": {"baseURL": f"{place.url}/v1", "apiKey": "k"},
+        "models": {"m": {"name": "m", "tool_call": True, "limit": limit}},
+    }
+    config.write_text(json.dumps({"provider": {"ours": ours}}))
+    flags = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
+    return {"OPENCODE_CONFIG": str(config), **{f"OPENCODE_DISABLE_{one}": "1" for one in flags}}
+
+
+INSPECT_TASK = '''
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+from inspect_ai.scorer import includes
+from inspect_ai.solver import generate, use_tools
+from inspect_ai.tool import tool
+
+
+@tool
+def addition():
+    async def execute(x: int, y: int):
+        """Add two numbers.
+
+        Args:
+            x: one of them.
+            y: the other.
+        """
+        return x + y
+
+    return execute
+
+
+@task
+def sums():
+    samples = [Sample(input=f"What is 19 + 23? ({n})", target="42") for n in range(4)]
+    return Task(dataset=samples, solver=[use_tools(addition()), generate()], scorer=includes())
+'''
+
+
+def inspect_command(place: Place, task: str) -> list[str]:
+    (place.work / "t.py").write_text(INSPECT_TASK)
+    flags = "--display plain --log-format json --log-dir logs --no-fail-on-error"
+    return ["eval", "t.py", "--model", "openai-api/ours/m", *flags.split()]
+
+
+def inspect_environment(place: Place) -> dict[str, str]:
+    return {"OURS_API_KEY": "k", "OURS_BASE_URL": f"{place.url}/v1"}
+
+
+NPM = "npm/node_modules/.bin"
+CLIENTS = {
+    client.name: client
+    for client in (
+        Client("mini-swe-agent", "mini/bin/mini", mini_command, mini_environment),
+        Client("aider", "aider/bin/aider", aider_command, openai),
+        Client("codex", f"{NPM}/codex", codex_command, codex_environment),
+        Client("claude-code", f"{NPM}/claude", claude_command, claude_environment),
+        Client("opencode", f"{NPM}/opencode", opencode_command, opencode_environment),
+    )
+}
+INSPECT = Client("inspect-ai", "inspect/bin/inspect", inspect_command, inspect_environment)

@@ -1,0 +1,47 @@
+"""weft key: API keys for weft serve."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from weft.cli.common import Group, stderr
+from weft.errors import UsageError
+
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Make API keys for weft serve.")
+
+
+@app.callback()
+def keys() -> None:
+    """Make API keys for weft serve."""
+
+
+@app.command("new")
+def new(
+    tenant: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose key it is; `default` by default.")
+    ] = None,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="For the admin routes, not for a tenant.")
+    ] = False,
+) -> None:
+    """Make a key: prints it once, and on stderr the lines for the configuration.
+
+    Example: weft key new --tenant red
+    """
+    from weft.service.keys import hash_key, new_key
+
+    if admin and tenant is not None:
+        raise UsageError("a key is a tenant's or the admin's; give --tenant or --admin")
+    key = new_key()
+    print(key)
+    lines = (
+        ["admin:", f'  keys: ["{hash_key(key)}"]']
+        if admin
+        else ["tenants:", f"  - name: {tenant or 'default'}", f'    keys: ["{hash_key(key)}"]']
+    )
+    console = stderr()
+    console.print("Keep the key: it is not stored. The configuration holds its hash:\n")
+    for line in lines:
+        console.print(line, markup=False)

@@ -1,0 +1,138 @@
+"""weft serve: the gateway in front of coding agents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from weft.cli.common import Engines, PolicyText, check_address, stderr
+from weft.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from weft.service.config import Options, ServiceConfig
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def serve(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="CONFIG.yaml", help="The configuration; options count more than it."
+        ),
+    ] = None,
+    engine: Engines = None,
+    local: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, metavar="N", help="Start so many replicas on this machine."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The model of --local (countdown by default), or the one that each --engine "
+            "is to serve.",
+        ),
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Where to listen; 127.0.0.1 by default.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, metavar="N", help="Where to listen; 8080 by default."),
+    ] = None,
+    policy: PolicyText = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|URL", help="Keep programs and profiles over restarts here."),
+    ] = None,
+    allow_open: Annotated[
+        bool, typer.Option("--allow-open", help="Listen beyond this machine without keys.")
+    ] = False,
+    log_level: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check the configuration, and leave.")
+    ] = False,
+    print_schema: Annotated[
+        bool, typer.Option("--print-schema", help="Print the file's JSON schema, and leave.")
+    ] = False,
+) -> None:
+    """Serve coding agents over the APIs of OpenAI and Anthropic, until interrupted.
+
+    Example: weft serve --engine http://127.0.0.1:8000 --engine http://127.0.0.1:8001
+    """
+    from weft.service import config as configuration
+
+    if print_schema:
+        print(json.dumps(configuration.schema(), indent=2))
+        return
+    options = _options(
+        engine, local, model, host, port, policy, store, allow_open=allow_open, log_level=log_level
+    )
+
+    def reread() -> ServiceConfig:
+        return configuration.load_config(file, options)
+
+    config = reread()
+    if check:
+        print(f"{file or 'the configuration'} is valid")
+        return
+    check_address(config.listen.host, config.listen.port)
+    console = stderr()
+    for line in _greeting(config):
+        console.print(line, markup=False)
+    from weft.service import server
+
+    server.serve(config, reread)
+
+
+def _options(
+    engines: list[str] | None,
+    local: int | None,
+    model: str | None,
+    host: str | None,
+    port: int | None,
+    policy: str | None,
+    store: str | None,
+    *,
+    allow_open: bool,
+    log_level: str | None,
+) -> Options:
+    """The options that were given, by the place that each sets."""
+    if log_level is not None and log_level not in _LEVELS:
+        raise UnknownName("--log-level", log_level, _LEVELS)
+    if model is not None and not engines and local is None:
+        raise UsageError("--model goes with --local or --engine; in the file, engines name theirs")
+    found: dict[str, tuple[tuple[str, ...], Any]] = {}
+    if engines:
+        served = {} if model is None or local is not None else {"model": model}
+        found["--engine"] = (("engines",), [{"spec": spec, **served} for spec in engines])
+    plain = {
+        "--local": (("local", "replicas"), local),
+        "--model": (("local", "model"), model if local is not None else None),
+        "--host": (("listen", "host"), host),
+        "--port": (("listen", "port"), port),
+        "--policy": (("policy",), policy),
+        "--store": (("store",), store),
+        "--allow-open": (("listen", "allow_open"), allow_open or None),
+        "--log-level": (("telemetry", "log_level"), log_level),
+    }
+    return found | {name: (place, v) for name, (place, v) in plain.items() if v is not None}
+
+
+def _greeting(config: ServiceConfig) -> list[str]:
+    url = config.listen.url
+    engines = [one.title for one in config.engines]
+    if config.local is not None:
+        engines.append(f"{config.local.replicas} local replicas of {config.local.model}")
+    key = "the tenant's key" if config.tenants else "any key"
+    return [
+        f"serving {', '.join(engines)} at {url}; Ctrl-C ends it",
+        f"  OpenAI clients:    OPENAI_BASE_URL={url}/v1, OPENAI_API_KEY is {key}",
+        f"  Anthropic clients: ANTHROPIC_BASE_URL={url}, ANTHROPIC_API_KEY is {key}",
+    ]

@@ -1,0 +1,1 @@
+"""The service: weft in front of coding agents, over HTTP."""

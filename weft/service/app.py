@@ -1,0 +1,238 @@
+"""App: the routes of the service, as an ASGI application."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from weft.errors import Refused, UnknownName, WeftError
+from weft.service import dashboard
+from weft.service.core import Core
+from weft.service.gateway import Gateway, status_of
+from weft.service.protocols import PROTOCOLS
+from weft.service.protocols.errors import openai_error
+from weft.service.records import ProgramRecord
+from weft.service.snapshot import program_detail, program_summary
+from weft.service.telemetry import Telemetry
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class App:
+    """The ASGI application: inference goes to the gateway at once, the rest through Starlette."""
+
+    def __init__(self, core: Core, telemetry: Telemetry) -> None:
+        self._gateway = Gateway(core)
+        self._rest = Starlette(
+            routes=_Routes(core, telemetry).all(),
+            exception_handlers={HTTPException: _http_error, WeftError: _weft_error},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in PROTOCOLS:
+            await self._gateway(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+class _Routes:
+    """What is asked seldom."""
+
+    def __init__(self, core: Core, telemetry: Telemetry) -> None:
+        self._core, self._telemetry = core, telemetry
+
+    def all(self) -> list[Route]:
+        """The routes; those of more than one tenant's matters ask for an admin key."""
+        admin = self._admin
+        return [
+            *dashboard.routes(self._telemetry.overview, admin),
+            Route("/metrics", self.metrics),
+            Route("/health", self.health),
+            Route("/ready", self.ready),
+            Route("/v1/models", self.models),
+            Route("/v1/models/{id:path}", self.model),
+            Route("/v1/programs", self.programs),
+            Route("/v1/programs/{id:path}", self.program, methods=["GET"]),
+            Route("/v1/programs/{id:path}", self.release, methods=["DELETE"]),
+            Route("/admin/reload", admin(self.reload), methods=["POST"]),
+            Route("/admin/engines", admin(self.engines)),
+            Route(
+                "/admin/engines/{name:path}/drain", admin(self.drain), methods=["POST", "DELETE"]
+            ),
+        ]
+
+    async def health(self, _: Request) -> Response:
+        """Whether the service runs."""
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, _: Request) -> Response:
+        """Whether it can serve requests."""
+        core = self._core
+        engines = {r.name: r.alive for r in core.scheduler.replicas}
+        engines |= dict.fromkeys(core.pool.joining, False)
+        status = "draining" if core.draining else "ready" if core.ready else "no engine is up"
+        return JSONResponse({"status": status, "engines": engines}, 200 if core.ready else 503)
+
+    async def metrics(self, _: Request) -> Response:
+        """What Prometheus reads. Nothing of prompts or programs stands in it."""
+        metrics = self._telemetry.metrics
+        return Response(metrics.render(), media_type=metrics.content_type)
+
+    async def models(self, request: Request) -> Response:
+        """The models that engines serve, and the strategies that are offered as models."""
+        self._tenant(request)
+        return JSONResponse({"object": "list", "data": self._cards()})
+
+    async def model(self, request: Request) -> Response:
+        """One of them."""
+        self._tenant(request)
+        id = request.path_params["id"]
+        cards = {card["id"]: card for card in self._cards()}
+        if id not in cards:
+            raise UnknownName("model", id, cards)
+        return JSONResponse(cards[id])
+
+    def _cards(self) -> list[dict[str, Any]]:
+        core, cards = self._core, list[dict[str, Any]]()
+        for model in core.served():
+            contexts = [
+                r.engine.context
+                for r in core.scheduler.dispatcher.fleets[model].replicas
+                if r.engine.context
+            ]
+            cards.append(_card(model, min(contexts, default=None)))
+        return cards + [_card(name, None) for name in core.strategies.names()]
+
+    async def programs(self, request: Request) -> Response:
+        """Live programs, the latest first; with `ended=true` those that ended last too."""
+        now = time.time()
+        found = sorted(self._seen(request), key=lambda p: -p.seen)
+        return JSONResponse({"object": "list", "data": [program_summary(p, now) for p in found]})
+
+    def _seen(self, request: Request) -> list[ProgramRecord]:
+        """The programs that whoever asks may see."""
+        core = self._core
+        programs = list(core.registry.programs.values())
+        if request.query_params.get("ended") in ("true", "1"):
+            programs += core.registry.ended
+        if core.keys.admin(_headers(request)):
+            return programs
+        tenant = self._tenant(request)
+        return [p for p in programs if p.tenant == tenant]
+
+    def _tenant(self, request: Request) -> str:
+        """The name of the tenant that asks.
+
+        Raises:
+            Refused: no valid key came.
+        """
+        headers = _headers(request)
+        tenant = self._core.keys.tenant(headers)
+        if tenant is None:
+            if self._core.keys.admin(headers):
+                return ""
+            raise Refused(401, "no valid API key came; send yours as authorization: Bearer KEY")
+        return tenant.name
+
+    def _one(self, request: Request) -> ProgramRecord:
+        core, id = self._core, request.path_params["id"]
+        admin = core.keys.admin(_headers(request))
+        tenant = "" if admin else self._tenant(request)
+        found = core.registry.get(id)
+        if found is None and tenant:
+            found = core.registry.get(f"{tenant}/{id}")
+        # Whose it is must not show.
+        if found is None or not (admin or hmac.compare_digest(found.tenant, tenant)):
+            raise Refused(404, f"there is no program {id!r}; GET /v1/programs lists them")
+        return found
+
+    async def program(self, request: Request) -> Response:
+        """One program with its calls."""
+        return JSONResponse(program_detail(self._one(request), time.time()))
+
+    async def release(self, request: Request) -> Response:
+        """A program is over: its room is free, and calls of it that still run are ended."""
+        record = self._one(request)
+        self._core.release(record)
+        return JSONResponse({"id": record.id, "object": "program", "deleted": True})
+
+    async def reload(self, _: Request) -> Response:
+        """Read the configuration anew."""
+        return JSONResponse({"done": await self._core.reload()})
+
+    async def engines(self, _: Request) -> Response:
+        """The engines, and how they are."""
+        core = self._core
+        found = [
+            {
+                "name": r.name,
+                "model": r.engine.model,
+                "alive": r.alive,
+                "draining": r.draining,
+                "in_flight": r.in_flight,
+                "error": str(r.error) if r.error else None,
+            }
+            for r in core.scheduler.replicas
+        ]
+        found += [
+            {"name": n, "alive": False, "error": "not reached yet"} for n in core.pool.joining
+        ]
+        return JSONResponse({"data": found})
+
+    async def drain(self, request: Request) -> Response:
+        """Give an engine no new programs (POST), or again (DELETE)."""
+        name = request.path_params["name"]
+        replicas = {r.name: r for r in self._core.scheduler.replicas}
+        if name not in replicas:
+            raise UnknownName("engine", name, replicas)
+        draining = request.method == "POST"
+        self._core.scheduler.dispatcher.drain(replicas[name], draining)
+        return JSONResponse({"name": name, "draining": draining})
+
+    def _admin(self, handler: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            host = request.url.hostname or ""
+            if not self._core.named(host):  # a page elsewhere that has its name resolved to us
+                raise Refused(403, f"this service is not called {host!r}; use its address")
+            if not self._core.keys.admin(_headers(request)):
+                raise Refused(403, "this needs an admin key; send it as authorization: Bearer KEY")
+            return await handler(request)
+
+        return guarded
+
+
+def _headers(request: Request) -> dict[str, str]:
+    return {key.lower(): value for key, value in request.headers.items()}
+
+
+def _card(id: str, context: int | None) -> dict[str, Any]:
+    card: dict[str, Any] = {"id": id, "object": "model", "created": 0, "owned_by": "weft"}
+    return card | ({"max_model_len": context} if context else {})
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = (
+        "there is nothing here; docs name the endpoints"
+        if error.status_code == 404
+        else error.detail
+    )
+    return JSONResponse(
+        {"error": openai_error(error.status_code, text)}, error.status_code, error.headers
+    )
+
+
+async def _weft_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, WeftError)
+    status, _retry = status_of(error)
+    return JSONResponse({"error": openai_error(status, str(error))}, status)

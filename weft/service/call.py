@@ -1,0 +1,62 @@
+"""A call of which the service knows the text, not the tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from weft.orchestrator.call import Call
+from weft.types import Request, Sampling
+
+
+class TextCall(Call):
+    """A client's request as the scheduler sees it.
+
+    Engines render and tokenise such a prompt themselves, so its length is an estimate, and its
+    blocks are pieces of text of about a block's length: which prompts share how much is exact,
+    how many blocks that makes is not.
+
+    Args:
+        id: of the call.
+        model: that is asked for.
+        program: id of its program.
+        tokens: of the prompt, as estimated.
+        limit: most tokens of the answer, if the client says so.
+        chain: gives the chained hashes of the prompt's blocks, by block size.
+        stage: the part of the program that asks.
+    """
+
+    __slots__ = ("_chain", "_tokens")
+
+    def __init__(
+        self,
+        id: str,
+        model: str,
+        program: str,
+        tokens: int,
+        limit: int | None,
+        chain: Callable[[int], Sequence[int]],
+        stage: str = "",
+    ) -> None:
+        sampling = _UNLIMITED if limit is None else Sampling(limit)
+        super().__init__(Request(id, model, (), sampling=sampling), program, stage=stage)
+        self._tokens, self._chain = tokens, chain
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt, as estimated."""
+        return self._tokens
+
+    def hashes(self, block_size: int) -> Sequence[int]:
+        """Chained hashes of the prompt's whole blocks of text."""
+        return self._chain(block_size)
+
+    def reported_hashes(self, block_size: int, answer: Sequence[int] = ()) -> Sequence[int]:
+        """None: what engines report is hashed over tokens."""
+        return ()
+
+    def grown(self, block_size: int, answer: Sequence[int], count: int) -> Sequence[int]:
+        """Those of the prompt: the answer's text comes back with the next one."""
+        return self._chain(block_size)
+
+
+_UNLIMITED = Sampling()

@@ -1,0 +1,355 @@
+"""Core: what the requests of a service share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+import anyio
+
+from weft.backends.engine import Engine
+from weft.backends.specs import open_engines
+from weft.cache.store import Store
+from weft.errors import Refused, UsageError, WeftError
+from weft.orchestrator.pool import Pool
+from weft.orchestrator.profiles import Profiles
+from weft.orchestrator.program import Program
+from weft.orchestrator.replica import Replica
+from weft.orchestrator.restore import Chain
+from weft.programs import Limits as Spending
+from weft.service.config import ServiceConfig, changed
+from weft.service.conversations import Conversations, Turn
+from weft.service.exchange import Exchange
+from weft.service.keys import Keys
+from weft.service.load import Load
+from weft.service.memory import Memory
+from weft.service.programs import Registry
+from weft.service.records import CallRecord, ProgramRecord
+from weft.service.settings import EngineConfig
+from weft.service.state import Kept
+from weft.service.strategies import Offer, StrategyModels
+from weft.service.tenants import Tenant, Tenants
+from weft.service.turns import Turns
+from weft.service.upstream import Upstream
+
+_log = logging.getLogger(__name__)
+
+
+class Core:
+    """Engines, scheduler, tenants and records of a service that runs.
+
+        async with Core(config) as core:
+            ...
+
+    Args:
+        config: of the service.
+        reread: reads the configuration anew, for a reload.
+
+    Attributes:
+        exchanges: requests under way.
+        scopes: their cancel scopes.
+        draining: whether nothing new is taken in, because the service stops.
+    """
+
+    def __init__(
+        self, config: ServiceConfig, reread: Callable[[], ServiceConfig] | None = None
+    ) -> None:
+        self.config = config
+        self._reread = reread
+        self.registry = Registry()
+        self.turns = Turns()
+        self.exchanges: set[Exchange] = set()
+        self.scopes: dict[Exchange, anyio.CancelScope] = {}
+        self.memory: Memory | None = None
+        self._chunks: dict[str, int] = {}
+        self.draining = False
+        self.upstreams = Upstreams(config)
+        self._stack = AsyncExitStack()
+        self._reloading = anyio.Lock()
+        self._stacks: dict[str, AsyncExitStack] = {}
+        self._owners: dict[str, Tenant] = {}
+
+    async def __aenter__(self) -> Core:
+        await self._stack.__aenter__()
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
+
+    async def _open(self) -> None:
+        config, stack = self.config, self._stack
+        self.store = stack.enter_context(Store(config.store)) if config.store else None
+        self.tenants = Tenants(config)
+        self.keys = Keys(config, self.tenants)
+        self.conversations = Conversations()
+        stack.callback(self.upstreams.close)
+        self.pool = await stack.enter_async_context(
+            Pool(
+                roles=config.roles,
+                policy=config.policy,
+                # Results of calls are not kept: they are the clients' own.
+                profiles=Profiles(self.store),
+                ended=self._ended,
+                lease=config.limits.lease_seconds,
+                check=config.health.interval,
+                patient=True,
+            )
+        )
+        self.scheduler = self.pool.scheduler
+        self.load = Load(lambda: self.scheduler.waiting)
+        if self.store is not None:
+            self.memory = Memory(
+                self.store,
+                self.scheduler,
+                self.registry,
+                self.conversations,
+                self._chunks,
+                config.limits.lease_seconds,
+            )
+            self.memory.texts()
+        stack.push_async_callback(self._close_engines)
+        try:
+            async with anyio.create_task_group() as group:
+                for engine in config.engines:
+                    group.start_soon(self._add, engine)
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        if config.local is not None:
+            spec = EngineConfig(spec=f"local:{config.local.model}")
+            await self._add(spec, config.local.replicas)
+        self._offer()
+        if self.memory is not None:
+            self.memory.programs(self._owned)
+
+    def _offer(self) -> None:
+        """Offer the configured strategies as models."""
+        config = self.config.strategies
+        self.strategies = StrategyModels(
+            self.pool,
+            offers=[
+                Offer(one.title, one.strategy, one.model, Spending(**dict(one.budget)))
+                for one in config.models
+            ],
+            any=config.any,
+            limits=Spending(**dict(config.budget)),
+            roles=self.config.roles,
+            keep_alive=self.config.limits.keepalive_seconds,
+        )
+
+    async def _add(self, config: EngineConfig, replicas: int = 1) -> None:
+        """Open the engines of one entry; what can't be reached joins when it can."""
+        stack = AsyncExitStack()
+        key = config.api_key.get_secret_value() if config.api_key is not None else None
+        engines = await stack.enter_async_context(
+            open_engines([config.spec], model=config.model, replicas=replicas, api_key=key)
+        )
+        self._stacks[config.title] = stack
+        for engine in engines:
+            if config.name is not None:
+                engine.name = config.name if len(engines) == 1 else f"{config.name}-{engine.name}"
+            if config.concurrency is not None:
+                engine.concurrency = config.concurrency
+            if not engine.url:
+                raise UsageError(f"engine {engine.name} takes no requests over HTTP; give its URL")
+            await self.pool.add(engine)
+
+    async def _close_engines(self) -> None:
+        for stack in self._stacks.values():
+            await stack.aclose()
+
+    async def reload(self) -> list[str]:
+        """Read the configuration anew and apply what can be applied while running.
+
+        Returns:
+            a sentence for each thing that was done, or can't be done without a restart.
+
+        Raises:
+            WeftError: the new configuration is wrong, and nothing has changed.
+        """
+        if self._reread is None:
+            raise UsageError("the service was started without a configuration file to read anew")
+        async with self._reloading:
+            new = self._reread()
+            changes = changed(self.config, new)
+            said = list(changes.restart)
+            old, self.config = self.config, new
+            self.tenants.reload(new)
+            self.keys = Keys(new, self.tenants)
+            self._offer()
+            for engine in changes.removed:
+                said.append(f"engine {engine.title} is let go")
+                await self._remove(engine)
+            for engine in changes.added:
+                try:
+                    await self._add(engine)
+                    said.append(f"engine {engine.title} is taken in")
+                except WeftError as error:
+                    said.append(str(error))
+            rest = [name for name in changes.applies if name != "engines"]
+            if rest and old != new:
+                said.append(f"{', '.join(rest)}: as the file says now")
+            for sentence in said:
+                _log.info("%s", sentence)
+            return said
+
+    async def _remove(self, config: EngineConfig) -> None:
+        stack = self._stacks.pop(config.title, None)
+        name = config.title
+        found = [e.name for e in self.pool.engines if e.name == name or e.url == config.spec]
+        for one in found or [name]:
+            try:
+                await self.pool.remove(one)
+            except UsageError as error:
+                _log.warning("%s", error)
+        if stack is not None:
+            await stack.aclose()
+
+    def _ended(self, program: Program, reason: str) -> None:
+        """The scheduler let a program go."""
+        tenant = self._owners.pop(program.id, None)
+        if tenant is not None:
+            tenant.end_program()
+        self.registry.program_ended(program.id, reason)
+        if self.memory is not None:
+            self.memory.ended(program.id)
+
+    def began(self, program: ProgramRecord, tenant: Tenant) -> None:
+        """Have the scheduler know a program, if it does not yet.
+
+        Raises:
+            Refused: its tenant has too many.
+        """
+        if program.id in self.scheduler.dispatcher.programs:
+            return
+        if refusal := tenant.begin_program():
+            self.registry.programs.pop(program.id, None)
+            raise Refused(429, refusal.message, refusal.seconds)
+        self._owners[program.id] = tenant
+        self.scheduler.begin(Program(program.id, program.name, program.tenant, tenant.weight))
+
+    def block_size(self, model: str) -> int:
+        """Tokens in a block of the engines of a model."""
+        return self.scheduler.dispatcher.fleets[model].replicas[0].block_size
+
+    def chunk(self, model: str) -> int:
+        """Bytes of text that stand for a block of a model's engines.
+
+        What is learned of the model's tokens is taken up when it makes a difference only, for
+        prefixes that are cut otherwise are not found again.
+        """
+        now = self.block_size(model) * self.conversations.bytes_per_token(model)
+        chunk = self._chunks.get(model, 0)
+        if not 0.9 * chunk < now < 1.1 * chunk:
+            chunk = self._chunks[model] = max(1, round(now))
+            if self.memory is not None:
+                self.memory.cut()
+        return chunk
+
+    def changed(self, model: str, turn: Turn) -> None:
+        """A call of a program begins or has ended: what outlives a restart is to be written."""
+        if self.memory is not None:
+            chain = Chain(self.block_size(model), turn.prefix.hashes)
+            self.memory.changed(turn.program, turn.digest, chain)
+
+    def _owned(self, kept: Kept) -> None:
+        """A program of the last service is there again."""
+        tenant = self.tenants.get(kept.saved.tenant)
+        if tenant is not None:
+            tenant.programs += 1
+            self._owners[kept.saved.id] = tenant
+
+    def release(self, program: ProgramRecord) -> None:
+        """End a program: what it still runs is cancelled, and its room is free."""
+        for exchange, scope in list(self.scopes.items()):
+            if exchange.program == program.id:
+                scope.cancel()
+        self.scheduler.end(program.id)
+
+    def named(self, host: str) -> bool:
+        """Whether a request for this host may be served where no key protects it.
+
+        Where only this machine can reach the service, and so needs no key, a web page from
+        elsewhere could too, by a name of its own that leads here.
+        """
+        if self.config.tenants or self.config.admin.keys or not self.config.listen.loopback:
+            return True
+        return host in ("localhost", "127.0.0.1", "::1", self.config.listen.host)
+
+    def serves(self, model: str) -> bool:
+        """Whether there are engines of a model."""
+        fleet = self.scheduler.dispatcher.fleets.get(model)
+        return fleet is not None and bool(fleet.replicas)
+
+    def served(self) -> list[str]:
+        """Models that engines serve."""
+        return [model for model in self.scheduler.dispatcher.fleets if self.serves(model)]
+
+    def offered(self) -> set[str]:
+        """All names that a request may ask for, strategies that are not listed aside."""
+        return {*self.served(), *self.strategies.names()}
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be served."""
+        return not self.draining and any(r.alive for r in self.scheduler.replicas)
+
+    def tell(self, exchange: Exchange, record: CallRecord) -> None:
+        """Put into an answer's head where it belongs, and why it waited."""
+        add = exchange.add
+        add(b"x-weft-program", record.program.id)
+        add(b"x-weft-call", record.id)
+        if record.engine:
+            waited = max(0.0, (record.sent or self.registry.clock()) - record.came)
+            add(b"x-weft-engine", record.engine)
+            add(b"x-weft-waited", f"{waited:.3f}")
+            if record.where:
+                add(b"x-weft-where", record.where)
+            if record.wait:
+                add(b"x-weft-wait", record.wait)
+
+    async def sweep(self) -> None:
+        """End requests whose clients do not take what is sent to them; until cancelled."""
+        while True:
+            await anyio.sleep(1.0)
+            limit = anyio.current_time() - self.config.limits.client_stall_seconds
+            for exchange, scope in list(self.scopes.items()):
+                if 0.0 < exchange.stuck < limit:
+                    exchange.left = True
+                    scope.cancel()
+
+
+class Upstreams:
+    """The raw connections to each engine, made when first used."""
+
+    def __init__(self, config: ServiceConfig) -> None:
+        self._limits = config.limits
+        self._made: dict[Engine, Upstream] = {}
+
+    def __getitem__(self, replica: Replica) -> Upstream:
+        engine = replica.engine
+        found = self._made.get(engine)
+        if found is None:
+            found = self._made[engine] = Upstream(
+                engine.url.removesuffix("/v1"),
+                engine.api_key,
+                self._limits.connect_seconds,
+                self._limits.idle_seconds,
+            )
+        return found
+
+    def close(self) -> None:
+        """Close all connections."""
+        for upstream in self._made.values():
+            upstream.close()

@@ -1,0 +1,258 @@
+"""Forward: takes a call through the scheduler to an engine, and its answer back, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import orjson
+
+from weft.errors import EngineUnavailable, Refused
+from weft.orchestrator.call import Call
+from weft.orchestrator.ticket import Ticket
+from weft.service.exchange import JSON, KEEP_ALIVE, STREAM, Exchange, Header
+from weft.service.protocols.events import member
+from weft.service.protocols.protocol import Body, Protocol
+from weft.service.records import CallRecord
+from weft.service.upstream import Reply, Upstream
+
+if TYPE_CHECKING:
+    from weft.service.core import Core
+
+_FAILED = (500, 502, 503, 504)
+"""What an engine that fails, or is about to, answers; another one may do better."""
+
+_PASSED = ("anthropic-version", "anthropic-beta", "traceparent", "tracestate")
+"""Headers of clients that engines get."""
+
+
+class Forward:
+    """One call on its way.
+
+    Args:
+        core: the service.
+        exchange: with the client.
+        protocol: that it speaks.
+        body: what it sent, as parsed.
+        raw: what engines get.
+        record: of the call.
+
+    Attributes:
+        answer: id of the engine's answer, if it has one.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        exchange: Exchange,
+        protocol: Protocol,
+        body: Body,
+        raw: bytes,
+        record: CallRecord,
+    ) -> None:
+        self._core, self._exchange, self._protocol = core, exchange, protocol
+        self._body, self._raw, self._record = body, raw, record
+        self._streamed = protocol.streamed(body)
+        self.answer = ""
+        headers = exchange.headers
+        self._headers: Sequence[Header] = [
+            JSON,
+            (b"x-request-id", record.id.encode()),
+            *[(k.encode(), headers[k].encode("latin-1")) for k in _PASSED if k in headers],
+        ]
+
+    async def scheduled(self, call: Call, turn: Ticket | None) -> None:
+        """Run a call; engines that fail before the first byte of an answer are replaced.
+
+        Args:
+            call: as the scheduler is to see it.
+            turn: an earlier ticket whose place in the queue it takes.
+
+        Raises:
+            EngineUnavailable, ContextExceeded, Refused: nothing was sent to the client yet,
+                unless its stream was kept open meanwhile.
+        """
+        core, record, failed = self._core, self._record, turn
+        attempts = 1 + core.config.limits.retries
+        while True:
+            ticket = core.scheduler.submit(call, failed)
+            if ticket.replica is None:
+                await self._wait(ticket)
+            elif failed is None:
+                record.wait = ""
+            assert ticket.replica is not None
+            record.engine, record.where = ticket.replica.name, ticket.reason
+            record.sent = core.registry.clock()
+            record.attempts += 1
+            done = False
+            try:
+                upstream = core.upstreams[ticket.replica]
+                reply = await self._sent(upstream)
+                try:
+                    done = await self._answered(reply, ticket)
+                    return
+                finally:
+                    reply.close()
+            except EngineUnavailable as error:
+                failed = ticket
+                await core.scheduler.lost(ticket, error)
+                if record.first or record.attempts >= attempts:
+                    raise
+            finally:
+                core.scheduler.finish(
+                    ticket, (), record.generated, record.cached if done else None, done
+                )
+
+    async def _wait(self, ticket: Ticket) -> None:
+        """Wait for an engine, keeping a stream open meanwhile."""
+        core = self._core
+        self._record.wait = ticket.reason
+        try:
+            await self._bound(ticket)
+        finally:
+            if ticket.replica is None:  # the client may come again
+                core.turns.keep(self._record.program.id, self._exchange.raw, ticket)
+            else:
+                core.load.started()
+
+    async def _bound(self, ticket: Ticket) -> None:
+        core, limits = self._core, self._core.config.limits
+        with anyio.move_on_after(limits.queue_seconds) as patience:
+            if not self._streamed:
+                await core.scheduler.bound(ticket)
+            else:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._keep_open, limits.keepalive_seconds)
+                    await core.scheduler.bound(ticket)
+                    group.cancel_scope.cancel()
+        if patience.cancelled_caught:
+            wait = min(60.0, max(1.0, core.load.seconds()))
+            raise Refused(
+                503,
+                f"no engine had room for this request within {limits.queue_seconds:.0f} s "
+                f"({ticket.reason}); try again",
+                wait,
+            )
+
+    async def _keep_open(self, interval: float) -> None:
+        while True:
+            await anyio.sleep(interval)
+            if not self._exchange.begun:
+                await self._exchange.begin(200, STREAM)
+            await self._exchange.part(KEEP_ALIVE)
+
+    async def _sent(self, upstream: Upstream) -> Reply:
+        """Send the request; an answer that says the engine failed is an error."""
+        reply = await upstream.send("POST", self._exchange.path, self._headers, self._raw)
+        if reply.status in _FAILED:
+            try:
+                said = (await reply.whole())[:500].decode("utf-8", "replace")
+            finally:
+                reply.close()
+            raise EngineUnavailable(f"{upstream.url} answers {reply.status}: {said}")
+        return reply
+
+    async def _answered(self, reply: Reply, ticket: Ticket) -> bool:
+        """Give the client what the engine answers; returns whether it was a proper answer."""
+        if self._streamed and reply.status == 200:
+            return await self._stream(reply, ticket)
+        answer = await reply.whole()
+        record, exchange = self._record, self._exchange
+        record.status = reply.status
+        record.first = record.first or self._core.registry.clock()
+        if reply.status == 200:
+            self._note(_object(answer), ticket)
+        else:
+            record.error = f"the engine answered {reply.status}"
+        if exchange.begun:  # the stream was kept open, but this is no stream
+            said = member(_object(answer), "error", "message")
+            text = said if isinstance(said, str) and said else record.error
+            await exchange.end(self._protocol.error_event(text))
+        else:
+            self._core.tell(exchange, record)
+            await exchange.whole(reply.status, answer, _kind(reply))
+        return reply.status == 200
+
+    def _note(self, answer: Body, ticket: Ticket) -> None:
+        """Take what a whole answer says of itself into the record."""
+        record, used = self._record, self._protocol.used(answer)
+        record.generated, record.tool, self.answer = used.generated, used.tool, used.id
+        self._learned(used.prompt, used.cached)
+        ticket.call.tool = used.tool
+
+    def _learned(self, prompt: int, cached: int | None) -> None:
+        record = self._record
+        if prompt:
+            record.prompt = prompt
+        record.cached = cached or 0
+
+    async def _stream(self, reply: Reply, ticket: Ticket) -> bool:
+        record, exchange, meter = self._record, self._exchange, self._protocol.meter(self._body)
+        record.status, used, clock = 200, meter.used, self._core.registry.clock
+        sent = record.sent
+        try:
+            chunk = await reply.read()
+            record.first = clock()
+            if not exchange.begun:
+                self._core.tell(exchange, record)
+                await exchange.begin(200, _kind(reply))
+            while chunk:
+                if out := meter.feed(chunk):
+                    record.generated = used.generated
+                    await exchange.part(out)
+                chunk = await reply.read()
+        except EngineUnavailable as error:
+            if not record.first:
+                raise
+            record.error = str(error)
+            await exchange.end(meter.rest() + self._protocol.error_event(str(error)))
+            await self._core.scheduler.lost(ticket, error)
+            return False
+        last = clock()
+        rest = meter.rest()
+        if not meter.finished and not meter.failure:
+            record.error = "the engine broke off in the middle of its answer"
+            await exchange.end(rest + self._protocol.error_event(record.error))
+            return False
+        await exchange.end(rest)
+        record.generated, record.tool, record.error = used.generated, used.tool, meter.failure
+        self.answer = used.id
+        self._learned(used.prompt, used.cached)
+        ticket.call.tool = used.tool
+        if ticket.replica is not None and not meter.failure:
+            ticket.replica.observed(
+                ticket, used.cached, used.generated, record.first - sent, last - record.first
+            )
+        return not meter.failure
+
+    async def direct(self, upstream: Upstream) -> None:
+        """Pass a request that generates nothing to an engine."""
+        record = self._record
+        record.sent, record.engine, record.attempts = record.came, upstream.url, 1
+        reply = await self._sent(upstream)
+        try:
+            answer = await reply.whole()
+            record.status, record.first = reply.status, self._core.registry.clock()
+            if reply.status == 200:
+                used = self._protocol.used(_object(answer))
+                record.prompt, record.cached = used.prompt, used.cached or 0
+            self._core.tell(self._exchange, record)
+            await self._exchange.whole(reply.status, answer, _kind(reply))
+        finally:
+            reply.close()
+
+
+def _kind(reply: Reply) -> Header:
+    for header in reply.headers:
+        if header[0] == b"content-type":
+            return header
+    return JSON
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return {}
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}

@@ -1,0 +1,30 @@
+"""The protocols that clients speak: one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from weft.service.protocols.chat import Chat
+from weft.service.protocols.completions import Completions
+from weft.service.protocols.embeddings import Embeddings
+from weft.service.protocols.messages import CountTokens, Messages
+from weft.service.protocols.protocol import Body, Meter, Protocol, Used
+from weft.service.protocols.responses import Responses
+from weft.service.protocols.tokenize import Detokenize, Tokenize
+
+__all__ = ["PROTOCOLS", "Body", "Meter", "Protocol", "Used"]
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.path: protocol
+    for protocol in (
+        Chat(),
+        Completions(),
+        Responses(),
+        Messages(),
+        CountTokens(),
+        Embeddings(),
+        Tokenize(),
+        Detokenize(),
+    )
+}
+"""By path."""

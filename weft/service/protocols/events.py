@@ -1,0 +1,138 @@
+"""Reading along in server-sent events that come in chunks cut anywhere."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, cast
+
+import orjson
+
+from weft.service.protocols.protocol import Meter, Used
+
+LONGEST = 4 << 20
+"""Bytes of one event; a longer one is passed on unread."""
+
+_END = re.compile(rb"\r?\n\r?\n")
+
+
+class EventMeter(Meter):
+    """Finds the whole events in what comes; what they mean is the protocol's."""
+
+    def __init__(self) -> None:
+        self.used = Used()
+        self.finished = False
+        self.failure = ""
+        self._tail = b""  # of an event that is not whole
+        self._passed = 0  # bytes of the tail that the client has
+        self._told = False  # the engine said how many tokens it generated
+
+    def feed(self, chunk: bytes) -> bytes:
+        """See Meter."""
+        if not self._tail and chunk.endswith(b"\n\n"):
+            return self._read(chunk)
+        data = self._tail + chunk
+        end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
+        if end <= 2:  # neither was found
+            passed, out = self._passed, b""
+            end = 0
+        else:
+            passed, out = 0, self._read(data[:end])[self._passed :]
+        self._tail = tail = data[end:]
+        if len(tail) > LONGEST:
+            self._tail, self._passed = b"", 0
+            return out + tail[passed:]
+        if not passed and self._holds(tail):
+            self._passed = 0
+            return out
+        self._passed = len(tail)
+        return out + tail[passed:]
+
+    def rest(self) -> bytes:
+        """See Meter."""
+        held, self._tail, self._passed = self._tail[self._passed :], b"", 0
+        return held
+
+    @abstractmethod
+    def _read(self, events: bytes) -> bytes:
+        """Take whole events; returns them, less what the client is not to get."""
+
+    def _holds(self, part: bytes) -> bool:
+        """Whether an event that begins so may be one that the client is not to get."""
+        return False
+
+    def _count(self, events: bytes) -> None:
+        """Take each event for a token, until the engine says."""
+        if not self._told:
+            # A line break within JSON is escaped, so that this is the beginning of a line.
+            self.used.generated += events.count(b"\ndata:") + events.startswith(b"data:")
+
+    def _fail(self, error: Any) -> None:
+        """Note what an error event says."""
+        text: Any = error
+        if isinstance(error, dict):
+            text = cast(dict[str, Any], error).get("message")
+        self.failure = self.failure or (text if isinstance(text, str) and text else "error")
+
+
+class Through(Meter):
+    """For answers that are not streams of events: passes everything on."""
+
+    def __init__(self) -> None:
+        self.used = Used()
+        self.finished = True
+        self.failure = ""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """See Meter."""
+        return chunk
+
+    def rest(self) -> bytes:
+        """See Meter."""
+        return b""
+
+
+def split(events: bytes) -> Iterator[bytes]:
+    """The single events of whole ones; joined they are what they were."""
+    start = 0
+    for end in _END.finditer(events):
+        yield events[start : end.end()]
+        start = end.end()
+    if start < len(events):
+        yield events[start:]
+
+
+def data_of(event: bytes) -> bytes:
+    """The data of an event."""
+    return b"\n".join(
+        [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    )
+
+
+def object_of(event: bytes) -> dict[str, Any]:
+    """The data of an event as a JSON object; empty if it is none."""
+    try:
+        value = orjson.loads(data_of(event))
+    except orjson.JSONDecodeError:
+        return {}
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def member(value: Any, *path: str) -> Any:
+    """What stands at a path of keys; None if it leads nowhere."""
+    for key in path:
+        if not isinstance(value, dict):
+            return None
+        value = cast(dict[str, Any], value).get(key)
+    return value
+
+
+def tokens(value: Any) -> int:
+    """A number of tokens; 0 for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def known_tokens(value: Any) -> int | None:
+    """A number of tokens; None for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,117 @@
+"""Server: runs the service until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from types import FrameType
+
+import anyio
+import uvicorn
+
+from weft.errors import UsageError, WeftError
+from weft.service.app import App
+from weft.service.config import ServiceConfig
+from weft.service.core import Core
+from weft.service.guard import guarded
+from weft.service.logs import set_up
+from weft.service.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
+_IDLE_CONNECTION = 75  # seconds that a client's idle connection is kept
+
+
+def serve(config: ServiceConfig, reread: Callable[[], ServiceConfig] | None = None) -> None:
+    """Serve until interrupted or terminated; SIGHUP reads the configuration anew.
+
+    Args:
+        config: of the service.
+        reread: reads the configuration anew.
+
+    Raises:
+        UsageError: the address can't be listened at, or an engine is not what it should be.
+    """
+    options = {"use_uvloop": _has_uvloop()}
+    anyio.run(_serve, config, reread, backend="asyncio", backend_options=options)
+
+
+async def _serve(config: ServiceConfig, reread: Callable[[], ServiceConfig] | None) -> None:
+    set_up(
+        "text" if sys.stderr.isatty() else "json",
+        config.telemetry.log_level,
+        telling=config.telemetry.log_prompts,
+    )
+    listening = _listen(config)
+    async with Core(config, reread) as core:
+        await Server(core).run(listening)
+
+
+def _listen(config: ServiceConfig) -> socket.socket:
+    """A socket that takes connections from now on, so that a wrong address shows at once."""
+    host, port = config.listen.host, config.listen.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise UsageError(
+            f"can't listen at {host}:{port}: {error.strerror}; give another --host or --port"
+        ) from None
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's, set up for a core; requests are refused from the first signal on."""
+
+    def __init__(self, core: Core) -> None:
+        limits = core.config.limits
+        self._core, self._telemetry = core, Telemetry(core)
+        super().__init__(
+            uvicorn.Config(
+                App(core, self._telemetry),
+                http=guarded(limits.header_bytes, limits.client_stall_seconds),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=_IDLE_CONNECTION,
+                timeout_graceful_shutdown=int(limits.drain_seconds) or None,
+            )
+        )
+
+    async def run(self, listening: socket.socket) -> None:
+        """Serve until told to stop, with all that goes on beside requests."""
+        core = self._core
+        async with anyio.create_task_group() as group:
+            group.start_soon(core.sweep)
+            if core.memory is not None:
+                group.start_soon(core.memory.run)
+            group.start_soon(_reloads, core)
+            group.start_soon(self._telemetry.run)
+            await self.serve([listening])
+            group.cancel_scope.cancel()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; a second signal stops at once."""
+        self._core.draining = True
+        super().handle_exit(sig, frame)
+
+
+async def _reloads(core: Core) -> None:
+    """Read the configuration anew at each SIGHUP."""
+    if sys.platform == "win32":
+        return
+    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+        async for _ in signals:
+            try:
+                await core.reload()
+            except WeftError as error:
+                _log.error("nothing was changed: %s", error)
+
+
+def _has_uvloop() -> bool:
+    return find_spec("uvloop") is not None

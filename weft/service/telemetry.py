@@ -1,0 +1,69 @@
+"""Telemetry: all that looks at what the service does."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+
+from weft import __version__
+from weft.backends.engine import Load
+from weft.errors import EngineError
+from weft.service.core import Core
+from weft.service.logs import EventLog
+from weft.service.metrics import Metrics
+from weft.service.overview import Overview
+from weft.service.tracing import Tracing
+
+_LOADS = 5.0  # seconds between questions to each engine: to be asked costs it some milliseconds
+_LAST = 5.0  # seconds that the last spans may take
+
+
+class Telemetry:
+    """Metrics, the dashboard's overview, the log of calls and, if configured, traces.
+
+    Args:
+        core: an open service.
+
+    Attributes:
+        metrics: for Prometheus.
+        overview: for the dashboard.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._loads: dict[str, Load] = {}
+        registry, scheduler = core.registry, core.scheduler
+        self.overview = Overview(registry, scheduler, self._loads, time.time())
+        self.metrics = Metrics(registry, scheduler, self._loads, core.offered)
+        url = core.config.telemetry.otlp
+        self._tracing = (
+            Tracing(url, registry.programs, version=__version__) if url is not None else None
+        )
+        registry.observers += [self.overview, self.metrics, EventLog()]
+        if self._tracing is not None:
+            registry.observers.append(self._tracing)
+
+    async def run(self) -> None:
+        """Measure what must be measured, until cancelled; send the last spans then."""
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self.metrics.watch)
+                group.start_soon(self._ask)
+        finally:
+            if self._tracing is not None:
+                with anyio.CancelScope(shield=True):
+                    await self._tracing.aclose(_LAST)
+
+    async def _ask(self) -> None:
+        """Know what engines say of themselves."""
+        while True:
+            replicas = [r for r in self._core.scheduler.replicas if r.alive]
+            for name in set(self._loads) - {r.name for r in replicas}:
+                del self._loads[name]
+            for replica in replicas:
+                try:
+                    self._loads[replica.name] = await replica.engine.load()
+                except EngineError:
+                    self._loads.pop(replica.name, None)
+            await anyio.sleep(_LOADS)

@@ -1,0 +1,49 @@
+"""The bytes of a prompt in chunks the size of an engine's blocks, for the prefix index."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import xxhash
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrefix:
+    """Chained hashes of a prompt's whole chunks.
+
+    Two prompts with the same first `k` chunks have the same first `k` hashes, and no others
+    (but for collisions of 64 bits).
+
+    Attributes:
+        hashes: one for each whole chunk; never changed.
+        bytes: length of the prompt.
+        chunk: bytes in a chunk: about those of an engine's block of tokens.
+        rest: what comes after the last whole chunk.
+        root: where the chain begins; prompts of different roots share nothing.
+    """
+
+    hashes: Sequence[int]
+    bytes: int
+    chunk: int
+    rest: bytes
+    root: int = 0
+
+    @classmethod
+    def of(cls, pieces: Iterable[bytes], chunk: int, root: int = 0) -> TextPrefix:
+        """The prefix of a prompt that nothing is known of."""
+        return cls(array("Q"), 0, chunk, b"", root).extended(pieces)
+
+    def extended(self, pieces: Iterable[bytes]) -> TextPrefix:
+        """The prefix of this prompt with more behind it; reads only the new bytes."""
+        new = self.rest + b"".join(pieces)
+        chunk, hashes = self.chunk, array("Q", self.hashes)
+        last = hashes[-1] if hashes else self.root
+        whole = len(new) - len(new) % chunk
+        digest, append = xxhash.xxh3_64_intdigest, hashes.append
+        for at in range(0, whole, chunk):
+            last = digest(new[at : at + chunk], last)
+            append(last)
+        length = self.bytes + len(new) - len(self.rest)
+        return TextPrefix(hashes, length, chunk, new[whole:], self.root)
