@@ -235,6 +235,6 @@ CLIENTS = {
         Client("codex", f"{NPM}/codex", codex_command, codex_environment),
         Client("claude-code", f"{NPM}/claude", claude_command, claude_environment),
         Client("opencode", f"{NPM}/opencode", opencode_command, opencode_environment),
+        Client("inspect-ai", "inspect/bin/inspect", inspect_command, inspect_environment),
     )
 }
-INSPECT = Client("inspect-ai", "inspect/bin/inspect", inspect_command, inspect_environment)

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from agent_clients import CLIENTS, INSPECT, Client, Place
+from agent_clients import CLIENTS, Place
 from agent_player import DONE, ERRAND, OLD, play, task
 from service_process import serving
 from weft.backends import mock
@@ -28,6 +28,20 @@ SOURCES = {
     "opencode": "x-session-id",
 }
 """How the service recognises the programs of each client."""
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Skips a test for which a client is not installed, before anything is started for it."""
+    missing = [name for name in names if not CLIENTS[name].path.exists()]
+    return pytest.mark.skipif(
+        bool(missing), reason=f"{', '.join(missing)} not installed; `make agents` installs them"
+    )
+
+
+def each(*names: str) -> pytest.MarkDecorator:
+    """One test for each of these clients."""
+    return pytest.mark.parametrize("name", [pytest.param(n, marks=needs(n)) for n in names])
+
 
 Make = Callable[[str], Place]
 
@@ -58,12 +72,6 @@ def place(url: str, tmp_path: Path) -> Make:
     return make
 
 
-def installed(client: Client) -> Client:
-    if not client.path.exists():
-        pytest.skip(f"{client.name} is not installed; `make agents` installs it")
-    return client
-
-
 def programs(url: str) -> list[dict[str, Any]]:
     return httpx.get(f"{url}/v1/programs").json()["data"]
 
@@ -73,11 +81,11 @@ def greeting(place: Place) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", sorted(CLIENTS))
+@each(*sorted(SOURCES))
 def test_a_client_finishes_its_task(
     name: str, url: str, engine: ScriptedEngine, place: Make
 ) -> None:
-    client = installed(CLIENTS[name])
+    client = CLIENTS[name]
     here = place(name)
     said = client.run(here, task(str(here.file)))
     assert greeting(here) == "Hello", said
@@ -90,8 +98,9 @@ def test_a_client_finishes_its_task(
     assert streamed == {name != "mini-swe-agent"}
 
 
+@needs("claude-code", "codex")
 def test_two_at_once_are_two_programs(url: str, engine: ScriptedEngine, place: Make) -> None:
-    clients = [installed(CLIENTS[name]) for name in ("claude-code", "codex")]
+    clients = [CLIENTS["claude-code"], CLIENTS["codex"]]
     engine.token_seconds = 0.005
     places = [place(client.name) for client in clients]
     running = [
@@ -106,11 +115,11 @@ def test_two_at_once_are_two_programs(url: str, engine: ScriptedEngine, place: M
     assert all(one["calls"] > 1 for one in found.values())
 
 
-@pytest.mark.parametrize("name", ["claude-code", "codex", "opencode"])
+@each("claude-code", "codex", "opencode")
 def test_a_sub_agent_is_linked_to_its_parent(
     name: str, url: str, engine: ScriptedEngine, place: Make
 ) -> None:
-    client = installed(CLIENTS[name])
+    client = CLIENTS[name]
     here = place(name)
     client.run(here, task(str(here.file), errand=True))
     assert greeting(here) == "Hello"
@@ -120,8 +129,9 @@ def test_a_sub_agent_is_linked_to_its_parent(
     assert children[0]["parent"] in {one["id"] for one in programs(url)} - {children[0]["id"]}
 
 
+@needs("inspect-ai")
 def test_inspect_needs_no_plugin(url: str, place: Make) -> None:
-    client = installed(INSPECT)
+    client = CLIENTS["inspect-ai"]
     here = place(client.name)
     said = client.run(here, "")
     (log,) = (here.work / "logs").glob("*.json")

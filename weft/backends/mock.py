@@ -82,7 +82,8 @@ async def serve(engine: ScriptedEngine, host: str = "127.0.0.1", port: int = 800
 @contextmanager
 def running(engine: ScriptedEngine) -> Generator[str]:
     """Serve on a free port from a thread of its own; gives the address."""
-    with socket.socket() as listener:
+    # asyncio sends at once, without Nagle's delay, on sockets that say what they are.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)  # so a connection made before uvicorn is up waits for it

@@ -50,7 +50,7 @@ class Scripted:
         tools: the tools that it calls after the text.
         garbage: these bytes come over HTTP in place of what follows the first `dies_after`
             tokens (of all, by default), and the answer ends as if nothing were wrong.
-        endless: the text comes again and again, past every limit.
+        endless: the text comes again and again, each time in one piece, past every limit.
     """
 
     text: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from weft.types import Delta, FinishReason, Message, Price, Request, TokenLogpro
 __all__ = ["Scripted", "ScriptedEngine", "ToolCall"]
 
 PACE = 0.001
-"""Seconds between the tokens of an endless answer, at least."""
+"""Seconds between the pieces of an endless answer, at least."""
 
 
 class ScriptedEngine(Engine):
@@ -199,9 +198,10 @@ class ScriptedEngine(Engine):
         seconds = self.token_seconds if answer.seconds is None else answer.seconds
         whole = script.written(answer.text, answer.tools)
         if answer.endless:
-            for character in itertools.cycle(whole or "."):
+            again = Delta(whole, script.encode(whole) if self.takes_tokens else (), len(whole))
+            while True:
                 await self._spend(max(seconds, PACE))
-                on_delta(self._delta(character, request))
+                on_delta(again)
         text, finish = self._limited(whole, request, len(tokens))
         last = "" if finish[1] else text[-1:]  # comes with the finish; else the END token does
         for index, character in enumerate(text[: len(text) - len(last)]):

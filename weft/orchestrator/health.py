@@ -40,11 +40,17 @@ class Health:
         if self._failed:
             self._failed.pop(replica, None)
 
-    async def examine(self, replica: Replica, error: EngineUnavailable) -> None:
-        """Take an engine that failed a call out of service, unless it is well."""
+    async def examine(self, replica: Replica, error: EngineUnavailable, count: bool = True) -> None:
+        """Take an engine that failed a call out of service, unless it is well.
+
+        Args:
+            replica: the engine.
+            error: how it failed.
+            count: whether to have it rest after several of these, though it says that it is well.
+        """
         if not replica.alive:
             return
-        failed = self._failed[replica] = self._failed.get(replica, 0) + 1
+        failed = self._failed[replica] = self._failed.get(replica, 0) + count
         if failed >= _BREAKS or not await replica.engine.healthy():
             self._take_out(replica, error)
 
@@ -68,8 +74,8 @@ class Health:
                         silent = f"{replica.name} does not answer health checks"
                         self._take_out(replica, EngineUnavailable(silent))
                 else:
-                    extra = self._failed.get(replica, 0) - _BREAKS
-                    await anyio.sleep(min(_LONGEST_REST, self.interval * 2 ** max(0, extra)))
+                    extra = max(0, self._failed.get(replica, 0) - _BREAKS)
+                    await anyio.sleep(min(_LONGEST_REST, self.interval * 2**extra))
                     if await replica.engine.healthy():
                         self._dispatcher.back(replica)
                         if replica in self._back:

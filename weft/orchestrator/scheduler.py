@@ -168,13 +168,13 @@ class Scheduler:
             self.health.succeeded(ticket.replica)
         self.dispatcher.finish(ticket, answer, tokens, cached, done)
 
-    async def lost(self, ticket: Ticket, error: EngineUnavailable) -> None:
-        """A bound call's engine failed it, before `finish` is told.
+    async def lost(self, ticket: Ticket, error: EngineUnavailable, count: bool = True) -> None:
+        """A bound call's engine failed it, before `finish` is told; `count` as in `examine`.
 
         First the engine's fate, then the room: nothing may be sent to a dead one.
         """
         if ticket.replica is not None:
-            await self.health.examine(ticket.replica, error)
+            await self.health.examine(ticket.replica, error, count)
 
     async def run(self, call: Call, follower: Follower) -> Ticket:
         """Run a call to its end; it is tried elsewhere if its engine dies.

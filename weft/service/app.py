@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -234,5 +235,6 @@ async def _http_error(_: Request, error: Exception) -> Response:
 
 async def _weft_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, WeftError)
-    status, _retry = status_of(error)
-    return JSONResponse({"error": openai_error(status, str(error))}, status)
+    status, wait = status_of(error)
+    headers = None if wait is None else {"retry-after": str(max(1, math.ceil(wait)))}
+    return JSONResponse({"error": openai_error(status, str(error))}, status, headers)

@@ -39,7 +39,7 @@ class TextCall(Call):
     ) -> None:
         sampling = _UNLIMITED if limit is None else Sampling(limit)
         super().__init__(Request(id, model, (), sampling=sampling), program, stage=stage)
-        self._tokens, self._chain = tokens, chain
+        self._tokens, self._chain = max(1, tokens), chain  # the shortest texts too
 
     @property
     def prompt_tokens(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -49,7 +50,6 @@ class Core:
 
     Attributes:
         exchanges: requests under way.
-        scopes: their cancel scopes.
         draining: whether nothing new is taken in, because the service stops.
     """
 
@@ -61,7 +61,6 @@ class Core:
         self.registry = Registry()
         self.turns = Turns()
         self.exchanges: set[Exchange] = set()
-        self.scopes: dict[Exchange, anyio.CancelScope] = {}
         self.memory: Memory | None = None
         self._chunks: dict[str, int] = {}
         self.draining = False
@@ -272,9 +271,9 @@ class Core:
 
     def release(self, program: ProgramRecord) -> None:
         """End a program: what it still runs is cancelled, and its room is free."""
-        for exchange, scope in list(self.scopes.items()):
+        for exchange in list(self.exchanges):
             if exchange.program == program.id:
-                scope.cancel()
+                exchange.cancel(Refused(409, "the program was released while this was under way"))
         self.scheduler.end(program.id)
 
     def named(self, host: str) -> bool:
@@ -308,7 +307,8 @@ class Core:
     def tell(self, exchange: Exchange, record: CallRecord) -> None:
         """Put into an answer's head where it belongs, and why it waited."""
         add = exchange.add
-        add(b"x-weft-program", record.program.id)
+        if record.program.id:
+            add(b"x-weft-program", record.program.id)
         add(b"x-weft-call", record.id)
         if record.engine:
             waited = max(0.0, (record.sent or self.registry.clock()) - record.came)
@@ -323,11 +323,14 @@ class Core:
         """End requests whose clients do not take what is sent to them; until cancelled."""
         while True:
             await anyio.sleep(1.0)
-            limit = anyio.current_time() - self.config.limits.client_stall_seconds
-            for exchange, scope in list(self.scopes.items()):
-                if 0.0 < exchange.stuck < limit:
-                    exchange.left = True
-                    scope.cancel()
+            limit = self.config.limits.client_stall_seconds
+            since = time.monotonic() - limit
+            for exchange in [e for e in self.exchanges if e.stuck(since)]:
+                if exchange.begun:
+                    exchange.drop(Refused(408, f"the client took nothing for {limit:.0f} s"))
+                else:
+                    late = f"nothing came of the body for {limit:.0f} s; send it at once"
+                    exchange.cancel(Refused(408, late))
 
 
 class Upstreams:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Callable
+from typing import Protocol
 
-import anyio
 from starlette.types import Receive, Scope, Send
 
 from weft.errors import Refused
@@ -18,6 +18,20 @@ JSON: Header = (b"content-type", b"application/json")
 STREAM: Header = (b"content-type", b"text/event-stream; charset=utf-8")
 KEEP_ALIVE = b": keep-alive\n\n"
 
+_CONTROL = bytes(c if c >= 32 and c != 127 else 32 for c in range(256))
+_time = time.monotonic
+
+
+class Connection(Protocol):
+    """What carries a request, as far as the server tells of it.
+
+    Attributes:
+        lost: called when the client is gone.
+    """
+
+    lost: Callable[[], None] | None
+    transport: asyncio.Transport
+
 
 class Exchange:
     """Reads a request, answers it, and notices when the client leaves.
@@ -27,23 +41,27 @@ class Exchange:
         headers: of the request, names in small letters.
         raw: its body.
         begun: whether status and headers of the answer are out.
-        stuck: since when the client does not take what is sent, by the event loop's clock; 0 if
-            it does.
+        ended: whether the last of the answer is out.
         left: whether the client left.
+        cut: why the request was cancelled from within the service; None if it was not.
         program: id of the program that it belongs to, once that is known.
     """
 
     __slots__ = (
+        "_connection",
         "_out",
         "_receive",
         "_send",
+        "_since",
+        "_task",
         "begun",
+        "cut",
+        "ended",
         "headers",
         "left",
         "path",
         "program",
         "raw",
-        "stuck",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,44 +69,81 @@ class Exchange:
         self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         self.raw = b""
         self.program = ""
-        self.begun = self.left = False
-        self.stuck = 0.0
+        self.begun = self.ended = self.left = False
+        self.cut: Refused | None = None
+        self._since = 0.0
         self._out: list[Header] = []
         self._receive, self._send = receive, send
+        self._task = asyncio.current_task()
+        # The server tells when the connection is lost: a task that waits for it costs too much.
+        self._connection: Connection = scope["extensions"]["weft.connection"]
+        self._connection.lost = self._lost
 
-    async def read(self, most: int, stall: float) -> None:
+    def close(self) -> None:
+        """It is over: nothing can cancel it any more."""
+        self._task = None
+        if self._connection.lost == self._lost:  # not yet the next request's
+            self._connection.lost = None
+
+    def _lost(self) -> None:
+        if not self.ended:
+            self.left = True
+            self._cancel()
+
+    def cancel(self, reason: Refused) -> None:
+        """End the request from within the service."""
+        if self.cut is None and not self.left:
+            self.cut = reason
+            self._cancel()
+
+    def drop(self, reason: Refused) -> None:
+        """End the request, and the connection with it."""
+        self.cancel(reason)
+        self.left = True
+        self._connection.transport.abort()
+
+    def _cancel(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+
+    @property
+    def ours(self) -> bool:
+        """Whether a cancellation came from here, not from a server that stops."""
+        return self.left or self.cut is not None
+
+    def stuck(self, since: float) -> bool:
+        """Whether the client has been sending nothing, or taking nothing, since that time."""
+        return 0.0 < self._since < since
+
+    async def read(self, most: int) -> None:
         """Read the body.
 
         Args:
             most: bytes that it may have.
-            stall: seconds that the client may take for the next part.
 
         Raises:
-            Refused: it is too large, or does not come.
+            Refused: it is too large.
         """
         told = self.headers.get("content-length", "")
         if told.isascii() and told.isdigit() and int(told) > most:
             raise self._too_large(most)
         parts: list[bytes] = []
         size = 0
-        try:
-            while True:
-                async with asyncio.timeout(stall):
-                    message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    self.left = True
-                    return
-                if part := message.get("body", b""):
-                    size += len(part)
-                    if size > most:
-                        raise self._too_large(most)
-                    parts.append(part)
-                if not message.get("more_body"):
-                    break
-        except TimeoutError:
-            raise Refused(
-                408, f"nothing came of the request's body for {stall:.0f} s; send it at once"
-            ) from None
+        while True:
+            self._since = _time()
+            message = await self._receive()
+            self._since = 0.0
+            if message["type"] == "http.disconnect":
+                self.left = True
+                return
+            if part := message.get("body", b""):
+                size += len(part)
+                if size > most:
+                    raise self._too_large(most)
+                parts.append(part)
+            if not message.get("more_body"):
+                break
         self.raw = parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _too_large(self, most: int) -> Refused:
@@ -96,26 +151,12 @@ class Exchange:
             413, f"the body is larger than {most} bytes, the limit of this service; send less"
         )
 
-    @asynccontextmanager
-    async def attended(self) -> AsyncGenerator[anyio.CancelScope]:
-        """Cancel the block when the client leaves; its scope may be cancelled for other reasons."""
-        with anyio.CancelScope() as scope:
-            watcher = asyncio.ensure_future(self._leaves(scope))
-            try:
-                yield scope
-            finally:
-                watcher.cancel()
-
-    async def _leaves(self, scope: anyio.CancelScope) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.left = True
-        scope.cancel()
-
     def add(self, name: bytes, value: str) -> None:
         """Give the answer a header, if it has not begun."""
-        text = value.replace("\r", " ").replace("\n", " ").encode("latin-1", "replace")
-        self._out.append((name, text[:1000]))
+        text = value[:1000].encode("latin-1", "replace")
+        if not value.isprintable():
+            text = text.translate(_CONTROL)
+        self._out.append((name, text))
 
     async def begin(self, status: int, kind: Header) -> None:
         """Send status and headers."""
@@ -125,15 +166,17 @@ class Exchange:
 
     async def part(self, body: bytes) -> None:
         """Send a part of a streamed answer."""
-        self.stuck = asyncio.get_running_loop().time()
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
-        self.stuck = 0.0
+        self._since = _time()
+        try:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        finally:
+            self._since = 0.0  # keep-alive comments are cancelled, and the request goes on
 
     async def end(self, body: bytes = b"") -> None:
         """Send the last part."""
-        self.stuck = asyncio.get_running_loop().time()
+        self._since, self.ended = _time(), True
         await self._send({"type": "http.response.body", "body": body})
-        self.stuck = 0.0
+        self._since = 0.0
 
     async def whole(self, status: int, body: bytes, kind: Header = JSON) -> None:
         """Send a whole answer."""

@@ -18,13 +18,29 @@ from weft.service.records import CallRecord
 from weft.service.upstream import Reply, Upstream
 
 if TYPE_CHECKING:
+    from weft.orchestrator.replica import Replica
     from weft.service.core import Core
 
 _FAILED = (500, 502, 503, 504)
 """What an engine that fails, or is about to, answers; another one may do better."""
 
+_BREAK = b"\n\n"
+"""Ends what was left unfinished, so that the event after it is seen for itself."""
+
 _PASSED = ("anthropic-version", "anthropic-beta", "traceparent", "tracestate")
 """Headers of clients that engines get."""
+
+
+class _Failure(EngineUnavailable):
+    """An engine says that it failed.
+
+    With the status 500 that may be because of the request, which would fail everywhere. So it
+    is no reason to have an engine rest that says it is well, or one client could stop them all.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Forward:
@@ -96,8 +112,11 @@ class Forward:
                     reply.close()
             except EngineUnavailable as error:
                 failed = ticket
-                await core.scheduler.lost(ticket, error)
+                inside = isinstance(error, _Failure) and error.status == 500
+                await core.scheduler.lost(ticket, error, count=not inside)
                 if record.first or record.attempts >= attempts:
+                    if inside:
+                        raise Refused(500, str(error)) from None
                     raise
             finally:
                 core.scheduler.finish(
@@ -122,10 +141,7 @@ class Forward:
             if not self._streamed:
                 await core.scheduler.bound(ticket)
             else:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self._keep_open, limits.keepalive_seconds)
-                    await core.scheduler.bound(ticket)
-                    group.cancel_scope.cancel()
+                await self._bound_open(ticket)
         if patience.cancelled_caught:
             wait = min(60.0, max(1.0, core.load.seconds()))
             raise Refused(
@@ -134,6 +150,18 @@ class Forward:
                 f"({ticket.reason}); try again",
                 wait,
             )
+
+    async def _bound_open(self, ticket: Ticket) -> None:
+        interval = self._core.config.limits.keepalive_seconds
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._keep_open, interval)
+                await self._core.scheduler.bound(ticket)
+                group.cancel_scope.cancel()
+        except BaseExceptionGroup as errors:  # the task group wraps what the block raises
+            if len(errors.exceptions) == 1:
+                raise errors.exceptions[0] from None
+            raise
 
     async def _keep_open(self, interval: float) -> None:
         while True:
@@ -147,10 +175,12 @@ class Forward:
         reply = await upstream.send("POST", self._exchange.path, self._headers, self._raw)
         if reply.status in _FAILED:
             try:
-                said = (await reply.whole())[:500].decode("utf-8", "replace")
+                whole = await reply.whole()
             finally:
                 reply.close()
-            raise EngineUnavailable(f"{upstream.url} answers {reply.status}: {said}")
+            said = member(_object(whole), "error", "message")
+            text = f": {said[:300]}" if isinstance(said, str) else ""
+            raise _Failure(reply.status, f"{upstream.url} answered {reply.status}{text}")
         return reply
 
     async def _answered(self, reply: Reply, ticket: Ticket) -> bool:
@@ -159,15 +189,18 @@ class Forward:
             return await self._stream(reply, ticket)
         answer = await reply.whole()
         record, exchange = self._record, self._exchange
+        said = _object(answer)
+        if reply.status == 200 and not said:
+            raise EngineUnavailable(f"{record.engine} answers with what is no JSON object")
         record.status = reply.status
         record.first = record.first or self._core.registry.clock()
         if reply.status == 200:
-            self._note(_object(answer), ticket)
+            self._note(said, ticket)
         else:
             record.error = f"the engine answered {reply.status}"
         if exchange.begun:  # the stream was kept open, but this is no stream
-            said = member(_object(answer), "error", "message")
-            text = said if isinstance(said, str) and said else record.error
+            words = member(said, "error", "message")
+            text = words if isinstance(words, str) and words else record.error
             await exchange.end(self._protocol.error_event(text))
         else:
             self._core.tell(exchange, record)
@@ -193,6 +226,8 @@ class Forward:
         sent = record.sent
         try:
             chunk = await reply.read()
+            if not chunk:
+                raise EngineUnavailable(f"{record.engine} answers with nothing")
             record.first = clock()
             if not exchange.begun:
                 self._core.tell(exchange, record)
@@ -206,14 +241,14 @@ class Forward:
             if not record.first:
                 raise
             record.error = str(error)
-            await exchange.end(meter.rest() + self._protocol.error_event(str(error)))
+            await exchange.end(meter.rest() + _BREAK + self._protocol.error_event(str(error)))
             await self._core.scheduler.lost(ticket, error)
             return False
         last = clock()
         rest = meter.rest()
         if not meter.finished and not meter.failure:
             record.error = "the engine broke off in the middle of its answer"
-            await exchange.end(rest + self._protocol.error_event(record.error))
+            await exchange.end(rest + _BREAK + self._protocol.error_event(record.error))
             return False
         await exchange.end(rest)
         record.generated, record.tool, record.error = used.generated, used.tool, meter.failure
@@ -226,17 +261,41 @@ class Forward:
             )
         return not meter.failure
 
-    async def direct(self, upstream: Upstream) -> None:
-        """Pass a request that generates nothing to an engine."""
+    async def direct(self, replicas: Sequence[Replica]) -> None:
+        """Pass a request that generates nothing to an engine.
+
+        Args:
+            replicas: one or more, in the order in which they are tried.
+
+        Raises:
+            EngineUnavailable, Refused: no answer came.
+        """
+        core, record = self._core, self._record
+        record.sent = record.came
+        for replica in replicas:
+            record.engine, record.attempts = replica.name, record.attempts + 1
+            try:
+                return await self._passed(core.upstreams[replica])
+            except EngineUnavailable as error:
+                inside = isinstance(error, _Failure) and error.status == 500
+                await core.scheduler.health.examine(replica, error, count=not inside)
+                if replica is replicas[-1]:
+                    if inside:
+                        raise Refused(500, str(error)) from None
+                    raise
+
+    async def _passed(self, upstream: Upstream) -> None:
         record = self._record
-        record.sent, record.engine, record.attempts = record.came, upstream.url, 1
         reply = await self._sent(upstream)
         try:
             answer = await reply.whole()
-            record.status, record.first = reply.status, self._core.registry.clock()
+            said = _object(answer)
             if reply.status == 200:
-                used = self._protocol.used(_object(answer))
+                if not said:
+                    raise EngineUnavailable(f"{record.engine} answers with what is no JSON object")
+                used = self._protocol.used(said)
                 record.prompt, record.cached = used.prompt, used.cached or 0
+            record.status, record.first = reply.status, self._core.registry.clock()
             self._core.tell(self._exchange, record)
             await self._exchange.whole(reply.status, answer, _kind(reply))
         finally:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any, cast
 
-import anyio
 import orjson
 from starlette.types import Receive, Scope, Send
 
@@ -56,6 +56,7 @@ class Gateway:
         try:
             await _Request(self._core, protocol, exchange).serve()
         finally:
+            exchange.close()
             self._core.exchanges.discard(exchange)
 
 
@@ -70,32 +71,47 @@ class _Request:
         """Answer, whatever happens."""
         exchange, protocol = self._exchange, self._protocol
         try:
-            await self._answer()
+            try:
+                await self._answer()
+            except asyncio.CancelledError:
+                if not exchange.ours:
+                    raise
+                uncancel()
+                if exchange.cut is not None:
+                    raise exchange.cut from None
         except WeftError as error:
             status, retry_after = status_of(error)
-            await self._fail(status, str(error), retry_after)
+            await self._fail(status, str(error), retry_after, self._words(error))
         except OSError:
             exchange.left = True  # the connection broke while something was sent
         except Exception:
             _log.exception("a request for %s failed", protocol.path)
-            await self._fail(500, "weft failed at this request; its log says how", None)
+            await self._fail(500, "weft failed at this request; its log says how")
         finally:
             if self._record is not None:
-                if exchange.left and not self._record.status:
+                if exchange.left and exchange.cut is None:
                     self._record.status = LEFT
                 self._core.registry.call_ended(self._record)
 
-    async def _fail(self, status: int, message: str, retry_after: float | None) -> None:
+    def _words(self, error: WeftError) -> str | None:
+        """What a client is told of an error, if that is not all that is known."""
+        if isinstance(error, EngineUnavailable) and self._core.config.tenants:
+            return "no engine could serve this request; try again"  # and not where they are
+        return None
+
+    async def _fail(
+        self, status: int, message: str, retry_after: float | None = None, words: str | None = None
+    ) -> None:
         exchange, record = self._exchange, self._record
         if record is not None:
             record.status, record.error = status, message
             if not exchange.begun:
                 self._core.tell(exchange, record)
-        with anyio.CancelScope(shield=True):
+        if not exchange.left:
             await exchange.refuse(
                 status,
-                self._protocol.error(status, message),
-                self._protocol.error_event(message),
+                self._protocol.error(status, words or message),
+                self._protocol.error_event(words or message),
                 retry_after,
             )
 
@@ -111,7 +127,7 @@ class _Request:
             raise Refused(503, "the service is stopping; try again", 5.0)
         if len(core.exchanges) > limits.open_streams:
             raise Refused(503, f"{limits.open_streams} requests are under way already", 1.0)
-        await exchange.read(limits.body_bytes, limits.client_stall_seconds)
+        await exchange.read(limits.body_bytes)
         if exchange.left:
             return
         body = self._parsed()
@@ -121,17 +137,12 @@ class _Request:
             if not core.served():
                 raise Refused(503, "no engine can be reached yet; try again", 5.0)
             raise UnknownName("model", model, [*core.served(), *core.strategies.names()])
-        async with exchange.attended() as scope:
-            core.scopes[exchange] = scope
-            try:
-                if strategy is not None:
-                    await self._strategy(tenant, body, strategy)
-                elif protocol.schedules:
-                    await self._call(tenant, body, model)
-                else:
-                    await self._direct(tenant, body, model)
-            finally:
-                del core.scopes[exchange]
+        if strategy is not None:
+            await self._strategy(tenant, body, strategy)
+        elif protocol.schedules:
+            await self._call(tenant, body, model)
+        else:
+            await self._direct(tenant, body, model)
 
     def _parsed(self) -> Body:
         """The body, if it is one of this protocol.
@@ -278,8 +289,8 @@ class _Request:
         raw = orjson.dumps(body) if changed else exchange.raw
         try:
             forward = Forward(core, exchange, self._protocol, body, raw, record)
-            replica = min(fleet.engines, key=lambda r: r.in_flight)
-            await forward.direct(core.upstreams[replica])
+            replicas = sorted(fleet.engines, key=lambda r: r.in_flight)
+            await forward.direct(replicas[: 1 + core.config.limits.retries])
         finally:
             tenant.leave(0, record.prompt)
 
@@ -328,6 +339,13 @@ class _Request:
         finally:
             tenant.leave(_GUESS, used)
             core.scheduler.end(exchange.program)
+
+
+def uncancel() -> None:
+    """Take back the cancellation that the current task has just seen."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
 
 
 def status_of(error: WeftError) -> tuple[int, float | None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -52,6 +53,8 @@ class Guarded(HttpToolsProtocol):
         self._outside = 0
         """Bytes of this request that belong to no body."""
         self._timer: asyncio.TimerHandle | None = None
+        self.lost: Callable[[], None] | None = None
+        """Called when the connection is lost; for whoever serves its request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a first head."""
@@ -62,6 +65,8 @@ class Guarded(HttpToolsProtocol):
         """End."""
         self._stop_timer()
         super().connection_lost(exc)
+        if self.lost is not None:
+            self.lost()
 
     def data_received(self, data: bytes) -> None:
         """Take the next bytes, of which the parser calls the methods below."""
@@ -87,6 +92,7 @@ class Guarded(HttpToolsProtocol):
         """Its head is there."""
         self._in_head = False
         self._stop_timer()
+        cast(dict[str, Any], self.scope)["extensions"] = {"weft.connection": self}
         # Bytes of the body may have come along, so count only if it may be too large.
         if self._outside > self.header_bytes:
             head = len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers)

@@ -82,6 +82,7 @@ class Registry:
         program = self.programs.pop(id, None)
         if program is None:
             return
+        program.over = reason
         self.ended.append(program)
         for observer in self.observers:
             observer.program_ended(program, reason)

@@ -86,6 +86,7 @@ class ProgramRecord:
         generated: tokens of their answers.
         waited: seconds that they waited here.
         errors: how many of them failed.
+        over: why it ended; empty while it lives.
     """
 
     id: str
@@ -103,6 +104,7 @@ class ProgramRecord:
     generated: int = 0
     waited: float = 0.0
     errors: int = 0
+    over: str = ""
 
 
 class Observer(Protocol):

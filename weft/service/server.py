@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
@@ -47,7 +48,7 @@ async def _serve(config: ServiceConfig, reread: Callable[[], ServiceConfig] | No
     )
     listening = _listen(config)
     async with Core(config, reread) as core:
-        await Server(core).run(listening)
+        await Server(core).work(listening)
 
 
 def _listen(config: ServiceConfig) -> socket.socket:
@@ -55,11 +56,14 @@ def _listen(config: ServiceConfig) -> socket.socket:
     host, port = config.listen.host, config.listen.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise UsageError(
             f"can't listen at {host}:{port}: {error.strerror}; give another --host or --port"
         ) from None
+    # Connections inherit it; asyncio's own loop would not set it, as uvloop does.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 class Server(uvicorn.Server):
@@ -76,6 +80,7 @@ class Server(uvicorn.Server):
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 date_header=False,
                 timeout_keep_alive=_IDLE_CONNECTION,
@@ -83,9 +88,14 @@ class Server(uvicorn.Server):
             )
         )
 
-    async def run(self, listening: socket.socket) -> None:
+    async def work(self, listening: socket.socket) -> None:
         """Serve until told to stop, with all that goes on beside requests."""
         core = self._core
+        # What is there now stays; and requests leave few cycles, for which all that lives of
+        # programs need not be looked through every few hundred of them.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         async with anyio.create_task_group() as group:
             group.start_soon(core.sweep)
             if core.memory is not None:

@@ -23,11 +23,13 @@ def waited(call: CallRecord, now: float) -> float:
 
 
 def state(record: ProgramRecord) -> str:
-    """What a program does: its furthest call's phase; else `tool` or `idle`."""
+    """What a program does: its furthest call's phase; else `ended`, `tool` or `idle`."""
     phases = {call.phase for call in record.live.values()}
     for phase in ("decode", "prefill", "queued"):
         if phase in phases:
             return phase
+    if record.over:
+        return "ended"
     return "tool" if record.calls and record.calls[-1].tool else "idle"
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
+from importlib.metadata import version
 
 import anyio
 
-from weft import __version__
 from weft.backends.engine import Load
-from weft.errors import EngineError
 from weft.service.core import Core
+from weft.service.engine_loads import follow_loads
 from weft.service.logs import EventLog
 from weft.service.metrics import Metrics
 from weft.service.overview import Overview
 from weft.service.tracing import Tracing
 
-_LOADS = 5.0  # seconds between questions to each engine: to be asked costs it some milliseconds
 _LAST = 5.0  # seconds that the last spans may take
 
 
@@ -38,7 +37,7 @@ class Telemetry:
         self.metrics = Metrics(registry, scheduler, self._loads, core.offered)
         url = core.config.telemetry.otlp
         self._tracing = (
-            Tracing(url, registry.programs, version=__version__) if url is not None else None
+            Tracing(url, registry.programs, version=version("weft")) if url is not None else None
         )
         registry.observers += [self.overview, self.metrics, EventLog()]
         if self._tracing is not None:
@@ -49,21 +48,8 @@ class Telemetry:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self.metrics.watch)
-                group.start_soon(self._ask)
+                group.start_soon(follow_loads, self._core.scheduler, self._loads)
         finally:
             if self._tracing is not None:
                 with anyio.CancelScope(shield=True):
                     await self._tracing.aclose(_LAST)
-
-    async def _ask(self) -> None:
-        """Know what engines say of themselves."""
-        while True:
-            replicas = [r for r in self._core.scheduler.replicas if r.alive]
-            for name in set(self._loads) - {r.name for r in replicas}:
-                del self._loads[name]
-            for replica in replicas:
-                try:
-                    self._loads[replica.name] = await replica.engine.load()
-                except EngineError:
-                    self._loads.pop(replica.name, None)
-            await anyio.sleep(_LOADS)

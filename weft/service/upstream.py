@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from weft.errors import EngineUnavailable
+from weft.errors import EngineUnavailable, Refused
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -23,8 +23,9 @@ KEPT = 3.0
 """Seconds that an idle connection is kept: servers of uvicorn close theirs after 5."""
 
 _BUFFERED = 256 * 1024  # bytes that wait for a slow client before the engine has to
-_LONGEST_HEAD = 64 * 1024
-_NO_BODY = (204, 304)
+_LONGEST_HEAD = 128 * 1024
+LONGEST = 256 * 2**20
+"""Bytes of an answer that is not streamed."""
 
 
 class Reply:
@@ -77,10 +78,19 @@ class Reply:
         return found
 
     async def whole(self) -> bytes:
-        """All of the body that has not been read yet."""
+        """All of the body that has not been read yet.
+
+        Raises:
+            EngineUnavailable: see `read`.
+            Refused: it is too long to be kept.
+        """
         parts: list[bytes] = []
+        size = 0
         while part := await self.read():
             parts.append(part)
+            size += len(part)
+            if size > LONGEST:
+                raise Refused(502, f"the engine's answer is longer than {LONGEST} bytes")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
@@ -191,18 +201,27 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard = self.upstream.now()
-        if self.reply is None:
+        reply = self.reply
+        if reply is None:
             self.abort()  # nothing was asked
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self.fail(
-                EngineUnavailable(
-                    f"the engine at {self.upstream.url} does not answer in HTTP ({error}); "
-                    "correct its address"
-                )
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._no_http(error)
+            return
+        if not reply.status:
+            self._head += len(data)
+            if self._head > _LONGEST_HEAD:
+                self._no_http("its head does not end")
+
+    def _no_http(self, why: object) -> None:
+        self.fail(
+            EngineUnavailable(
+                f"the engine at {self.upstream.url} does not answer in HTTP ({why}); "
+                "correct its address"
             )
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -223,9 +242,6 @@ class _Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
-        self._head += len(name) + len(value)
-        if self._head > _LONGEST_HEAD:
-            raise ValueError("its head is too long")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -245,6 +261,7 @@ class _Connection(asyncio.Protocol):
             return
         self.reply = None
         reply.end()
+        self.resume()  # for the next one, even if this one is never read
         if self.closed or not self._parser.should_keep_alive():
             self.abort()
         else:

@@ -17,9 +17,9 @@ from weft.backends.simulated import SimulatedEngine, SimulatedRequest
 from weft.backends.timeline import Timeline
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Decision
-from weft.orchestrator.residents import Counters
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.profiles import Profiles
+from weft.orchestrator.residents import Counters
 from weft.orchestrator.scheduler import LEASE, Scheduler
 from weft.simulation.arrivals import Arrivals
 from weft.simulation.clock import VirtualClock
