@@ -6,17 +6,19 @@ Sessions are the format of `weft simulate`'s `sessions` reader. Engines are one 
 Llama-3.1-8B each. Lengths are as recorded; waits, a person's included, are cut at 10 minutes,
 and a session ends before its context exceeds half an engine's KV. A load of 1 means that the
 contexts of all live programs, were nothing ever in another's way, would just fill the fleet's
-KV on average; `cap(k)` is run for several k and the best of each load is shown.
+KV on average. Where there are fewer sessions than asked for they come again, with other
+content. `cap(k)` is run for several k and the best of each load is shown.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from weft.simulation.arrivals import Poisson
 from weft.simulation.metrics import Metrics, measure
 from weft.simulation.optimum import Trace
 from weft.simulation.simulate import SimulatedFleet, simulate
-from weft.simulation.workload import Step, Turn, Workload
+from weft.simulation.workload import Job, Step, Turn, Workload
 from weft.simulation.workloads import open_workload
 
 BLOCK = 64
@@ -63,7 +65,41 @@ class Setting:
     def workload(self) -> Workload:
         most = find_hardware("h100").kv_tokens // 2
         options = {"wait_max": self.wait_max, "max_tokens": most, "limit": self.sessions}
-        return open_workload(self.path, block_size=BLOCK, options=options)
+        once = open_workload(self.path, block_size=BLOCK, options=options)
+        return Workload(once.name, Repeated(once, self.sessions), BLOCK)
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """So many jobs, the same ones again with other content if there are fewer."""
+
+    once: Workload
+    count: int
+
+    def __iter__(self) -> Iterator[Job]:
+        left = self.count
+        for copy in itertools.count():
+            seen = 0
+            for job in self.once:
+                if seen == left:
+                    return
+                seen += 1
+                yield job if copy == 0 else again(job, copy)
+            left -= seen
+            if not left or not seen:
+                return
+
+
+def again(job: Job, copy: int) -> Job:
+    """The same job with content of its own."""
+    key = (copy * 0x9E3779B97F4A7C15) & (2**63 - 1)
+
+    def other(step: Step) -> Step:
+        if isinstance(step, Turn):
+            return replace(step, blocks=[block ^ key for block in step.blocks])
+        return replace(step, branches=[[other(one) for one in b] for b in step.branches])
+
+    return replace(job, id=f"{job.id}#{copy}", steps=[other(step) for step in job.steps])
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,11 @@ from collections.abc import Callable
 
 from weft.service.records import CallRecord, Observer, ProgramRecord
 
-ENDED = 1000
+ENDED = 500
 """Ended programs that can still be asked for."""
+
+LIVE = 20_000
+"""Live programs beyond which those are let go that have been idle for longest."""
 
 
 class Registry:
@@ -57,6 +60,8 @@ class Registry:
     def call(self, program: ProgramRecord, path: str, model: str) -> CallRecord:
         """A call has come."""
         now = program.seen = self.clock()
+        if self.programs.pop(program.id, None) is not None:
+            self.programs[program.id] = program  # the last to be let go
         call = CallRecord(self.new_id(), program, path, model, now)
         program.calls.append(call)
         program.live[call.id] = call
@@ -86,6 +91,12 @@ class Registry:
         self.ended.append(program)
         for observer in self.observers:
             observer.program_ended(program, reason)
+
+    def idlest(self) -> str | None:
+        """The program that is to be let go, if there are too many."""
+        if len(self.programs) <= LIVE:
+            return None
+        return next((id for id, program in self.programs.items() if not program.live), None)
 
     def get(self, id: str) -> ProgramRecord | None:
         """A program's record, live or not."""

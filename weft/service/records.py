@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
-KEPT = 200
+KEPT = 100
 """Calls that a program's record holds; older ones remain in its sums."""
 
 
