@@ -219,6 +219,7 @@ def arguments() -> argparse.Namespace:
 
 
 async def main(options: argparse.Namespace) -> None:
+    gateways.heed_sigterm()
     jobs = sessions(options)
     compared, missing = ways(options)
     found: list[dict[str, Any]] = []
@@ -260,3 +261,5 @@ if __name__ == "__main__":
     except WeftError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
+    except asyncio.CancelledError:
+        raise SystemExit("stopped") from None

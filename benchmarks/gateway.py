@@ -312,6 +312,7 @@ def arguments() -> argparse.Namespace:
 
 
 async def main(options: argparse.Namespace) -> None:
+    gateways.heed_sigterm()
     peers = options.peers.resolve()
     known = [
         gateways.weft(options.weft),
@@ -355,4 +356,7 @@ if __name__ == "__main__":
         from uvloop import run
     except ImportError:
         from asyncio import run
-    run(main(given))
+    try:
+        run(main(given))
+    except asyncio.CancelledError:
+        raise SystemExit("stopped") from None

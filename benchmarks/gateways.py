@@ -290,6 +290,13 @@ async def post(url: str, path: str, body: object) -> tuple[int, bytes]:
         writer.close()
 
 
+def heed_sigterm() -> None:
+    """Let SIGTERM cancel this task, so that all that it has started is stopped."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
 async def stop(process: subprocess.Popen[bytes]) -> None:
     """End a gateway and all that it started."""
     for how in (signal.SIGTERM, signal.SIGKILL):

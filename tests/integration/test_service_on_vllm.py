@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from live_service import Service, serving
 from weft.service.keys import hash_key
 

@@ -40,7 +40,7 @@ class World:
     def __init__(self, policy: Policy | str, engines: int = 1, **kwargs: object) -> None:
         self.now = 0.0
         self._numbers = itertools.count()
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self.timers: list[tuple[float, int, Callable[[], None]]] = []
         self.log: list[Decision] = []
         options = {"concurrency": 2, "kv_tokens": 1600, **kwargs}
         self.replicas = [
@@ -60,13 +60,13 @@ class World:
         self.tickets: dict[str, Ticket] = {}
 
     def _at(self, time: float, callback: Callable[[], None]) -> None:
-        heapq.heappush(self._timers, (time, next(self._numbers), callback))
+        heapq.heappush(self.timers, (time, next(self._numbers), callback))
 
     def wait(self, seconds: float) -> None:
         """Let time pass, and timers ring."""
         until = self.now + seconds
-        while self._timers and self._timers[0][0] <= until:
-            time, _, ring = heapq.heappop(self._timers)
+        while self.timers and self.timers[0][0] <= until:
+            time, _, ring = heapq.heappop(self.timers)
             self.now = max(self.now, time)
             ring()
         self.now = until
@@ -91,6 +91,25 @@ class World:
 
     def engine_of(self, name: str) -> str:
         return self.tickets[name].engine
+
+    def check(self) -> None:
+        """What is counted as it changes, and looked up once, is as if it were found anew."""
+        waiting = [ticket for ticket in self.tickets.values() if ticket.lane is not None]
+        assert self.dispatcher.fleets["m"].waiting == len(waiting)
+        running = [self.tickets[name] for name in self.running]
+        known = self.dispatcher.programs.values()
+        for replica in self.replicas:
+            there = {ticket.program for ticket in running if ticket.replica is replica}
+            claiming = [p for p in known if p.claim and p.home is replica]
+            assert replica.programs == len(there) + len(claiming)
+            size = replica.block_size
+            for ticket in waiting:
+                held, pinned = replica.index.look(ticket.hashes(size))
+                assert (
+                    replica.cached(ticket) == min(held, (ticket.prompt_tokens - 1) // size) * size
+                )
+                blocks = math.ceil((ticket.prompt_tokens + ticket.answer_tokens) / size)
+                assert replica.need(ticket) == max(0, blocks - pinned) * size
 
 
 @dataclass(frozen=True)
@@ -132,6 +151,32 @@ def test_a_claim_keeps_room_until_its_time_is_up():
     assert [
         reason.endswith(end) for reason, end in zip(reasons, ("as told", "time is up"), strict=True)
     ]
+
+
+def test_claims_that_are_taken_up_again_leave_no_timer_behind():
+    world = World(Keeping(), kv_tokens=16000)
+    for _ in range(20):
+        world.end(world.ask("a"))
+        world.wait(1)
+    world.wait(28)
+    assert world.dispatcher.programs["a"].claim
+    assert len(world.timers) <= 2  # one for claims, one for the lease
+    world.wait(2)
+    assert not world.dispatcher.programs["a"].claim
+
+
+def test_of_several_claims_each_goes_at_its_time():
+    world = World(Keeping(), kv_tokens=16000)
+    ends = {}
+    for i, name in enumerate("abcd"):
+        world.end(world.ask(name))
+        ends[name] = 30.0 + 3 * i
+        world.wait(3)
+    world.end(world.ask("b"))
+    ends["b"] = 42.0
+    world.wait(100)
+    released = {d.program: d.at for d in world.log if d.kind == "release"}
+    assert released == ends
 
 
 def test_a_program_with_a_claim_enters_beside_those_that_wait():
@@ -329,6 +374,7 @@ def test_no_policy_loses_a_call_or_leaks_room(name, seed):
         elif move == "wait":
             world.wait(rng.choice([0.1, 10.0, 2000.0]))
         assert len(set(world.running)) == len(world.running)
+        world.check()
     for _ in range(200):
         if not world.running:
             break

@@ -149,6 +149,23 @@ def test_a_known_time_is_held_for_if_that_costs_less_than_it_saves(
     assert why
 
 
+@given(
+    st.lists(st.floats(0, 1e5), min_size=1, max_size=80),
+    st.floats(0, 1e3),
+    st.floats(0, 10),
+)
+def test_no_other_time_to_hold_gains_more(times: list[float], benefit: float, cost: float) -> None:
+    away = of(*times)
+    held = before = last = 0.0
+    gains = {0.0: 0.0}
+    for seconds, upto in away.points():
+        held += (upto - last) * (max(before, seconds / GRID) + seconds) / 2
+        before, last = seconds, upto
+        gains[seconds] = upto * benefit - cost * (held + (1 - upto) * seconds)
+    best, _ = holding(away, benefit, cost)
+    assert gains[best] == pytest.approx(max(gains.values()), rel=1e-9, abs=1e-9)
+
+
 def test_a_long_tail_is_not_held_for() -> None:
     """Nine in ten come back after 2 s, the others after 500 s: held for the former only."""
     seconds, _ = holding(of(*([2.0] * 9 + [500.0]) * 20), 10.0, 0.5)

@@ -67,7 +67,7 @@ def works(url: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("fault", sorted(FAULTS))
+@pytest.mark.parametrize("fault", sorted(FAULTS.keys() - {"nothing"}))
 def test_a_stream_that_breaks_ends_with_an_error(url: str, path: str, fault: str) -> None:
     answer = httpx.post(f"{url}/v1/{path}", json=body(path, fault, stream=True))
     events = [part for part in answer.content.split(b"\n\n") if part.strip()]
@@ -89,9 +89,13 @@ def test_a_stream_that_breaks_ends_with_an_error(url: str, path: str, fault: str
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("fault", ["junk", "nothing"])
-def test_an_answer_that_is_none_is_not_passed_on(url: str, path: str, fault: str) -> None:
-    answer = httpx.post(f"{url}/v1/{path}", json=body(path, fault))
+@pytest.mark.parametrize(
+    ("fault", "stream"), [("junk", False), ("nothing", False), ("nothing", True)]
+)
+def test_an_answer_that_is_none_is_not_passed_on(
+    url: str, path: str, fault: str, stream: bool
+) -> None:
+    answer = httpx.post(f"{url}/v1/{path}", json=body(path, fault, stream=stream))
     assert answer.status_code in (502, 503)
     told = answer.json()
     assert told["error"]["message"]

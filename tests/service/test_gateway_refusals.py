@@ -238,7 +238,7 @@ async def test_paths_and_methods_that_there_are_not() -> None:
         async with serving(url) as service:
             for method, path, status in (
                 ("GET", "/v1/nothing", 404),
-                ("GET", CHAT, 404),
+                ("GET", CHAT, 405),
                 ("POST", "/v1/models", 405),
                 ("DELETE", "/health", 405),
                 ("GET", "/v1/models/none", 404),

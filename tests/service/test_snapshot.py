@@ -12,7 +12,7 @@ from weft.backends.scripted import ScriptedEngine
 from weft.errors import EngineUnavailable
 from weft.orchestrator.program import Program
 from weft.orchestrator.replica import Replica
-from weft.service.records import CallRecord, ProgramRecord
+from weft.service.records import KEPT, CallRecord, ProgramRecord
 from weft.service.snapshot import (
     course,
     engine_view,
@@ -102,11 +102,11 @@ def test_the_parent_is_a_node() -> None:
 
 
 def test_calls_that_are_no_longer_kept_are_counted() -> None:
-    record = program(count=300)
-    for i in range(201):
+    record = program(count=KEPT + 100)
+    for i in range(KEPT + 1):
         call(record, i, i, i, i + 0.5)
     assert program_detail(record, T)["omitted"] == 100
-    assert len(program_detail(record, T)["graph"]["nodes"]) == 200
+    assert len(program_detail(record, T)["graph"]["nodes"]) == KEPT
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6)), max_size=14))

@@ -129,7 +129,8 @@ def _greeting(config: ServiceConfig) -> list[str]:
     url = config.listen.url
     engines = [one.title for one in config.engines]
     if config.local is not None:
-        engines.append(f"{config.local.replicas} local replicas of {config.local.model}")
+        count = config.local.replicas
+        engines.append(f"{count} local replica{'s'[: count > 1]} of {config.local.model}")
     key = "the tenant's key" if config.tenants else "any key"
     return [
         f"serving {', '.join(engines)} at {url}; Ctrl-C ends it",

@@ -19,6 +19,7 @@ from weft.errors import Refused, UnknownName, WeftError
 from weft.service import dashboard
 from weft.service.core import Core
 from weft.service.gateway import Gateway, status_of
+from weft.service.openapi import document
 from weft.service.protocols import PROTOCOLS
 from weft.service.protocols.errors import openai_error
 from weft.service.records import ProgramRecord
@@ -58,6 +59,7 @@ class _Routes:
         return [
             *dashboard.routes(self._telemetry.overview, admin),
             Route("/metrics", self.metrics),
+            Route("/openapi.json", self.openapi),
             Route("/health", self.health),
             Route("/ready", self.ready),
             Route("/v1/models", self.models),
@@ -71,6 +73,10 @@ class _Routes:
                 "/admin/engines/{name:path}/drain", admin(self.drain), methods=["POST", "DELETE"]
             ),
         ]
+
+    async def openapi(self, _: Request) -> Response:
+        """The description of all this for programs."""
+        return JSONResponse(document())
 
     async def health(self, _: Request) -> Response:
         """Whether the service runs."""
@@ -221,20 +227,21 @@ def _card(id: str, context: int | None) -> dict[str, Any]:
     return card | ({"max_model_len": context} if context else {})
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    text = (
-        "there is nothing here; docs name the endpoints"
-        if error.status_code == 404
-        else error.detail
-    )
-    return JSONResponse(
-        {"error": openai_error(error.status_code, text)}, error.status_code, error.headers
-    )
+    status, text, headers = error.status_code, error.detail, dict(error.headers or {})
+    if status == 404 and request.url.path in PROTOCOLS:
+        status, text, headers = 405, "this endpoint takes POST", {"allow": "POST"}
+    elif status == 404:
+        text = "there is nothing here; GET /openapi.json lists what there is"
+    return JSONResponse({"error": openai_error(status, text) | {"code": None}}, status, headers)
 
 
 async def _weft_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, WeftError)
     status, wait = status_of(error)
     headers = None if wait is None else {"retry-after": str(max(1, math.ceil(wait)))}
-    return JSONResponse({"error": openai_error(status, str(error))}, status, headers)
+    said = openai_error(status, str(error))
+    if not (isinstance(error, UnknownName) and error.kind == "model") and status == 404:
+        said["code"] = None  # it speaks of models
+    return JSONResponse({"error": said}, status, headers)

@@ -79,6 +79,11 @@ _FIXED = {
     "health": "engines are watched as before",
 }
 
+_FIXED_LIMITS = {
+    "header_bytes": "heads of requests are limited as before",
+    "lease_seconds": "leases last as long as before",
+}
+
 
 def changed(old: ServiceConfig, new: ServiceConfig) -> Changes:
     """What a reload can apply, and what needs a restart."""
@@ -88,11 +93,11 @@ def changed(old: ServiceConfig, new: ServiceConfig) -> Changes:
         for name in differ
         if name in _FIXED
     ]
-    if old.limits.header_bytes != new.limits.header_bytes:
-        restart.append(
-            "limits.header_bytes has changed, but heads of requests are limited as before until "
-            "the service is restarted"
-        )
+    restart += [
+        f"limits.{name} has changed, but {how} until the service is restarted"
+        for name, how in _FIXED_LIMITS.items()
+        if getattr(old.limits, name) != getattr(new.limits, name)
+    ]
     return Changes(
         applies=tuple(name for name in differ if name not in _FIXED),
         added=tuple(e for e in new.engines if e not in old.engines),

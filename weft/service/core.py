@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 
@@ -67,7 +67,7 @@ class Core:
         self.upstreams = Upstreams(config)
         self._stack = AsyncExitStack()
         self._reloading = anyio.Lock()
-        self._stacks: dict[str, AsyncExitStack] = {}
+        self._opened: dict[str, tuple[AsyncExitStack, Sequence[Engine]]] = {}
         self._owners: dict[str, Tenant] = {}
 
     async def __aenter__(self) -> Core:
@@ -119,6 +119,8 @@ class Core:
             )
             self.memory.texts()
         stack.push_async_callback(self._close_engines)
+        self._tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(self._tasks.cancel_scope.cancel)
         try:
             async with anyio.create_task_group() as group:
                 for engine in config.engines:
@@ -152,9 +154,15 @@ class Core:
         stack = AsyncExitStack()
         key = config.api_key.get_secret_value() if config.api_key is not None else None
         engines = await stack.enter_async_context(
-            open_engines([config.spec], model=config.model, replicas=replicas, api_key=key)
+            open_engines(
+                [config.spec],
+                model=config.model,
+                replicas=replicas,
+                api_key=key,
+                on_progress=_log.info,
+            )
         )
-        self._stacks[config.title] = stack
+        self._opened[config.title] = stack, engines
         for engine in engines:
             if config.name is not None:
                 engine.name = config.name if len(engines) == 1 else f"{config.name}-{engine.name}"
@@ -165,7 +173,7 @@ class Core:
             await self.pool.add(engine)
 
     async def _close_engines(self) -> None:
-        for stack in self._stacks.values():
+        for stack, _ in self._opened.values():
             await stack.aclose()
 
     async def reload(self) -> list[str]:
@@ -186,6 +194,7 @@ class Core:
             old, self.config = self.config, new
             self.tenants.reload(new)
             self.keys = Keys(new, self.tenants)
+            self.upstreams.reload(new)
             self._offer()
             for engine in changes.removed:
                 said.append(f"engine {engine.title} is let go")
@@ -204,16 +213,19 @@ class Core:
             return said
 
     async def _remove(self, config: EngineConfig) -> None:
-        stack = self._stacks.pop(config.title, None)
-        name = config.title
-        found = [e.name for e in self.pool.engines if e.name == name or e.url == config.spec]
-        for one in found or [name]:
+        """Let the engines of one entry go; calls that run there end in peace."""
+        stack, engines = self._opened.pop(config.title, (AsyncExitStack(), ()))
+        for engine in engines:
             try:
-                await self.pool.remove(one)
+                await self._tasks.start(self.pool.remove, engine.name)
             except UsageError as error:
                 _log.warning("%s", error)
-        if stack is not None:
-            await stack.aclose()
+        self._tasks.start_soon(self._forget, stack, engines)
+
+    async def _forget(self, stack: AsyncExitStack, engines: Sequence[Engine]) -> None:
+        for engine in engines:
+            await self.upstreams.forget(engine)
+        await stack.aclose()
 
     def _ended(self, program: Program, reason: str) -> None:
         """The scheduler let a program go."""
@@ -236,6 +248,8 @@ class Core:
             self.registry.programs.pop(program.id, None)
             raise Refused(429, refusal.message, refusal.seconds)
         self._owners[program.id] = tenant
+        if (idlest := self.registry.idlest()) is not None:
+            self.scheduler.end(idlest)
         self.scheduler.begin(Program(program.id, program.name, program.tenant, tenant.weight))
 
     def block_size(self, model: str) -> int:
@@ -351,6 +365,22 @@ class Upstreams:
                 self._limits.idle_seconds,
             )
         return found
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def reload(self, config: ServiceConfig) -> None:
+        """Go by other limits."""
+        self._limits = config.limits
+        for upstream in self._made.values():
+            upstream.allow(self._limits.connect_seconds, self._limits.idle_seconds)
+
+    async def forget(self, engine: Engine) -> None:
+        """Close the connections to an engine that is gone, when nothing runs on them."""
+        upstream = self._made.pop(engine, None)
+        if upstream is not None:
+            await upstream.idle()
+            upstream.close()
 
     def close(self) -> None:
         """Close all connections."""

@@ -17,6 +17,8 @@ Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")
 STREAM: Header = (b"content-type", b"text/event-stream; charset=utf-8")
 KEEP_ALIVE = b": keep-alive\n\n"
+BREAK = b"\n\n"
+"""Ends what was left unfinished, so that the event after it is seen for itself."""
 
 _CONTROL = bytes(c if c >= 32 and c != 127 else 32 for c in range(256))
 _time = time.monotonic
@@ -189,7 +191,7 @@ class Exchange:
     ) -> None:
         """Answer with an error: as a body, or in the stream if that has begun."""
         if self.begun:
-            await self.end(event)
+            await self.end(BREAK + event)
             return
         if retry_after is not None:
             self.add(b"retry-after", str(max(1, math.ceil(retry_after))))

@@ -11,7 +11,7 @@ import orjson
 from weft.errors import EngineUnavailable, Refused
 from weft.orchestrator.call import Call
 from weft.orchestrator.ticket import Ticket
-from weft.service.exchange import JSON, KEEP_ALIVE, STREAM, Exchange, Header
+from weft.service.exchange import BREAK, JSON, KEEP_ALIVE, STREAM, Exchange, Header
 from weft.service.protocols.events import member
 from weft.service.protocols.protocol import Body, Protocol
 from weft.service.records import CallRecord
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 _FAILED = (500, 502, 503, 504)
 """What an engine that fails, or is about to, answers; another one may do better."""
 
-_BREAK = b"\n\n"
-"""Ends what was left unfinished, so that the event after it is seen for itself."""
-
 _PASSED = ("anthropic-version", "anthropic-beta", "traceparent", "tracestate")
 """Headers of clients that engines get."""
 
@@ -38,9 +35,16 @@ class _Failure(EngineUnavailable):
     is no reason to have an engine rest that says it is well, or one client could stop them all.
     """
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+    def __init__(self, url: str, status: int, said: str) -> None:
+        super().__init__(f"{url} answered {status}{said}")
+        self.status, self.said = status, said
+
+    @property
+    def refusal(self) -> Refused | None:
+        """What the client gets when no engine did better, if that is not for later."""
+        if self.status != 500:
+            return None
+        return Refused(500, f"the engine failed at this request{self.said}")
 
 
 class Forward:
@@ -112,12 +116,10 @@ class Forward:
                     reply.close()
             except EngineUnavailable as error:
                 failed = ticket
-                inside = isinstance(error, _Failure) and error.status == 500
-                await core.scheduler.lost(ticket, error, count=not inside)
+                refusal = error.refusal if isinstance(error, _Failure) else None
+                await core.scheduler.lost(ticket, error, count=refusal is None)
                 if record.first or record.attempts >= attempts:
-                    if inside:
-                        raise Refused(500, str(error)) from None
-                    raise
+                    raise refusal or error from None
             finally:
                 core.scheduler.finish(
                     ticket, (), record.generated, record.cached if done else None, done
@@ -180,7 +182,7 @@ class Forward:
                 reply.close()
             said = member(_object(whole), "error", "message")
             text = f": {said[:300]}" if isinstance(said, str) else ""
-            raise _Failure(reply.status, f"{upstream.url} answered {reply.status}{text}")
+            raise _Failure(upstream.url, reply.status, text)
         return reply
 
     async def _answered(self, reply: Reply, ticket: Ticket) -> bool:
@@ -241,14 +243,14 @@ class Forward:
             if not record.first:
                 raise
             record.error = str(error)
-            await exchange.end(meter.rest() + _BREAK + self._protocol.error_event(str(error)))
+            await exchange.end(meter.rest() + BREAK + self._protocol.error_event(str(error)))
             await self._core.scheduler.lost(ticket, error)
             return False
         last = clock()
         rest = meter.rest()
         if not meter.finished and not meter.failure:
             record.error = "the engine broke off in the middle of its answer"
-            await exchange.end(rest + _BREAK + self._protocol.error_event(record.error))
+            await exchange.end(rest + BREAK + self._protocol.error_event(record.error))
             return False
         await exchange.end(rest)
         record.generated, record.tool, record.error = used.generated, used.tool, meter.failure
@@ -277,12 +279,10 @@ class Forward:
             try:
                 return await self._passed(core.upstreams[replica])
             except EngineUnavailable as error:
-                inside = isinstance(error, _Failure) and error.status == 500
-                await core.scheduler.health.examine(replica, error, count=not inside)
+                refusal = error.refusal if isinstance(error, _Failure) else None
+                await core.scheduler.health.examine(replica, error, count=refusal is None)
                 if replica is replicas[-1]:
-                    if inside:
-                        raise Refused(500, str(error)) from None
-                    raise
+                    raise refusal or error from None
 
     async def _passed(self, upstream: Upstream) -> None:
         record = self._record

@@ -353,7 +353,7 @@ def status_of(error: WeftError) -> tuple[int, float | None]:
     match error:
         case Refused():
             return error.status, error.retry_after
-        case UnknownName() if error.kind == "model":
+        case UnknownName() if error.kind in ("model", "engine"):
             return 404, None
         case EngineUnavailable():
             return 503, 2.0

@@ -234,7 +234,11 @@ class Metrics:
         known = [replica for replica in replicas if replica.engine.kv_tokens is not None]
         for name, text, values in (
             ("up", "Whether it is in service.", [(r, float(r.alive)) for r in replicas]),
-            ("draining", "Whether it gets no calls.", [(r, float(r.draining)) for r in replicas]),
+            (
+                "draining",
+                "Whether it gets no new programs.",
+                [(r, float(r.draining)) for r in replicas],
+            ),
             ("calls_in_flight", "Calls it runs.", [(r, r.in_flight) for r in replicas]),
             ("calls_queued", "Calls that wait for it only.", [(r, r.queued) for r in replicas]),
             ("programs", "Programs with room on it.", [(r, r.programs) for r in replicas]),

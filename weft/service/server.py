@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from types import FrameType
 
 import anyio
 import uvicorn
 
-from weft.errors import UsageError, WeftError
+from weft.errors import Refused, UsageError, WeftError
 from weft.service.app import App
 from weft.service.config import ServiceConfig
 from weft.service.core import Core
@@ -23,6 +25,7 @@ from weft.service.logs import set_up
 from weft.service.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
+_LAST_WORDS = 2  # seconds to tell clients that there is no more time
 _IDLE_CONNECTION = 75  # seconds that a client's idle connection is kept
 
 
@@ -84,7 +87,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 date_header=False,
                 timeout_keep_alive=_IDLE_CONNECTION,
-                timeout_graceful_shutdown=int(limits.drain_seconds) or None,
+                timeout_graceful_shutdown=math.ceil(limits.drain_seconds) + _LAST_WORDS,
             )
         )
 
@@ -100,10 +103,29 @@ class Server(uvicorn.Server):
             group.start_soon(core.sweep)
             if core.memory is not None:
                 group.start_soon(core.memory.run)
+            group.start_soon(self._stops)
             group.start_soon(_reloads, core)
             group.start_soon(self._telemetry.run)
             await self.serve([listening])
             group.cancel_scope.cancel()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """None: uvicorn would raise them again in the end, before the core is closed."""
+        yield
+
+    async def _stops(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with anyio.create_task_group() as group:
+                async for number in signals:
+                    self.handle_exit(number, None)
+                    group.start_soon(self._cut_off)
+
+    async def _cut_off(self) -> None:
+        """End what is still under way when the time to drain is over, and say so."""
+        await anyio.sleep(self._core.config.limits.drain_seconds)
+        for exchange in list(self._core.exchanges):
+            exchange.cancel(Refused(503, "the service has stopped; try again", 5.0))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; a second signal stops at once."""

@@ -217,7 +217,7 @@ class Telemetry(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is logged."""
     log_prompts: bool = False
-    """Whether prompts and answers may stand in logs and traces."""
+    """Whether logs may quote prompts and answers, as in what errors say."""
 
 
 class Health(Section):

