@@ -54,7 +54,7 @@ class _Node:
     parent: _Node | None
     pins: int = 0
     release: _Release | None = None  # None while there are pins
-    children: dict[int, _Node] = field(default_factory=dict[int, "_Node"])
+    children: dict[int, _Node] = field(default_factory=lambda: {})
 
 
 @dataclass(eq=False, slots=True)
@@ -87,10 +87,17 @@ class PrefixIndex:
 
     Args:
         blocks: how many blocks the engine has.
+
+    Attributes:
+        capacity: as given.
+        cached: blocks that hold a known prefix, pinned or free.
+        pinned: blocks that holds use, private ones included.
+        changes: counts operations that may have changed what is held.
     """
 
     def __init__(self, blocks: int) -> None:
         self.capacity = blocks
+        self.changes = 0
         self._holds: set[Hold] = set()
         self.clear()
 
@@ -98,19 +105,10 @@ class PrefixIndex:
         """Forget everything: the engine was restarted. Open holds hold nothing now."""
         self._root = _Node((), 0, 0, None)
         self._releases: OrderedDict[_Release, None] = OrderedDict()  # oldest first
-        self._cached = self._pinned = self._private = 0
+        self.cached = self.pinned = self._private = 0
+        self.changes += 1
         for hold in self._holds:
             hold.blocks, hold.private, hold.node = 0, 0, self._root
-
-    @property
-    def cached(self) -> int:
-        """Blocks that hold a known prefix, pinned or free."""
-        return self._cached
-
-    @property
-    def pinned(self) -> int:
-        """Blocks that holds use, private ones included."""
-        return self._pinned + self._private
 
     @property
     def free(self) -> int:
@@ -121,10 +119,14 @@ class PrefixIndex:
         """How many leading blocks are held."""
         return self._path(self._root, hashes, len(hashes))[1]
 
+    def look(self, hashes: Sequence[int]) -> tuple[int, int]:
+        """How many leading blocks are held, and how many of them are pinned."""
+        nodes, held = self._path(self._root, hashes, len(hashes))
+        return held, _pinned(nodes, held)
+
     def pinned_match(self, hashes: Sequence[int]) -> int:
         """How many leading blocks are pinned."""
-        nodes, matched = self._path(self._root, hashes, len(hashes))
-        return next((node.start for node in nodes if not node.pins), matched)
+        return self.look(hashes)[1]
 
     def open(self, hashes: Sequence[int], most: int | None = None) -> Hold:
         """Pin the leading blocks that are held.
@@ -136,6 +138,7 @@ class PrefixIndex:
         limit = len(hashes) if most is None else min(most, len(hashes))
         hold = Hold(0, 0, self._root)
         self._holds.add(hold)
+        self.changes += 1
         self._pin(hold, *self._path(self._root, hashes, limit))
         return hold
 
@@ -153,15 +156,16 @@ class PrefixIndex:
         if blocks <= hold.blocks:
             return True
         nodes, held = self._path(hold.node, hashes, blocks)
-        shared = next((node.start for node in nodes if not node.pins), held)
-        if blocks - shared > self.free:
+        if blocks - _pinned(nodes, held) > self.free:
             return False
-        self._pin(hold, nodes, held)
+        self.changes += 1
+        if nodes:
+            self._pin(hold, nodes, held)
         new = blocks - held
         if new:
             self._make_room(new)
-            self._cached += new
-            self._pinned += new
+            self.cached += new
+            self.pinned += new
             parent = hold.node
             node = _Node(hashes, held, blocks, parent, pins=1)
             parent.children[hashes[held]] = node
@@ -178,8 +182,11 @@ class PrefixIndex:
         more = blocks - hold.private
         if more > self.free:
             return False
-        self._make_room(more)
+        if more > 0:
+            self._make_room(more)
+        self.changes += 1
         self._private += more
+        self.pinned += more
         hold.private = blocks
         return True
 
@@ -193,7 +200,9 @@ class PrefixIndex:
         if hold not in self._holds:
             return
         self._holds.remove(hold)
+        self.changes += 1
         self._private -= hold.private
+        self.pinned -= hold.private
         release = _Release(owner, hold.node)
         node = hold.node
         while node.parent is not None:
@@ -208,12 +217,12 @@ class PrefixIndex:
                 node = node.parent
         self._join_child(hold.node)
         if release.blocks:
-            self._pinned -= release.blocks
+            self.pinned -= release.blocks
             self._releases[release] = None
 
     def victims(self, blocks: int) -> Iterator[tuple[object, int]]:
         """What an allocation of so many blocks would evict: owners and blocks, in order."""
-        excess = self._excess(blocks)
+        excess = self.cached + self._private + blocks - self.capacity
         for release in self._releases:
             if excess <= 0:
                 return
@@ -264,7 +273,7 @@ class PrefixIndex:
         for node in nodes:
             if node.release is not None:
                 blocks = node.end - node.start
-                self._pinned += blocks
+                self.pinned += blocks
                 node.release.blocks -= blocks
                 if not node.release.blocks:
                     del self._releases[node.release]
@@ -308,20 +317,16 @@ class PrefixIndex:
         if len(node.children) == 1:
             self._join(*node.children.values())
 
-    def _excess(self, blocks: int) -> int:
-        """How many must be evicted to allocate so many blocks."""
-        return self._cached + self._private + blocks - self.capacity
-
     def _make_room(self, blocks: int) -> None:
         """Evict what an allocation of so many blocks needs; so many are free."""
-        excess = self._excess(blocks)
+        excess = self.cached + self._private + blocks - self.capacity
         while excess > 0:
             # What branched off from the oldest release was older and is gone: it is one run.
             release = next(iter(self._releases))
             node = release.tail
             taken = min(excess, release.blocks)
             excess -= taken
-            self._cached -= taken
+            self.cached -= taken
             release.blocks -= taken
             node.end -= taken
             if not release.blocks:
@@ -329,3 +334,11 @@ class PrefixIndex:
                 assert node.parent is not None
                 del node.parent.children[node.chain[node.start]]
                 self._join_child(node.parent)
+
+
+def _pinned(nodes: Sequence[_Node], held: int) -> int:
+    """How many of the blocks held on a path are pinned: pins grow towards the root."""
+    for node in nodes:
+        if not node.pins:
+            return node.start
+    return held

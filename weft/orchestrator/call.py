@@ -34,10 +34,8 @@ class Call:
     stage: str = ""
     siblings: int = 1
     tool: str = ""
-    _hashes: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
-    _reported: dict[int, tuple[list[bytes], list[int]]] = field(
-        default_factory=dict[int, tuple[list[bytes], list[int]]]
-    )
+    _hashes: dict[int, list[int]] = field(default_factory=lambda: {})
+    _reported: dict[int, tuple[list[bytes], list[int]]] = field(default_factory=lambda: {})
 
     @property
     def prompt_tokens(self) -> int:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 
 from weft.errors import ContextExceeded, EngineUnavailable
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Kind, Observe, teller
 from weft.orchestrator.fleet import Fleet
-from weft.orchestrator.lane import Lane
+from weft.orchestrator.lane import Lane, before
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.program import Program
 from weft.orchestrator.replica import Replica
-from weft.orchestrator.residents import At, Counters, Ended, Residents
+from weft.orchestrator.residents import Counters, Ended, Residents
 from weft.orchestrator.ticket import Ticket
+from weft.orchestrator.timer import At
 
 
 class Dispatcher:
@@ -91,7 +91,7 @@ class Dispatcher:
         """
         fleet = self.fleets[call.request.model]
         self._check(call, fleet)
-        now = self.clock()
+        now = fleet.tick()
         program = self.programs.get(call.program)
         if program is None:
             program = self.begin(Program(call.program, arrived=now))
@@ -109,7 +109,9 @@ class Dispatcher:
             ticket = Ticket(call, program, failed.arrival, failed.since, answer, wake)
             ticket.avoid = failed.replica
         program.waiting += 1
-        start = max(self._fair_now, self._fair.get(program.tenant, 0.0))
+        start = self._fair.get(program.tenant, 0.0)
+        if start < self._fair_now:
+            start = self._fair_now
         ticket.fair_start = start
         self._fair[program.tenant] = start + (ticket.prompt_tokens + answer) / program.weight
         self._enqueue(ticket, fleet)
@@ -138,39 +140,34 @@ class Dispatcher:
         replica = self._replica(placement.engine)
         lane = replica.lane if placement.firm else fleet.common
         ticket.where, ticket.reason = placement.reason, "others are ahead of it"
-        lane.put(ticket)
-        self._told("come", ticket, replica if placement.firm else None, order.reason)
-        # Only the first of its lane may start.
-        if lane.first(fleet.now) is ticket:
-            self._try(ticket, replica, ticket.where)
+        fleet.waiting += 1
+        if self._tell is not None:
+            self._told("come", ticket, replica if placement.firm else None, order.reason)
+        # Only the first of its lane may start; where nobody waits it need not queue for that.
+        if len(lane):
+            lane.put(ticket)
+            if lane.first(fleet.now) is ticket:
+                self._try(ticket, replica, fleet, placement.reason)
+        elif not self._try(ticket, replica, fleet, placement.reason):
+            lane.put(ticket)
         if ticket.lane is not None and order.overdue is not None:
-            self._set_alarm(fleet, max(order.overdue, fleet.now))
+            fleet.timer.set(max(order.overdue, fleet.now))
 
     def _replica(self, engine: object) -> Replica:
         assert isinstance(engine, Replica), "place one of the view's engines"
         return engine
 
-    def _set_alarm(self, fleet: Fleet, due: float) -> None:
-        """Look again when a call becomes overdue; a fleet has one timer, for the first."""
-        if due >= fleet.alarm:
-            return
-        fleet.alarm = due
+    def _overdue(self, fleet: Fleet) -> None:
+        """A call may have become overdue."""
+        for replica in fleet.engines:
+            self.serve(replica, fleet)
+        now = fleet.tick()
+        lanes = [fleet.common, *(replica.lane for replica in fleet.engines)]
+        fleet.timer.set(min(lane.next_overdue(now) for lane in lanes))
 
-        def look() -> None:
-            if fleet.alarm == due:
-                fleet.alarm = math.inf
-                for replica in fleet.engines:
-                    self.serve(replica, fleet)
-                lanes = [fleet.common, *(replica.lane for replica in fleet.engines)]
-                self._set_alarm(fleet, min(lane.next_overdue(fleet.now) for lane in lanes))
-
-        self.at(due, look)
-
-    def _try(self, ticket: Ticket, replica: Replica, reason: str) -> bool:
+    def _try(self, ticket: Ticket, replica: Replica, fleet: Fleet, reason: str) -> bool:
         """Start a call on an engine if there is room and it is admitted."""
-        fleet = self.fleets[ticket.call.request.model]
-        now = fleet.now
-        overdue = ticket.order.overdue
+        now, overdue = fleet.now, ticket.order.overdue
         if not replica.has_room(ticket):
             if overdue is not None and overdue <= now and replica.waiting_for is None:
                 replica.waiting_for = ticket
@@ -199,30 +196,35 @@ class Dispatcher:
         return False
 
     def _start(self, ticket: Ticket, replica: Replica, fleet: Fleet) -> None:
-        assert ticket.lane is not None
-        ticket.lane.remove(ticket)
+        if ticket.lane is not None:
+            ticket.lane.remove(ticket)
+        fleet.waiting -= 1
         program = ticket.program
         now = ticket.bound_at = fleet.now
         waited = now - ticket.since
         program.waiting -= 1
         program.waited += waited
-        self._fair_now = max(self._fair_now, ticket.fair_start)
+        if ticket.fair_start > self._fair_now:
+            self._fair_now = ticket.fair_start
         counters = self.counters
         counters.started += 1
         counters.forced += ticket.forced
-        counters.longest_wait = max(counters.longest_wait, waited)
+        if waited > counters.longest_wait:
+            counters.longest_wait = waited
         replica.start(ticket)
-        self._told("start", ticket, replica, ticket.reason)
+        if self._tell is not None:
+            self._told("start", ticket, replica, ticket.reason)
         ticket.wake()
 
     def leave(self, ticket: Ticket) -> None:
         """A call that waits is cancelled."""
         if ticket.lane is not None:
-            lane = ticket.lane
+            lane, fleet = ticket.lane, self.fleets[ticket.call.request.model]
             lane.remove(ticket)
+            fleet.waiting -= 1
             ticket.program.waiting -= 1
-            self.residents.idle(ticket.program, ticket.program.home)
-            self._serve_lane(lane, self.fleets[ticket.call.request.model])
+            self.residents.idle(ticket.program, ticket.program.home, fleet.tick())
+            self._serve_lane(lane, fleet)
 
     def finish(
         self, ticket: Ticket, answer: Sequence[int], tokens: int, cached: int | None, done: bool
@@ -236,13 +238,17 @@ class Dispatcher:
             cached: tokens of its prompt that the engine found cached, if it said so.
             done: whether it ended by itself.
         """
-        replica, program, now = ticket.replica, ticket.program, self.clock()
+        replica, program = ticket.replica, ticket.program
         assert replica is not None
+        fleet = self.fleets[ticket.call.request.model]
+        now = fleet.tick()
         replica.finish(ticket, answer, tokens)
         seconds = now - ticket.bound_at
         program.calls += 1
         program.seconds += seconds
-        program.critical = max(program.critical, ticket.critical + seconds)
+        critical = ticket.critical + seconds
+        if critical > program.critical:
+            program.critical = critical
         program.computed += ticket.prompt_tokens - (cached or 0) + tokens
         context = ticket.prompt_tokens + tokens
         if done and context >= program.context > 0:
@@ -260,8 +266,8 @@ class Dispatcher:
                 f"{tokens} tokens generated, {found} of {ticket.prompt_tokens} were cached "
                 f"({ticket.cached} foreseen)" + ("" if done else "; it did not finish"),
             )
-        self.residents.idle(program, replica)
-        self.serve(replica, self.fleets[ticket.call.request.model])
+        self.residents.idle(program, replica, now)
+        self.serve(replica, fleet)
 
     # Engines
 
@@ -270,7 +276,9 @@ class Dispatcher:
         model = replica.engine.model
         fleet = self.fleets.get(model)
         if fleet is None:
-            fleet = self.fleets[model] = Fleet(model, self.profiles, self.clock)
+            fleet = self.fleets[model] = Fleet(
+                model, self.profiles, self.clock, self.at, self._overdue
+            )
         fleet.replicas.append(replica)
         self.back(replica)
 
@@ -282,21 +290,23 @@ class Dispatcher:
 
     def serve(self, replica: Replica, fleet: Fleet) -> None:
         """Start what can start now that an engine has changed."""
+        if not fleet.waiting:
+            return
+        now = fleet.tick()
         blocked_own = blocked_common = False
         while replica.alive and not (blocked_own and blocked_common):
-            now = fleet.now
             own = None if blocked_own else replica.lane.first(now)
             common = None if blocked_common else fleet.common.first(now)
             if own is None and common is None:
                 break
-            if common is None or (own is not None and _before(own, common, now)):
+            if common is None or (own is not None and before(own, common, now)):
                 assert own is not None
-                blocked_own = not self._try(own, replica, own.where)
+                blocked_own = not self._try(own, replica, fleet, own.where)
             else:
                 placement = self.policy.place(common, fleet.able(common))
                 self.counters.decisions += 1
                 target = self._replica(placement.engine)
-                if not self._try(common, target, placement.reason):
+                if not self._try(common, target, fleet, placement.reason):
                     # Others need not wait with a call that now waits for one engine only.
                     blocked_common = not placement.firm
                     if placement.firm:
@@ -314,7 +324,7 @@ class Dispatcher:
         placement = self.policy.place(ticket, fleet.able(ticket))
         self.counters.decisions += 1
         if placement.engine is replica:
-            self._try(ticket, replica, placement.reason)
+            self._try(ticket, replica, fleet, placement.reason)
 
     def _serve_lane(self, lane: Lane, fleet: Fleet) -> None:
         for replica in fleet.engines:
@@ -327,11 +337,14 @@ class Dispatcher:
         fleet = self.fleets[replica.engine.model]
         fleet.refresh()
         tickets = replica.lane.take_all()
+        fleet.waiting -= len(tickets)
         if not fleet.engines:
             orphans = tickets + fleet.common.take_all()
+            fleet.waiting = 0
             for ticket in orphans:
                 ticket.program.waiting -= 1
             return orphans
+        fleet.tick()
         for ticket in tickets:
             self._enqueue(ticket, fleet)
         return []
@@ -352,14 +365,3 @@ class Dispatcher:
         if self._tell is not None:
             engine = replica.name if replica is not None else ""
             self._tell(kind, ticket.program.id, ticket.id, engine, reason)
-
-
-def _before(a: Ticket, b: Ticket, now: float) -> bool:
-    """Whether `a` goes before `b`, of another lane."""
-
-    def rank(ticket: Ticket) -> tuple[bool, float, tuple[float, ...], int]:
-        overdue = ticket.order.overdue
-        late = overdue is not None and overdue <= now
-        return (not late, overdue if late and overdue is not None else 0.0, ticket.order.key, 0)
-
-    return (*rank(a)[:3], a.arrival) < (*rank(b)[:3], b.arrival)

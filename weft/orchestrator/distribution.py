@@ -15,6 +15,10 @@ _PER_LOG = _PER_OCTAVE / math.log(2)
 _LOWEST, _HIGHEST = -20 * _PER_OCTAVE, 40 * _PER_OCTAVE  # from a millionth to 10^12
 _RECENT = 0.1  # rate of the moving averages of the logarithm
 _RESCALE = 2.0**40
+_INFINITE = math.inf
+_EDGES = (2.0 ** (i / _PER_OCTAVE) for i in range(_LOWEST + 1, _HIGHEST + 1))
+_BOTTOMS = [0.0, *_EDGES, math.inf]  # where each bucket begins, and the last one ends
+_AT_ONCE = 64  # samples that wait at most until they are put into buckets
 _FORGOTTEN = 1e-6  # buckets that weigh less, in samples, are dropped
 
 
@@ -23,8 +27,9 @@ class Distribution:
 
     A bucket keeps weight, mean and variance of what fell into it, and stands for a uniform
     piece with that mean and variance. So repeated values are exact, numbers that take few
-    values (counts) nearly so, and all else is right within 9%. `add` costs about a microsecond;
-    questions are answered from a table that is made anew after 6% more samples.
+    values (counts) nearly so, and all else is right within 9%. `add` costs about a microsecond:
+    samples are put into buckets many at a time, when something but the mean is asked. Questions
+    are answered from a table that is made anew after 6% more samples.
 
     Args:
         half_life: a sample weighs half as much after so many more; `math.inf` forgets nothing.
@@ -39,14 +44,15 @@ class Distribution:
         """Samples that ever came."""
         self._growth = 2.0 ** (1.0 / half_life)
         # Instead of old weights falling, new ones grow.
-        self._gain = 1.0
+        self._gain = self._sorted = 1.0  # of the newest sample, and the newest in a bucket
         self._total = 0.0
         self._sum = 0.0
-        self._buckets: dict[int, list[float]] = {}  # weight, mean, weight x variance
+        self._buckets: dict[int, tuple[float, float, float]] = {}  # weight, mean, weight x variance
+        self._new: list[float] = []  # samples that are in no bucket yet
         self._recent = (0.0, 0.0, 0.0)
         self._imagined = False
         self._pieces: Pieces | None = None
-        self._fresh = 0.0  # samples that may still come before the table is stale
+        self._stale = 0.0  # the count of samples above which the table is stale
 
     @classmethod
     def log_normal(cls, median: float, p95: float, source: str) -> Distribution:
@@ -73,35 +79,43 @@ class Distribution:
         Raises:
             UsageError: it is negative, infinite or not a number.
         """
-        if not 0 <= value < math.inf:
+        if not 0 <= value < _INFINITE:
             raise UsageError(f"a distribution takes finite numbers from 0 on, not {value!r}")
-        if self._fresh < 1:
-            self._pieces = None
-        self._fresh -= 1
         self.count += 1
-        self._gain *= self._growth
-        gain = self._gain
+        self._gain = gain = self._gain * self._growth
         self._total += gain
         self._sum += gain * value
-        log = math.log(max(value, 1e-6))
-        index = min(max(math.floor(log * _PER_LOG), _LOWEST), _HIGHEST)
-        bucket = self._buckets.get(index)
-        if bucket is None:
-            self._buckets[index] = [gain, value, 0.0]
-        else:
-            bucket[0] += gain
-            off = value - bucket[1]
-            bucket[1] += off * gain / bucket[0]
-            bucket[2] += gain * off * (value - bucket[1])
-        weight, first, second = self._recent
-        keep = 1.0 - _RECENT
-        self._recent = (
-            keep * weight + _RECENT,
-            keep * first + _RECENT * log,
-            keep * second + _RECENT * log * log,
-        )
+        new = self._new
+        new.append(value)
         if gain > _RESCALE:
             self._rescale(1 / gain)
+        elif len(new) >= _AT_ONCE:
+            self._sort()
+
+    def _sort(self) -> None:
+        """Put new samples into their buckets."""
+        buckets, keep, ln, floor = self._buckets, 1.0 - _RECENT, math.log, math.floor
+        weight, first, second = self._recent
+        gain, growth = self._sorted, self._growth
+        for value in self._new:
+            gain *= growth
+            log = ln(value if value > 1e-6 else 1e-6)
+            index = floor(log * _PER_LOG)
+            if not _LOWEST <= index <= _HIGHEST:
+                index = _LOWEST if index < _LOWEST else _HIGHEST
+            if index in buckets:
+                mass, mean, spread = buckets[index]
+                mass += gain
+                off = value - mean
+                mean += off * gain / mass
+                buckets[index] = (mass, mean, spread + gain * off * (value - mean))
+            else:
+                buckets[index] = (gain, value, 0.0)
+            weight = keep * weight + _RECENT
+            first = keep * first + _RECENT * log
+            second = keep * second + _RECENT * log * log
+        self._recent, self._sorted = (weight, first, second), gain
+        self._new.clear()
 
     @property
     def samples(self) -> float:
@@ -116,6 +130,7 @@ class Distribution:
     @property
     def log_moments(self) -> tuple[float, float, float]:
         """Moving averages of 1, ln x and (ln x)^2, of rate 0.1, from 0 on; 0s for a prior."""
+        self._sort()
         return self._recent
 
     @property
@@ -132,6 +147,7 @@ class Distribution:
 
     def weights(self) -> Iterator[tuple[float, float]]:
         """Means of the buckets in rising order, with their shares of the samples."""
+        self._sort()
         for index in sorted(self._buckets):
             weight, mean, _ = self._buckets[index]
             yield mean, weight / self._total
@@ -168,6 +184,13 @@ class Distribution:
         """
         return self._read().gittins(x)
 
+    def hold(self, price: float) -> tuple[float, float]:
+        """The t >= 0 with the highest P(X <= t) - price x E[min(X, t)], and P(X <= t).
+
+        Only the ends of buckets are looked at; (0, 0) if none has more than 0.
+        """
+        return self._read().hold(price)
+
     def dump(self) -> dict[str, Any]:
         """What was learned, as JSON takes it; see `load`."""
         self._rescale(1 / self._gain)
@@ -190,7 +213,7 @@ class Distribution:
                 sane = 0 < mass < math.inf and 0 <= mean < math.inf and 0 <= spread < math.inf
                 if not sane or not _LOWEST <= index <= _HIGHEST:
                     raise ValueError
-                made._buckets[int(index)] = [mass, mean, spread]
+                made._buckets[int(index)] = (mass, mean, spread)
             if (made.count > 0) != bool(made._buckets):
                 raise ValueError
         except (KeyError, TypeError, ValueError):
@@ -201,12 +224,13 @@ class Distribution:
 
     def _rescale(self, factor: float) -> None:
         """Multiply all weights; those that are next to nothing beside a new sample go."""
-        self._gain = 1.0
-        for index, bucket in list(self._buckets.items()):
-            bucket[0] *= factor
-            bucket[2] *= factor
-            if bucket[0] < _FORGOTTEN:
-                del self._buckets[index]
+        self._sort()
+        self._gain = self._sorted = 1.0
+        scaled = (
+            (i, (mass * factor, mean, spread * factor))
+            for i, (mass, mean, spread) in self._buckets.items()
+        )
+        self._buckets = {i: bucket for i, bucket in scaled if bucket[0] >= _FORGOTTEN}
         self._add_up()
 
     def _add_up(self) -> None:
@@ -215,19 +239,19 @@ class Distribution:
         self._pieces = None
 
     def _read(self) -> Pieces:
-        if self._pieces is None:
+        if self._pieces is None or self.count > self._stale:
+            self._sort()
             if not self._buckets:
                 raise UsageError(f"nothing is known of {self.of} yet; look at `count` first")
             self._pieces = Pieces.lay(
-                (_bottom(index), _bottom(index + 1), weight / self._gain, mean, spread / weight)
+                (
+                    _BOTTOMS[index - _LOWEST],
+                    _BOTTOMS[index - _LOWEST + 1],
+                    weight / self._gain,
+                    mean,
+                    spread / weight,
+                )
                 for index, (weight, mean, spread) in sorted(self._buckets.items())
             )
-            self._fresh = self.samples / 16
+            self._stale = self.count + self.samples / 16
         return self._pieces
-
-
-def _bottom(index: int) -> float:
-    """Where a bucket begins: the first one at 0, one past the last at infinity."""
-    if index == _LOWEST:
-        return 0.0
-    return 2.0 ** (index / _PER_OCTAVE) if index <= _HIGHEST else math.inf

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from weft.orchestrator.lane import Lane
 from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.replica import Replica
 from weft.orchestrator.ticket import Ticket
+from weft.orchestrator.timer import At, Timer
 
 
 class Fleet:
-    """A `View` for policies."""
+    """A `View` for policies.
 
-    def __init__(self, model: str, profiles: Profiles, clock: Callable[[], float]) -> None:
+    Args:
+        model: that the replicas serve.
+        profiles: what is known of programs.
+        clock: the time in seconds.
+        at: has a callback called at a time.
+        overdue: is called when a call has become overdue, if the timer was set for it.
+
+    Attributes:
+        timer: for the first call that becomes overdue.
+        now: the scheduler's clock when something last happened.
+        waiting: calls that wait.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        profiles: Profiles,
+        clock: Callable[[], float],
+        at: At,
+        overdue: Callable[[Fleet], None],
+    ) -> None:
         self.model = model
         self.replicas: list[Replica] = []
         self.profiles = profiles
         self.common = Lane()
-        self.alarm = math.inf
+        self.waiting = 0
         self.engines: Sequence[Replica] = ()
+        self.timer = Timer(at, lambda: overdue(self))
         self._clock = clock
+        self.now = 0.0
         self.refresh()
 
     def refresh(self) -> None:
@@ -30,15 +52,10 @@ class Fleet:
         sizes = [replica.capacity for replica in self.engines]
         self.least, self.most = min(sizes, default=0), max(sizes, default=0)
 
-    @property
-    def now(self) -> float:
-        """The scheduler's clock."""
-        return self._clock()
-
-    @property
-    def waiting(self) -> int:
-        """Calls that wait."""
-        return len(self.common) + sum(len(replica.lane) for replica in self.replicas)
+    def tick(self) -> float:
+        """Read the clock: something happens."""
+        self.now = now = self._clock()
+        return now
 
     def able(self, ticket: Ticket) -> Fleet:
         """The view for a call: without the engine that failed it, if there are others."""
@@ -48,6 +65,6 @@ class Fleet:
         able = able or list(self.engines)
         view = Fleet.__new__(Fleet)
         view.model, view.replicas, view.common = self.model, self.replicas, self.common
-        view.profiles, view._clock = self.profiles, self._clock
+        view.profiles, view.now, view.waiting = self.profiles, self.now, self.waiting
         view.engines = [r for r in able if r is not ticket.avoid] or able
         return view

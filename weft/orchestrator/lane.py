@@ -77,3 +77,14 @@ class Lane:
         self._by_time = [entry for entry in self._by_time if entry[3].lane is self]
         heapq.heapify(self._by_key)
         heapq.heapify(self._by_time)
+
+
+def before(a: Ticket, b: Ticket, now: float) -> bool:
+    """Whether `a` goes before `b`, which waits in another lane."""
+
+    def rank(ticket: Ticket) -> tuple[bool, float, tuple[float, ...], int]:
+        overdue = ticket.order.overdue
+        late = overdue is not None and overdue <= now
+        return (not late, overdue if late and overdue is not None else 0.0, ticket.order.key, 0)
+
+    return (*rank(a)[:3], a.arrival) < (*rank(b)[:3], b.arrival)

@@ -26,6 +26,8 @@ class Pieces:
             the imagined sample included; `len(high)` stands for infinity. Made when needed,
             with `ends`, those points.
         steps: see `points`; made when needed.
+        indices: see `gittins`; those that were asked for.
+        falls, stays: see `hold`; made when needed.
     """
 
     low: list[float]
@@ -38,6 +40,9 @@ class Pieces:
     hull: list[int] = field(default_factory=list[int])
     ends: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     steps: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    indices: dict[float, float] = field(default_factory=dict[float, float])
+    falls: list[float] = field(default_factory=list[float])
+    stays: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
 
     @classmethod
     def lay(cls, buckets: Iterable[tuple[float, float, float, float, float]]) -> Pieces:
@@ -51,10 +56,16 @@ class Pieces:
         mass: list[float] = []
         edge = 0.0
         for bottom, top, weight, mean, variance in buckets:
-            half = min(math.sqrt(3 * max(variance, 0.0)), mean - bottom, top - mean)
-            half = max(half, 0.0)
-            low.append(max(mean - half, edge))
-            edge = max(mean + half, low[-1])
+            half = 0.0
+            if variance > 0:
+                half = max(0.0, min(math.sqrt(3 * variance), mean - bottom, top - mean))
+            begin = mean - half
+            if begin < edge:
+                begin = edge
+            low.append(begin)
+            edge = mean + half
+            if edge < begin:
+                edge = begin
             high.append(edge)
             mass.append(weight)
         count = len(high)
@@ -104,6 +115,12 @@ class Pieces:
 
     def gittins(self, x: float) -> float:
         """The steepest way from x's point to one on the hull of those that lie further on."""
+        found = self.indices.get(x)
+        if found is None:
+            found = self.indices[x] = self._steepest(x)
+        return found
+
+    def _steepest(self, x: float) -> float:
         if not self.hull:
             self._round()
         above = self.at(x)[0]
@@ -117,6 +134,32 @@ class Pieces:
             best = slope
             i = self.hull[i]
         return max(best, beyond / rest)
+
+    def hold(self, price: float) -> tuple[float, float]:
+        """See `Distribution.hold`: where the hull of (E[min(X, t)], P(X <= t)) gets too flat."""
+        if not self.stays:
+            self._flatten()
+        return self.stays[bisect_left(self.falls, -price)]
+
+    def _flatten(self) -> None:
+        """Make the concave hull of those points from the left; `falls` are its slopes, negated."""
+        hull, falls = [(0.0, 0.0, 0.0)], list[float]()
+        held = before = last = 0.0
+        for seconds, upto in self.points():
+            # A bucket spans an eighth of an octave, or less if its samples do.
+            held += (upto - last) * (max(before, seconds * 2**-0.125) + seconds) / 2
+            before, last = seconds, upto
+            cost = held + (1 - upto) * seconds
+            while True:
+                run, rise = cost - hull[-1][0], upto - hull[-1][1]
+                fall = -rise / run if run > 0 else -math.inf
+                if not falls or falls[-1] < fall:
+                    break
+                hull.pop()
+                falls.pop()
+            hull.append((cost, upto, seconds))
+            falls.append(fall)
+        self.falls, self.stays = falls, [(seconds, share) for _, share, seconds in hull]
 
     def _round(self) -> None:
         """Make the hull, from the right."""

@@ -174,7 +174,7 @@ class View(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Placement:
     """Where a call is to go, and why.
 
@@ -190,7 +190,7 @@ class Placement:
     firm: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Order:
     """A waiting call's place in the queue.
 
@@ -206,7 +206,7 @@ class Order:
     overdue: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admission:
     """Whether a call may enter an engine now.
 
@@ -221,7 +221,7 @@ class Admission:
     displace: Program | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Retention:
     """For how long a program that runs no call keeps its claim.
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TypeVar
 
 import anyio
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from weft.backends.engine import Engine
 from weft.backends.specs import open_engines
@@ -202,20 +202,28 @@ class Pool:
         if engine not in self.engines:
             await engine.aclose()
 
-    async def remove(self, name: str) -> None:
+    async def remove(
+        self, name: str, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
         """Let an engine go while the pool is open: no call begins there, those there end first.
+
+        Args:
+            name: of the engine.
+            task_status: told, by a task group's `start`, when no call begins there any more.
 
         Raises:
             UnknownName: there is no engine of this name.
         """
         if name in self._joining:
             self._joining[name].cancel()
+            task_status.started()
             return
         found = next((r for r in self.scheduler.replicas if r.name == name), None)
         if found is None:
             raise UnknownName("engine", name, [e.name for e in self.engines])
         self.scheduler.remove(found)
         self.engines.remove(found.engine)
+        task_status.started()
         if found.in_flight:
             empty = anyio.Event()
             found.on_empty = empty.set

@@ -25,17 +25,24 @@ _Key = tuple[str, ...]
 _WORDS = {"answers": "answers", "tools": "uses", "calls": "finished runs", "growth": "calls"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Estimate:
     """A number that is expected, and why.
 
     Attributes:
         value: its mean.
-        source: what it rests on, for people: "42 answers of plan in fix", "no experience: 256".
+        of: what it rests on: "answers of plan in fix", "no experience: 256".
+        samples: how many of them.
     """
 
     value: float
-    source: str
+    of: str
+    samples: int | None = None
+
+    @property
+    def source(self) -> str:
+        """What it rests on, for people: "42 answers of plan in fix", "no experience: 256"."""
+        return self.of if self.samples is None else f"{self.samples} {self.of}"
 
 
 class Profiles:
@@ -103,26 +110,24 @@ class Profiles:
         """A program's context grew by so many tokens from one call to the next."""
         self._learn(("growth", name), tokens)
 
-    def growth(self, name: str, prior: float) -> Estimate:
+    def growth(self, name: str, prior: float) -> float:
         """Tokens that a context grows by with each call; `prior` without experience."""
         known = self._find(("growth", name))
-        if known is None:
-            return Estimate(prior, f"no experience: {prior:.0f}")
-        return Estimate(known.mean, known.source)
+        return prior if known is None else known.mean
 
     def answer_tokens(self, name: str, stage: str, prior: int = _ANSWER) -> Estimate:
         """The length of an answer; `prior` tokens where there is no experience."""
         known = self._find(("answers", name, stage))
         if known is None:
             return Estimate(prior, f"no experience: {prior}")
-        return Estimate(known.mean, known.source)
+        return Estimate(known.mean, known.of, known.count)
 
     def further_calls(self, name: str, done: int) -> Estimate:
         """How many calls a program will still make after those done, if it makes one more."""
         known = self._find(("calls", name))
         if known is None:
             return Estimate(_CALLS + done, f"no experience: {_CALLS} and as many as there were")
-        return Estimate(known.mean_beyond(done), known.source)
+        return Estimate(known.mean_beyond(done), known.of, known.count)
 
     def tool(self, name: str, tool: str) -> Distribution:
         """Seconds that a program is away with a tool; its `source` says what they rest on."""
@@ -173,26 +178,28 @@ class Profiles:
 
     def _learn(self, key: _Key, value: float) -> None:
         # From the special to the general, so that the general is dropped last.
-        for end in range(len(key), 0, -1):
-            part = key[:end]
-            known = self._known.get(part)
+        all_known, part = self._known, key
+        while part:
+            known = all_known.get(part)
             if known is None:
-                known = self._known[part] = Distribution(self._half_life, _words(part))
+                known = all_known[part] = Distribution(self._half_life, _words(part))
                 self._dropped.discard(part)
             known.add(value)
-            self._known.move_to_end(part)
+            all_known.move_to_end(part)
             self._changed.add(part)
-        while len(self._known) > self._most:
-            part, _ = self._known.popitem(last=False)
+            part = part[:-1]
+        while len(all_known) > self._most:
+            part, _ = all_known.popitem(last=False)
             self._changed.discard(part)
             self._dropped.add(part)
 
     def _find(self, key: _Key) -> Distribution | None:
-        for end in range(len(key), 0, -1):
-            known = self._known.get(key[:end])
+        while key:
+            known = self._known.get(key)
             if known is not None and known.count >= self._enough:
-                self._known.move_to_end(key[:end])
+                self._known.move_to_end(key)
                 return known
+            key = key[:-1]
         return None
 
 

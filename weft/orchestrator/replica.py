@@ -32,6 +32,8 @@ class Replica:
         self.draining = False
         self.error: Exception | None = None
         self.in_flight = 0
+        self.programs = 0
+        """Resident programs."""
         self.attached = 0
         self.lane = Lane()
         self.waiting_for: Ticket | None = None
@@ -40,7 +42,7 @@ class Replica:
         self.speed = Speed()
         self.block_size = engine.block_size
         self.concurrency = engine.concurrency
-        self.index = self._empty_index()
+        self._reset()
         self.reported: ReportedIndex | None = None
         """What the engine itself tells of its cache, if it does."""
         self._running: dict[Program, int] = {}
@@ -49,23 +51,18 @@ class Replica:
         self._claimed = 0
         self._numbers = itertools.count()
 
-    def _empty_index(self) -> PrefixIndex:
-        return PrefixIndex(max(1, (self.engine.kv_tokens or _UNKNOWN_KV) // self.block_size))
-
-    @property
-    def capacity(self) -> int:
+    def _reset(self) -> None:
+        """Take the engine's cache for empty."""
+        blocks = max(1, (self.engine.kv_tokens or _UNKNOWN_KV) // self.block_size)
+        self.index = PrefixIndex(blocks)
+        self.capacity = blocks * self.block_size
         """Tokens of KV."""
-        return self.index.capacity * self.block_size
+        self._looked: tuple[CallView | None, int, tuple[int, int]] = (None, 0, (0, 0))
 
     @property
     def queued(self) -> int:
         """Calls that wait for this engine only."""
         return len(self.lane)
-
-    @property
-    def programs(self) -> int:
-        """Resident programs."""
-        return len(self._running) + len(self._claiming)
 
     @property
     def reserved(self) -> int:
@@ -95,21 +92,29 @@ class Replica:
         By the engine's own reports if it gives any, together with what running calls will
         have cached; otherwise by what was sent there.
         """
-        size, hashes = self.block_size, call.hashes(self.block_size)
+        size, (blocks, pinned) = self.block_size, self._look(call)
         reported = self.reported
-        # A call whose tokens are not known has no hashes to compare with.
-        named = call.reported_hashes(size) if reported is not None and reported.next else ()
-        if reported is not None and named:
-            blocks = max(reported.match(named), self.index.pinned_match(hashes))
-        else:
-            blocks = self.index.match(hashes)
+        if reported is not None and reported.next:
+            # A call whose tokens are not known has no hashes to compare with.
+            named = call.reported_hashes(size)
+            if named:
+                blocks = max(reported.match(named), pinned)
         return min(blocks, (call.prompt_tokens - 1) // size) * size
+
+    def _look(self, call: CallView) -> tuple[int, int]:
+        """Blocks of the prompt that the index holds, and those pinned; looked up once a call."""
+        changes = self.index.changes
+        looked, then, found = self._looked
+        if looked is not call or then != changes:
+            found = self.index.look(call.hashes(self.block_size))
+            self._looked = call, changes, found
+        return found
 
     def need(self, call: CallView) -> int:
         """Tokens of KV to the call's expected end, beyond what running calls hold."""
         size = self.block_size
         blocks = -(-(call.prompt_tokens + call.answer_tokens) // size)
-        return max(0, blocks - self.index.pinned_match(call.hashes(size))) * size
+        return max(0, blocks - self._look(call)[1]) * size
 
     def has_room(self, call: CallView) -> bool:
         """Whether the engine can start the call at once."""
@@ -142,21 +147,26 @@ class Replica:
         hashes = ticket.hashes(size)
         ticket.replica, ticket.index = self, self.index
         ticket.cached = self.cached(ticket)
-        ticket.hold = hold = self.index.open(hashes)
-        self.index.grow(hold, hashes, len(hashes))
-        expected = -(-(ticket.prompt_tokens + ticket.answer_tokens) // size) - len(hashes)
-        self.index.private(hold, max(0, min(expected, self.index.free)))
+        index, blocks = self.index, len(hashes)
+        ticket.hold = hold = index.open(hashes)
+        index.grow(hold, hashes, blocks)
+        expected = -(-(ticket.prompt_tokens + ticket.answer_tokens) // size) - blocks
+        if expected > 0:
+            index.private(hold, min(expected, index.free))
         self.in_flight += 1
         if program.home is not None and program.claim:
             program.home.unclaim(program)
-        self._running[program] = self._running.get(program, 0) + 1
+        running = self._running.get(program, 0)
+        self._running[program] = running + 1
+        if not running:
+            self.programs += 1
         self.attach(program, max(program.context, ticket.prompt_tokens))
         program.running += 1
 
     def finish(self, ticket: Ticket, answer: Sequence[int], count: int) -> None:
         """Let a call go; what it leaves in the cache belongs to its program."""
-        assert ticket.hold is not None
-        program = ticket.program
+        hold, program = ticket.hold, ticket.program
+        assert hold is not None
         self.in_flight -= 1
         program.running -= 1
         left = self._running[program] - 1
@@ -164,11 +174,13 @@ class Replica:
             self._running[program] = left
         else:
             del self._running[program]
+            self.programs -= 1
         if ticket.index is self.index:
-            self.index.private(ticket.hold, 0)
             grown = ticket.call.grown(self.block_size, answer, count)
-            self.index.grow(ticket.hold, grown, len(grown))
-            self.index.close(ticket.hold, program)
+            if len(grown) > hold.blocks:
+                self.index.private(hold, 0)
+                self.index.grow(hold, grown, len(grown))
+            self.index.close(hold, program)
             if self.reported is not None and self.reported.next and count:
                 left = ticket.call.reported_hashes(self.block_size, answer[: count - 1])
                 self.reported.expect(left)
@@ -205,6 +217,7 @@ class Replica:
         self.unclaim(program)
         program.claim, program.rank, program.expires = max(1, tokens), rank, expires
         self._claiming.add(program)
+        self.programs += 1
         self._claimed += program.claim
         heapq.heappush(self._claims, (rank, next(self._numbers), program))
         if len(self._claims) > 64 + 2 * len(self._claiming):
@@ -215,12 +228,13 @@ class Replica:
         """Give that room back."""
         if program in self._claiming:
             self._claiming.discard(program)
+            self.programs -= 1
             self._claimed -= program.claim
             program.claim = 0
 
     def died(self, error: Exception) -> None:
         """Take the engine out of service; its cache is gone."""
         self.alive, self.error = False, error
-        self.index = self._empty_index()
+        self._reset()
         for program in list(self._claiming):
             self.unclaim(program)

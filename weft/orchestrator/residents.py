@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,12 +12,12 @@ from weft.orchestrator.decision import Tell
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.program import Program
+from weft.orchestrator.timer import At, Timer
 
 if TYPE_CHECKING:
     from weft.orchestrator.fleet import Fleet
     from weft.orchestrator.replica import Replica
 
-At = Callable[[float, Callable[[], None]], object]
 Ended = Callable[[Program, str], None]
 
 
@@ -71,6 +73,9 @@ class Residents:
         self._clock, self._at, self._lease = clock, at, lease
         self._counters, self._serve, self._tell, self._ended = counters, serve, tell, ended
         self.programs: dict[str, Program] = {}
+        self._expiring: list[tuple[float, int, Program, float | None]] = []
+        self._numbers = itertools.count()
+        self._timer = Timer(at, self._expire)
 
     def begin(self, program: Program) -> Program:
         """Note a program; one of the same id that is there already goes on."""
@@ -113,16 +118,18 @@ class Residents:
 
         self._at(due, look)
 
-    def idle(self, program: Program, replica: Replica | None) -> None:
+    def idle(self, program: Program, replica: Replica | None, now: float) -> None:
         """If a program has no call any more, decide about its room."""
         if program.running or program.waiting or program.ended or program.acting is not None:
             return
-        now = program.acting = self._clock()
+        program.acting = now
         if replica is None or not replica.alive:
             return
-        retention = self._policy.retain(program, replica, self._fleets[replica.engine.model])
+        fleet = self._fleets[replica.engine.model]
+        fleet.now = now
+        retention = self._policy.retain(program, replica, fleet)
         self._counters.decisions += 1
-        seconds = min(retention.seconds, self._lease)
+        seconds = retention.seconds if retention.seconds < self._lease else self._lease
         if self._tell is not None:
             how = f"kept for {seconds:.4g} s" if seconds < self._lease else "kept till it ends"
             kept = how if seconds > 0 else "not kept"
@@ -133,12 +140,26 @@ class Residents:
             replica.attach(program, program.context)
         replica.claim(program, program.context, retention.rank, now + seconds)
         if seconds < self._lease:  # else it ends with the program itself
-            self._at(now + seconds, lambda: self._expire(program, replica, now))
+            self.expires(program)
 
-    def _expire(self, program: Program, replica: Replica, since: float) -> None:
-        if program.acting == since and program.claim:
-            self.release(program, "its time is up")
-            self._serve(replica, self._fleets[replica.engine.model])
+    def expires(self, program: Program) -> None:
+        """Let a program's claim go when its time is up, unless it has made a call by then."""
+        entry = program.expires, next(self._numbers), program, program.acting
+        heapq.heappush(self._expiring, entry)
+        self._timer.set(program.expires)
+
+    def _expire(self) -> None:
+        now, expiring = self._clock(), self._expiring
+        while expiring:
+            due, _, program, since = expiring[0]
+            stands, home = program.claim and program.acting == since, program.home
+            if stands and due > now:
+                self._timer.set(due)
+                return
+            heapq.heappop(expiring)
+            if stands and home is not None:
+                self.release(program, "its time is up")
+                self._serve(home, self._fleets[home.engine.model])
 
     def release(self, program: Program, reason: str) -> None:
         """Take a program's claim away."""

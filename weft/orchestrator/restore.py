@@ -166,17 +166,12 @@ def _keep(dispatcher: Dispatcher, program: Program, home: Replica, saved: Saved)
     """Keep a program's room as its policy would."""
     if home.claimed + program.context > home.capacity:
         return
-    fleet, now, since = dispatcher.fleets[home.engine.model], dispatcher.clock(), program.acting
+    fleet, now = dispatcher.fleets[home.engine.model], dispatcher.clock()
+    fleet.now = now
     retention = dispatcher.policy.retain(program, home, fleet)
     dispatcher.counters.decisions += 1
     seconds = min(retention.seconds - saved.idle, saved.room)
     if seconds <= 0:
         return
-
-    def expire() -> None:
-        if program.acting == since and program.claim:
-            dispatcher.residents.release(program, "its time is up")
-            dispatcher.serve(home, fleet)
-
     home.claim(program, program.context, retention.rank, now + seconds)
-    dispatcher.at(now + seconds, expire)
+    dispatcher.residents.expires(program)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
@@ -74,13 +75,14 @@ class Scheduler:
         self.replicas = [Replica(engine) for engine in engines]
         self.policy = policy
         self.profiles = profiles if profiles is not None else Profiles()
+        self.clock = _loop_clock()
         self._own_timeline = timeline is None
         self._timeline = timeline or Timeline()
         self.dispatcher = Dispatcher(
             self.replicas,
             policy,
             self.profiles,
-            anyio.current_time,
+            self.clock,
             self._timeline.at,
             lease,
             observe,
@@ -195,7 +197,7 @@ class Scheduler:
             ticket = self.submit(call, failed)
             await self.bound(ticket)
             assert ticket.replica is not None
-            tracked = _Tracked(ticket, follower)
+            tracked = _Tracked(ticket, follower, self.clock)
             try:
                 follower.sent(ticket)
                 await ticket.replica.engine.complete(call.request, tracked.delta)
@@ -270,6 +272,14 @@ class Scheduler:
             replica.reported = None
 
 
+def _loop_clock() -> Callable[[], float]:
+    """The clock of anyio, for asyncio without anyio's search for the loop."""
+    try:
+        return asyncio.get_running_loop().time
+    except RuntimeError:
+        return anyio.current_time
+
+
 class _Waker:
     """An event that costs nothing unless somebody waits for it."""
 
@@ -293,10 +303,10 @@ class _Waker:
 class _Tracked:
     """Counts what comes of a call, and learns its engine's speed from it."""
 
-    def __init__(self, ticket: Ticket, follower: Follower) -> None:
-        self._ticket, self._follower = ticket, follower
+    def __init__(self, ticket: Ticket, follower: Follower, clock: Callable[[], float]) -> None:
+        self._ticket, self._follower, self._clock = ticket, follower, clock
         self._first = 0.0
-        self._sent = anyio.current_time()
+        self._sent = clock()
         self.tokens: list[int] = []
         self.count = 0
         self.cached: int | None = None
@@ -304,7 +314,7 @@ class _Tracked:
 
     def delta(self, delta: Delta) -> None:
         if not self.count:
-            self._first = anyio.current_time()
+            self._first = self._clock()
         self.count += delta.count
         self.tokens += delta.tokens
         if delta.finish_reason is not None:
@@ -320,5 +330,5 @@ class _Tracked:
                 self.cached,
                 self.count,
                 self._first - self._sent,
-                anyio.current_time() - self._first,
+                self._clock() - self._first,
             )

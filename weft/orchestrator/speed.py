@@ -108,18 +108,23 @@ class _Line:
     def _fit(self) -> None:
         self._fresh = 0
         line = self._line
-        if len(self._seen) <= _FEW:
+        seen = [
+            (x, y, w * age) for (x, y, w), age in zip(reversed(self._seen), _AGES, strict=False)
+        ]
+        if len(seen) <= _FEW:
             # Through the median of y or y / x: nearly half of the first may be wrong.
-            ratios = sorted(y if self._level else y / x for x, y, _ in self._seen)
+            ratios = sorted(y if self._level else y / x for x, y, _ in seen)
             middle = ratios[(len(ratios) - 1) // 2]
             line = (middle, 0.0) if self._level else (0.0, middle)
-        line = self._step(line, 0.0)
-        line = self._step(line, 0.0)
+        line = self._step(seen, line, 0.0)
+        line = self._step(seen, line, 0.0)
         a, b = line
-        off = sorted(abs(y / (a + b * x) - 1) for x, y, _ in self._seen)
-        self._line = self._step(line, max(2 * off[len(off) // 2], _CLOSE))
+        off = sorted([abs(y / (a + b * x) - 1) for x, y, _ in seen])
+        self._line = self._step(seen, line, max(2 * off[len(off) // 2], _CLOSE))
 
-    def _step(self, line: tuple[float, float], scale: float) -> tuple[float, float]:
+    def _step(
+        self, seen: list[tuple[float, float, float]], line: tuple[float, float], scale: float
+    ) -> tuple[float, float]:
         """A line by weighted least squares; the further off the last one, the less weight.
 
         With a scale that is a relative deviation at which Cauchy's weight is half; else weights
@@ -127,11 +132,11 @@ class _Line:
         """
         a, b = line
         w0 = wx = wxx = wy = wxy = 0.0
-        for (x, y, weight), age in zip(reversed(self._seen), _AGES, strict=False):
+        for x, y, weight in seen:
             about = a + b * x
             off = abs(y / about - 1)
-            pull = 1 + (off / scale) ** 2 if scale else max(off, _CLOSE)
-            w = weight * age / (about * about * pull)
+            pull = 1 + (off / scale) ** 2 if scale else off if off > _CLOSE else _CLOSE
+            w = weight / (about * about * pull)
             w0 += w
             w *= x
             wx += w

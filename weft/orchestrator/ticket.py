@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from weft.orchestrator.lane import Lane
     from weft.orchestrator.replica import Replica
 
+_UNORDERED = Order((), "")
+
 
 class Ticket:
     """A call that waits or runs; a `CallView` for policies.
@@ -77,7 +79,7 @@ class Ticket:
         self.answer_tokens = answer_tokens
         self.fair_start = 0.0
         self.critical = program.critical
-        self.order = Order((), "")
+        self.order = _UNORDERED
         self.wake = wake
         self.avoid: Replica | None = None
         self.lane: Lane | None = None

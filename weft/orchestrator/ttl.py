@@ -57,14 +57,7 @@ def holding(away: Distribution, benefit: float, cost: float) -> tuple[float, str
     Returns:
         Seconds, and the reason.
     """
-    best = gain = chance = held = before = last = 0.0
-    for seconds, upto in away.points():
-        # A bucket spans an eighth of an octave, or less if its samples do.
-        held += (upto - last) * (max(before, seconds * 2**-0.125) + seconds) / 2
-        before, last = seconds, upto
-        value = upto * benefit - cost * (held + (1 - upto) * seconds)
-        if value > gain:
-            best, gain, chance = seconds, value, upto
+    best, chance = away.hold(cost / benefit) if benefit > 0 else (0.0, 0.0)
     if best == 0:
         return 0.0, f"holding it costs more than it saves ({away.source})"
     return best, f"back within {best:.3g} s in {chance:.0%} of cases ({away.source})"

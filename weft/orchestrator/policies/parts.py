@@ -14,8 +14,11 @@ def allowed(call: CallView, view: View) -> Sequence[EngineView]:
 
     An engine that drains is left out, unless the program is resident there or all drain.
     """
-    program = call.program
-    return [e for e in view.engines if not e.draining or resides(program, e)] or view.engines
+    engines, program = view.engines, call.program
+    for engine in engines:
+        if engine.draining:
+            return [e for e in engines if not e.draining or resides(program, e)] or engines
+    return engines
 
 
 def best(call: CallView, view: View, key: Callable[[EngineView], Any]) -> EngineView:
@@ -35,13 +38,17 @@ def home_of(call: CallView, view: View) -> EngineView | None:
     program = call.program
     if program.home is None:
         return None
-    home = next((e for e in view.engines if lives(program, e)), None)
-    return None if home is not None and home.draining and not program.resident else home
+    name = program.home.name
+    for engine in view.engines:
+        if engine.name == name:
+            return None if engine.draining and not program.resident else engine
+    return None
 
 
 def lives(program: Program, engine: EngineView) -> bool:
     """Whether the engine is the program's home."""
-    return program.home is not None and program.home.name == engine.name
+    home = program.home
+    return home is not None and home.name == engine.name
 
 
 def resides(program: Program, engine: EngineView) -> bool:

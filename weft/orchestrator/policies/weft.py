@@ -91,7 +91,8 @@ class Weft(Policy):
         home = home_of(call, view)
         if home is not None and call.program.claim:
             return Placement(home, "its program holds a claim there", firm=True)
-        if home is not None and not call.program.running and self._fits(call, home, view):
+        growth = self._growth(call, view)
+        if home is not None and not call.program.running and self._fits(call, home, growth):
             cached = home.cached(call)
             if cached > call.prompt_tokens / 2:
                 return Placement(home, f"{cached} of {call.prompt_tokens} tokens are still cached")
@@ -99,7 +100,7 @@ class Weft(Policy):
         best: EngineView | None = None
         least: tuple[bool, float, int] = (True, math.inf, 0)
         for engine in allowed(call, view):
-            fits = self._fits(call, engine, view)
+            fits = self._fits(call, engine, growth)
             if best is not None and not fits and not least[0]:
                 continue
             cost = self._seconds(call, engine) if known else self._crowd(call, engine)
@@ -115,23 +116,24 @@ class Weft(Policy):
         """Tokens that a new program would have to load, and share the engine with."""
         return float(call.prompt_tokens - engine.cached(call) + engine.attached)
 
-    def _fits(self, call: CallView, engine: EngineView, view: View) -> bool:
+    def _fits(self, call: CallView, engine: EngineView, growth: float) -> bool:
         """Whether it would be admitted there now without displacing anyone."""
-        return engine.has_room(call) and (
-            resides(call.program, engine)
-            or not engine.programs
-            or self._room(call, engine) >= self._growth(call, engine, view)
-        )
+        if not engine.has_room(call):
+            return False
+        programs = engine.programs
+        if not programs or resides(call.program, engine):
+            return True
+        room, least = self.fill * engine.capacity - engine.claimed, growth * (programs + 1)
+        # What the call needs, less what is shared, is dear to find out.
+        return room >= least and room - engine.need(call) >= least
 
     def _room(self, call: CallView, engine: EngineView) -> float:
         """Tokens of KV left if the call came in beside running calls and claims."""
         return self.fill * engine.capacity - engine.claimed - engine.need(call)
 
-    def _growth(self, call: CallView, engine: EngineView, view: View) -> float:
-        """Tokens by which the call's program and the residents will soon have grown."""
-        program = call.program
-        each = view.profiles.growth(program.name, _GROWTH * call.prompt_tokens).value
-        return self.horizon * each * (engine.programs + 1)
+    def _growth(self, call: CallView, view: View) -> float:
+        """Tokens by which each program, the call's and the residents, will soon have grown."""
+        return self.horizon * view.profiles.growth(call.program.name, _GROWTH * call.prompt_tokens)
 
     def _seconds(self, call: CallView, engine: EngineView) -> float:
         """How long the call takes there, and by how much it holds up those that run there."""
@@ -153,7 +155,7 @@ class Weft(Policy):
             if yields is None:
                 return Admission(True, "its program is resident")
             return Admission(False, f"it grew by {-room:.0f} tokens too many", yields)
-        room -= self._growth(call, engine, view)
+        room -= self._growth(call, view) * (engine.programs + 1)
         if room >= 0 or not engine.programs:
             return Admission(True, f"it leaves {max(0, room):.0f} tokens unclaimed")
         why = f"it lacks {-room:.0f} tokens beside running calls and claims"
