@@ -138,7 +138,8 @@ async def test_a_lease_that_ran_out_meanwhile_is_over_at_once(anyio_backend):
         await anyio.sleep(0.001)
         assert not new.dispatcher.programs
         assert new.profiles.calls("") is None  # too few
-        assert len(new.profiles) == 2  # but learned from, under its name and over all
+        # But learned from, under its name and over all: its calls, and that it had only one.
+        assert len(new.profiles) == 4
         group.cancel_scope.cancel()
 
 

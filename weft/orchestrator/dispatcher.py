@@ -98,6 +98,8 @@ class Dispatcher:
         if program.acting is not None:
             if program.calls:
                 self.profiles.acted(program.name, program.tool, now - program.acting)
+                if program.calls == 1:
+                    self.profiles.returned(program.name, True)
             program.acting = None
         expected = self.profiles.answer_tokens(program.name, call.stage, call.most_tokens)
         answer = max(1, round(expected.value))

@@ -22,7 +22,13 @@ _PART = 32  # profiles that are written at once while others wait
 _TOOL = Distribution.log_normal(1.0, 30.0, "no experience of tools: median 1 s, p95 30 s")
 
 _Key = tuple[str, ...]
-_WORDS = {"answers": "answers", "tools": "uses", "calls": "finished runs", "growth": "calls"}
+_WORDS = {
+    "answers": "answers",
+    "tools": "uses",
+    "calls": "finished runs",
+    "growth": "calls",
+    "returns": "first calls",
+}
 
 
 @dataclass(slots=True)
@@ -114,6 +120,15 @@ class Profiles:
         """Tokens that a context grows by with each call; `prior` without experience."""
         known = self._find(("growth", name))
         return prior if known is None else known.mean
+
+    def returned(self, name: str, back: bool) -> None:
+        """A program made a second call, or seems to have had only one."""
+        self._learn(("returns", name), float(back))
+
+    def returns(self, name: str) -> float:
+        """The share of programs that come back after their first call; 1 without experience."""
+        known = self._find(("returns", name))
+        return 1.0 if known is None else known.mean
 
     def answer_tokens(self, name: str, stage: str, prior: int = _ANSWER) -> Estimate:
         """The length of an answer; `prior` tokens where there is no experience."""

@@ -95,6 +95,8 @@ class Residents:
         program.ended = True
         if program.calls:
             self._profiles.finished(program.name, program.calls)
+        if program.calls == 1:
+            self._profiles.returned(program.name, False)
         if self._ended is not None:
             self._ended(program, reason)
         home = program.home
@@ -158,6 +160,8 @@ class Residents:
                 return
             heapq.heappop(expiring)
             if stands and home is not None:
+                if program.calls == 1:  # known long before its lease is over
+                    self._profiles.returned(program.name, False)
                 self.release(program, "its time is up")
                 self._serve(home, self._fleets[home.engine.model])
 

@@ -21,6 +21,7 @@ from weft.orchestrator.ttl import holding
 from weft.parameters import param
 
 _GROWTH = 0.1  # of a context with each call, without experience
+_LITTLE = 0.02  # of a call's own time in an engine: more work that is worth less waiting
 
 
 @policy("weft")
@@ -164,18 +165,27 @@ class Weft(Policy):
             return Admission(False, why)
         # To displace a program helps if it does not at once queue up for its own room.
         few = view.waiting <= self.slack * len(view.engines)
-        if not engine.in_flight and (few or not engine.prefill_seconds(weakest.context)):
+        reload, own = self._reload(weakest, engine, view), self._seconds(call, engine)
+        if reload < _LITTLE * own and engine.prefill_seconds(weakest.context):
+            return Admission(False, f"{why}; {weakest.id} is soon loaded again", weakest)
+        if not engine.in_flight and (few or not reload):
             return Admission(False, f"{why}, but nothing runs there: {weakest.id} yields", weakest)
         work, _ = self._work(call.program, call.prompt_tokens, view)
         if -weakest.rank > self.swap * work:
             return Admission(False, f"{why}; {weakest.id} has more work left", weakest)
         return Admission(False, why)
 
+    def _reload(self, program: Program, engine: EngineView, view: View) -> float:
+        """Seconds that loading a program's context again is expected to take."""
+        reload = engine.prefill_seconds(program.context)
+        # Most single requests are all there is of their program: nothing comes back for those.
+        return reload * view.profiles.returns(program.name) if program.calls == 1 else reload
+
     def retain(self, program: Program, engine: EngineView, view: View) -> Retention:
         """As long as keeping the room costs less than loading the context again."""
         work, _ = self._work(program, program.context, view)
-        reload = self.reload * engine.prefill_seconds(program.context)
-        if not reload and self.reload:
+        reload = self.reload * self._reload(program, engine, view)
+        if not reload and self.reload and not engine.prefill_seconds(program.context):
             return Retention(math.inf, "the engine's speed is not known yet", -work)
         share = program.context / engine.capacity
         away = view.profiles.tool(program.name, program.tool)
