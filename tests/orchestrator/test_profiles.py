@@ -49,6 +49,16 @@ def test_tools_and_calls() -> None:
     assert profiles.further_calls("swe", 40).value == pytest.approx(44)
 
 
+def test_how_many_come_back_after_a_first_call() -> None:
+    profiles = Profiles()
+    assert profiles.returns("swe") == 1  # until something is known
+    for back in (True, False, False, False):
+        profiles.returned("swe", back)
+    assert profiles.returns("swe") == 1
+    profiles.returned("swe", False)
+    assert profiles.returns("swe") == pytest.approx(0.2, rel=0.05)
+
+
 def test_a_program_without_calls_teaches_nothing() -> None:
     profiles = Profiles()
     profiles.finished("swe", 0)

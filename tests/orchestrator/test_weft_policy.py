@@ -145,6 +145,28 @@ def test_room_is_kept_while_that_is_cheaper_than_loading_again(seconds: float, k
     assert kept_for == 0 or kept
 
 
+def test_no_room_is_kept_for_programs_that_will_hardly_come_back():
+    view = View()
+    for _ in range(50):
+        view.profiles.acted("agent", "", 1.0)
+        view.profiles.returned("agent", False)
+    first, later = (Program("p", "agent", context=2000, calls=n) for n in (1, 2))
+    assert weft().retain(first, Engine(), view).seconds == 0
+    assert weft().retain(later, Engine(), view).seconds > 0
+    view.profiles.returned("agent", True)  # it is seen again when they do come back
+    assert view.profiles.returns("agent") > 0
+
+
+def test_what_is_soon_loaded_again_yields_to_whatever_waits():
+    view = View(waiting=100)
+    for _ in range(50):
+        view.profiles.returned("once", False)
+    once = Program("once", "once", claim=5000, context=5000, calls=1)
+    kept = Program("kept", "agent", claim=5000, context=5000, calls=2)
+    assert weft().admit(Call(), Engine(claimed=9000, weakest=once), view).displace is once
+    assert weft().admit(Call(), Engine(claimed=9000, weakest=kept), view).displace is None
+
+
 def test_room_is_kept_while_the_engines_speed_is_unknown():
     program = Program("p", context=2000)
     assert weft().retain(program, Engine(prefill_rate=0), View()).seconds == math.inf
