@@ -181,7 +181,7 @@ def test_the_mock_serves_until_interrupted(weft: Weft) -> None:
         url = f"http://127.0.0.1:{port}"
         result = weft("run", "mine.py:twice", "-a", "question=Bye", "-e", url)
         assert json.loads(result.stdout) == ["Bye.", "Bye-bye."]
-        said(weft("mock", "--port", str(port)), "give another --host or --port")
+        said(weft("mock", "--port", str(port)), "give another --port")
     finally:
         server.send_signal(signal.SIGINT)
         _, err = server.communicate(timeout=10)
