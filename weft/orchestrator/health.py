@@ -33,7 +33,6 @@ class Health:
         self._dispatcher, self._check = dispatcher, check
         self._failed: dict[Replica, int] = {}
         self._out: dict[Replica, anyio.Event] = {}
-        self._back: dict[Replica, anyio.Event] = {}
 
     def succeeded(self, replica: Replica) -> None:
         """An engine served a call."""
@@ -78,16 +77,9 @@ class Health:
                     await anyio.sleep(min(_LONGEST_REST, self.interval * 2**extra))
                     if await replica.engine.healthy():
                         self._dispatcher.back(replica)
-                        if replica in self._back:
-                            self._back.pop(replica).set()
         finally:
             self._out.pop(replica, None)
             self._failed.pop(replica, None)
-
-    async def alive(self, replica: Replica) -> None:
-        """Wait until an engine that is attended to is in service."""
-        if not replica.alive:
-            await self._back.setdefault(replica, anyio.Event()).wait()
 
     async def _answers(self, replica: Replica) -> bool:
         """Whether an engine answers one of two questions: one missed answer may be chance."""

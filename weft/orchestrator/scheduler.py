@@ -212,15 +212,9 @@ class Scheduler:
                 self.finish(ticket, tracked.tokens, tracked.count, tracked.cached, tracked.done)
         raise AssertionError("unreachable")
 
-    def add(self, engine: Engine, *, alive: bool = True) -> Replica:
-        """Take in an engine while calls run.
-
-        Args:
-            engine: a connected engine; or one that knows its model, if it is not `alive`.
-            alive: whether it can be used now. If not, it is when it answers.
-        """
+    def add(self, engine: Engine) -> Replica:
+        """Take in a connected engine while calls run."""
         replica = Replica(engine)
-        replica.alive = alive
         self.replicas.append(replica)
         self.dispatcher.add(replica)
         if self._group is not None:
@@ -262,7 +256,6 @@ class Scheduler:
 
     async def _follow(self, replica: Replica) -> None:
         """Know the engine's prefix cache by its own reports, if it gives any."""
-        await self.health.alive(replica)
         index = replica.reported = ReportedIndex()
         try:
             await replica.engine.follow_cache(index)

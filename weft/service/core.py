@@ -13,11 +13,10 @@ import anyio
 from weft.backends.engine import Engine
 from weft.backends.specs import open_engines
 from weft.cache.store import Store
-from weft.errors import Refused, UsageError, WeftError
+from weft.errors import EngineUnavailable, Refused, UsageError, WeftError
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.program import Program
-from weft.orchestrator.replica import Replica
 from weft.orchestrator.restore import Chain
 from weft.programs import Limits as Spending
 from weft.service.config import ServiceConfig, changed
@@ -33,7 +32,7 @@ from weft.service.state import Kept
 from weft.service.strategies import Offer, StrategyModels
 from weft.service.tenants import Tenant, Tenants
 from weft.service.turns import Turns
-from weft.service.upstream import Upstream
+from weft.service.upstreams import Upstreams
 
 _log = logging.getLogger(__name__)
 
@@ -270,11 +269,17 @@ class Core:
                 self.memory.cut()
         return chunk
 
-    def changed(self, model: str, turn: Turn) -> None:
+    def changed(self, turn: Turn, block_size: int) -> None:
         """A call of a program begins or has ended: what outlives a restart is to be written."""
         if self.memory is not None:
-            chain = Chain(self.block_size(model), turn.prefix.hashes)
+            chain = Chain(block_size, turn.prefix.hashes)
             self.memory.changed(turn.program, turn.digest, chain)
+
+    def words(self, error: WeftError) -> str:
+        """What a client is told of an error: tenants need not know where engines are."""
+        if isinstance(error, EngineUnavailable) and self.config.tenants:
+            return "no engine could serve this request; try again"
+        return str(error)
 
     def _owned(self, kept: Kept) -> None:
         """A program of the last service is there again."""
@@ -345,44 +350,3 @@ class Core:
                 else:
                     late = f"nothing came of the body for {limit:.0f} s; send it at once"
                     exchange.cancel(Refused(408, late))
-
-
-class Upstreams:
-    """The raw connections to each engine, made when first used."""
-
-    def __init__(self, config: ServiceConfig) -> None:
-        self._limits = config.limits
-        self._made: dict[Engine, Upstream] = {}
-
-    def __getitem__(self, replica: Replica) -> Upstream:
-        engine = replica.engine
-        found = self._made.get(engine)
-        if found is None:
-            found = self._made[engine] = Upstream(
-                engine.url.removesuffix("/v1"),
-                engine.api_key,
-                self._limits.connect_seconds,
-                self._limits.idle_seconds,
-            )
-        return found
-
-    def __len__(self) -> int:
-        return len(self._made)
-
-    def reload(self, config: ServiceConfig) -> None:
-        """Go by other limits."""
-        self._limits = config.limits
-        for upstream in self._made.values():
-            upstream.allow(self._limits.connect_seconds, self._limits.idle_seconds)
-
-    async def forget(self, engine: Engine) -> None:
-        """Close the connections to an engine that is gone, when nothing runs on them."""
-        upstream = self._made.pop(engine, None)
-        if upstream is not None:
-            await upstream.idle()
-            upstream.close()
-
-    def close(self) -> None:
-        """Close all connections."""
-        for upstream in self._made.values():
-            upstream.close()

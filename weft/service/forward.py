@@ -243,7 +243,8 @@ class Forward:
             if not record.first:
                 raise
             record.error = str(error)
-            await exchange.end(meter.rest() + BREAK + self._protocol.error_event(str(error)))
+            said = self._protocol.error_event(self._core.words(error))
+            await exchange.end(meter.rest() + BREAK + said)
             await self._core.scheduler.lost(ticket, error)
             return False
         last = clock()

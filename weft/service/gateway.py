@@ -81,7 +81,7 @@ class _Request:
                     raise exchange.cut from None
         except WeftError as error:
             status, retry_after = status_of(error)
-            await self._fail(status, str(error), retry_after, self._words(error))
+            await self._fail(status, str(error), retry_after, self._core.words(error))
         except OSError:
             exchange.left = True  # the connection broke while something was sent
         except Exception:
@@ -92,12 +92,6 @@ class _Request:
                 if exchange.left and exchange.cut is None:
                     self._record.status = LEFT
                 self._core.registry.call_ended(self._record)
-
-    def _words(self, error: WeftError) -> str | None:
-        """What a client is told of an error, if that is not all that is known."""
-        if isinstance(error, EngineUnavailable) and self._core.config.tenants:
-            return "no engine could serve this request; try again"  # and not where they are
-        return None
 
     async def _fail(
         self, status: int, message: str, retry_after: float | None = None, words: str | None = None
@@ -217,7 +211,7 @@ class _Request:
         """Schedule a call, within the limits; returns the answer's id if it was answered."""
         core, protocol, exchange = self._core, self._protocol, self._exchange
         limits, id = core.config.limits, turn.program
-        new = id not in core.registry.programs
+        size, new = core.block_size(model), id not in core.registry.programs
         if refused := core.load.check(limits.queue, limits.queue_seconds, new):
             raise refused
         limit = protocol.limit(body)
@@ -229,7 +223,6 @@ class _Request:
             source = identity.source or "conversation"
             record = self._begin(tenant, identity, id, source, model)
             record.prompt = turn.tokens
-            size = core.block_size(model)
 
             def chain(wanted: int) -> Sequence[int]:
                 if wanted == size:
@@ -239,7 +232,7 @@ class _Request:
 
             call = TextCall(record.id, model, id, turn.tokens, limit, chain, identity.stage)
             raw = self._raw(body, tenant, changed)
-            core.changed(model, turn)
+            core.changed(turn, size)
             earlier = core.turns.take(id, exchange.raw)
             forward = Forward(core, exchange, protocol, body, raw, record)
             await forward.scheduled(call, earlier)
@@ -247,7 +240,7 @@ class _Request:
             return forward.answer if record.status == 200 and not record.error else None
         finally:
             tenant.leave(expected, used)
-            core.changed(model, turn)
+            core.changed(turn, size)
 
     def _raw(self, body: Body, tenant: Tenant, changed: bool) -> bytes:
         """What the engine gets: the client's own bytes, with little more."""
