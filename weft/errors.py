@@ -82,11 +82,18 @@ class Refused(WeftError):
     Attributes:
         status: of the HTTP answer.
         retry_after: seconds after which it may be accepted; None if it never will be.
+        code: a word for programs, where the status does not say it all.
     """
 
-    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        retry_after: float | None = None,
+        code: str | None = None,
+    ) -> None:
         super().__init__(message)
-        self.status, self.retry_after = status, retry_after
+        self.status, self.retry_after, self.code = status, retry_after, code
 
 
 class BudgetExceeded(WeftError):

@@ -71,7 +71,9 @@ class World:
             ring()
         self.now = until
 
-    def ask(self, program: str, tokens: int = 160, id: str = "", answer: int = 16) -> str:
+    def ask(
+        self, program: str, tokens: int = 160, id: str = "", answer: int = 16, only: str = ""
+    ) -> str:
         """A program asks something of `tokens` tokens that nobody else asked."""
         name = id or f"{program}.{len(self.tickets)}"
         content = tuple(hash((program, i)) % 1000 for i in range(tokens))
@@ -79,7 +81,7 @@ class World:
             name, "m", (Message("user", ""),), tokens=content, sampling=Sampling(max_tokens=answer)
         )
         ticket = self.dispatcher.submit(
-            Call(request, program, stage="s"), lambda: self.running.append(name)
+            Call(request, program, stage="s", only=only), lambda: self.running.append(name)
         )
         self.tickets[name] = ticket
         return name
@@ -274,6 +276,25 @@ def test_calls_of_one_engine_move_to_others_when_it_dies():
     assert world.engine_of(waits) != home.name
 
 
+def test_a_call_that_one_engine_alone_can_run_waits_for_it_and_goes_with_it():
+    world = World("fcfs", engines=2, concurrency=1)
+    first, second = world.ask("a", only="e1"), world.ask("b", only="e1")
+    assert world.engine_of(first) == "e1"
+    other = world.ask("c")
+    assert world.engine_of(other) == "e0"
+    world.end(other)
+    assert second not in world.running
+    world.end(first)
+    assert world.engine_of(second) == "e1"
+    third = world.ask("a", only="e1")
+    orphans = world.dispatcher.died(world.replicas[1], EngineUnavailable("it burned"))
+    assert [ticket.id for ticket in orphans] == [third]
+    with pytest.raises(EngineUnavailable, match=r"e1, which alone can run .*: it burned"):
+        world.ask("a", only="e1")
+    assert world.engine_of(world.ask("a")) == "e0"
+    world.check()
+
+
 def test_without_an_engine_left_waiting_calls_come_back():
     world = World("fcfs", concurrency=1)
     running = world.ask("a")
@@ -358,7 +379,8 @@ def test_no_policy_loses_a_call_or_leaks_room(name, seed):
         waiting = [n for n, t in world.tickets.items() if t.lane is not None]
         move = rng.choice(["ask", "ask", "ask", "end", "end", "cancel", "kill", "back", "wait"])
         if move == "ask":
-            submitted.add(world.ask(rng.choice("abcdef"), rng.randint(1, 400)))
+            only = rng.choice(["", "", "", *(replica.name for replica in live)])
+            submitted.add(world.ask(rng.choice("abcdef"), rng.randint(1, 400), only=only))
         elif move == "end" and world.running:
             call = rng.choice(world.running)
             world.end(call, done=rng.random() < 0.8)
@@ -368,7 +390,9 @@ def test_no_policy_loses_a_call_or_leaks_room(name, seed):
             world.dispatcher.leave(world.tickets[call])
             ended.append(call)
         elif move == "kill" and len(live) == 2:
-            assert not world.dispatcher.died(rng.choice(live), EngineUnavailable("dead"))
+            gone = world.dispatcher.died(rng.choice(live), EngineUnavailable("dead"))
+            assert all(ticket.call.only for ticket in gone)
+            ended += [ticket.id for ticket in gone]
         elif move == "back" and len(live) == 1:
             world.dispatcher.back(next(r for r in world.replicas if not r.alive))
         elif move == "wait":

@@ -151,9 +151,10 @@ def test_named_programs_are_what_they_say() -> None:
 def test_an_answer_can_be_gone_on_from_by_its_id() -> None:
     known = Conversations()
     first = find(known, SYSTEM, TASK)
-    known.ended(first, prompt=100, answer="resp_1")
+    known.ended(first, prompt=100, answer="resp_1", engine="one")
     second = find(known, b"user\nGo on.", previous="resp_1")
-    assert (second.program, second.new) == (first.program, False)
+    assert (second.program, second.new, second.engine) == (first.program, False, "one")
+    assert not known.find("other", "m", [b"user\nGo on."], CHUNK, previous="resp_1").engine
     assert list(second.prefix.hashes)[: len(first.prefix.hashes)] == list(first.prefix.hashes)
     assert second.tokens == 100 + len(b"user\nGo on.") // 4
     known.ended(second, answer="resp_2")

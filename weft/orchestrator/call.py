@@ -26,6 +26,7 @@ class Call:
             (the width of a fan-out), itself included.
         tool: what the program will wait for after the answer, as far as the answer tells;
             may be set until the call has ended.
+        only: name of the engine that alone can run it, for what it holds; empty for any.
     """
 
     request: Request
@@ -34,6 +35,7 @@ class Call:
     stage: str = ""
     siblings: int = 1
     tool: str = ""
+    only: str = ""
     _hashes: dict[int, list[int]] = field(default_factory=lambda: {})
     _reported: dict[int, tuple[list[bytes], list[int]]] = field(default_factory=lambda: {})
 

@@ -86,7 +86,7 @@ class Dispatcher:
             failed: an earlier attempt, whose engine is to be avoided and whose turn it has.
 
         Raises:
-            EngineUnavailable: no engine that serves the model is left.
+            EngineUnavailable: no engine that can run it is left.
             ContextExceeded: no engine's KV cache can hold the prompt.
         """
         fleet = self.fleets[call.request.model]
@@ -120,8 +120,9 @@ class Dispatcher:
         return ticket
 
     def _check(self, call: Call, fleet: Fleet) -> None:
-        if not fleet.engines:
-            raise self.no_engine(fleet)
+        only = call.only
+        if not fleet.engines or (only and all(r.name != only for r in fleet.engines)):
+            raise self.no_engine(fleet, only)
         room = fleet.most
         if call.prompt_tokens >= room:
             raise ContextExceeded(
@@ -129,10 +130,12 @@ class Dispatcher:
                 f"which holds {room}; shorten it, or give the engine more KV"
             )
 
-    def no_engine(self, fleet: Fleet) -> EngineUnavailable:
-        """The error for calls that no engine is left for."""
-        last = [r.error for r in fleet.replicas if r.error]
+    def no_engine(self, fleet: Fleet, only: str = "") -> EngineUnavailable:
+        """The error for calls that no engine is left for, or not the only one that they need."""
+        last = [r.error for r in fleet.replicas if r.error and only in ("", r.name)]
         why = f": {last[-1]}" if last else ""
+        if only:
+            return EngineUnavailable(f"{only}, which alone can run this call, is away{why}")
         return EngineUnavailable(f"no engine that serves {fleet.model!r} is left{why}")
 
     def _enqueue(self, ticket: Ticket, fleet: Fleet) -> None:
@@ -140,11 +143,12 @@ class Dispatcher:
         placement = self.policy.place(ticket, fleet.able(ticket))
         self.counters.decisions += 2
         replica = self._replica(placement.engine)
-        lane = replica.lane if placement.firm else fleet.common
+        firm = placement.firm or bool(ticket.call.only)
+        lane = replica.lane if firm else fleet.common
         ticket.where, ticket.reason = placement.reason, "others are ahead of it"
         fleet.waiting += 1
         if self._tell is not None:
-            self._told("come", ticket, replica if placement.firm else None, order.reason)
+            self._told("come", ticket, replica if firm else None, order.reason)
         # Only the first of its lane may start; where nobody waits it need not queue for that.
         if len(lane):
             lane.put(ticket)
@@ -340,16 +344,18 @@ class Dispatcher:
         fleet.refresh()
         tickets = replica.lane.take_all()
         fleet.waiting -= len(tickets)
-        if not fleet.engines:
+        if fleet.engines:
+            orphans = [ticket for ticket in tickets if ticket.call.only]
+        else:
             orphans = tickets + fleet.common.take_all()
             fleet.waiting = 0
-            for ticket in orphans:
-                ticket.program.waiting -= 1
-            return orphans
+        for ticket in orphans:
+            ticket.program.waiting -= 1
         fleet.tick()
         for ticket in tickets:
-            self._enqueue(ticket, fleet)
-        return []
+            if fleet.engines and not ticket.call.only:
+                self._enqueue(ticket, fleet)
+        return orphans
 
     def back(self, replica: Replica) -> None:
         """An engine answers again."""

@@ -59,9 +59,13 @@ class Fleet:
 
     def able(self, ticket: Ticket) -> Fleet:
         """The view for a call: without the engine that failed it, if there are others."""
-        if ticket.avoid is None and self.least > ticket.prompt_tokens:
+        only = ticket.call.only
+        if ticket.avoid is None and self.least > ticket.prompt_tokens and not only:
             return self
-        able = [r for r in self.engines if r.capacity > ticket.prompt_tokens]
+        if only:
+            able = [r for r in self.engines if r.name == only]
+        else:
+            able = [r for r in self.engines if r.capacity > ticket.prompt_tokens]
         able = able or list(self.engines)
         view = Fleet.__new__(Fleet)
         view.model, view.replicas, view.common = self.model, self.replicas, self.common

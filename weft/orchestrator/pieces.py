@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _NEAR, _FAR = 1e-9, 1e15  # nothing is smaller or larger as far as weft is concerned
+_FINE, _FURTHER = 4, 40  # times beyond all experience that are looked at: to the octave, in all
 
 
 @dataclass(slots=True)
@@ -144,12 +145,11 @@ class Pieces:
     def _flatten(self) -> None:
         """Make the concave hull of those points from the left; `falls` are its slopes, negated."""
         hull, falls = [(0.0, 0.0, 0.0)], list[float]()
-        held = before = last = 0.0
-        for seconds, upto in self.points():
-            # A bucket spans an eighth of an octave, or less if its samples do.
-            held += (upto - last) * (max(before, seconds * 2**-0.125) + seconds) / 2
-            before, last = seconds, upto
-            cost = held + (1 - upto) * seconds
+        total, whole = self.padded(0.0)
+        last = self.high[-1]
+        for seconds in (*self.high, *(last * 2 ** (i / _FINE) for i in range(1, _FURTHER))):
+            beyond, rest = self.padded(seconds)
+            upto, cost = 1 - beyond / total, (whole - rest) / total
             while True:
                 run, rise = cost - hull[-1][0], upto - hull[-1][1]
                 fall = -rise / run if run > 0 else -math.inf

@@ -155,7 +155,8 @@ class Scheduler:
                     self.dispatcher.finish(ticket, (), 0, None, done=False)
                 raise
         if ticket.replica is None:
-            raise self.dispatcher.no_engine(self.dispatcher.fleets[ticket.call.request.model])
+            call = ticket.call
+            raise self.dispatcher.no_engine(self.dispatcher.fleets[call.request.model], call.only)
 
     def finish(
         self,

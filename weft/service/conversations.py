@@ -46,7 +46,7 @@ class Conversations:
         self._most, self._most_hashes = most, most_hashes
         self._heads: OrderedDict[int, Head] = OrderedDict()
         self._stems: OrderedDict[int, str] = OrderedDict()
-        self._answers: OrderedDict[str, Head] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str], tuple[Head, str]] = OrderedDict()
         self._hashes = 0
         self.ratios: dict[str, float] = {}
 
@@ -84,7 +84,7 @@ class Conversations:
             resent: whether the client says that it sends the request again.
             key: of the request; one that comes again with the same key is the same.
         """
-        origin = self._answers.get(previous) if previous else None
+        origin, engine = self._answers.get((tenant, previous), (None, ""))
         # What continues something unknown must not look like a beginning.
         seed = f"{tenant}\0{model}\0{previous}".encode()
         last = digest(seed, origin.digest if origin is not None else 0)
@@ -129,15 +129,26 @@ class Conversations:
             head.tokens = head.tokens or self._estimate(head, before, pieces[count:], model)
         elif prefix is not head.prefix:
             self._give(head, prefix, owned=head.whole)
-        turn = Turn(program, new, prefix, head.tokens, last.to_bytes(8, "big"), head, key, model)
+        turn = Turn(
+            program, new, prefix, head.tokens, last.to_bytes(8, "big"), head, key, tenant, model
+        )
         if previous:
+            turn.engine = engine
             turn.model = ""  # not all of its prompt is known, so that nothing is learned from it
         head.goes_on(program)
         head.waiting.append(turn)
         self._trim()
         return turn
 
-    def ended(self, turn: Turn, *, prompt: int = 0, failed: bool = False, answer: str = "") -> None:
+    def ended(
+        self,
+        turn: Turn,
+        *,
+        prompt: int = 0,
+        failed: bool = False,
+        answer: str = "",
+        engine: str = "",
+    ) -> None:
         """A request is over.
 
         Args:
@@ -145,6 +156,7 @@ class Conversations:
             prompt: tokens of its prompt; 0 if the engine did not say.
             failed: whether its client got no whole answer.
             answer: id of the answer, if later requests may go on from it.
+            engine: that gave it, and holds it.
         """
         turn.live, turn.failed = False, failed
         head = turn.head
@@ -154,8 +166,8 @@ class Conversations:
                 ratio = self.ratios.get(turn.model, _RATIO)
                 self.ratios[turn.model] = ratio + _LEARN * (head.bytes / prompt - ratio)
         if answer and self._heads.get(head.digest) is head:
-            self._answers[answer] = head
-            self._answers.move_to_end(answer)
+            self._answers[turn.tenant, answer] = head, engine
+            self._answers.move_to_end((turn.tenant, answer))
             if len(self._answers) > self._most:
                 self._answers.popitem(last=False)
 

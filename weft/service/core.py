@@ -310,6 +310,10 @@ class Core:
         fleet = self.scheduler.dispatcher.fleets.get(model)
         return fleet is not None and bool(fleet.replicas)
 
+    def has(self, model: str, engine: str) -> bool:
+        """Whether an engine of a model is there, be it well or not."""
+        return any(r.name == engine for r in self.scheduler.dispatcher.fleets[model].replicas)
+
     def served(self) -> list[str]:
         """Models that engines serve."""
         return [model for model in self.scheduler.dispatcher.fleets if self.serves(model)]

@@ -29,6 +29,7 @@ from weft.service.forward import Forward
 from weft.service.guard import too_deep
 from weft.service.identity import Identity, identify
 from weft.service.protocols import PROTOCOLS
+from weft.service.protocols.errors import NO_RESPONSE
 from weft.service.protocols.protocol import Body, Protocol
 from weft.service.records import CallRecord, ProgramRecord
 from weft.service.strategy_model import StrategyModel
@@ -81,7 +82,8 @@ class _Request:
                     raise exchange.cut from None
         except WeftError as error:
             status, retry_after = status_of(error)
-            await self._fail(status, str(error), retry_after, self._core.words(error))
+            code = error.code if isinstance(error, Refused) else None
+            await self._fail(status, str(error), retry_after, self._core.words(error), code)
         except OSError:
             exchange.left = True  # the connection broke while something was sent
         except Exception:
@@ -94,7 +96,12 @@ class _Request:
                 self._core.registry.call_ended(self._record)
 
     async def _fail(
-        self, status: int, message: str, retry_after: float | None = None, words: str | None = None
+        self,
+        status: int,
+        message: str,
+        retry_after: float | None = None,
+        words: str | None = None,
+        code: str | None = None,
     ) -> None:
         exchange, record = self._exchange, self._record
         if record is not None:
@@ -104,7 +111,7 @@ class _Request:
         if not exchange.left:
             await exchange.refuse(
                 status,
-                self._protocol.error(status, words or message),
+                self._protocol.error(status, words or message, code),
                 self._protocol.error_event(words or message),
                 retry_after,
             )
@@ -196,7 +203,10 @@ class _Request:
         finally:
             done = answer is not None and self._record is not None
             prompt = self._record.prompt if done and self._record is not None else 0
-            core.conversations.ended(turn, prompt=prompt, failed=not done, answer=answer or "")
+            engine = self._record.engine if done and self._record is not None else ""
+            core.conversations.ended(
+                turn, prompt=prompt, failed=not done, answer=answer or "", engine=engine
+            )
 
     async def _run(
         self,
@@ -214,6 +224,9 @@ class _Request:
         size, new = core.block_size(model), id not in core.registry.programs
         if refused := core.load.check(limits.queue, limits.queue_seconds, new):
             raise refused
+        if turn.engine and not core.has(model, turn.engine):
+            said = f"Previous response with id {protocol.previous(body)!r} not found."
+            raise Refused(400, said, code=NO_RESPONSE)
         limit = protocol.limit(body)
         expected = turn.tokens + (_GUESS if limit is None else min(limit, _GUESS))
         if refusal := tenant.enter(expected):
@@ -231,6 +244,7 @@ class _Request:
                 return TextPrefix.of(pieces, turn.prefix.chunk * wanted // size, root).hashes
 
             call = TextCall(record.id, model, id, turn.tokens, limit, chain, identity.stage)
+            call.only = turn.engine
             raw = self._raw(body, tenant, changed)
             core.changed(turn, size)
             earlier = core.turns.take(id, exchange.raw)

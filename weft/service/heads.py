@@ -32,7 +32,8 @@ class Turn:
         prefix: the hashes of its prompt.
         tokens: of its prompt, as far as can be said before it was run.
         digest: of the conversation up to here; to be kept, for `Conversations.load`.
-        head, key, model, live, failed: for `Conversations`.
+        engine: that alone has the answer which the request goes on from; empty for any.
+        head, key, tenant, model, live, failed: for `Conversations`.
     """
 
     program: str
@@ -42,7 +43,9 @@ class Turn:
     digest: bytes
     head: Head = field(repr=False)
     key: str = field(repr=False)
+    tenant: str = field(repr=False)
     model: str = field(repr=False)
+    engine: str = ""
     live: bool = field(default=True, repr=False)
     failed: bool = field(default=False, repr=False)
 

@@ -18,15 +18,20 @@ _TYPES = {
 _CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
 
 
-def openai_error(status: int, message: str) -> dict[str, Any]:
-    """What stands under `error`."""
+NO_RESPONSE = "previous_response_not_found"
+_PARAMETERS = {NO_RESPONSE: "previous_response_id"}
+
+
+def openai_error(status: int, message: str, code: str | None = None) -> dict[str, Any]:
+    """What stands under `error`; a code by the status if none is given."""
     kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
-    return {"message": message, "type": kind, "param": None, "code": _CODES.get(status)}
+    code = code or _CODES.get(status)
+    return {"message": message, "type": kind, "param": _PARAMETERS.get(code or ""), "code": code}
 
 
-def openai_body(status: int, message: str) -> bytes:
+def openai_body(status: int, message: str, code: str | None = None) -> bytes:
     """The body of an error."""
-    return orjson.dumps({"error": openai_error(status, message)})
+    return orjson.dumps({"error": openai_error(status, message, code)})
 
 
 def openai_event(message: str) -> bytes:

@@ -101,7 +101,7 @@ class Messages(Protocol):
         """See Protocol."""
         return _Meter()
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, code: str | None = None) -> bytes:
         """See Protocol."""
         return orjson.dumps(_error(status, message))
 

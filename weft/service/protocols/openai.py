@@ -63,9 +63,9 @@ class OpenAIProtocol(Protocol):
         asked = isinstance(options, dict) and not isinstance(options, _Asked)
         return _Meter(strip=not (asked and cast(Body, options).get("include_usage") is True))
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, code: str | None = None) -> bytes:
         """See Protocol."""
-        return openai_body(status, message)
+        return openai_body(status, message, code)
 
     def error_event(self, message: str) -> bytes:
         """See Protocol."""

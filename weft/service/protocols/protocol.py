@@ -117,8 +117,14 @@ class Protocol(ABC):
         """A meter for the streamed answer to `body`."""
 
     @abstractmethod
-    def error(self, status: int, message: str) -> bytes:
-        """The JSON body of an error, as the protocol's own servers write it."""
+    def error(self, status: int, message: str, code: str | None = None) -> bytes:
+        """The JSON body of an error, as the protocol's own servers write it.
+
+        Args:
+            status: of the answer.
+            message: what is wrong.
+            code: what clients of OpenAI's protocols look at, if the status does not say it.
+        """
 
     @abstractmethod
     def error_event(self, message: str) -> bytes:

@@ -89,9 +89,9 @@ class Responses(Protocol):
         """See Protocol."""
         return _Meter()
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, code: str | None = None) -> bytes:
         """See Protocol."""
-        return openai_body(status, message)
+        return openai_body(status, message, code)
 
     def error_event(self, message: str) -> bytes:
         """See Protocol.

@@ -43,9 +43,9 @@ class Unscheduled(Protocol):
         """Passes everything on."""
         return Through()
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, code: str | None = None) -> bytes:
         """See Protocol."""
-        return openai_body(status, message)
+        return openai_body(status, message, code)
 
     def error_event(self, message: str) -> bytes:
         """See Protocol."""
