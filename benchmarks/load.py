@@ -46,7 +46,7 @@ def request(size: int, turn: int = 0, stream: bool = False, pace: int = 0) -> tu
         message["content"] = filler(max(1, left // turn))
     text = json.dumps(body | {"messages": messages}, separators=(",", ":"))
     head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {KEY}\r\n"
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {KEY}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(text)}\r\n\r\n"
     )
     before, _, after = (head + text).partition(MARK)

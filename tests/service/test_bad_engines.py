@@ -233,7 +233,9 @@ async def test_an_endless_stream_waits_for_its_client_and_ends_with_it() -> None
         broken.set()
 
     body = json.dumps(BODIES[CHAT] | {"stream": True}).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    head = (
+        f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    )
     async with raw_engine(reply) as engine, serving(engine.url) as service:
         async with service.connected() as (reader, writer):
             writer.write(head + body)

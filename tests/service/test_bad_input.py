@@ -36,18 +36,18 @@ async def working(**fields: Any) -> AsyncGenerator[Service]:
             assert (await service.post()).status_code == 200
 
 
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n"
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
 RAW = {
     "nothing": b"",
     "zeros": b"\0" * 1000,
     "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xaa" * 500,
     "no method": b"/ HTTP/1.1\r\n\r\n",
-    "an odd method": b"BREW /v1/models HTTP/1.1\r\nhost: a\r\n\r\n",
+    "an odd method": b"BREW /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n",
     "HTTP 2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "HTTP 9": b"GET / HTTP/9.9\r\n\r\n",
     "HTTP 1.0": b"POST /v1/chat/completions HTTP/1.0\r\n\r\n",
     "no host": b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}",
-    "an odd path": b"POST /%00%ff/../v1/\xe9 HTTP/1.1\r\nhost: a\r\n\r\n",
+    "an odd path": b"POST /%00%ff/../v1/\xe9 HTTP/1.1\r\nhost: localhost\r\n\r\n",
     "a long path": b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
     "many headers": HEAD + b"x: y\r\n" * 50_000 + b"\r\n",
     "bytes in headers": HEAD + b"x-weft-program: \xff\xfe\xe9\ncontent-length: 2\r\n\r\n{}",

@@ -124,7 +124,10 @@ async def test_when_all_engines_die_who_waits_is_told() -> None:
 
 def request(path: str, **fields: Any) -> bytes:
     body = json.dumps(BODIES[path] | fields).encode()
-    return f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    return (
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 async def test_a_client_that_leaves_is_forgotten_at_every_stage() -> None:
@@ -179,7 +182,9 @@ async def test_releasing_a_program_ends_its_calls() -> None:
         async with serving({"spec": url, "concurrency": 2}) as service:
             mine = {"x-weft-program": "p"}
             async with service.connected() as (reader, writer):
-                writer.write(request(CHAT, stream=True).replace(b"host: a", b"x-weft-program: p"))
+                writer.write(
+                    request(CHAT, stream=True).replace(b"host: localhost", b"x-weft-program: p")
+                )
                 await asyncio.wait_for(reader.readuntil(b"data: "), 10)
                 waits = asyncio.create_task(service.post(_headers=mine))
                 await until(lambda: engine.running == 2)

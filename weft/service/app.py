@@ -33,7 +33,7 @@ class App:
     """The ASGI application: inference goes to the gateway at once, the rest through Starlette."""
 
     def __init__(self, core: Core, telemetry: Telemetry) -> None:
-        self._gateway = Gateway(core)
+        self._core, self._gateway = core, Gateway(core)
         self._rest = Starlette(
             routes=_Routes(core, telemetry).all(),
             exception_handlers={HTTPException: _http_error, WeftError: _weft_error},
@@ -43,6 +43,9 @@ class App:
         """Serve one request."""
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in PROTOCOLS:
             await self._gateway(scope, receive, send)
+        elif foreign := self._core.hosts.refusal(_host(scope)):
+            answer = JSONResponse({"error": openai_error(403, foreign)}, 403)
+            await answer(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 
@@ -208,14 +211,16 @@ class _Routes:
 
     def _admin(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
-            host = request.url.hostname or ""
-            if not self._core.named(host):  # a page elsewhere that has its name resolved to us
-                raise Refused(403, f"this service is not called {host!r}; use its address")
             if not self._core.keys.admin(_headers(request)):
                 raise Refused(403, "this needs an admin key; send it as authorization: Bearer KEY")
             return await handler(request)
 
         return guarded
+
+
+def _host(scope: Scope) -> str:
+    found = (value for name, value in scope["headers"] if name.lower() == b"host")
+    return next(found, b"").decode("latin-1")
 
 
 def _headers(request: Request) -> dict[str, str]:

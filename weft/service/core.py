@@ -22,6 +22,7 @@ from weft.programs import Limits as Spending
 from weft.service.config import ServiceConfig, changed
 from weft.service.conversations import Conversations, Turn
 from weft.service.exchange import Exchange
+from weft.service.hosts import Hosts
 from weft.service.keys import Keys
 from weft.service.load import Load
 from weft.service.memory import Memory
@@ -90,7 +91,7 @@ class Core:
         config, stack = self.config, self._stack
         self.store = stack.enter_context(Store(config.store)) if config.store else None
         self.tenants = Tenants(config)
-        self.keys = Keys(config, self.tenants)
+        self.keys, self.hosts = Keys(config, self.tenants), Hosts(config)
         self.conversations = Conversations()
         stack.callback(self.upstreams.close)
         self.pool = await stack.enter_async_context(
@@ -192,7 +193,7 @@ class Core:
             said = list(changes.restart)
             old, self.config = self.config, new
             self.tenants.reload(new)
-            self.keys = Keys(new, self.tenants)
+            self.keys, self.hosts = Keys(new, self.tenants), Hosts(new)
             self.upstreams.reload(new)
             self._offer()
             for engine in changes.removed:
@@ -294,16 +295,6 @@ class Core:
             if exchange.program == program.id:
                 exchange.cancel(Refused(409, "the program was released while this was under way"))
         self.scheduler.end(program.id)
-
-    def named(self, host: str) -> bool:
-        """Whether a request for this host may be served where no key protects it.
-
-        Where only this machine can reach the service, and so needs no key, a web page from
-        elsewhere could too, by a name of its own that leads here.
-        """
-        if self.config.tenants or self.config.admin.keys or not self.config.listen.loopback:
-            return True
-        return host in ("localhost", "127.0.0.1", "::1", self.config.listen.host)
 
     def serves(self, model: str) -> bool:
         """Whether there are engines of a model."""

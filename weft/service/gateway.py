@@ -119,6 +119,8 @@ class _Request:
     async def _answer(self) -> None:
         core, exchange, protocol = self._core, self._exchange, self._protocol
         limits = core.config.limits
+        if foreign := core.hosts.refusal(exchange.headers.get("host", "")):
+            raise Refused(403, foreign)
         tenant = core.keys.tenant(exchange.headers)
         if tenant is None:
             raise Refused(

@@ -52,7 +52,7 @@ _WHEN = {"retry-after": {"schema": {"type": "integer"}, "description": "Seconds 
 _ERRORS = {
     400: "The request is wrong; the message says what to change.",
     401: "No valid key came.",
-    403: "An admin key is needed.",
+    403: "An admin key is needed, or the host's name is not this service's.",
     404: "There is no such model, program or path.",
     408: "The body did not come in time.",
     409: "The program was released while the request was under way.",
@@ -208,7 +208,7 @@ def _post(
     answer["headers"] = _CALL_HEADERS
     if streams:
         answer["content"]["text/event-stream"] = {"schema": {}}
-    codes = [400, 401, 404, 408, 409, 413, 429, 500, 502, 503]
+    codes = [400, 401, 403, 404, 408, 409, 413, 429, 500, 502, 503]
     return {
         "post": {
             "summary": summary,
