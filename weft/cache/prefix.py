@@ -331,6 +331,7 @@ class PrefixIndex:
             node.end -= taken
             if not release.blocks:
                 del self._releases[release]
+                node.release = None  # or the two would hold each other
                 assert node.parent is not None
                 del node.parent.children[node.chain[node.start]]
                 self._join_child(node.parent)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from weft.orchestrator.dates import Dates
 from weft.orchestrator.decision import Tell
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.program import Program
-from weft.orchestrator.timer import At, Timer
+from weft.orchestrator.timer import At
 
 if TYPE_CHECKING:
     from weft.orchestrator.fleet import Fleet
@@ -70,12 +69,11 @@ class Residents:
         ended: Ended | None,
     ) -> None:
         self._policy, self._profiles, self._fleets = policy, profiles, fleets
-        self._clock, self._at, self._lease = clock, at, lease
+        self._clock, self._lease = clock, lease
         self._counters, self._serve, self._tell, self._ended = counters, serve, tell, ended
         self.programs: dict[str, Program] = {}
-        self._expiring: list[tuple[float, int, Program, float | None]] = []
-        self._numbers = itertools.count()
-        self._timer = Timer(at, self._expire)
+        self._claims = Dates(clock, at, _claims, self._claim_over)
+        self._leases = Dates(clock, at, _lives, self._lease_over)
 
     def begin(self, program: Program) -> Program:
         """Note a program; one of the same id that is there already goes on."""
@@ -84,7 +82,7 @@ class Residents:
             program.arrived = program.arrived or self._clock()
             if program.acting is None:
                 program.acting = self._clock()
-            self._watch(program, program.acting + self._lease)
+            self._leases.set(program, program.acting + self._lease)
         return known
 
     def end(self, id: str, reason: str = "the program is over") -> None:
@@ -106,19 +104,13 @@ class Residents:
                 self.release(program, reason)
                 self._serve(home, self._fleets[home.engine.model])
 
-    def _watch(self, program: Program, due: float) -> None:
-        """Let a program that never says goodbye go when its lease is over."""
-
-        def look() -> None:
-            if program.ended:
-                return
-            idle_since, now = program.acting, self._clock()
-            if idle_since is not None and now >= idle_since + self._lease:
-                self.end(program.id, "its lease is over")
-            else:
-                self._watch(program, (now if idle_since is None else idle_since) + self._lease)
-
-        self._at(due, look)
+    def _lease_over(self, program: Program) -> None:
+        """Let a program go that never says goodbye, if it does nothing by now."""
+        idle_since, now = program.acting, self._clock()
+        if idle_since is not None and now >= idle_since + self._lease:
+            self.end(program.id, "its lease is over")
+        else:
+            self._leases.set(program, (now if idle_since is None else idle_since) + self._lease)
 
     def idle(self, program: Program, replica: Replica | None, now: float) -> None:
         """If a program has no call any more, decide about its room."""
@@ -146,24 +138,16 @@ class Residents:
 
     def expires(self, program: Program) -> None:
         """Let a program's claim go when its time is up, unless it has made a call by then."""
-        entry = program.expires, next(self._numbers), program, program.acting
-        heapq.heappush(self._expiring, entry)
-        self._timer.set(program.expires)
+        self._claims.set(program, program.expires)
 
-    def _expire(self) -> None:
-        now, expiring = self._clock(), self._expiring
-        while expiring:
-            due, _, program, since = expiring[0]
-            stands, home = program.claim and program.acting == since, program.home
-            if stands and due > now:
-                self._timer.set(due)
-                return
-            heapq.heappop(expiring)
-            if stands and home is not None:
-                if program.calls == 1:  # known long before its lease is over
-                    self._profiles.returned(program.name, False)
-                self.release(program, "its time is up")
-                self._serve(home, self._fleets[home.engine.model])
+    def _claim_over(self, program: Program) -> None:
+        home = program.home
+        if home is None:
+            return
+        if program.calls == 1:  # known long before its lease is over
+            self._profiles.returned(program.name, False)
+        self.release(program, "its time is up")
+        self._serve(home, self._fleets[home.engine.model])
 
     def release(self, program: Program, reason: str) -> None:
         """Take a program's claim away."""
@@ -171,3 +155,12 @@ class Residents:
             if self._tell is not None:
                 self._tell("release", program.id, "", program.home.name, reason)
             program.home.unclaim(program)
+
+
+def _claims(program: Program, since: float | None) -> bool:
+    """Whether the claim that it got then is the one that it has."""
+    return program.claim > 0 and program.acting == since
+
+
+def _lives(program: Program, since: float | None) -> bool:
+    return not program.ended

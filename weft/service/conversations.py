@@ -262,5 +262,6 @@ class Conversations:
             _, head = self._heads.popitem(last=False)
             self._hashes -= head.owned
             head.prefix, head.owned = None, 0
+            head.waiting.clear()  # they know it: together they would lie about
         while len(self._stems) > self._most:
             self._stems.popitem(last=False)

@@ -33,7 +33,7 @@ class Registry:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.programs: dict[str, ProgramRecord] = {}
-        self.ended: deque[ProgramRecord] = deque(maxlen=ENDED)
+        self.ended: deque[ProgramRecord] = deque()
         self.observers: list[Observer] = []
         self.clock = clock
         self._numbers = itertools.count(1)
@@ -89,6 +89,9 @@ class Registry:
             return
         program.over = reason
         self.ended.append(program)
+        if len(self.ended) > ENDED:
+            # Its calls know it: together they would lie about until all memory is looked through.
+            self.ended.popleft().calls.clear()
         for observer in self.observers:
             observer.program_ended(program, reason)
 
