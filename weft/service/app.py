@@ -85,18 +85,19 @@ class _Routes:
         """Whether the service runs."""
         return JSONResponse({"status": "ok"})
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         """Whether it can serve requests."""
-        core = self._core
-        engines = {r.name: r.alive for r in core.scheduler.replicas}
-        engines |= dict.fromkeys(core.pool.joining, False)
+        core, shown = self._core, self._shown(request)
+        engines = {shown(r.name): r.alive for r in core.scheduler.replicas}
+        engines |= {shown(name): False for name in core.pool.joining}
         status = "draining" if core.draining else "ready" if core.ready else "no engine is up"
         return JSONResponse({"status": status, "engines": engines}, 200 if core.ready else 503)
 
-    async def metrics(self, _: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """What Prometheus reads. Nothing of prompts or programs stands in it."""
         metrics = self._telemetry.metrics
-        return Response(metrics.render(), media_type=metrics.content_type)
+        text = self._shown(request)(metrics.render().decode())
+        return Response(text, media_type=metrics.content_type)
 
     async def models(self, request: Request) -> Response:
         """The models that engines serve, and the strategies that are offered as models."""
@@ -125,9 +126,10 @@ class _Routes:
 
     async def programs(self, request: Request) -> Response:
         """Live programs, the latest first; with `ended=true` those that ended last too."""
-        now = time.time()
+        now, shown = time.time(), self._shown(request)
         found = sorted(self._seen(request), key=lambda p: -p.seen)
-        return JSONResponse({"object": "list", "data": [program_summary(p, now) for p in found]})
+        data = [program_summary(p, now, shown) for p in found]
+        return JSONResponse({"object": "list", "data": data})
 
     def _seen(self, request: Request) -> list[ProgramRecord]:
         """The programs that whoever asks may see."""
@@ -139,6 +141,13 @@ class _Routes:
             return programs
         tenant = self._tenant(request)
         return [p for p in programs if p.tenant == tenant]
+
+    def _shown(self, request: Request) -> Callable[[str], str]:
+        """How whoever asks sees texts that name engines."""
+        core = self._core
+        if not core.config.tenants or core.keys.admin(_headers(request)):
+            return str
+        return core.names.shown
 
     def _tenant(self, request: Request) -> str:
         """The name of the tenant that asks.
@@ -168,7 +177,8 @@ class _Routes:
 
     async def program(self, request: Request) -> Response:
         """One program with its calls."""
-        return JSONResponse(program_detail(self._one(request), time.time()))
+        found = program_detail(self._one(request), time.time(), self._shown(request))
+        return JSONResponse(found)
 
     async def release(self, request: Request) -> Response:
         """A program is over: its room is free, and calls of it that still run are ended."""
@@ -186,6 +196,7 @@ class _Routes:
         found = [
             {
                 "name": r.name,
+                "shown": core.names.shown(r.name),
                 "model": r.engine.model,
                 "alive": r.alive,
                 "draining": r.draining,

@@ -26,6 +26,7 @@ from weft.service.hosts import Hosts
 from weft.service.keys import Keys
 from weft.service.load import Load
 from weft.service.memory import Memory
+from weft.service.names import EngineNames
 from weft.service.programs import Registry
 from weft.service.records import CallRecord, ProgramRecord
 from weft.service.settings import EngineConfig
@@ -62,6 +63,7 @@ class Core:
         self.turns = Turns()
         self.exchanges: set[Exchange] = set()
         self.memory: Memory | None = None
+        self.names = EngineNames()
         self._chunks: dict[str, int] = {}
         self.draining = False
         self.upstreams = Upstreams(config)
@@ -170,6 +172,7 @@ class Core:
                 engine.concurrency = config.concurrency
             if not engine.url:
                 raise UsageError(f"engine {engine.name} takes no requests over HTTP; give its URL")
+            self.names.add(engine, given=config.name is not None)
             await self.pool.add(engine)
 
     async def _close_engines(self) -> None:
@@ -278,9 +281,11 @@ class Core:
 
     def words(self, error: WeftError) -> str:
         """What a client is told of an error: tenants need not know where engines are."""
-        if isinstance(error, EngineUnavailable) and self.config.tenants:
+        if not self.config.tenants:
+            return str(error)
+        if isinstance(error, EngineUnavailable):
             return "no engine could serve this request; try again"
-        return str(error)
+        return self.names.shown(str(error))
 
     def _owned(self, kept: Kept) -> None:
         """A program of the last service is there again."""
@@ -321,17 +326,18 @@ class Core:
     def tell(self, exchange: Exchange, record: CallRecord) -> None:
         """Put into an answer's head where it belongs, and why it waited."""
         add = exchange.add
+        shown = self.names.shown if record.program.tenant else str
         if record.program.id:
             add(b"x-weft-program", record.program.id)
         add(b"x-weft-call", record.id)
         if record.engine:
             waited = max(0.0, (record.sent or self.registry.clock()) - record.came)
-            add(b"x-weft-engine", record.engine)
+            add(b"x-weft-engine", shown(record.engine))
             add(b"x-weft-waited", f"{waited:.3f}")
             if record.where:
-                add(b"x-weft-where", record.where)
+                add(b"x-weft-where", shown(record.where))
             if record.wait:
-                add(b"x-weft-wait", record.wait)
+                add(b"x-weft-wait", shown(record.wait))
 
     async def sweep(self) -> None:
         """End requests whose clients do not take what is sent to them; until cancelled."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,6 +13,7 @@ from weft.orchestrator.replica import Replica
 from weft.service.records import CallRecord, ProgramRecord
 
 View = dict[str, Any]
+Shown = Callable[[str], str]
 
 _DRAWN = 24  # calls of one program that its timeline shows at most
 
@@ -33,8 +34,14 @@ def state(record: ProgramRecord) -> str:
     return "tool" if record.calls and record.calls[-1].tool else "idle"
 
 
-def program_summary(record: ProgramRecord, now: float) -> View:
-    """One line of a list of programs. Tokens are those of calls that have ended."""
+def program_summary(record: ProgramRecord, now: float, shown: Shown = str) -> View:
+    """One line of a list of programs. Tokens are those of calls that have ended.
+
+    Args:
+        record: the program.
+        now: Unix seconds.
+        shown: what texts that name engines become for whoever asks.
+    """
     last = record.calls[-1] if record.calls else None
     waiting = sum(waited(call, now) for call in record.live.values() if not call.sent)
     return {
@@ -47,7 +54,7 @@ def program_summary(record: ProgramRecord, now: float) -> View:
         "began": record.began,
         "seen": record.seen,
         "model": last.model if last is not None else "",
-        "engine": last.engine if last is not None else "",
+        "engine": shown(last.engine) if last is not None else "",
         "tool": last.tool if last is not None else "",
         "calls": record.count,
         "live": len(record.live),
@@ -59,14 +66,14 @@ def program_summary(record: ProgramRecord, now: float) -> View:
     }
 
 
-def program_detail(record: ProgramRecord, now: float) -> View:
+def program_detail(record: ProgramRecord, now: float, shown: Shown = str) -> View:
     """A program with the graph of its latest calls, oldest first.
 
     Edges of kind `sequence` lead from a call to those that began after it had ended, without
     those that follow from others; an edge of kind `parent` leads from the program it works for.
     """
     calls = list(record.calls)
-    nodes: list[View] = [call_view(call, now) for call in calls]
+    nodes: list[View] = [call_view(call, now, shown) for call in calls]
     edges: list[View] = [
         {"kind": "sequence", "from": calls[i].id, "to": calls[j].id} for i, j in _sequence(calls)
     ]
@@ -74,13 +81,13 @@ def program_detail(record: ProgramRecord, now: float) -> View:
         nodes.insert(0, {"kind": "program", "id": record.parent})
         edges[:0] = [{"kind": "parent", "from": record.parent, "to": c.id} for c in calls[:1]]
     return {
-        **program_summary(record, now),
+        **program_summary(record, now, shown),
         "omitted": max(0, record.count + len(record.live) - len(calls)),
         "graph": {"nodes": nodes, "edges": edges},
     }
 
 
-def call_view(call: CallRecord, now: float) -> View:
+def call_view(call: CallRecord, now: float, shown: Shown = str) -> View:
     """A call as a node of its program's graph. Moments that are still to come are None."""
     return {
         "kind": "call",
@@ -93,12 +100,12 @@ def call_view(call: CallRecord, now: float) -> View:
         "first": call.first or None,
         "ended": call.ended or None,
         "waited": round(waited(call, now), 3),
-        "engine": call.engine,
-        "where": call.where,
-        "wait": call.wait,
+        "engine": shown(call.engine),
+        "where": shown(call.where),
+        "wait": shown(call.wait),
         "attempts": call.attempts,
         "status": call.status or None,
-        "error": call.error,
+        "error": shown(call.error),
         "tool": call.tool,
         "prompt": call.prompt,
         "cached": call.cached,
