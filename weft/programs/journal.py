@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import uuid4
@@ -37,9 +38,14 @@ class Event:
 
 
 class Journal:
-    """Collects the events and the usage of one run."""
+    """Collects the events and the usage of one run.
 
-    def __init__(self) -> None:
+    Args:
+        observe: told of each event as it happens.
+    """
+
+    def __init__(self, observe: Callable[[Event], None] | None = None) -> None:
+        self._observe = observe
         self.name = uuid4().hex[:12]
         self.started = anyio.current_time()
         self.events: list[Event] = []
@@ -64,4 +70,7 @@ class Journal:
 
     def note(self, kind: Kind, id: str, parent: str | None = None, **data: Any) -> None:
         """Note an event."""
-        self.events.append(Event(anyio.current_time() - self.started, kind, id, parent, data))
+        event = Event(anyio.current_time() - self.started, kind, id, parent, data)
+        self.events.append(event)
+        if self._observe is not None:
+            self._observe(event)

@@ -74,6 +74,7 @@ async def run(
     roles: Mapping[str, str] | None = None,
     live: Live | None = None,
     cache_salt: str = "",
+    journal: Journal | None = None,
     **kwargs: Any,
 ) -> Run[T]:
     """Run `program(*args, **kwargs)` on `pool`.
@@ -91,13 +92,14 @@ async def run(
         roles: which model plays a role, where it is not as in the pool.
         live: told of text as it is generated.
         cache_salt: keeps its prefixes apart from others in the engines' caches.
+        journal: takes what happens; for those who want to hear of it meanwhile.
         **kwargs: for the program.
 
     Raises:
         BudgetExceeded: the budget was used up and the program did not catch it.
         Exception: whatever the program raises.
     """
-    journal = Journal()
+    journal = journal if journal is not None else Journal()
     store = store if store is not None else pool.store
     replay = Replay() if store is not None and store.resumed else None
     limits = enforce(**asdict(budget)) if budget is not None else nullcontext()

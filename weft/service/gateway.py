@@ -31,15 +31,13 @@ from weft.service.identity import Identity, identify
 from weft.service.protocols import PROTOCOLS
 from weft.service.protocols.errors import NO_RESPONSE
 from weft.service.protocols.protocol import Body, Protocol
-from weft.service.records import CallRecord, ProgramRecord
+from weft.service.records import LEFT, CallRecord, ProgramRecord
+from weft.service.strategy_calls import StrategyCalls
 from weft.service.strategy_model import StrategyModel
 from weft.service.tenants import Tenant
 from weft.service.text import TextPrefix
 
 _log = logging.getLogger(__name__)
-LEFT = 499
-"""The status of requests whose client left before their end."""
-
 _GUESS = 256  # tokens of an answer that says no limit
 
 
@@ -327,21 +325,24 @@ class _Request:
             own = replace(identity, parent=identity.id) if identity.id else identity
             record = self._begin(tenant, own, id, "strategy", model.name)
             record.sent = record.came
-            if protocol.streamed(body):
-                async with model.answer(body, path, id, tenant.name, tenant.salt) as events:
-                    record.first, record.status = core.registry.clock(), 200
+            calls = StrategyCalls(core.registry, record)
+            asked = (body, path, id, tenant.name, tenant.salt, calls)
+            with calls:
+                if protocol.streamed(body):
+                    async with model.answer(*asked) as events:
+                        record.first, record.status = core.registry.clock(), 200
+                        core.tell(exchange, record)
+                        await exchange.begin(200, STREAM)
+                        async for event in events:
+                            await exchange.part(event)
+                        await exchange.end()
+                    found = events.used
+                else:
+                    answer = await model.whole(*asked)
+                    record.status = 200
                     core.tell(exchange, record)
-                    await exchange.begin(200, STREAM)
-                    async for event in events:
-                        await exchange.part(event)
-                    await exchange.end()
-                found = events.used
-            else:
-                answer = await model.whole(body, path, id, tenant.name, tenant.salt)
-                record.status = 200
-                core.tell(exchange, record)
-                await exchange.whole(200, orjson.dumps(answer))
-                found = protocol.used(answer)
+                    await exchange.whole(200, orjson.dumps(answer))
+                    found = protocol.used(answer)
             record.prompt, record.generated = found.prompt, found.generated
             record.cached = found.cached or 0
             used = record.prompt + record.generated

@@ -130,8 +130,8 @@ class EventLog:
     """
 
     def call_ended(self, call: CallRecord) -> None:
-        """Write a call's line."""
-        if not _log.isEnabledFor(logging.INFO):
+        """Write a call's line; parts have none."""
+        if call.within or not _log.isEnabledFor(logging.INFO):
             return
         program, came, sent, ended = call.program, call.came, call.sent, call.ended
         fields: dict[str, Any] = {

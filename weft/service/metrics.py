@@ -119,7 +119,9 @@ class Metrics:
     # Observer
 
     def call_ended(self, call: CallRecord) -> None:
-        """Count a call."""
+        """Count a call; not a part, for its whole has its tokens."""
+        if call.within:
+            return
         key = (call.path, call.model, call.program.tenant)
         series = self._series.get(key) or self._new(*key)
         calls, tokens, model = series

@@ -12,7 +12,7 @@ from typing import Protocol
 from weft.backends.engine import Load
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.records import CallRecord, ProgramRecord
-from weft.service.snapshot import View, course, engine_view, program_summary, waited
+from weft.service.snapshot import View, course, engine_view, program_summary, undivided, waited
 
 WINDOW = 120.0
 """Seconds that timelines show."""
@@ -91,7 +91,16 @@ class Overview:
         self._ended = 0
 
     def call_ended(self, call: CallRecord) -> None:
-        """Count a call."""
+        """Count a call; of one that others are parts of, engines have had only the parts."""
+        if call.engine and call.sent:
+            self._placed.append(call)
+        if call.engine and call.first:
+            hits = self._hits.get(call.engine)
+            if hits is None:
+                hits = self._hits[call.engine] = _Hits()
+            hits.add(call.prompt, call.cached)
+        if call.within:
+            return
         name = call.program.tenant
         tenant = self._tenants.get(name)
         if tenant is None:
@@ -106,12 +115,6 @@ class Overview:
             tenant.prompt += call.prompt
             tenant.cached += call.cached
             tenant.generated += call.generated
-            self._placed.append(call)
-        if call.first:
-            hits = self._hits.get(call.engine)
-            if hits is None:
-                hits = self._hits[call.engine] = _Hits()
-            hits.add(call.prompt, call.cached)
 
     def program_ended(self, program: ProgramRecord, reason: str) -> None:
         """Count a program."""
@@ -125,7 +128,7 @@ class Overview:
         programs = list(self._registry.programs.values())
         shown = heapq.nlargest(_SHOWN, programs, key=_seen)
         since = now - WINDOW
-        live = [call for program in programs for call in program.live.values()]
+        live = [call for program in programs for call in undivided(program.live.values())]
         return {
             "began": self._began,
             "window": WINDOW,
@@ -194,7 +197,7 @@ class Overview:
         return views
 
     def _placements(self, live: list[CallRecord]) -> list[View]:
-        placed = [*self._placed, *(call for call in live if call.sent)]
+        placed = [*self._placed, *(call for call in live if call.sent and call.engine)]
         return [
             {
                 "at": call.sent,

@@ -67,18 +67,29 @@ class Registry:
         program.live[call.id] = call
         return call
 
+    def part(self, whole: CallRecord, id: str, model: str) -> CallRecord:
+        """A call has come that a request of a client is made of."""
+        program = whole.program
+        call = CallRecord(id, program, whole.path, model, self.clock(), within=whole.id)
+        program.calls.append(call)
+        program.live[id] = call
+        return call
+
     def call_ended(self, call: CallRecord) -> None:
         """A call is over; its fields say how."""
         program = call.program
         call.ended = program.seen = self.clock()
         if program.live.pop(call.id, None) is None:
             return
-        program.count += 1
-        program.prompt += call.prompt
-        program.cached += call.cached
-        program.generated += call.generated
         program.waited += (call.sent or call.ended) - call.came
-        program.errors += call.status >= 400 and call.status != 499
+        if call.within:  # what it took is counted with the whole
+            program.parts += 1
+        else:
+            program.count += 1
+            program.prompt += call.prompt
+            program.cached += call.cached
+            program.generated += call.generated
+            program.errors += call.status >= 400 and call.status != 499
         for observer in self.observers:
             observer.call_ended(call)
 

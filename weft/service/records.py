@@ -6,6 +6,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
+LEFT = 499
+"""The status of requests whose client left before their end, and of parts that were cancelled."""
+
 KEPT = 100
 """Calls that a program's record holds; older ones remain in its sums."""
 
@@ -34,6 +37,7 @@ class CallRecord:
         error: what went wrong; empty if nothing did.
         tool: the tool that the answer asks for, as far as it tells.
         trace: the client's W3C `traceparent`; empty if it sent none.
+        within: id of the request that it is a part of, as a strategy's calls are; else empty.
     """
 
     id: str
@@ -55,6 +59,7 @@ class CallRecord:
     error: str = ""
     tool: str = ""
     trace: str = ""
+    within: str = ""
 
     @property
     def phase(self) -> str:
@@ -80,7 +85,8 @@ class ProgramRecord:
         seen: when it was last heard of.
         calls: its latest calls, oldest first, live ones included.
         live: those that wait or run, by id.
-        count: calls that have ended.
+        count: calls that have ended, without those that are parts of others.
+        parts: calls that have ended and are parts of others; these hold their tokens too.
         prompt: tokens of their prompts, in sum.
         cached: those of them that were cached.
         generated: tokens of their answers.
@@ -99,6 +105,7 @@ class ProgramRecord:
     calls: deque[CallRecord] = field(default_factory=lambda: deque[CallRecord](maxlen=KEPT))
     live: dict[str, CallRecord] = field(default_factory=dict[str, CallRecord])
     count: int = 0
+    parts: int = 0
     prompt: int = 0
     cached: int = 0
     generated: int = 0
@@ -111,7 +118,7 @@ class Observer(Protocol):
     """Is told what happens; must be quick, for it is called on the way of every request."""
 
     def call_ended(self, call: CallRecord) -> None:
-        """A call is over, one way or another."""
+        """A call is over, one way or another; what it took may be that of its parts."""
 
     def program_ended(self, program: ProgramRecord, reason: str) -> None:
         """A program is over."""

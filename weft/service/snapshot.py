@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -23,9 +23,16 @@ def waited(call: CallRecord, now: float) -> float:
     return max(0.0, (call.sent or call.ended or now) - call.came)
 
 
+def undivided(calls: Iterable[CallRecord]) -> list[CallRecord]:
+    """Calls less those of which parts are among them: what engines are really asked."""
+    found = list(calls)
+    wholes = {call.within for call in found if call.within}
+    return [call for call in found if call.id not in wholes] if wholes else found
+
+
 def state(record: ProgramRecord) -> str:
     """What a program does: its furthest call's phase; else `ended`, `tool` or `idle`."""
-    phases = {call.phase for call in record.live.values()}
+    phases = {call.phase for call in undivided(record.live.values())}
     for phase in ("decode", "prefill", "queued"):
         if phase in phases:
             return phase
@@ -70,19 +77,22 @@ def program_detail(record: ProgramRecord, now: float, shown: Shown = str) -> Vie
     """A program with the graph of its latest calls, oldest first.
 
     Edges of kind `sequence` lead from a call to those that began after it had ended, without
-    those that follow from others; an edge of kind `parent` leads from the program it works for.
+    those that follow from others; of kind `part` from a request to the calls that it is made
+    of; an edge of kind `parent` leads from the program it works for.
     """
     calls = list(record.calls)
     nodes: list[View] = [call_view(call, now, shown) for call in calls]
     edges: list[View] = [
         {"kind": "sequence", "from": calls[i].id, "to": calls[j].id} for i, j in _sequence(calls)
     ]
+    listed = {call.id for call in calls}
+    edges += [{"kind": "part", "from": c.within, "to": c.id} for c in calls if c.within in listed]
     if record.parent:
         nodes.insert(0, {"kind": "program", "id": record.parent})
         edges[:0] = [{"kind": "parent", "from": record.parent, "to": c.id} for c in calls[:1]]
     return {
         **program_summary(record, now, shown),
-        "omitted": max(0, record.count + len(record.live) - len(calls)),
+        "omitted": max(0, record.count + record.parts + len(record.live) - len(calls)),
         "graph": {"nodes": nodes, "edges": edges},
     }
 
@@ -143,7 +153,7 @@ def course(record: ProgramRecord, since: float, origin: float) -> list[list[int]
     ended before `since`: what follows it may be its tool.
     """
     found: list[list[int]] = []
-    for call in islice(reversed(record.calls), _DRAWN):
+    for call in islice(reversed(undivided(record.calls)), _DRAWN):
         sent, first, ended = call.sent, call.first, call.ended
         found.append(
             [

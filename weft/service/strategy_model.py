@@ -16,6 +16,7 @@ from weft.orchestrator.program import Program
 from weft.programs import Event, Limits, Run, budget, run
 from weft.programs.scope import Live
 from weft.search import Answer, Strategy
+from weft.service.strategy_calls import StrategyCalls
 from weft.service.strategy_events import Events, Item
 from weft.service.strategy_forms import Result, form_of
 from weft.service.strategy_question import cut, question_of
@@ -74,6 +75,7 @@ class StrategyModel:
         program: str,
         tenant: str = "",
         cache_salt: str = "",
+        calls: StrategyCalls | None = None,
     ) -> dict[str, Any]:
         """Answer at once. Cancelling the surrounding scope ends all calls in their engines.
 
@@ -83,13 +85,14 @@ class StrategyModel:
             program: id of the scheduler's program that asks.
             tenant: on whose behalf.
             cache_salt: keeps the tenant's prefixes apart in the engines' caches.
+            calls: keeps records of the strategy's calls.
 
         Raises:
             UsageError: the body asks for what the strategy can't do.
             EngineError: an engine failed.
         """
         asked = read(body, path)
-        result = await self._solve(asked, program, tenant, cache_salt, None)
+        result = await self._solve(asked, program, tenant, cache_salt, None, calls)
         return form_of(path, self.name, asked).whole(result)
 
     @asynccontextmanager
@@ -100,6 +103,7 @@ class StrategyModel:
         program: str,
         tenant: str = "",
         cache_salt: str = "",
+        calls: StrategyCalls | None = None,
     ) -> AsyncGenerator[Events]:
         """Answer in server-sent events; leaving the block ends all calls in their engines.
 
@@ -120,9 +124,8 @@ class StrategyModel:
 
         async def work() -> None:
             try:
-                last = await self._solve(
-                    asked, program, tenant, cache_salt, _first_call(put.send_nowait)
-                )
+                first = _first_call(put.send_nowait)
+                last = await self._solve(asked, program, tenant, cache_salt, first, calls)
             except WeftError as error:
                 put.send_nowait(error)
             else:
@@ -142,10 +145,21 @@ class StrategyModel:
             raise
 
     async def _solve(
-        self, asked: Asked, program: str, tenant: str, cache_salt: str, live: Live | None
+        self,
+        asked: Asked,
+        program: str,
+        tenant: str,
+        cache_salt: str,
+        live: Live | None,
+        calls: StrategyCalls | None,
     ) -> Result:
         strategy, question = self._at(asked.temperature), question_of(asked)
-        live = live if _one_text(strategy) else None
+        told = [live] if live is not None and _one_text(strategy) else []
+        told += [calls.live] if calls is not None else []
+
+        def tell(id: str, text: str | None) -> None:
+            for one in told:
+                one(id, text)
 
         async def attempt() -> Answer | WeftError:
             # Errors are values here, so that what was spent before them is known.
@@ -160,8 +174,9 @@ class StrategyModel:
             pool=self._pool,
             identity=Program(program, strategy.name, tenant),
             roles=self.roles,
-            live=live,
+            live=tell if told else None,
             cache_salt=cache_salt,
+            journal=calls.journal if calls is not None else None,
         )
         match done.value:
             case Answer() as answer:

@@ -72,7 +72,9 @@ class Tracing:
         self._scope = InstrumentationScope("weft", version)
 
     def call_ended(self, call: CallRecord) -> None:
-        """Make a call's span."""
+        """Make a call's span; parts have none."""
+        if call.within:
+            return
         program = call.program
         parent = _context(program)
         if parent.trace_id & (2**64 - 1) >= self._bound:
