@@ -51,6 +51,25 @@ def test_what_is_exact_is_found_exactly() -> None:
     assert speed.decode_seconds(20) == pytest.approx(0.03, rel=0.01)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("decode", [0.0002, 0.002, 0.02])
+def test_both_rates_are_found_from_whole_answers(seed: int, decode: float) -> None:
+    speed, chance = Speed(), random.Random(seed)
+    for _ in range(400):
+        computed, tokens = int(chance.lognormvariate(6, 1.5)), int(chance.lognormvariate(4, 1.5))
+        seconds = computed / 8000 + max(0, tokens - 1) * decode
+        speed.answered(computed, tokens, seconds * max(chance.gauss(1, 0.05), 0.5))
+    assert speed.prefill_seconds(4000) == pytest.approx(0.5, rel=0.35)
+    assert speed.decode_seconds(1) == pytest.approx(decode, rel=0.35)
+
+
+def test_of_an_empty_answer_nothing_is_learned() -> None:
+    speed = Speed()
+    for _ in range(5):
+        speed.answered(0, 0, 1.0)
+    assert speed.prefill_seconds(100) == speed.decode_seconds(1) == 0
+
+
 def test_nothing_is_claimed_before_three_observations() -> None:
     speed = Speed()
     for seen in range(3):

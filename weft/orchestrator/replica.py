@@ -205,6 +205,13 @@ class Replica:
         if tokens > 1:
             self.speed.decoded(tokens - 1, rest, self.in_flight)
 
+    def observed_whole(
+        self, ticket: Ticket, cached: int | None, tokens: int, seconds: float
+    ) -> None:
+        """The same from an answer that came at once, so many seconds after it was asked."""
+        computed = ticket.prompt_tokens - (ticket.cached if cached is None else cached)
+        self.speed.answered(max(0, computed), tokens, seconds, self.in_flight)
+
     def attach(self, program: Program, tokens: int) -> None:
         """Be the program's home; 0 tokens when it has ended."""
         if program.home is not None:

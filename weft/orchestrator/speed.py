@@ -14,6 +14,7 @@ _FEW = 16  # with no more the line is drawn anew each time; so many on one side 
 _CLOSE = 0.02  # relative deviations below this count alike
 _LEAST, _MOST = 1e-9, 1e9  # seconds
 _TRACE = 1.0001
+_DEARER = 100.0  # a token of an answer than one of a prompt, before anything is known
 
 
 class Speed:
@@ -50,6 +51,31 @@ class Speed:
         """
         if tokens > 0:
             self._decode.add(float(max(batch, 1)), seconds / tokens, float(min(tokens, 100)))
+
+    def answered(self, computed: int, tokens: int, seconds: float, batch: int = 1) -> None:
+        """A whole answer came at once, so that only the sum of both times is known.
+
+        It is split as what is known so far would have it. Each share counts by its size, and so
+        the two draw apart where answers differ (expectation maximisation, as Richardson 1972).
+
+        Args:
+            computed: tokens of the prompt, those that had to be computed.
+            tokens: generated.
+            seconds: from sending the request to its answer.
+            batch: calls that ran there meanwhile.
+        """
+        further = max(0, tokens - 1)
+        prompt, answer = self.prefill_seconds(computed), self.decode_seconds(batch) * further
+        if not prompt or not answer:
+            prompt, answer = float(computed), _DEARER * further
+        if not prompt + answer:
+            return
+        share = prompt / (prompt + answer)
+        if computed:
+            self._prefill.add(float(computed), share * seconds, share / max(batch, 1))
+        if further:
+            each = (1 - share) * seconds / further
+            self._decode.add(float(max(batch, 1)), each, (1 - share) * min(further, 100))
 
     def prefill_seconds(self, tokens: int) -> float:
         """How long it takes to compute so much of a prompt; 0 if not known yet."""
