@@ -19,6 +19,7 @@ from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.program import Program
 from weft.orchestrator.restore import Chain
 from weft.programs import Limits as Spending
+from weft.programs.budget_fields import Budget
 from weft.service.config import ServiceConfig, changed
 from weft.service.conversations import Conversations, Turn
 from weft.service.exchange import Exchange
@@ -133,23 +134,34 @@ class Core:
             spec = EngineConfig(spec=f"local:{config.local.model}")
             await self._add(spec, config.local.replicas)
         self._offer()
+        if problems := self._problems():
+            raise UsageError(problems[0])
         if self.memory is not None:
             self.memory.programs(self._owned)
 
     def _offer(self) -> None:
         """Offer the configured strategies as models."""
         config = self.config.strategies
+        common = dict(config.budget)
+
+        def limits(budget: Budget) -> Spending:
+            return Spending(**(common | budget.model_dump(exclude_none=True)))
+
         self.strategies = StrategyModels(
             self.pool,
             offers=[
-                Offer(one.title, one.strategy, one.model, Spending(**dict(one.budget)))
+                Offer(one.title, one.strategy, one.model, limits(one.budget))
                 for one in config.models
             ],
             any=config.any,
-            limits=Spending(**dict(config.budget)),
+            limits=Spending(**common),
             roles=self.config.roles,
             keep_alive=self.config.limits.keepalive_seconds,
         )
+
+    def _problems(self) -> list[str]:
+        """What is wrong with roles and strategies, if all engines are there to tell."""
+        return [] if self.pool.joining else self.strategies.problems()
 
     async def _add(self, config: EngineConfig, replicas: int = 1) -> None:
         """Open the engines of one entry; what can't be reached joins when it can."""
@@ -208,6 +220,7 @@ class Core:
                     said.append(f"engine {engine.title} is taken in")
                 except WeftError as error:
                     said.append(str(error))
+            said += self._problems()
             rest = [name for name in changes.applies if name != "engines"]
             if rest and old != new:
                 said.append(f"{', '.join(rest)}: as the file says now")

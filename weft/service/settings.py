@@ -39,7 +39,8 @@ def _policy(spec: str) -> str:
 
 
 def _strategy(spec: str) -> str:
-    return parse_strategy(spec).spec
+    parse_strategy(spec)
+    return spec.strip()  # as written: a default that is written down holds against requests
 
 
 def _hashed(key: str) -> str:
@@ -147,7 +148,7 @@ class Strategies(Section):
     """Those that are listed among the models."""
     any: bool = True
     """Whether clients may also ask for what is not listed, by `MODEL:STRATEGY`."""
-    budget: Budget = Budget(calls=64, tokens=1_000_000)
+    budget: Budget = Budget(calls=600, tokens=4_000_000)
     """The most that one such request may spend."""
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from weft.errors import UnknownName, UsageError
 from weft.orchestrator.pool import ROLES, Pool
 from weft.programs import Limits
-from weft.search import parse_strategy, strategies
+from weft.search import Strategy, parse_strategy, strategies
+from weft.search.verifiers import read_verifier
 from weft.service.strategy_model import StrategyModel
 from weft.spec import read_spec
 
@@ -93,6 +94,22 @@ class StrategyModels:
         """What `/v1/models` lists."""
         return list(self.offers)
 
+    def problems(self) -> list[str]:
+        """What keeps listed strategies and roles from working, as long as no engine is added."""
+        served = self._served()
+        found = [
+            f"roles.{role} is {model!r}, which no engine serves; name one of "
+            f"{', '.join(sorted(served))}"
+            for role, model in self._roles.items()
+            if model not in served
+        ]
+        for offer in self.offers.values():
+            try:
+                self.find(offer.name)
+            except UsageError as error:
+                found.append(f"strategies.models: {offer.name} can't run: {error}")
+        return found
+
     def find(self, model: str) -> StrategyModel | None:
         """The strategy that a request's `model` names; None if it is not the name of one.
 
@@ -131,6 +148,7 @@ class StrategyModels:
                 )
         roles = {role: self._roles.get(role, base) for role in (*ROLES, *self._roles)}
         roles["solver"] = base
+        _check_verifier(strategy, roles, served)
         fixed = "temperature" in read_spec(spec).values
         return StrategyModel(
             self.pool, name, strategy, roles, limits, fixed=fixed, keep_alive=self.keep_alive
@@ -138,6 +156,21 @@ class StrategyModels:
 
     def _served(self) -> set[str]:
         return {replica.engine.model for replica in self.pool.scheduler.replicas}
+
+
+def _check_verifier(strategy: Strategy, roles: Mapping[str, str], served: set[str]) -> None:
+    """Raise unless there is a model that plays the verifier's role."""
+    verifier = read_verifier(getattr(strategy, "verifier", "logprob"))
+    if verifier.kind != "model":
+        return
+    model = roles.get(verifier.role)
+    if model is None:
+        raise UnknownName("role", verifier.role, roles)
+    if model not in served:
+        raise UsageError(
+            f"the role {verifier.role!r} is played by {model!r}, which no engine serves; use "
+            "another verifier, such as logprob"
+        )
 
 
 def _split_at(name: str, models: Iterable[str]) -> tuple[str, str] | None:
