@@ -140,7 +140,7 @@ def test_without_memory_room_is_held_forever_or_not_at_all(rate: float, worth: f
         assert seconds <= known.quantile(0.02)
 
 
-@pytest.mark.parametrize(("benefit", "held"), [(4.6, False), (5.6, True)])
+@pytest.mark.parametrize(("benefit", "held"), [(4.6, False), (5.05, True)])
 def test_a_known_time_is_held_for_if_that_costs_less_than_it_saves(
     benefit: float, held: bool
 ) -> None:
@@ -156,14 +156,27 @@ def test_a_known_time_is_held_for_if_that_costs_less_than_it_saves(
 )
 def test_no_other_time_to_hold_gains_more(times: list[float], benefit: float, cost: float) -> None:
     away = of(*times)
-    held = before = last = 0.0
-    gains = {0.0: 0.0}
-    for seconds, upto in away.points():
-        held += (upto - last) * (max(before, seconds / GRID) + seconds) / 2
-        before, last = seconds, upto
-        gains[seconds] = upto * benefit - cost * (held + (1 - upto) * seconds)
+    mean, samples = max(away.mean, 1e-9), away.samples
+    whole = (samples * away.survival(0) + 1) * away.mean_beyond(0)
+
+    def gain(seconds: float) -> float:
+        """With the imagined sample, whose tail `mean_beyond` counts too."""
+        beyond = samples * away.survival(seconds) + (mean / (mean + seconds)) ** 2
+        kept = whole - beyond * away.mean_beyond(seconds)
+        return ((samples + 1 - beyond) * benefit - cost * kept) / (samples + 1)
+
     best, _ = holding(away, benefit, cost)
-    assert gains[best] == pytest.approx(max(gains.values()), rel=1e-9, abs=1e-9)
+    last = away.points()[-1][0]
+    times = [0.0, *(t for t, _ in away.points()), *(last * 2 ** (i / 4) for i in range(1, 40))]
+    gains = [gain(t) if t else 0.0 for t in times]
+    found = gain(best) if best else 0.0
+    assert found == pytest.approx(max(gains), rel=1e-6, abs=1e-6 * max(benefit, 1))
+
+
+def test_a_time_beyond_all_experience_is_held_for_as_long_as_it_may_pay() -> None:
+    """Of five that took 1 s none says that a sixth can't take longer."""
+    assert holding(of(*[1.0] * 5), 20.0, 1.0)[0] > 20
+    assert holding(of(*[1.0] * 5), 1.01, 1.0)[0] <= GRID
 
 
 def test_a_long_tail_is_not_held_for() -> None:

@@ -187,7 +187,9 @@ class Distribution:
     def hold(self, price: float) -> tuple[float, float]:
         """The t >= 0 with the highest P(X <= t) - price x E[min(X, t)], and P(X <= t).
 
-        Only the ends of buckets are looked at; (0, 0) if none has more than 0.
+        The imagined sample of `mean_beyond` counts here too: of a few short times none says
+        that the next can't be longer. Only the ends of buckets are looked at, and quarters of
+        octaves beyond them; (0, 0) if none has more than 0.
         """
         return self._read().hold(price)
 

@@ -145,8 +145,7 @@ class Pieces:
     def _flatten(self) -> None:
         """Make the concave hull of those points from the left; `falls` are its slopes, negated."""
         hull, falls = [(0.0, 0.0, 0.0)], list[float]()
-        total, whole = self.padded(0.0)
-        last = self.high[-1]
+        total, whole, last = self.total + 1, self.padded(0.0)[1], self.high[-1]
         for seconds in (*self.high, *(last * 2 ** (i / _FINE) for i in range(1, _FURTHER))):
             beyond, rest = self.padded(seconds)
             upto, cost = 1 - beyond / total, (whole - rest) / total

@@ -52,7 +52,7 @@ class Weft(Policy):
         0.5, "waiting calls an engine up to which claims yield rather than idle it", least=0
     )
     horizon: float = param(
-        2.0, "calls by whose growth contexts are counted larger at admission", least=0, most=100
+        3.0, "calls by whose growth contexts are counted larger at admission", least=0, most=100
     )
     patience: float = param(3600.0, "seconds after which a call goes before all others", above=0)
 
@@ -134,7 +134,12 @@ class Weft(Policy):
 
     def _growth(self, call: CallView, view: View) -> float:
         """Tokens by which each program, the call's and the residents, will soon have grown."""
-        return self.horizon * view.profiles.growth(call.program.name, _GROWTH * call.prompt_tokens)
+        name, prompt = call.program.name, call.prompt_tokens
+        return (
+            self.horizon
+            * view.profiles.returns(name)
+            * view.profiles.growth(name, _GROWTH * prompt)
+        )
 
     def _seconds(self, call: CallView, engine: EngineView) -> float:
         """How long the call takes there, and by how much it holds up those that run there."""
