@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+import weft.service.reply
 from live_service import BODIES, CHAT, GENERATING, answered, raw_engine, serving, until
 from weft.backends import mock
 from weft.backends.scripted import Scripted, ScriptedEngine
-from weft.service import upstream
 
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
@@ -197,7 +197,7 @@ async def test_an_engine_that_falls_silent_is_given_up() -> None:
 
 
 async def test_an_endless_answer_does_not_fill_the_memory(monkeypatch: Any) -> None:
-    monkeypatch.setattr(upstream, "LONGEST", 1_000_000)
+    monkeypatch.setattr(weft.service.reply, "LONGEST", 1_000_000)
     sent = 0
 
     async def reply(_: bytes, writer: Any) -> None:

@@ -1,18 +1,16 @@
-"""Exchange: one request of a client and its answer, on the ASGI connection that carries both."""
+"""Exchange: one request of a client and its answer."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
-from collections.abc import Callable
 from typing import Protocol
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from weft.errors import Refused
-
-Header = tuple[bytes, bytes]
+from weft.service.client import Client, Header
 
 JSON: Header = (b"content-type", b"application/json")
 STREAM: Header = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -24,15 +22,14 @@ _CONTROL = bytes(c if c >= 32 and c != 127 else 32 for c in range(256))
 _time = time.monotonic
 
 
-class Connection(Protocol):
-    """What carries a request, as far as the server tells of it.
+class Source(Protocol):
+    """Where parts of an answer come from."""
 
-    Attributes:
-        lost: called when the client is gone.
-    """
+    def pause(self) -> None:
+        """Let nothing come for now."""
 
-    lost: Callable[[], None] | None
-    transport: asyncio.Transport
+    def resume(self) -> None:
+        """Let it come again."""
 
 
 class Exchange:
@@ -46,16 +43,18 @@ class Exchange:
         ended: whether the last of the answer is out.
         left: whether the client left.
         cut: why the request was cancelled from within the service; None if it was not.
+        answer: id of the answer that has begun, once that is known.
         program: id of the program that it belongs to, once that is known.
     """
 
     __slots__ = (
-        "_connection",
+        "_client",
         "_out",
         "_receive",
-        "_send",
         "_since",
+        "_source",
         "_task",
+        "answer",
         "begun",
         "cut",
         "ended",
@@ -66,31 +65,41 @@ class Exchange:
         "raw",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
         self.path: str = scope["path"]
         self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         self.raw = b""
-        self.program = ""
+        self.program = self.answer = ""
         self.begun = self.ended = self.left = False
         self.cut: Refused | None = None
         self._since = 0.0
         self._out: list[Header] = []
-        self._receive, self._send = receive, send
+        self._source: Source | None = None
+        self._receive = receive
         self._task = asyncio.current_task()
+        self._client: Client = scope["extensions"]["weft.client"]
         # The server tells when the connection is lost: a task that waits for it costs too much.
-        self._connection: Connection = scope["extensions"]["weft.connection"]
-        self._connection.lost = self._lost
+        self._client.watch(self)
 
     def close(self) -> None:
         """It is over: nothing can cancel it any more."""
         self._task = None
-        if self._connection.lost == self._lost:  # not yet the next request's
-            self._connection.lost = None
+        self._client.unwatch(self)
 
-    def _lost(self) -> None:
+    def lost(self) -> None:
+        """The client is gone."""
         if not self.ended:
             self.left = True
             self._cancel()
+
+    def held(self, on: bool) -> None:
+        """The client takes nothing more for now, or takes it again."""
+        self._since = _time() if on else 0.0
+        if self._source is not None:
+            if on:
+                self._source.pause()
+            else:
+                self._source.resume()
 
     def cancel(self, reason: Refused) -> None:
         """End the request from within the service."""
@@ -102,7 +111,7 @@ class Exchange:
         """End the request, and the connection with it."""
         self.cancel(reason)
         self.left = True
-        self._connection.transport.abort()
+        self._client.abort()
 
     def _cancel(self) -> None:
         task, self._task = self._task, None
@@ -160,31 +169,47 @@ class Exchange:
             text = text.translate(_CONTROL)
         self._out.append((name, text))
 
-    async def begin(self, status: int, kind: Header) -> None:
-        """Send status and headers."""
+    async def begin(self, status: int, kind: Header, part: bytes = b"") -> None:
+        """Send status and headers, and the first part of the answer if it is there."""
         self.begun = True
-        headers = [kind, *self._out]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if self._client.holds:
+            await self._taken()
+        self._client.begin(status, [kind, *self._out], part)
 
-    async def part(self, body: bytes) -> None:
-        """Send a part of a streamed answer."""
-        self._since = _time()
-        try:
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
-        finally:
-            self._since = 0.0  # keep-alive comments are cancelled, and the request goes on
+    async def part(self, part: bytes) -> None:
+        """Send a part of a streamed answer; not an empty one."""
+        if self._client.holds:
+            await self._taken()
+        self._client.part(part)
 
-    async def end(self, body: bytes = b"") -> None:
+    def follow(self, source: Source | None) -> None:
+        """Let a source write parts by `put`; it is paused while the client takes nothing."""
+        self._source = source
+        if source is not None and self._client.holds:
+            source.pause()
+
+    def put(self, part: bytes) -> None:
+        """Send a part from the source that is followed, at once."""
+        self._client.part(part)
+
+    async def end(self, part: bytes = b"") -> None:
         """Send the last part."""
-        self._since, self.ended = _time(), True
-        await self._send({"type": "http.response.body", "body": body})
-        self._since = 0.0
+        self.ended = True
+        if self._client.holds:
+            await self._taken()
+        self._client.end(part)
 
     async def whole(self, status: int, body: bytes, kind: Header = JSON) -> None:
         """Send a whole answer."""
-        self._out.append((b"content-length", str(len(body)).encode()))
-        await self.begin(status, kind)
-        await self.end(body)
+        self.begun = self.ended = True
+        if self._client.holds:
+            await self._taken()
+        self._client.whole(status, [kind, *self._out], body)
+
+    async def _taken(self) -> None:
+        """Wait until the client has taken what was sent already."""
+        self._since = self._since or _time()
+        await self._client.ready()
 
     async def refuse(
         self, status: int, body: bytes, event: bytes, retry_after: float | None = None

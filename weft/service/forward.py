@@ -11,11 +11,14 @@ import orjson
 from weft.errors import EngineUnavailable, Refused
 from weft.orchestrator.call import Call
 from weft.orchestrator.ticket import Ticket
-from weft.service.exchange import BREAK, JSON, KEEP_ALIVE, STREAM, Exchange, Header
+from weft.service.client import Header
+from weft.service.exchange import JSON, KEEP_ALIVE, STREAM, Exchange
 from weft.service.protocols.events import member
 from weft.service.protocols.protocol import Body, Protocol
 from weft.service.records import CallRecord
-from weft.service.upstream import Reply, Upstream
+from weft.service.reply import Reply
+from weft.service.stream import Stream, note
+from weft.service.upstream import Upstream
 
 if TYPE_CHECKING:
     from weft.orchestrator.replica import Replica
@@ -206,63 +209,24 @@ class Forward:
             await exchange.end(self._protocol.error_event(text))
         else:
             self._core.tell(exchange, record)
-            await exchange.whole(reply.status, answer, _kind(reply))
+            await exchange.whole(reply.status, answer, reply.kind or JSON)
         return reply.status == 200
 
     def _note(self, answer: Body, ticket: Ticket) -> None:
         """Take what a whole answer says of itself into the record."""
-        record, used = self._record, self._protocol.used(answer)
-        record.generated, record.tool, self.answer = used.generated, used.tool, used.id
-        self._learned(used.prompt, used.cached)
-        ticket.call.tool = used.tool
-
-    def _learned(self, prompt: int, cached: int | None) -> None:
+        used = self._protocol.used(answer)
         record = self._record
-        if prompt:
-            record.prompt = prompt
-        record.cached = cached or 0
+        note(used, record, ticket)
+        self.answer = used.id
+        if ticket.replica is not None:
+            took = self._core.registry.clock() - record.sent
+            ticket.replica.observed_whole(ticket, used.cached, used.generated, took)
 
     async def _stream(self, reply: Reply, ticket: Ticket) -> bool:
-        record, exchange, meter = self._record, self._exchange, self._protocol.meter(self._body)
-        record.status, used, clock = 200, meter.used, self._core.registry.clock
-        sent = record.sent
-        try:
-            chunk = await reply.read()
-            if not chunk:
-                raise EngineUnavailable(f"{record.engine} answers with nothing")
-            record.first = clock()
-            if not exchange.begun:
-                self._core.tell(exchange, record)
-                await exchange.begin(200, _kind(reply))
-            while chunk:
-                if out := meter.feed(chunk):
-                    record.generated = used.generated
-                    await exchange.part(out)
-                chunk = await reply.read()
-        except EngineUnavailable as error:
-            if not record.first:
-                raise
-            record.error = str(error)
-            said = self._protocol.error_event(self._core.words(error))
-            await exchange.end(meter.rest() + BREAK + said)
-            await self._core.scheduler.lost(ticket, error)
-            return False
-        last = clock()
-        rest = meter.rest()
-        if not meter.finished and not meter.failure:
-            record.error = "the engine broke off in the middle of its answer"
-            await exchange.end(rest + BREAK + self._protocol.error_event(record.error))
-            return False
-        await exchange.end(rest)
-        record.generated, record.tool, record.error = used.generated, used.tool, meter.failure
-        self.answer = used.id
-        self._learned(used.prompt, used.cached)
-        ticket.call.tool = used.tool
-        if ticket.replica is not None and not meter.failure:
-            ticket.replica.observed(
-                ticket, used.cached, used.generated, record.first - sent, last - record.first
-            )
-        return not meter.failure
+        stream = Stream(self._core, self._exchange, self._protocol, self._body, self._record)
+        proper = await stream.passed(reply, ticket)
+        self.answer = stream.answer
+        return proper
 
     async def direct(self, replicas: Sequence[Replica]) -> None:
         """Pass a request that generates nothing to an engine.
@@ -298,16 +262,9 @@ class Forward:
                 record.prompt, record.cached = used.prompt, used.cached or 0
             record.status, record.first = reply.status, self._core.registry.clock()
             self._core.tell(self._exchange, record)
-            await self._exchange.whole(reply.status, answer, _kind(reply))
+            await self._exchange.whole(reply.status, answer, reply.kind or JSON)
         finally:
             reply.close()
-
-
-def _kind(reply: Reply) -> Header:
-    for header in reply.headers:
-        if header[0] == b"content-type":
-            return header
-    return JSON
 
 
 def _object(raw: bytes) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         protocol = PROTOCOLS[scope["path"]]
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive)
         self._core.exchanges.add(exchange)
         try:
             await _Request(self._core, protocol, exchange).serve()
@@ -110,7 +110,7 @@ class _Request:
             await exchange.refuse(
                 status,
                 self._protocol.error(status, words or message, code),
-                self._protocol.error_event(words or message),
+                self._protocol.error_event(words or message, exchange.answer),
                 retry_after,
             )
 

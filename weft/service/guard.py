@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from weft.service.client import Client, Watch
 
 _DEEP = 250
 """Nesting that any JSON library takes; orjson writes 253 levels and reads 1,024."""
@@ -53,8 +54,8 @@ class Guarded(HttpToolsProtocol):
         self._outside = 0
         """Bytes of this request that belong to no body."""
         self._timer: asyncio.TimerHandle | None = None
-        self.lost: Callable[[], None] | None = None
-        """Called when the connection is lost; for whoever serves its request."""
+        self.watch: Watch | None = None
+        """Whoever serves its request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a first head."""
@@ -65,8 +66,20 @@ class Guarded(HttpToolsProtocol):
         """End."""
         self._stop_timer()
         super().connection_lost(exc)
-        if self.lost is not None:
-            self.lost()
+        if self.watch is not None:
+            self.watch.lost()
+
+    def pause_writing(self) -> None:
+        """The client takes nothing more for now."""
+        super().pause_writing()
+        if self.watch is not None:
+            self.watch.held(True)
+
+    def resume_writing(self) -> None:
+        """It takes something again."""
+        super().resume_writing()
+        if self.watch is not None:
+            self.watch.held(False)
 
     def data_received(self, data: bytes) -> None:
         """Take the next bytes, of which the parser calls the methods below."""
@@ -92,7 +105,6 @@ class Guarded(HttpToolsProtocol):
         """Its head is there."""
         self._in_head = False
         self._stop_timer()
-        cast(dict[str, Any], self.scope)["extensions"] = {"weft.connection": self}
         # Bytes of the body may have come along, so count only if it may be too large.
         if self._outside > self.header_bytes:
             head = len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers)
@@ -100,6 +112,8 @@ class Guarded(HttpToolsProtocol):
                 self._refuse(431, "The head of the request is too large.")
                 return
         super().on_headers_complete()
+        extensions = {"weft.client": Client(self, self.cycle)}
+        cast(dict[str, Any], self.scope)["extensions"] = extensions
 
     def on_body(self, body: bytes) -> None:
         """Some of its body is there."""

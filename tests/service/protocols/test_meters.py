@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.service.protocols import PROTOCOLS, Meter, Used
+from weft.service.protocols.events import LONGEST
 
 
 def chat_event(**members: Any) -> bytes:
@@ -159,23 +160,27 @@ def test_whole_events_are_passed_at_once() -> None:
         assert meter.feed(event) == (b"" if event is USAGE else event)
 
 
-def test_only_what_may_be_the_usage_is_held_back() -> None:
-    event = delta(content="a long text that goes on")
-    meter = PROTOCOLS["/v1/chat/completions"].meter({"stream": True})
-    assert meter.feed(event[:20]) == b""
-    assert meter.feed(event[20:-20]) == event[:-20]
-    assert meter.feed(event[-20:]) == event[-20:]
-    assert meter.feed(b": keep") == b": keep"
-    assert meter.feed(b"-alive\n\n") == b"-alive\n\n"
-    assert meter.feed(USAGE[:50]) == b""
-    assert meter.rest() == USAGE[:50]
-    assert PROTOCOLS["/v1/chat/completions"].meter(ASKED).feed(USAGE[:50]) == USAGE[:50]
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("line", [b"\n", b"\r\n"])
+@given(places=PLACES)
+def test_only_whole_events_are_passed_on(path: str, line: bytes, places: list[int]) -> None:
+    events, body, _ = STREAMS[path]
+    ends = {0}
+    for event in events:
+        ends.add(max(ends) + len(event.replace(b"\n", line)))
+    meter, passed = PROTOCOLS[path].meter(body), 0
+    for chunk in cut(b"".join(events).replace(b"\n", line), places):
+        passed += len(meter.feed(chunk))
+        assert passed in ends
+    assert meter.rest() == b""
 
 
-def test_an_event_that_was_begun_is_finished() -> None:
-    event = b'data: {"choices":[{}],"choices":[],"usage":{"prompt_tokens":1}}\n\n'
-    meter = PROTOCOLS["/v1/chat/completions"].meter({"stream": True})
-    assert fed(meter, [event[:25], event[25:], USAGE]) == event
+def test_what_has_no_end_is_left() -> None:
+    for asked in (ASKED, {"stream": True}):
+        meter = PROTOCOLS["/v1/chat/completions"].meter(asked)
+        assert meter.feed(CHAT[1] + CHAT[2][:50]) == CHAT[1]
+        assert meter.rest() == CHAT[2][:50]
+        assert meter.rest() == b""
 
 
 def test_tokens_are_counted_by_events_until_the_engine_says() -> None:
@@ -227,7 +232,20 @@ def test_an_incomplete_response_is_an_end_too() -> None:
 def test_an_endless_event_is_passed_on() -> None:
     meter = PROTOCOLS["/v1/messages"].meter({})
     part = b"x" * 1_000_000
-    for _ in range(12):
-        assert meter.feed(part) == part
+    passed = 0
+    for count in range(1, 13):
+        passed += len(meter.feed(part))
+        assert count * len(part) - passed <= LONGEST
+    assert passed
     assert meter.feed(b"\n\n" + b"".join(MESSAGES)).endswith(MESSAGES[-1])
     assert meter.finished
+    assert meter.rest() == b""
+
+
+def test_a_response_is_known_by_its_id_from_its_first_event_on() -> None:
+    meter = PROTOCOLS["/v1/responses"].meter({})
+    meter.feed(RESPONSES[0])
+    assert meter.used.id == "resp_1"
+    failed = PROTOCOLS["/v1/responses"].error_event("broken", meter.used.id)
+    assert b'"response.failed"' in failed
+    assert b'"id":"resp_1"' in failed

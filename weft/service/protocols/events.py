@@ -18,49 +18,42 @@ _END = re.compile(rb"\r?\n\r?\n")
 
 
 class EventMeter(Meter):
-    """Finds the whole events in what comes; what they mean is the protocol's."""
+    """Finds the whole events in what comes; what they mean is the protocol's.
+
+    Only whole ones are passed on: no client can do anything with a part, and if an engine breaks
+    off in the middle of an event, what is told of that stands by itself.
+    """
 
     def __init__(self) -> None:
         self.used = Used()
         self.finished = False
         self.failure = ""
-        self._tail = b""  # of an event that is not whole
-        self._passed = 0  # bytes of the tail that the client has
+        self._tail = bytearray()  # of an event that is not whole
         self._told = False  # the engine said how many tokens it generated
 
     def feed(self, chunk: bytes) -> bytes:
         """See Meter."""
-        if not self._tail and chunk.endswith(b"\n\n"):
+        tail = self._tail
+        if not tail and chunk.endswith(b"\n\n"):
             return self._read(chunk)
-        data = self._tail + chunk
-        end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
-        if end <= 2:  # neither was found
-            passed, out = self._passed, b""
-            end = 0
-        else:
-            passed, out = 0, self._read(data[:end])[self._passed :]
-        self._tail = tail = data[end:]
-        if len(tail) > LONGEST:
-            self._tail, self._passed = b"", 0
-            return out + tail[passed:]
-        if not passed and self._holds(tail):
-            self._passed = 0
-            return out
-        self._passed = len(tail)
-        return out + tail[passed:]
+        seen = max(0, len(tail) - 3)
+        tail += chunk
+        end = max(tail.rfind(b"\n\n", seen) + 2, tail.rfind(b"\n\r\n", seen) + 3)
+        out = b""
+        if end > 2:  # one was found
+            out = self._read(bytes(tail[:end]))
+            del tail[:end]
+        return out + self.rest() if len(tail) > LONGEST else out
 
     def rest(self) -> bytes:
         """See Meter."""
-        held, self._tail, self._passed = self._tail[self._passed :], b"", 0
+        held = bytes(self._tail)
+        self._tail.clear()
         return held
 
     @abstractmethod
     def _read(self, events: bytes) -> bytes:
         """Take whole events; returns them, less what the client is not to get."""
-
-    def _holds(self, part: bytes) -> bool:
-        """Whether an event that begins so may be one that the client is not to get."""
-        return False
 
     def _count(self, events: bytes) -> None:
         """Take each event for a token, until the engine says."""

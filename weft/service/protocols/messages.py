@@ -105,7 +105,7 @@ class Messages(Protocol):
         """See Protocol."""
         return orjson.dumps(_error(status, message))
 
-    def error_event(self, message: str) -> bytes:
+    def error_event(self, message: str, answer: str = "") -> bytes:
         """See Protocol."""
         return b"event: error\ndata: " + orjson.dumps(_error(500, message)) + b"\n\n"
 

@@ -19,7 +19,6 @@ from weft.service.protocols.reading import whole
 
 _USAGE = (b'"usage":{', b'"usage": {')
 _TOOL = (b'"tool_calls":[{', b'"tool_calls": [{')
-_CHOICE = (b'"choices":[{', b'"choices": [{')
 
 
 class _Asked(dict[str, Any]):
@@ -67,7 +66,7 @@ class OpenAIProtocol(Protocol):
         """See Protocol."""
         return openai_body(status, message, code)
 
-    def error_event(self, message: str) -> bytes:
+    def error_event(self, message: str, answer: str = "") -> bytes:
         """See Protocol."""
         return openai_event(message)
 
@@ -118,23 +117,10 @@ class _Meter(EventMeter):
         if not with_usage or not _read_usage(self.used, value):
             return False
         self._told = True
-        if self._strip and value.get("choices") == [] and not self._begun(event):
+        if self._strip and value.get("choices") == []:
             self._strip = False
             return True
         return False
-
-    def _begun(self, event: bytes) -> bool:
-        """Whether the client has got a part of this event."""
-        return bool(self._passed) and event.startswith(self._tail)
-
-    def _holds(self, part: bytes) -> bool:
-        return (
-            self._strip
-            and bool(part)
-            and _CHOICE[0] not in part
-            and _CHOICE[1] not in part
-            and not part.startswith(b":")
-        )
 
 
 def _read_usage(used: Used, value: Body) -> bool:

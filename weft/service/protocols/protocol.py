@@ -45,12 +45,12 @@ class Meter(ABC):
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes as they come, cut anywhere; returns what the client is to get.
 
-        That is the same, less what the gateway asked for and the client did not.
+        That is whole events, and less what the gateway asked for and the client did not.
         """
 
     @abstractmethod
     def rest(self) -> bytes:
-        """What was held back of a stream that broke off."""
+        """What was held back: the last event, which has no end."""
 
 
 class Protocol(ABC):
@@ -127,5 +127,10 @@ class Protocol(ABC):
         """
 
     @abstractmethod
-    def error_event(self, message: str) -> bytes:
-        """A server-sent event that ends a stream which can't go on."""
+    def error_event(self, message: str, answer: str = "") -> bytes:
+        """A server-sent event that ends a stream which can't go on.
+
+        Args:
+            message: what went wrong.
+            answer: id of the answer that has begun, as `Used.id`.
+        """

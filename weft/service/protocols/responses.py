@@ -29,6 +29,7 @@ from weft.service.protocols.reading import (
 )
 
 _ENDS = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"')
+_CREATED = b'"response.created"'
 _ADDED = b'"response.output_item.added"'
 _ERROR = (b'"type":"error"', b'"type": "error"')
 
@@ -93,7 +94,7 @@ class Responses(Protocol):
         """See Protocol."""
         return openai_body(status, message, code)
 
-    def error_event(self, message: str) -> bytes:
+    def error_event(self, message: str, answer: str = "") -> bytes:
         """See Protocol.
 
         Clients of OpenAI's own library look for `error`, Codex for `response.failed`; the
@@ -102,7 +103,7 @@ class Responses(Protocol):
         error = openai_error(500, message)
         first = {"type": "error", "sequence_number": 0, "error": error}
         first |= {"code": "server_error", "message": message, "param": None}
-        response: Body = {"id": "", "object": "response", "status": "failed", "output": []}
+        response: Body = {"id": answer, "object": "response", "status": "failed", "output": []}
         response["error"] = {"code": "server_error", "message": message}
         last = {"type": "response.failed", "sequence_number": 1, "response": response}
         return b"event: error\ndata: %b\n\nevent: response.failed\ndata: %b\n\n" % (
@@ -115,13 +116,14 @@ class _Meter(EventMeter):
     def _read(self, events: bytes) -> bytes:
         self._count(events)
         # The last events hold the whole response, and so are the only ones worth a look
-        # besides those that begin an item.
+        # besides those that begin it or an item.
         if (
             _ENDS[0] in events
             or _ENDS[1] in events
             or _ENDS[2] in events
             or _ERROR[0] in events
             or _ERROR[1] in events
+            or (not self.used.id and _CREATED in events)
             or (not self.used.tool and _ADDED in events)
         ):
             for event in split(events):
@@ -133,11 +135,14 @@ class _Meter(EventMeter):
         if _ADDED in event:
             self.used.tool = self.used.tool or _tool(object_of(event).get("item"))
             return
-        if not any(mark in event for mark in (*_ENDS, *_ERROR)):
+        if not any(mark in event for mark in (_CREATED, *_ENDS, *_ERROR)):
             return
         value = object_of(event)
         kind, response = value.get("type"), value.get("response")
-        if kind == "error":
+        if kind == "response.created":
+            id = member(response, "id")
+            self.used.id = id if isinstance(id, str) else ""
+        elif kind == "error":
             self._fail(value.get("error") or value)
         elif kind == "response.failed":
             self._fail(member(response, "error"))

@@ -47,6 +47,6 @@ class Unscheduled(Protocol):
         """See Protocol."""
         return openai_body(status, message, code)
 
-    def error_event(self, message: str) -> bytes:
+    def error_event(self, message: str, answer: str = "") -> bytes:
         """See Protocol."""
         return openai_event(message)
