@@ -1,3 +1,4 @@
+import json
 import math
 import random
 
@@ -149,3 +150,31 @@ def test_estimates_are_finite_never_negative_and_never_fall(
 def test_what_is_no_duration_is_refused(seconds: float) -> None:
     with pytest.raises(UsageError, match="learned from seconds from 0 on"):
         Speed().prefilled(10, seconds)
+
+
+@pytest.mark.parametrize("off", [0.0, 0.3])
+@pytest.mark.parametrize("count", [0, 2, 3, 16, 17, 100])
+def test_what_is_kept_is_the_same_speed_again(count: int, off: float) -> None:
+    speed, chance = Speed(), random.Random(count)
+    prefill(speed, count, off=off)
+    for _ in range(count):
+        batch = chance.randint(1, 64)
+        speed.decoded(100, (0.01 + 0.0002 * batch) * chance.uniform(95, 105), batch)
+    kept = json.loads(json.dumps(speed.dump()))
+    assert all(len(line) <= 16 for line in kept)
+    again = Speed.load(kept)
+    for tokens in (300, 1000, 5000):
+        assert again.prefill_seconds(tokens) == pytest.approx(speed.prefill_seconds(tokens), 0.01)
+    for batch in (1, 16, 64):
+        assert again.decode_seconds(batch) == pytest.approx(speed.decode_seconds(batch), 0.01)
+    prefill(again, 200, slower=3)  # and what is new is learned as before
+    assert again.prefill_seconds(1000) == pytest.approx(3 * (0.02 + 1000 / 8000), rel=0.06)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [None, {}, [], [[]], [[], [], []], [[[1, 2]], []], [[[0, 1, 1]], []], [[["a", 1, 1]], []]],
+)
+def test_what_is_no_speed_is_refused(kept: object) -> None:
+    with pytest.raises(UsageError):
+        Speed.load(kept)

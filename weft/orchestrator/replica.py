@@ -23,9 +23,13 @@ class Replica:
 
     A claim is room that a program keeps between its calls. It is a promise of the scheduler's
     alone: the engine itself may evict what lies there, if calls are let in regardless.
+
+    Args:
+        engine: connected.
+        speed: what is known of it; nothing by default.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, speed: Speed | None = None) -> None:
         self.engine = engine
         self.name = engine.name
         self.alive = True
@@ -39,7 +43,7 @@ class Replica:
         self.waiting_for: Ticket | None = None
         self.on_empty: Callable[[], None] | None = None
         """Called when its last call has ended."""
-        self.speed = Speed()
+        self.speed = speed if speed is not None else Speed()
         self.block_size = engine.block_size
         self.concurrency = engine.concurrency
         self._reset()

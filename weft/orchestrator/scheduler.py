@@ -24,10 +24,12 @@ from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.program import Program
 from weft.orchestrator.replica import Replica
 from weft.orchestrator.residents import Ended
+from weft.orchestrator.speed import Speed
 from weft.orchestrator.ticket import Ticket
 from weft.types import Delta
 
 _log = logging.getLogger(__name__)
+_SPEEDS = 256
 ATTEMPTS = 3
 """Engines that a call is sent to, before their deaths are the caller's problem."""
 
@@ -72,7 +74,9 @@ class Scheduler:
         ended: Ended | None = None,
         check: float | None = None,
     ) -> None:
-        self.replicas = [Replica(engine) for engine in engines]
+        self.speeds: dict[tuple[str, str], Speed] = {}
+        """Of engines by name and model: those that are there, were, or are known from before."""
+        self.replicas = [self._replica(engine) for engine in engines]
         self.policy = policy
         self.profiles = profiles if profiles is not None else Profiles()
         self.clock = _loop_clock()
@@ -215,12 +219,21 @@ class Scheduler:
 
     def add(self, engine: Engine) -> Replica:
         """Take in a connected engine while calls run."""
-        replica = Replica(engine)
+        replica = self._replica(engine)
         self.replicas.append(replica)
         self.dispatcher.add(replica)
         if self._group is not None:
             self._group.start_soon(self._attend, replica)
         return replica
+
+    def _replica(self, engine: Engine) -> Replica:
+        """An engine as it is known by its name."""
+        key = engine.name, engine.model
+        speed = self.speeds.pop(key, None) or Speed()
+        self.speeds[key] = speed  # the last to be forgotten
+        if len(self.speeds) > _SPEEDS:
+            del self.speeds[next(iter(self.speeds))]
+        return Replica(engine, speed)
 
     def remove(self, replica: Replica) -> None:
         """Let an engine go while calls run: those that run there run on, none follows."""

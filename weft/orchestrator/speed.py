@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import Any
 
 from weft.errors import UsageError
 
@@ -29,6 +30,28 @@ class Speed:
     def __init__(self) -> None:
         self._prefill = _Line(level=False)
         self._decode = _Line(level=True)
+
+    @classmethod
+    def load(cls, kept: Any) -> Speed:
+        """A speed as `dump` gave it.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        speed = cls()
+        try:
+            for line, seen in zip((speed._prefill, speed._decode), kept, strict=True):
+                for x, y, weight in seen:
+                    if not (0 < x < math.inf and 0 < weight < math.inf):
+                        raise ValueError
+                    line.add(float(x), float(y), float(weight))
+        except (TypeError, ValueError):
+            raise UsageError(f"{str(kept)[:80]!r} is no engine's speed") from None
+        return speed
+
+    def dump(self) -> list[list[tuple[float, float, float]]]:
+        """What is to be kept, ready for JSON: points of both lines."""
+        return [self._prefill.dump(), self._decode.dump()]
 
     def prefilled(self, tokens: int, seconds: float, batch: int = 1) -> None:
         """A first token came.
@@ -126,6 +149,16 @@ class _Line:
             self._fit()
         elif self._fresh >= _FEW * (2 if len(seen) == _KEPT else 1):
             self._fit()
+
+    def dump(self) -> list[tuple[float, float, float]]:
+        """Points of the line where it was observed, 16 at most: they draw the same line again."""
+        if len(self._seen) < _ENOUGH:
+            return []
+        every = -(-len(self._seen) // _FEW)
+        return [
+            (x, float(f"{self.at(x):.6g}"), float(f"{weight:.4g}"))
+            for x, _, weight in list(self._seen)[::every]
+        ]
 
     def at(self, x: float) -> float:
         """The line at x."""

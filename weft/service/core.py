@@ -121,6 +121,7 @@ class Core:
                 config.limits.lease_seconds,
             )
             self.memory.texts()
+            self.memory.speeds()
         stack.push_async_callback(self._close_engines)
         self._tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(self._tasks.cancel_scope.cancel)

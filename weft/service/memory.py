@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 
 from weft.cache.store import Store
 from weft.orchestrator.restore import Chain, restore, save
 from weft.orchestrator.scheduler import Scheduler
+from weft.orchestrator.speed import Speed
 from weft.service.conversations import Conversations
 from weft.service.programs import Registry
 from weft.service.state import Kept, State
 
-_TEXTS = "texts"
+_log = logging.getLogger(__name__)
+_TEXTS, _SPEEDS = "texts", "speeds"
 
 
 class Memory:
-    """Programs with their leases and prefixes, conversations, and how models cut texts.
+    """Programs with their leases and prefixes, conversations, texts' cuts and engines' speeds.
 
     Args:
         store: where all this is kept.
@@ -48,6 +51,18 @@ class Memory:
             found = json.loads(kept)
             self._chunks.update(found["chunks"])
             self._conversations.ratios.update(found["ratios"])
+
+    def speeds(self) -> None:
+        """Take up how fast engines were, before the first is there."""
+        kept = self._state.notes().get(_SPEEDS, "[]")
+        try:
+            known = {(name, model): Speed.load(speed) for name, model, speed in json.loads(kept)}
+        except (TypeError, ValueError):  # UsageError is one
+            _log.warning(
+                "what the store knows of engines' speeds can't be read; it is learned anew"
+            )
+        else:
+            self._scheduler.speeds |= known
 
     def programs(self, owned: Callable[[Kept], None]) -> None:
         """Take up the programs, once engines are there.
@@ -96,7 +111,11 @@ class Memory:
 
     async def run(self) -> None:
         """Write what changes, until cancelled."""
-        await self._state.run(self._describe, self._scheduler.profiles)
+        await self._state.run(self._describe, self._scheduler.profiles, self._notes)
+
+    def _notes(self) -> dict[str, str]:
+        speeds = self._scheduler.speeds.items()
+        return {_SPEEDS: json.dumps([(*key, speed.dump()) for key, speed in speeds])}
 
     def _describe(self, id: str) -> Kept | None:
         record = self._registry.programs.get(id)

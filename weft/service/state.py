@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 # and the event loop is not kept waiting; more would save 10% of the time.
 _BATCH = 16
 _LONGEST_PAUSE = 10.0  # seconds between attempts while the database is away
-_PROFILES = 30.0  # seconds between savings of the profiles
+_PROFILES = 30.0  # seconds between savings of the profiles, and of notes that change often
 _LAST = 10.0  # seconds that the last flush may take
 _WARN = 60.0  # seconds between warnings
 
@@ -202,13 +202,19 @@ class State:
         self._noted[name] = value
 
     async def run(
-        self, describe: Describe, profiles: Profiles | None = None, *, interval: float = 1.0
+        self,
+        describe: Describe,
+        profiles: Profiles | None = None,
+        notes: Callable[[], Mapping[str, str]] = dict[str, str],
+        *,
+        interval: float = 1.0,
     ) -> None:
         """Write what was marked, until cancelled, and then once more.
 
         Args:
             describe: gives a program as it is now, by its id; None if it is over.
             profiles: are saved now and then too.
+            notes: gives what is to be noted as often as that, by name.
             interval: seconds between writings.
         """
         pause, profiles_due = interval, anyio.current_time() + _PROFILES
@@ -216,9 +222,12 @@ class State:
             while True:
                 await anyio.sleep(pause)
                 try:
-                    await self._flush(describe)
-                    if profiles is not None and anyio.current_time() >= profiles_due:
+                    due = anyio.current_time() >= profiles_due
+                    if due:
                         profiles_due = anyio.current_time() + _PROFILES
+                        self._noted |= notes()
+                    await self._flush(describe)
+                    if due and profiles is not None:
                         await profiles.save_aside()
                     pause = interval
                 except StoreError as error:
@@ -227,6 +236,7 @@ class State:
         finally:
             with anyio.move_on_after(_LAST, shield=True) as scope:
                 try:
+                    self._noted |= notes()
                     await self._flush(describe)
                     if profiles is not None:
                         await profiles.save_aside()
