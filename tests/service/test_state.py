@@ -24,8 +24,9 @@ from sqlalchemy import event, text
 from weft.cache.store import Store
 from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.restore import Chain, Saved
+from weft.service.kept import Kept
 from weft.service.records import ProgramRecord
-from weft.service.state import Kept, State
+from weft.service.state import State
 
 LEASE = 600.0
 
@@ -447,7 +448,8 @@ from array import array
 from weft.cache.store import Store
 from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.restore import Chain, Saved
-from weft.service.state import Kept, State
+from weft.service.kept import Kept
+from weft.service.state import State
 
 store = Store(sys.argv[1])
 state, profiles = State(store), Profiles(store)

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
 
 import anyio
 
-from weft.backends.engine import Engine
-from weft.backends.specs import open_engines
 from weft.cache.store import Store
 from weft.errors import EngineUnavailable, Refused, UsageError, WeftError
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.program import Program
 from weft.orchestrator.restore import Chain
-from weft.programs import Limits as Spending
-from weft.programs.budget_fields import Budget
 from weft.service.config import ServiceConfig, changed
 from weft.service.conversations import Conversations, Turn
+from weft.service.engines import Engines
 from weft.service.exchange import Exchange
 from weft.service.hosts import Hosts
+from weft.service.kept import Kept
 from weft.service.keys import Keys
 from weft.service.load import Load
 from weft.service.memory import Memory
 from weft.service.names import EngineNames
 from weft.service.programs import Registry
 from weft.service.records import CallRecord, ProgramRecord
-from weft.service.settings import EngineConfig
-from weft.service.state import Kept
-from weft.service.strategies import Offer, StrategyModels
+from weft.service.strategies import configured
 from weft.service.tenants import Tenant, Tenants
 from weft.service.turns import Turns
 from weft.service.upstreams import Upstreams
@@ -70,7 +66,6 @@ class Core:
         self.upstreams = Upstreams(config)
         self._stack = AsyncExitStack()
         self._reloading = anyio.Lock()
-        self._opened: dict[str, tuple[AsyncExitStack, Sequence[Engine]]] = {}
         self._owners: dict[str, Tenant] = {}
 
     async def __aenter__(self) -> Core:
@@ -122,75 +117,19 @@ class Core:
             )
             self.memory.texts()
             self.memory.speeds()
-        stack.push_async_callback(self._close_engines)
-        self._tasks = await stack.enter_async_context(anyio.create_task_group())
-        stack.callback(self._tasks.cancel_scope.cancel)
-        try:
-            async with anyio.create_task_group() as group:
-                for engine in config.engines:
-                    group.start_soon(self._add, engine)
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        if config.local is not None:
-            spec = EngineConfig(spec=f"local:{config.local.model}")
-            await self._add(spec, config.local.replicas)
-        self._offer()
+        self.engines = await stack.enter_async_context(
+            Engines(self.pool, self.upstreams, self.names)
+        )
+        await self.engines.open(config)
+        self.strategies = configured(self.pool, config)
         if problems := self._problems():
             raise UsageError(problems[0])
         if self.memory is not None:
             self.memory.programs(self._owned)
 
-    def _offer(self) -> None:
-        """Offer the configured strategies as models."""
-        config = self.config.strategies
-        common = dict(config.budget)
-
-        def limits(budget: Budget) -> Spending:
-            return Spending(**(common | budget.model_dump(exclude_none=True)))
-
-        self.strategies = StrategyModels(
-            self.pool,
-            offers=[
-                Offer(one.title, one.strategy, one.model, limits(one.budget))
-                for one in config.models
-            ],
-            any=config.any,
-            limits=Spending(**common),
-            roles=self.config.roles,
-            keep_alive=self.config.limits.keepalive_seconds,
-        )
-
     def _problems(self) -> list[str]:
         """What is wrong with roles and strategies, if all engines are there to tell."""
         return [] if self.pool.joining else self.strategies.problems()
-
-    async def _add(self, config: EngineConfig, replicas: int = 1) -> None:
-        """Open the engines of one entry; what can't be reached joins when it can."""
-        stack = AsyncExitStack()
-        key = config.api_key.get_secret_value() if config.api_key is not None else None
-        engines = await stack.enter_async_context(
-            open_engines(
-                [config.spec],
-                model=config.model,
-                replicas=replicas,
-                api_key=key,
-                on_progress=_log.info,
-            )
-        )
-        self._opened[config.title] = stack, engines
-        for engine in engines:
-            if config.name is not None:
-                engine.name = config.name if len(engines) == 1 else f"{config.name}-{engine.name}"
-            if config.concurrency is not None:
-                engine.concurrency = config.concurrency
-            if not engine.url:
-                raise UsageError(f"engine {engine.name} takes no requests over HTTP; give its URL")
-            self.names.add(engine, given=config.name is not None)
-            await self.pool.add(engine)
-
-    async def _close_engines(self) -> None:
-        for stack, _ in self._opened.values():
-            await stack.aclose()
 
     async def reload(self) -> list[str]:
         """Read the configuration anew and apply what can be applied while running.
@@ -211,13 +150,13 @@ class Core:
             self.tenants.reload(new)
             self.keys, self.hosts = Keys(new, self.tenants), Hosts(new)
             self.upstreams.reload(new)
-            self._offer()
+            self.strategies = configured(self.pool, new)
             for engine in changes.removed:
                 said.append(f"engine {engine.title} is let go")
-                await self._remove(engine)
+                await self.engines.remove(engine)
             for engine in changes.added:
                 try:
-                    await self._add(engine)
+                    await self.engines.add(engine)
                     said.append(f"engine {engine.title} is taken in")
                 except WeftError as error:
                     said.append(str(error))
@@ -228,21 +167,6 @@ class Core:
             for sentence in said:
                 _log.info("%s", sentence)
             return said
-
-    async def _remove(self, config: EngineConfig) -> None:
-        """Let the engines of one entry go; calls that run there end in peace."""
-        stack, engines = self._opened.pop(config.title, (AsyncExitStack(), ()))
-        for engine in engines:
-            try:
-                await self._tasks.start(self.pool.remove, engine.name)
-            except UsageError as error:
-                _log.warning("%s", error)
-        self._tasks.start_soon(self._forget, stack, engines)
-
-    async def _forget(self, stack: AsyncExitStack, engines: Sequence[Engine]) -> None:
-        for engine in engines:
-            await self.upstreams.forget(engine)
-        await stack.aclose()
 
     def _ended(self, program: Program, reason: str) -> None:
         """The scheduler let a program go."""

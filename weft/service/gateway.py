@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
-from hashlib import sha256
 from typing import Any, cast
 
 import orjson
@@ -21,24 +18,17 @@ from weft.errors import (
     UsageError,
     WeftError,
 )
-from weft.service.call import TextCall
-from weft.service.conversations import Turn
 from weft.service.core import Core
-from weft.service.exchange import STREAM, Exchange
-from weft.service.forward import Forward
+from weft.service.exchange import Exchange
 from weft.service.guard import too_deep
-from weft.service.identity import Identity, identify
 from weft.service.protocols import PROTOCOLS
-from weft.service.protocols.errors import NO_RESPONSE
 from weft.service.protocols.protocol import Body, Protocol
-from weft.service.records import LEFT, CallRecord, ProgramRecord
-from weft.service.strategy_calls import StrategyCalls
-from weft.service.strategy_model import StrategyModel
-from weft.service.tenants import Tenant
-from weft.service.text import TextPrefix
+from weft.service.records import LEFT, CallRecord
+from weft.service.request import ClientRequest
+from weft.service.scheduled import direct, scheduled
+from weft.service.strategy_run import run_strategy
 
 _log = logging.getLogger(__name__)
-_GUESS = 256  # tokens of an answer that says no limit
 
 
 class Gateway:
@@ -64,7 +54,7 @@ class _Request:
 
     def __init__(self, core: Core, protocol: Protocol, exchange: Exchange) -> None:
         self._core, self._protocol, self._exchange = core, protocol, exchange
-        self._record: CallRecord | None = None
+        self._request: ClientRequest | None = None
 
     async def serve(self) -> None:
         """Answer, whatever happens."""
@@ -88,10 +78,15 @@ class _Request:
             _log.exception("a request for %s failed", protocol.path)
             await self._fail(500, "weft failed at this request; its log says how")
         finally:
-            if self._record is not None:
+            record = self._record
+            if record is not None:
                 if exchange.left and exchange.cut is None:
-                    self._record.status = LEFT
-                self._core.registry.call_ended(self._record)
+                    record.status = LEFT
+                self._core.registry.call_ended(record)
+
+    @property
+    def _record(self) -> CallRecord | None:
+        return self._request.record if self._request is not None else None
 
     async def _fail(
         self,
@@ -138,12 +133,13 @@ class _Request:
             if not core.served():
                 raise Refused(503, "no engine can be reached yet; try again", 5.0)
             raise UnknownName("model", model, [*core.served(), *core.strategies.names()])
+        request = self._request = ClientRequest(core, protocol, exchange, tenant, body)
         if strategy is not None:
-            await self._strategy(tenant, body, strategy)
+            await run_strategy(request, strategy)
         elif protocol.schedules:
-            await self._call(tenant, body, model)
+            await scheduled(request, model)
         else:
-            await self._direct(tenant, body, model)
+            await direct(request, model)
 
     def _parsed(self) -> Body:
         """The body, if it is one of this protocol.
@@ -164,191 +160,6 @@ class _Request:
         if problem := self._protocol.check(body):
             raise UsageError(problem)
         return body
-
-    def _begin(
-        self, tenant: Tenant, identity: Identity, id: str, source: str, model: str
-    ) -> CallRecord:
-        """The record of a call in its program's."""
-        core, prefix = self._core, f"{tenant.name}/" if tenant.name else ""
-        parent = f"{prefix}{identity.parent}" if identity.parent else ""
-        program = core.registry.begin(id, tenant.name, identity.name, source, parent)
-        core.began(program, tenant)
-        record = core.registry.call(program, self._protocol.path, model)
-        record.trace = self._exchange.headers.get("traceparent", "")
-        self._record, self._exchange.program = record, id
-        return record
-
-    async def _call(self, tenant: Tenant, body: Body, model: str) -> None:
-        """A call of a program."""
-        core, protocol, exchange = self._core, self._protocol, self._exchange
-        identity = identify(exchange.headers, body)
-        changed = protocol.mend(body)
-        pieces = protocol.pieces(body)
-        prefix = f"{tenant.name}/" if tenant.name else ""
-        named = f"{prefix}{identity.id}" if identity.id else ""
-        turn = core.conversations.find(
-            tenant.name,
-            model,
-            pieces,
-            core.chunk(model),
-            program=named,
-            salt=tenant.salt,
-            previous=protocol.previous(body),
-            resent=identity.resent,
-            key=identity.key,
-        )
-        answer: str | None = None
-        try:
-            answer = await self._run(tenant, body, model, identity, turn, pieces, changed)
-        finally:
-            done = answer is not None and self._record is not None
-            prompt = self._record.prompt if done and self._record is not None else 0
-            engine = self._record.engine if done and self._record is not None else ""
-            core.conversations.ended(
-                turn, prompt=prompt, failed=not done, answer=answer or "", engine=engine
-            )
-
-    async def _run(
-        self,
-        tenant: Tenant,
-        body: Body,
-        model: str,
-        identity: Identity,
-        turn: Turn,
-        pieces: Sequence[bytes],
-        changed: bool,
-    ) -> str | None:
-        """Schedule a call, within the limits; returns the answer's id if it was answered."""
-        core, protocol, exchange = self._core, self._protocol, self._exchange
-        limits, id = core.config.limits, turn.program
-        size, new = core.block_size(model), id not in core.registry.programs
-        if refused := core.load.check(limits.queue, limits.queue_seconds, new):
-            raise refused
-        if turn.engine and not core.has(model, turn.engine):
-            said = f"Previous response with id {protocol.previous(body)!r} not found."
-            raise Refused(400, said, code=NO_RESPONSE)
-        limit = protocol.limit(body)
-        expected = turn.tokens + (_GUESS if limit is None else min(limit, _GUESS))
-        if refusal := tenant.enter(expected):
-            raise Refused(429, refusal.message, refusal.seconds)
-        used = expected
-        try:
-            source = identity.source or "conversation"
-            record = self._begin(tenant, identity, id, source, model)
-            record.prompt = turn.tokens
-
-            def chain(wanted: int) -> Sequence[int]:
-                if wanted == size:
-                    return turn.prefix.hashes
-                root = turn.prefix.root
-                return TextPrefix.of(pieces, turn.prefix.chunk * wanted // size, root).hashes
-
-            call = TextCall(record.id, model, id, turn.tokens, limit, chain, identity.stage)
-            call.only = turn.engine
-            raw = self._raw(body, tenant, changed)
-            core.changed(turn, size)
-            earlier = core.turns.take(id, exchange.raw)
-            forward = Forward(core, exchange, protocol, body, raw, record)
-            await forward.scheduled(call, earlier)
-            used = record.prompt + record.generated
-            return forward.answer if record.status == 200 and not record.error else None
-        finally:
-            tenant.leave(expected, used)
-            core.changed(turn, size)
-
-    def _raw(self, body: Body, tenant: Tenant, changed: bool) -> bytes:
-        """What the engine gets: the client's own bytes, with little more."""
-        extra = self._protocol.extra(body)
-        if tenant.salt:
-            own = body.get("cache_salt")
-            if own is None:
-                extra = b'"cache_salt":"%b"%b%b' % (
-                    tenant.salt.encode(),
-                    b"," if extra else b"",
-                    extra,
-                )
-            else:
-                changed = True
-                body["cache_salt"] = sha256(f"{tenant.salt}:{own}".encode()).hexdigest()
-        raw = orjson.dumps(body) if changed else self._exchange.raw
-        if extra:
-            start = raw.index(b"{") + 1
-            raw = b"%b%b,%b" % (raw[:start], extra, raw[start:])
-        return raw
-
-    async def _direct(self, tenant: Tenant, body: Body, model: str) -> None:
-        """A request that generates nothing."""
-        core, exchange = self._core, self._exchange
-        fleet = core.scheduler.dispatcher.fleets[model]
-        if not fleet.engines:
-            raise core.scheduler.dispatcher.no_engine(fleet)
-        if refusal := tenant.enter(0):
-            raise Refused(429, refusal.message, refusal.seconds)
-        identity = identify(exchange.headers, body)
-        now = core.registry.clock()
-        # It is no part of a program's course, and leaves no record.
-        nowhere = ProgramRecord("", tenant.name, identity.name, "", "", now, now)
-        record = self._record = CallRecord(
-            core.registry.new_id(), nowhere, self._protocol.path, model, now
-        )
-        nowhere.live[record.id] = record
-        changed = self._protocol.mend(body)
-        raw = orjson.dumps(body) if changed else exchange.raw
-        try:
-            forward = Forward(core, exchange, self._protocol, body, raw, record)
-            replicas = sorted(fleet.engines, key=lambda r: r.in_flight)
-            await forward.direct(replicas[: 1 + core.config.limits.retries])
-        finally:
-            tenant.leave(0, record.prompt)
-
-    async def _strategy(self, tenant: Tenant, body: Body, model: StrategyModel) -> None:
-        """A strategy, which answers as a model would."""
-        core, protocol, exchange = self._core, self._protocol, self._exchange
-        path = protocol.path
-        if path not in ("/v1/chat/completions", "/v1/responses"):
-            raise UsageError(
-                f"{path} does not run strategies; ask {model.name!r} at /v1/chat/completions or "
-                "/v1/responses"
-            )
-        if refused := core.load.check(
-            core.config.limits.queue, core.config.limits.queue_seconds, True
-        ):
-            raise refused
-        if refusal := tenant.enter(_GUESS):
-            raise Refused(429, refusal.message, refusal.seconds)
-        used = _GUESS
-        try:
-            identity = identify(exchange.headers, body)
-            prefix = f"{tenant.name}/" if tenant.name else ""
-            # A run of its own, linked to the program that asks.
-            id = f"{prefix}{identity.id or 'run'}:{core.registry.new_id()}"
-            own = replace(identity, parent=identity.id) if identity.id else identity
-            record = self._begin(tenant, own, id, "strategy", model.name)
-            record.sent = record.came
-            calls = StrategyCalls(core.registry, record)
-            asked = (body, path, id, tenant.name, tenant.salt, calls)
-            with calls:
-                if protocol.streamed(body):
-                    async with model.answer(*asked) as events:
-                        record.first, record.status = core.registry.clock(), 200
-                        core.tell(exchange, record)
-                        await exchange.begin(200, STREAM)
-                        async for event in events:
-                            await exchange.part(event)
-                        await exchange.end()
-                    found = events.used
-                else:
-                    answer = await model.whole(*asked)
-                    record.status = 200
-                    core.tell(exchange, record)
-                    await exchange.whole(200, orjson.dumps(answer))
-                    found = protocol.used(answer)
-            record.prompt, record.generated = found.prompt, found.generated
-            record.cached = found.cached or 0
-            used = record.prompt + record.generated
-        finally:
-            tenant.leave(_GUESS, used)
-            core.scheduler.end(exchange.program)
 
 
 def uncancel() -> None:

@@ -11,8 +11,9 @@ from weft.orchestrator.restore import Chain, restore, save
 from weft.orchestrator.scheduler import Scheduler
 from weft.orchestrator.speed import Speed
 from weft.service.conversations import Conversations
+from weft.service.kept import Kept
 from weft.service.programs import Registry
-from weft.service.state import Kept, State
+from weft.service.state import State
 
 _log = logging.getLogger(__name__)
 _TEXTS, _SPEEDS = "texts", "speeds"

@@ -8,9 +8,8 @@ import math
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from hashlib import blake2b
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -19,8 +18,8 @@ import msgspec
 from weft.cache.store import Store
 from weft.errors import StoreError
 from weft.orchestrator.profiles import Profiles
-from weft.orchestrator.restore import Chain, Saved
-from weft.service.records import ProgramRecord
+from weft.orchestrator.restore import Chain
+from weft.service.kept import Kept, key_of
 from weft.service.state_tables import Tables
 
 T = TypeVar("T")
@@ -34,71 +33,7 @@ _LAST = 10.0  # seconds that the last flush may take
 _WARN = 60.0  # seconds between warnings
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A program as it is kept. Times are Unix seconds; sums are those of `ProgramRecord`.
-
-    Attributes:
-        saved: what the scheduler knows of it.
-        at: when that was so.
-        chain: what it left in its engine's prefix cache, if that is known.
-    """
-
-    saved: Saved
-    source: str = ""
-    parent: str = ""
-    began: float = 0.0
-    seen: float = 0.0
-    count: int = 0
-    prompt: int = 0
-    cached: int = 0
-    generated: int = 0
-    waited: float = 0.0
-    errors: int = 0
-    at: float = 0.0
-    chain: Chain | None = None
-
-    @classmethod
-    def of(cls, record: ProgramRecord, saved: Saved, chain: Chain | None = None) -> Kept:
-        """A program as it is now."""
-        return cls(
-            saved,
-            record.source,
-            record.parent,
-            record.began,
-            record.seen,
-            record.count,
-            record.prompt,
-            record.cached,
-            record.generated,
-            record.waited,
-            record.errors,
-            time.time(),
-            chain,
-        )
-
-    def record(self) -> ProgramRecord:
-        """The program's record, without its calls."""
-        return ProgramRecord(
-            self.saved.id,
-            self.saved.tenant,
-            self.saved.name,
-            self.source,
-            self.parent,
-            self.began,
-            self.seen,
-            count=self.count,
-            prompt=self.prompt,
-            cached=self.cached,
-            generated=self.generated,
-            waited=self.waited,
-            errors=self.errors,
-        )
-
-
 Describe = Callable[[str], Kept | None]
-_PLAIN = [field.name for field in fields(Kept) if field.name not in ("saved", "chain")]
-_SAVED = [field.name for field in fields(Saved)]
 
 
 class State:
@@ -182,7 +117,7 @@ class State:
         Raises:
             StoreError: the store can't be read.
         """
-        ids = {_key(id): id for id in programs}
+        ids = {key_of(id): id for id in programs}
         return [
             (digest, ids[key], seen)
             for digest, key, seen in self._tables.conversations()
@@ -266,7 +201,7 @@ class State:
                 await _aside(self._write, described)
                 dirty.difference_update(ids)
             for some in _batches(list(spoken.items())):
-                rows = [(digest, _key(program), at) for digest, (program, at) in some]
+                rows = [(digest, key_of(program), at) for digest, (program, at) in some]
                 await _aside(self._tables.write_conversations, rows)
                 for digest, _ in some:
                     del spoken[digest]
@@ -277,33 +212,14 @@ class State:
             raise
 
     def _write(self, described: list[tuple[str, Kept | None]]) -> None:
-        gone = [_key(id) for id, kept in described if kept is None]
-        rows = [_row(kept) for _, kept in described if kept is not None]
+        gone = [key_of(id) for id, kept in described if kept is None]
+        rows = [kept.row() for _, kept in described if kept is not None]
         self._tables.write_programs(rows, gone)
 
 
 async def _aside(write: Callable[[T], None], what: T) -> None:
     """Have a worker thread write; whoever is cancelled meanwhile does not wait for its end."""
     await anyio.to_thread.run_sync(write, what, abandon_on_cancel=True)
-
-
-def _row(kept: Kept) -> dict[str, Any]:
-    text: dict[str, Any] = {name: getattr(kept, name) for name in _PLAIN}
-    text["saved"] = {name: getattr(kept.saved, name) for name in _SAVED}
-    chain = kept.chain
-    return {
-        "program": _key(kept.saved.id),
-        "seen": kept.seen,
-        # Escapes all that databases don't take as text.
-        "kept": json.dumps(text),
-        "block_size": chain.block_size if chain is not None else 0,
-        "chain": array("Q", chain.hashes).tobytes() if chain is not None else b"",
-    }
-
-
-def _key(id: str) -> str:
-    """Short and plain, whatever the client made of the id."""
-    return blake2b(id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

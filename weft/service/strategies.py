@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from weft.errors import UnknownName, UsageError
 from weft.orchestrator.pool import ROLES, Pool
 from weft.programs import Limits
+from weft.programs.budget_fields import Budget
 from weft.search import Strategy, parse_strategy, strategies
 from weft.search.verifiers import read_verifier
+from weft.service.settings import ServiceConfig
 from weft.service.strategy_model import StrategyModel
 from weft.spec import read_spec
 
@@ -156,6 +158,26 @@ class StrategyModels:
 
     def _served(self) -> set[str]:
         return {replica.engine.model for replica in self.pool.scheduler.replicas}
+
+
+def configured(pool: Pool, config: ServiceConfig) -> StrategyModels:
+    """The strategies of a configuration."""
+    given = config.strategies
+    common = dict(given.budget)
+
+    def limits(budget: Budget) -> Limits:
+        return Limits(**(common | budget.model_dump(exclude_none=True)))
+
+    return StrategyModels(
+        pool,
+        offers=[
+            Offer(one.title, one.strategy, one.model, limits(one.budget)) for one in given.models
+        ],
+        any=given.any,
+        limits=Limits(**common),
+        roles=config.roles,
+        keep_alive=config.limits.keepalive_seconds,
+    )
 
 
 def _check_verifier(strategy: Strategy, roles: Mapping[str, str], served: set[str]) -> None:
