@@ -101,11 +101,12 @@ def test_a_program_yields_to_one_with_a_fraction_of_its_work():
     assert weft(swap=9).admit(small, engine, view).displace is None
 
 
-def test_an_idle_engine_takes_claims_back_when_few_wait():
+def test_an_idle_engine_of_unknown_speed_takes_claims_back():
+    """Of one whose speed is known claims end by themselves, when they no longer pay."""
     big = Program("big", claim=5000, context=5000, rank=0)
-    engine = Engine(claimed=9000, weakest=big, in_flight=0)
-    assert weft(slack=2).admit(Call(), engine, View(waiting=2)).displace is big
-    assert weft(slack=2).admit(Call(), engine, View(waiting=3)).displace is None
+    for rate, yields in ((0.0, big), (1000.0, None)):
+        engine = Engine(claimed=9000, weakest=big, in_flight=0, prefill_rate=rate)
+        assert weft().admit(Call(), engine, View(waiting=2)).displace is yields
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,7 @@ class Weft(Policy):
         1.0, "weight of loading a context again, against the room it takes", least=0, most=100
     )
     swap: float = param(
-        8.0, "how many times as much work a program has left that is displaced", least=1, most=1e9
-    )
-    slack: float = param(
-        0.5, "waiting calls an engine up to which claims yield rather than idle it", least=0
+        16.0, "how many times as much work a program has left that is displaced", least=1, most=1e9
     )
     horizon: float = param(
         3.0, "calls by whose growth contexts are counted larger at admission", least=0, most=100
@@ -168,12 +165,10 @@ class Weft(Policy):
         weakest = engine.weakest
         if weakest is None:
             return Admission(False, why)
-        # To displace a program helps if it does not at once queue up for its own room.
-        few = view.waiting <= self.slack * len(view.engines)
         reload, own = self._reload(weakest, engine, view), self._seconds(call, engine)
         if reload < _LITTLE * own and engine.prefill_seconds(weakest.context):
             return Admission(False, f"{why}; {weakest.id} is soon loaded again", weakest)
-        if not engine.in_flight and (few or not reload):
+        if not engine.in_flight and not reload:
             return Admission(False, f"{why}, but nothing runs there: {weakest.id} yields", weakest)
         work, _ = self._work(call.program, call.prompt_tokens, view)
         if -weakest.rank > self.swap * work:
