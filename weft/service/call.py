@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from weft.orchestrator.call import Call
 from weft.types import Request, Sampling
@@ -37,8 +38,7 @@ class TextCall(Call):
         chain: Callable[[int], Sequence[int]],
         stage: str = "",
     ) -> None:
-        sampling = _UNLIMITED if limit is None else Sampling(limit)
-        super().__init__(Request(id, model, (), sampling=sampling), program, stage=stage)
+        super().__init__(Request(id, model, (), sampling=_sampling(limit)), program, stage=stage)
         self._tokens, self._chain = max(1, tokens), chain  # the shortest texts too
 
     @property
@@ -59,4 +59,6 @@ class TextCall(Call):
         return self._chain(block_size)
 
 
-_UNLIMITED = Sampling()
+@lru_cache(1024)
+def _sampling(limit: int | None) -> Sampling:
+    return Sampling() if limit is None else Sampling(limit)

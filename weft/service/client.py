@@ -65,6 +65,15 @@ class Client:
         if self._connection.watch is watch:
             self._connection.watch = None
 
+    def body(self) -> bytes | None:
+        """The request's body, if all of it is there already."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.disconnected:
+            return None
+        self._connection.flow.resume_reading()  # to notice that the client leaves
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
+
     @property
     def holds(self) -> bool:
         """Whether the client does not take what was written already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -49,6 +50,8 @@ class Conversations:
         self._answers: OrderedDict[tuple[str, str], tuple[Head, str]] = OrderedDict()
         self._hashes = 0
         self.ratios: dict[str, float] = {}
+        self._numbers = itertools.count(1)
+        self._mark = secrets.token_hex(6)  # so that ids differ from those of another start
 
     def __len__(self) -> int:
         return len(self._heads)
@@ -111,10 +114,11 @@ class Conversations:
             first = not program
         if not program:
             new = True
-            program = (f"{tenant}/" if tenant else "") + f"c-{secrets.token_hex(8)}"
+            own = f"c-{self._mark}-{next(self._numbers)}"
+            program = f"{tenant}/{own}" if tenant else own
 
         if stem:
-            self._mark(stem, program)
+            self._remember(stem, program)
         if head is None:
             head = Head(last, program, first)
             if not all(piece.startswith(BEFORE) for piece in pieces):
@@ -215,7 +219,7 @@ class Conversations:
                 return program
         return ""
 
-    def _mark(self, stem: int, program: str) -> None:
+    def _remember(self, stem: int, program: str) -> None:
         """Remember a stem; one that two programs have tells nothing."""
         known = self._stems.setdefault(stem, program)
         self._stems.move_to_end(stem)

@@ -139,6 +139,12 @@ class Exchange:
         told = self.headers.get("content-length", "")
         if told.isascii() and told.isdigit() and int(told) > most:
             raise self._too_large(most)
+        body = self._client.body()
+        if body is not None:
+            if len(body) > most:
+                raise self._too_large(most)
+            self.raw = body
+            return
         parts: list[bytes] = []
         size = 0
         while True:

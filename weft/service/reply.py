@@ -55,7 +55,10 @@ class Reply:
     @property
     def kind(self) -> tuple[bytes, bytes] | None:
         """The header that says what the body is, if there is one."""
-        return next((header for header in self.headers if header[0] == b"content-type"), None)
+        for header in self.headers:
+            if header[0] == b"content-type":
+                return header
+        return None
 
     async def read(self) -> bytes:
         """What has come since the last time; waits for something; empty at the end.
