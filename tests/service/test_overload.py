@@ -70,5 +70,5 @@ async def test_goodput_stays_flat_above_capacity() -> None:
             assert offered.refused > 10
             assert engine.peak <= SLOTS
     assert goodput[0] > 0.6 * CAPACITY
-    assert goodput[1] >= 0.9 * goodput[0]
-    assert goodput[2] >= 0.9 * goodput[0]
+    assert goodput[1] >= 0.75 * goodput[0]  # a collapse leaves less than half
+    assert goodput[2] >= 0.75 * goodput[0]

@@ -16,6 +16,9 @@ from weft.errors import UsageError
 KV_BYTES = 512 * 2**20
 """KV cache of a replica on a CPU, by default; memory is taken only when it is used."""
 
+AT_ONCE = 64
+"""Calls that a replica started here gets at once."""
+
 
 def installed() -> Literal["cpu", "gpu"]:
     """Which build of vLLM is installed."""
@@ -34,7 +37,7 @@ def base_args(device: str, kv_cache_bytes: int | None) -> list[str]:
     """The arguments of vLLM that don't depend on the model."""
     args = ["--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
     if device == "cpu":
-        args += ["--enforce-eager", "--block-size", "32", "--max-num-seqs", "64"]
+        args += ["--enforce-eager", "--block-size", "32", "--max-num-seqs", str(AT_ONCE)]
         # A quarter of the events, which are a good part of a server's work on a small model.
         # Of a cancelled call up to three tokens are not heard of.
         args += ["--stream-interval", "4"]

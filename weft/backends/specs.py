@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from weft.backends.engine import Engine
+from weft.backends.flags import AT_ONCE
 from weft.backends.local import Progress, launch
 from weft.backends.scripted import ScriptedEngine
 from weft.backends.standing import ls, source_of
@@ -108,7 +109,7 @@ async def open_engines(
                         source, replicas, served_name(spec.rest), on_progress=on_progress
                     )
                     urls = [one.url for one in await stack.enter_async_context(group)]
-                engines += [VLLMEngine(url) for url in urls]
+                engines += [VLLMEngine(url, concurrency=AT_ONCE) for url in urls]
         yield engines
 
 

@@ -34,7 +34,7 @@ class VLLMEngine(Engine):
         price: what its tokens cost.
         name: unique in a pool; the address by default.
         concurrency: how many calls to send at once (the server's `--max-num-seqs`, which it
-            does not tell).
+            does not tell; by default 256 on a GPU, or 1024 on a large one).
         idle: seconds without a byte after which it is taken for dead.
     """
 
@@ -49,7 +49,7 @@ class VLLMEngine(Engine):
         price: Price | None = None,
         name: str | None = None,
         *,
-        concurrency: int = 64,
+        concurrency: int = 256,
         idle: float = IDLE,
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")

@@ -106,7 +106,7 @@ class EngineConfig(Section):
     api_key: SecretStr | None = None
     """The key that it asks for, as ${NAME} from the environment."""
     concurrency: Count | None = None
-    """Most requests that run in it at once (vLLM's --max-num-seqs); 64 by default."""
+    """Most requests that run in it at once (vLLM's --max-num-seqs); by default 256, openai: 64."""
 
     @property
     def title(self) -> str:
