@@ -133,7 +133,7 @@ async def test_programs_are_known_by_name_and_by_growth() -> None:
 
 
 async def test_headers_tell_where_a_call_went_and_whether_it_waited() -> None:
-    engine = ScriptedEngine("Hello", model="m", token_seconds=0.02)
+    engine = ScriptedEngine("Hello", model="m", token_seconds=0.05)
     with mock.running(engine) as url:
         one = {"spec": url, "name": "one", "concurrency": 1}
         async with serving(one) as service, service.streaming() as first:
@@ -143,7 +143,7 @@ async def test_headers_tell_where_a_call_went_and_whether_it_waited() -> None:
         assert answer.headers["x-weft-engine"] == "one"
         assert answer.headers["x-weft-program"]
         assert answer.headers["x-weft-where"]
-    assert first.headers["x-weft-waited"] == "0.000"
+    assert float(first.headers["x-weft-waited"]) < 0.05
     assert "x-weft-wait" not in first.headers
     assert float(second.headers["x-weft-waited"]) > 0.05
     assert second.headers["x-weft-wait"]

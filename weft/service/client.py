@@ -96,8 +96,9 @@ class Client:
         self._write(head + self._framed(part) if part else head)
 
     def part(self, part: bytes) -> None:
-        """Write a part of a streamed answer; not an empty one."""
-        self._write(self._framed(part))
+        """Write a part of a streamed answer."""
+        if part:  # an empty chunk would be the last one
+            self._write(self._framed(part))
 
     def end(self, part: bytes = b"") -> None:
         """Write the last part of a streamed answer."""

@@ -183,7 +183,7 @@ class Exchange:
         self._client.begin(status, [kind, *self._out], part)
 
     async def part(self, part: bytes) -> None:
-        """Send a part of a streamed answer; not an empty one."""
+        """Send a part of a streamed answer."""
         if self._client.holds:
             await self._taken()
         self._client.part(part)
