@@ -1,12 +1,7 @@
-"""The dashboard in a real browser; skipped where there is none.
-
-`WEFT_PICTURE=docs/images/dashboard.png pytest tests/service/test_dashboard.py -k picture` makes
-the picture of the documentation.
-"""
+"""The dashboard in a real browser; skipped where there is none."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import threading
@@ -480,7 +475,7 @@ def test_unchanged_data_is_not_sent_twice(site: Site, browser: Any) -> None:
 
 
 def test_picture(browser: Any, tmp_path: Path) -> None:
-    target = Path(os.environ.get("WEFT_PICTURE") or tmp_path / "dashboard.png")
+    target = tmp_path / "dashboard.png"
     with serving(Site(3)) as site:
         fill(site)
         for name, width, height, scale in (("", 1200, 1240, 1), ("-phone", 360, 780, 2)):
