@@ -6,13 +6,20 @@ import gc
 from collections.abc import Callable, Generator
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from live_service import answered, raw_engine, serving
 from weft.cache.prefix import PrefixIndex
 from weft.service import programs
 from weft.service.conversations import Conversations
 from weft.service.programs import Registry
 
 Work = Callable[[int], None]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +78,11 @@ def test_what_is_let_go_leaves_no_cycles(kind: Callable[[], Work]) -> None:
     for number in range(1000, 2000):
         work(number)
     assert before + gc.collect() < 10
+
+
+async def test_a_request_is_gone_when_it_is_answered() -> None:
+    async with raw_engine(answered(200, b'{"id":"x"}')) as engine, serving(engine.url) as service:
+        for _ in range(20):
+            assert (await service.post()).status_code == 200
+        left = sum(isinstance(one, RequestResponseCycle) for one in gc.get_objects())
+        assert 0 < left < 5  # the last of each connection

@@ -77,7 +77,8 @@ class Exchange:
         self._source: Source | None = None
         self._receive = receive
         self._task = asyncio.current_task()
-        self._client: Client = scope["extensions"]["weft.client"]
+        # Taken out, for it knows the scope: what is left would lie about.
+        self._client: Client = scope["extensions"].pop("weft.client")
         # The server tells when the connection is lost: a task that waits for it costs too much.
         self._client.watch(self)
 

@@ -68,6 +68,8 @@ class Guarded(HttpToolsProtocol):
         super().connection_lost(exc)
         if self.watch is not None:
             self.watch.lost()
+        # They know it: together they would lie about until all memory is looked through.
+        self.cycle = self.scope = self.parser = None  # type: ignore[assignment]
 
     def pause_writing(self) -> None:
         """The client takes nothing more for now."""
