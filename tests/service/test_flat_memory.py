@@ -49,8 +49,8 @@ def conversations() -> Work:
     known = Conversations(most=50)
 
     def work(number: int) -> None:
-        for answered in (b"", b"assistant\nYes."):
-            turn = known.find("", "m", [b"user\n%d" % number, answered], 16)
+        for said in (b"", b"assistant\nYes."):
+            turn = known.find("", "m", [b"user\n%d" % number, said], 16)
             known.ended(turn)
         assert len(known) <= 50
 
