@@ -152,3 +152,16 @@ def test_what_is_saved_is_what_is_known(seen: list[tuple[str, str, int]], most: 
                 one, other = (p.answer_tokens(name, stage) for p in (profiles, again))
                 assert one.source == other.source
                 assert one.value == pytest.approx(other.value)
+
+
+def test_the_chance_of_another_call_is_learned_from_those_that_fell_silent() -> None:
+    profiles = Profiles()
+    assert profiles.goes_on("swe", 2) == pytest.approx(0.9)
+    for calls in (5, 10) * 50:
+        profiles.silent("swe", calls)
+    found = [profiles.goes_on("swe", done) for done in (2, 4, 5, 9, 10)]
+    assert found == pytest.approx([1, 1, 0.5, 1, 0], abs=0.05)
+    assert profiles.goes_on("swe", 1) > 0.95
+    for _ in range(5):
+        profiles.returned("swe", False)
+    assert profiles.goes_on("swe", 1) == 0

@@ -1,13 +1,24 @@
 import json
 import math
 import random
+from dataclasses import dataclass
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weft.backends.scripted import ScriptedEngine
 from weft.errors import UsageError
+from weft.orchestrator.replica import Replica
 from weft.orchestrator.speed import Speed
+from weft.orchestrator.ticket import Ticket
+
+
+@dataclass
+class Asked:
+    prompt_tokens: int = 1000
+    cached: int = 0
 
 
 def prefill(speed: Speed, count: int, seed: int = 0, slower: float = 1.0, off: float = 0.0) -> None:
@@ -62,6 +73,14 @@ def test_both_rates_are_found_from_whole_answers(seed: int, decode: float) -> No
         speed.answered(computed, tokens, seconds * max(chance.gauss(1, 0.05), 0.5))
     assert speed.prefill_seconds(4000) == pytest.approx(0.5, rel=0.35)
     assert speed.decode_seconds(1) == pytest.approx(decode, rel=0.35)
+
+
+def test_an_answer_that_was_held_back_does_not_make_tokens_free() -> None:
+    """Servers hold a tool call back until it is whole: all of its tokens come at once."""
+    replica = Replica(ScriptedEngine("x", model="m"))
+    for _ in range(3):
+        replica.observed(cast(Ticket, Asked()), 0, tokens=101, first=2.0, rest=0.001)
+    assert replica.decode_seconds(1) > 0.005
 
 
 def test_of_an_empty_answer_nothing_is_learned() -> None:

@@ -151,11 +151,29 @@ def test_no_room_is_kept_for_programs_that_will_hardly_come_back():
     for _ in range(50):
         view.profiles.acted("agent", "", 1.0)
         view.profiles.returned("agent", False)
-    first, later = (Program("p", "agent", context=2000, calls=n) for n in (1, 2))
+    first, later = (Program("p", "agent", context=2000, calls=n, silent=True) for n in (1, 2))
     assert weft().retain(first, Engine(), view).seconds == 0
     assert weft().retain(later, Engine(), view).seconds > 0
     view.profiles.returned("agent", True)  # it is seen again when they do come back
     assert view.profiles.returns("agent") > 0
+
+
+def test_room_of_those_that_end_without_a_word_is_kept_while_they_may_come_back():
+    view = View()
+    for _ in range(50):
+        view.profiles.acted("agent", "", 1.0)
+        view.profiles.silent("agent", 10)
+    silent, other = Program("p", silent=True), Program("p")
+    for program in (silent, other):
+        program.name, program.context = "agent", 2000
+
+    def kept(program: Program, calls: int) -> float:
+        program.calls = calls
+        return weft().retain(program, Engine(), view).seconds
+
+    assert kept(silent, 9) > 1
+    assert kept(silent, 10) == 0
+    assert kept(other, 10) > 1  # it would have said so
 
 
 def test_what_is_soon_loaded_again_yields_to_whatever_waits():

@@ -94,7 +94,7 @@ class Dispatcher:
         now = fleet.tick()
         program = self.programs.get(call.program)
         if program is None:
-            program = self.begin(Program(call.program, arrived=now))
+            program = self.begin(Program(call.program, arrived=now, silent=True))
         if program.acting is not None:
             if program.calls:
                 self.profiles.acted(program.name, program.tool, now - program.acting)

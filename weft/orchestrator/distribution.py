@@ -184,14 +184,24 @@ class Distribution:
         """
         return self._read().gittins(x)
 
-    def hold(self, price: float) -> tuple[float, float]:
+    def lasts(self, x: float, further: float) -> float:
+        """The chance that a number known to be above x is above x + further.
+
+        The imagined sample of `mean_beyond` counts here too.
+        """
+        pieces = self._read()
+        return pieces.padded(x + further)[0] / pieces.padded(x)[0]
+
+    def hold(self, price: float, back: float = 1.0) -> tuple[float, float]:
         """The t >= 0 with the highest P(X <= t) - price x E[min(X, t)], and P(X <= t).
+
+        X is a number with the chance `back`, and infinite otherwise.
 
         The imagined sample of `mean_beyond` counts here too: of a few short times none says
         that the next can't be longer. Only the ends of buckets are looked at, and quarters of
         octaves beyond them; (0, 0) if none has more than 0.
         """
-        return self._read().hold(price)
+        return self._read().hold(price, back)
 
     def dump(self) -> dict[str, Any]:
         """What was learned, as JSON takes it; see `load`."""

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 
 _NEAR, _FAR = 1e-9, 1e15  # nothing is smaller or larger as far as weft is concerned
 _FINE, _FURTHER = 4, 40  # times beyond all experience that are looked at: to the octave, in all
+_LEVELS = 32  # of the chance of an end that are told apart
+
+Holds = tuple[list[float], list[tuple[float, float]]]
+"""Slopes that fall, negated, and the times with their shares between them."""
 
 
 @dataclass(slots=True)
@@ -28,7 +32,7 @@ class Pieces:
             with `ends`, those points.
         steps: see `points`; made when needed.
         indices: see `gittins`; those that were asked for.
-        falls, stays: see `hold`; made when needed.
+        holds: see `hold`, by the chance of an end; made when needed.
     """
 
     low: list[float]
@@ -42,8 +46,7 @@ class Pieces:
     ends: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     steps: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     indices: dict[float, float] = field(default_factory=dict[float, float])
-    falls: list[float] = field(default_factory=list[float])
-    stays: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    holds: dict[int, Holds] = field(default_factory=lambda: {})
 
     @classmethod
     def lay(cls, buckets: Iterable[tuple[float, float, float, float, float]]) -> Pieces:
@@ -136,19 +139,21 @@ class Pieces:
             i = self.hull[i]
         return max(best, beyond / rest)
 
-    def hold(self, price: float) -> tuple[float, float]:
+    def hold(self, price: float, back: float) -> tuple[float, float]:
         """See `Distribution.hold`: where the hull of (E[min(X, t)], P(X <= t)) gets too flat."""
-        if not self.stays:
-            self._flatten()
-        return self.stays[bisect_left(self.falls, -price)]
+        level = round(back * _LEVELS)
+        falls, stays = self.holds.get(level) or self._flatten(level)
+        return stays[bisect_left(falls, -price)]
 
-    def _flatten(self) -> None:
-        """Make the concave hull of those points from the left; `falls` are its slopes, negated."""
+    def _flatten(self, level: int) -> Holds:
+        """Make the concave hull of those points from the left, and its slopes, negated."""
         hull, falls = [(0.0, 0.0, 0.0)], list[float]()
         total, whole, last = self.total + 1, self.padded(0.0)[1], self.high[-1]
+        back = level / _LEVELS
         for seconds in (*self.high, *(last * 2 ** (i / _FINE) for i in range(1, _FURTHER))):
             beyond, rest = self.padded(seconds)
-            upto, cost = 1 - beyond / total, (whole - rest) / total
+            upto = back * (1 - beyond / total)
+            cost = back * (whole - rest) / total + (1 - back) * seconds
             while True:
                 run, rise = cost - hull[-1][0], upto - hull[-1][1]
                 fall = -rise / run if run > 0 else -math.inf
@@ -158,7 +163,8 @@ class Pieces:
                 falls.pop()
             hull.append((cost, upto, seconds))
             falls.append(fall)
-        self.falls, self.stays = falls, [(seconds, share) for _, share, seconds in hull]
+        found = self.holds[level] = falls, [(seconds, share) for _, share, seconds in hull]
+        return found
 
     def _round(self) -> None:
         """Make the hull, from the right."""

@@ -28,6 +28,7 @@ _WORDS = {
     "calls": "finished runs",
     "growth": "calls",
     "returns": "first calls",
+    "silence": "programs that fell silent",
 }
 
 
@@ -125,6 +126,10 @@ class Profiles:
         """A program made a second call, or seems to have had only one."""
         self._learn(("returns", name), float(back))
 
+    def silent(self, name: str, calls: int) -> None:
+        """A program that has made so many calls seems to make no more, at least for long."""
+        self._learn(("silence", name), calls)
+
     def returns(self, name: str) -> float:
         """The share of programs that come back after their first call; 1 without experience."""
         known = self._find(("returns", name))
@@ -143,6 +148,17 @@ class Profiles:
         if known is None:
             return Estimate(_CALLS + done, f"no experience: {_CALLS} and as many as there were")
         return Estimate(known.mean_beyond(done), known.of, known.count)
+
+    def goes_on(self, name: str, done: int) -> float:
+        """The chance that a program soon makes another call after those done, one or more.
+
+        By when others fell silent; without experience that of the mean of `further_calls`.
+        """
+        known = self._find(("returns", name)) if done == 1 else None
+        if known is not None:
+            return known.mean
+        known = self._find(("silence", name)) or self._find(("calls", name))
+        return 1 - 1 / (_CALLS + done) if known is None else known.lasts(done - 0.5, 1.0)
 
     def tool(self, name: str, tool: str) -> Distribution:
         """Seconds that a program is away with a tool; its `source` says what they rest on."""

@@ -38,6 +38,8 @@ class Program:
         rank: claims of the lowest rank yield first.
         acting: when its last call ended, while it has no call; None while it has one.
         tool: what it does meanwhile, if its last answer told, or else the stage of that call.
+        silent: whether it may end without a word, as clients of a service do.
+        ended: whether it is over, as far as is known.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Program:
     rank: float = 0.0
     acting: float | None = None
     tool: str = ""
+    silent: bool = False
     ended: bool = False
 
     @property

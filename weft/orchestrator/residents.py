@@ -146,6 +146,8 @@ class Residents:
             return
         if program.calls == 1:  # known long before its lease is over
             self._profiles.returned(program.name, False)
+        if program.silent and program.calls:
+            self._profiles.silent(program.name, program.calls)
         self.release(program, "its time is up")
         self._serve(home, self._fleets[home.engine.model])
 

@@ -140,6 +140,7 @@ def restore(dispatcher: Dispatcher, programs: Iterable[tuple[Saved, Chain | None
                 context=saved.context,
                 acting=now - saved.idle,
                 tool=saved.tool,
+                silent=True,
             )
         )
         home = replicas.get(saved.home)

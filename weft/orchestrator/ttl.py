@@ -43,7 +43,9 @@ def worthwhile(away: Distribution, benefit: float, cost: float = 1.0) -> tuple[f
     return best, f"back within {best:.3g} s in {chance:.0%} of cases ({away.source})"
 
 
-def holding(away: Distribution, benefit: float, cost: float) -> tuple[float, str]:
+def holding(
+    away: Distribution, benefit: float, cost: float, back: float = 1.0
+) -> tuple[float, str]:
     """The time to hold room that gains most when only the time really held costs.
 
     It is argmax over t of P(away <= t) x benefit - cost x E[min(away, t)]: unlike in
@@ -53,11 +55,12 @@ def holding(away: Distribution, benefit: float, cost: float) -> tuple[float, str
         away: seconds that the tool takes; not empty.
         benefit: what it is worth that the room is still held at the return.
         cost: of holding the room for a second, in the same unit.
+        back: the chance that the program returns at all.
 
     Returns:
         Seconds, and the reason.
     """
-    best, chance = away.hold(cost / benefit) if benefit > 0 else (0.0, 0.0)
+    best, chance = away.hold(cost / benefit, back) if benefit > 0 else (0.0, 0.0)
     if best == 0:
         return 0.0, f"holding it costs more than it saves ({away.source})"
     return best, f"back within {best:.3g} s in {chance:.0%} of cases ({away.source})"

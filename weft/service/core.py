@@ -191,7 +191,9 @@ class Core:
         self._owners[program.id] = tenant
         if (idlest := self.registry.idlest()) is not None:
             self.scheduler.end(idlest)
-        self.scheduler.begin(Program(program.id, program.name, program.tenant, tenant.weight))
+        self.scheduler.begin(
+            Program(program.id, program.name, program.tenant, tenant.weight, silent=True)
+        )
 
     def block_size(self, model: str) -> int:
         """Tokens in a block of the engines of a model."""

@@ -184,12 +184,14 @@ class Weft(Policy):
     def retain(self, program: Program, engine: EngineView, view: View) -> Retention:
         """As long as keeping the room costs less than loading the context again."""
         work, _ = self._work(program, program.context, view)
-        reload = self.reload * self._reload(program, engine, view)
-        if not reload and self.reload and not engine.prefill_seconds(program.context):
+        reload = self.reload * engine.prefill_seconds(program.context)
+        if not reload and self.reload:
             return Retention(math.inf, "the engine's speed is not known yet", -work)
         share = program.context / engine.capacity
-        away = view.profiles.tool(program.name, program.tool)
-        seconds, why = holding(away, reload, share)
+        away, back = view.profiles.tool(program.name, program.tool), 1.0
+        if program.silent:  # it may be over
+            back = view.profiles.goes_on(program.name, program.calls)
+        seconds, why = holding(away, reload, share, back)
         return Retention(
             seconds, f"{why}; {reload:.2g} s to load it again, {share:.0%} of the room", -work
         )
