@@ -126,7 +126,8 @@ NGINX = """\
 daemon off; pid {folder}/pid; error_log {folder}/errors; worker_processes 1;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off; client_max_body_size 64m; client_body_temp_path {folder}/body;
+  access_log off; client_max_body_size 64m; client_body_buffer_size 64m;
+  client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u;
   scgi_temp_path {folder}/s;
   upstream engines {{ {servers} keepalive 256; }}
