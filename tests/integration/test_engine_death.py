@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from weft import Pool
+from weft.backends.flags import AT_ONCE
 from weft.backends.local import launch
 from weft.backends.vllm import VLLMEngine
 from weft.evals.records import Folder, Row, Settings
@@ -48,7 +49,7 @@ async def test_an_evaluation_survives_the_death_of_a_replica(
     monkeypatch.setenv("WEFT_HOME", str(tmp_path / "home"))
     task = CountdownTask()
     async with launch(countdown, replicas=2) as (victim, survivor):
-        engines = [VLLMEngine(one.url) for one in (victim, survivor)]
+        engines = [VLLMEngine(one.url, concurrency=AT_ONCE) for one in (victim, survivor)]
         async with Pool(*engines) as pool:
             settings = Settings("countdown", "", "countdown", 0)
             plan = Plan(task, [parse_strategy("majority(n=8)")], task.samples(SAMPLES, 0), settings)
