@@ -158,7 +158,7 @@ def test_the_chance_of_another_call_is_learned_from_those_that_fell_silent() -> 
     profiles = Profiles()
     assert profiles.goes_on("swe", 2) == pytest.approx(0.9)
     for calls in (5, 10) * 50:
-        profiles.silent("swe", calls)
+        profiles.fell_silent("swe", calls)
     found = [profiles.goes_on("swe", done) for done in (2, 4, 5, 9, 10)]
     assert found == pytest.approx([1, 1, 0.5, 1, 0], abs=0.05)
     assert profiles.goes_on("swe", 1) > 0.95

@@ -162,7 +162,7 @@ def test_room_of_those_that_end_without_a_word_is_kept_while_they_may_come_back(
     view = View()
     for _ in range(50):
         view.profiles.acted("agent", "", 1.0)
-        view.profiles.silent("agent", 10)
+        view.profiles.fell_silent("agent", 10)
     silent, other = Program("p", silent=True), Program("p")
     for program in (silent, other):
         program.name, program.context = "agent", 2000

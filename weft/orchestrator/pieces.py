@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 _NEAR, _FAR = 1e-9, 1e15  # nothing is smaller or larger as far as weft is concerned
 _FINE, _FURTHER = 4, 40  # times beyond all experience that are looked at: to the octave, in all
-_LEVELS = 32  # of the chance of an end that are told apart
+_LEVELS = 32  # of the chance of a return that are told apart
 
 Holds = tuple[list[float], list[tuple[float, float]]]
 """Slopes that fall, negated, and the times with their shares between them."""
@@ -32,7 +32,7 @@ class Pieces:
             with `ends`, those points.
         steps: see `points`; made when needed.
         indices: see `gittins`; those that were asked for.
-        holds: see `hold`, by the chance of an end; made when needed.
+        holds: see `hold`, by the level of the chance of a return; made when needed.
     """
 
     low: list[float]

@@ -126,7 +126,7 @@ class Profiles:
         """A program made a second call, or seems to have had only one."""
         self._learn(("returns", name), float(back))
 
-    def silent(self, name: str, calls: int) -> None:
+    def fell_silent(self, name: str, calls: int) -> None:
         """A program that has made so many calls seems to make no more, at least for long."""
         self._learn(("silence", name), calls)
 

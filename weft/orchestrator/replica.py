@@ -16,7 +16,7 @@ from weft.orchestrator.speed import Speed
 from weft.orchestrator.ticket import Ticket
 
 _UNKNOWN_KV = 1 << 24  # tokens; for engines that don't say
-_AT_ONCE = 1e-4  # seconds a token: no engine generates as fast
+_QUICKEST = 1e-4  # seconds a token: no engine generates as fast
 
 
 class Replica:
@@ -205,7 +205,7 @@ class Replica:
             first: seconds to the first of them.
             rest: seconds from there to the last.
         """
-        if rest < _AT_ONCE * (tokens - 1):  # it was held back, for a tool call to be read from it
+        if rest < _QUICKEST * (tokens - 1):  # it was held back, for a tool call to be read from it
             self.observed_whole(ticket, cached, tokens, first + rest)
             return
         computed = ticket.prompt_tokens - (ticket.cached if cached is None else cached)

@@ -72,7 +72,7 @@ class Residents:
         self._clock, self._lease = clock, lease
         self._counters, self._serve, self._tell, self._ended = counters, serve, tell, ended
         self.programs: dict[str, Program] = {}
-        self._claims = Dates(clock, at, _claims, self._claim_over)
+        self._claims = Dates(clock, at, _same_claim, self._claim_over)
         self._leases = Dates(clock, at, _lives, self._lease_over)
 
     def begin(self, program: Program) -> Program:
@@ -147,7 +147,7 @@ class Residents:
         if program.calls == 1:  # known long before its lease is over
             self._profiles.returned(program.name, False)
         if program.silent and program.calls:
-            self._profiles.silent(program.name, program.calls)
+            self._profiles.fell_silent(program.name, program.calls)
         self.release(program, "its time is up")
         self._serve(home, self._fleets[home.engine.model])
 
@@ -159,7 +159,7 @@ class Residents:
             program.home.unclaim(program)
 
 
-def _claims(program: Program, since: float | None) -> bool:
+def _same_claim(program: Program, since: float | None) -> bool:
     """Whether the claim that it got then is the one that it has."""
     return program.claim > 0 and program.acting == since
 
