@@ -40,7 +40,7 @@ from gateways import running
 from live import BLOCK, CONTEXT, GAP, KV, arguments_of_sessions, described, say, sessions
 from passes import Passes, Way, best, promising, rows, table
 from replayed import Outcome, Route, play, scripts
-from weft.backends.local import launch
+from weft.backends.local.launch import launch
 from weft.errors import WeftError
 from weft.simulation.live import random_llama
 from weft.simulation.workload import Job

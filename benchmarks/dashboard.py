@@ -24,9 +24,9 @@ from typing import Any
 import httpx
 from playwright.async_api import async_playwright
 
-from weft.backends.local import free_ports, launch
+from weft.backends.local.launch import free_ports, launch
 from weft.backends.specs import shipped_model
-from weft.service.keys import hash_key
+from weft.service.config.api_key import hash_key
 
 MODEL = "countdown"
 KV = 16_384 * 4096  # bytes; 4096 a token

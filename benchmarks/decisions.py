@@ -17,12 +17,12 @@ from pathlib import Path
 
 from weft.backends.engine import Engine, OnDelta
 from weft.orchestrator.call import Call
-from weft.orchestrator.dispatcher import Dispatcher
+from weft.orchestrator.dispatch.dispatcher import Dispatcher
+from weft.orchestrator.dispatch.replica import Replica
+from weft.orchestrator.dispatch.ticket import Ticket
+from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import parse_policy
-from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.program import Program
-from weft.orchestrator.replica import Replica
-from weft.orchestrator.ticket import Ticket
 from weft.types import Request, Sampling
 
 BLOCK = 64

@@ -20,7 +20,7 @@ from typing import Any
 import anyio
 
 from live import BLOCK, arguments_of_sessions, compare, described, replicas, say, sessions
-from weft.backends.hardware import Linear
+from weft.backends.simulated.hardware import Linear
 from weft.backends.vllm import VLLMEngine
 from weft.errors import WeftError
 from weft.orchestrator import Policy, parse_policy

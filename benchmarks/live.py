@@ -28,7 +28,7 @@ from typing import Any
 
 import anyio
 
-from weft.backends.local import launch
+from weft.backends.local.launch import launch
 from weft.backends.specs import shipped_model
 from weft.backends.vllm import VLLMEngine
 from weft.errors import WeftError

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 
-from weft.backends.hardware import find_hardware
+from weft.backends.simulated.hardware import find_hardware
 from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import Poisson
 from weft.simulation.metrics import Metrics, measure

@@ -28,7 +28,7 @@ import httpx
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from weft import Pool, run
-from weft.backends.local import launch
+from weft.backends.local.launch import launch
 from weft.backends.specs import shipped_model
 from weft.backends.vllm import VLLMEngine
 from weft.evals.tasks.countdown_task import CountdownTask

@@ -23,9 +23,10 @@ BELOW = {
     "search": {"programs"},
     "simulation": {"orchestrator", "plots"},
     "programs": {"orchestrator"},
-    "orchestrator": {"cache", "backends", "spec", "config_file"},
-    "cache": {"types", "errors"},
+    "orchestrator": {"store", "backends", "spec", "config_file"},
     "backends": {"cache"},
+    "store": {"types", "errors"},
+    "cache": {"types", "errors"},
     "spec": {"parameters"},
     "parameters": {"errors"},
     "config_file": {"errors"},
@@ -35,15 +36,68 @@ BELOW = {
 }
 """What stands directly below each layer. A layer may import all that is below it."""
 
+WALLS: dict[str, dict[str, set[str]]] = {
+    "service": {
+        "server": {"app", "watch"},
+        "app": {"inference", "openapi", "watch"},
+        "watch": {"service"},
+        "inference": {"service"},
+        "service": {"door", "engines", "state", "strategies"},
+        "strategies": {"client", "config", "programs", "protocols"},
+        "state": {"programs"},
+        "engines": {"config"},
+        "door": {"config"},
+        "programs": set(),
+        "client": set(),
+        "config": set(),
+        "protocols": set(),
+        "openapi": set(),
+    },
+    "backends": {
+        "specs": {"local", "openai", "scripted", "vllm"},
+        "openai": {"chat", "http"},
+        "vllm": {"http", "kv_events", "wire"},
+        "kv_events": {"http"},
+        "local": {"http"},
+        "mock": {"scripted"},
+        "scripted": {"engine"},
+        "simulated": {"engine", "timeline"},
+        "chat": {"engine", "wire"},
+        "http": {"engine"},
+        "wire": {"engine"},
+        "timeline": set(),
+        "engine": set(),
+    },
+    "orchestrator": {
+        "pool": {"scheduler", "policy_file"},
+        "scheduler": {"health"},
+        "restore": {"dispatch"},
+        "health": {"dispatch"},
+        "decision_log": {"decision"},
+        "dispatch": {"call", "decision", "policy"},
+        "policies": {"policy"},
+        "policy_file": {"policy"},
+        "policy": {"program", "estimates"},
+        "call": set(),
+        "decision": set(),
+        "program": set(),
+        "estimates": set(),
+    },
+}
+"""The same for the rooms of the large layers; a room may import all that is below it."""
+
+LATE = {("weft.orchestrator.policy", "weft.orchestrator.policies")}
+"""Imports that run when a name is looked up, not when the module is loaded."""
+
 HEAVY = {"matplotlib", "openai", "optuna", "starlette", "torch", "transformers", "uvicorn", "vllm"}
 """Imported where they are used only, so that importing weft stays quick."""
 
 
-def below(layer: str) -> set[str]:
+def below(layer: str, order: dict[str, set[str]] = BELOW) -> set[str]:
     """All layers that `layer` may import."""
-    found = set(BELOW[layer])
-    for lower in BELOW[layer]:
-        found |= below(lower)
+    found = set(order[layer])
+    for lower in order[layer]:
+        found |= below(lower, order)
     return found
 
 
@@ -54,10 +108,20 @@ def modules() -> Iterator[tuple[str, Path]]:
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
-def imported(name: str, path: Path) -> Iterator[tuple[str, int]]:
+class Runtime(ast.NodeTransformer):
+    """Takes away what only type checkers read."""
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return ast.Pass()
+        return self.generic_visit(node)
+
+
+def imported(name: str, path: Path, typing: bool = True) -> Iterator[tuple[str, int]]:
     """What a module imports of weft, with the line; `weft` is the package's front page."""
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree if typing else Runtime().visit(tree)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == "weft":
@@ -69,6 +133,10 @@ def imported(name: str, path: Path) -> Iterator[tuple[str, int]]:
                 for alias in node.names:
                     inner = alias.name if alias.name in BELOW else ""
                     yield f"weft.{inner}".rstrip("."), node.lineno
+            elif source.removeprefix("weft.") in WALLS:
+                for alias in node.names:
+                    inner = alias.name if alias.name in WALLS[source[5:]] else ""
+                    yield f"{source}.{inner}".rstrip("."), node.lineno
             elif source.startswith("weft."):
                 yield source, node.lineno
 
@@ -95,6 +163,26 @@ def test_imports_point_downwards() -> None:
             if top not in allowed:
                 wrong.append(f"{path.relative_to(ROOT.parent)}:{line}: {layer} imports {target}")
     assert not wrong, "\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("layer", WALLS)
+def test_walls_between_rooms(layer: str) -> None:
+    rooms, wrong, found = WALLS[layer], list[str](), set[str]()
+    for name, path in modules():
+        parts = name.split(".")
+        if parts[1:2] != [layer] or len(parts) < 3:
+            continue  # the layer's own page may show what it likes
+        room = parts[2]
+        found.add(room)
+        assert room in rooms, f"give {name} a place in WALLS"
+        for target, line in imported(name, path, typing=False):
+            at = target.split(".")
+            if (name, target) in LATE:
+                continue
+            if at[1:2] == [layer] and len(at) > 2 and at[2] not in below(room, rooms) | {room}:
+                wrong.append(f"{path.relative_to(ROOT.parent)}:{line}: {room} imports {target}")
+    assert not wrong, "\n" + "\n".join(wrong)
+    assert found == set(rooms), "WALLS names rooms that are not there"
 
 
 @pytest.mark.parametrize(

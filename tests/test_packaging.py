@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from weft.cli.main import app
-from weft.service.settings import Limits
+from weft.service.config.settings import Limits
 
 ROOT = Path(__file__).parent.parent
 PACKAGING = ROOT / "packaging"

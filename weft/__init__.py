@@ -4,8 +4,7 @@ Write an agent workflow or a reasoning strategy as an async function; weft runs 
 of vLLM replicas with a scheduler that sees the whole program.
 """
 
-from weft.backends.scripted import ScriptedEngine
-from weft.cache.store import Store
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.pool import Pool
 from weft.programs import (
     Completion,
@@ -20,6 +19,7 @@ from weft.programs import (
     run,
     score,
 )
+from weft.store.store import Store
 
 __version__ = "0.1.0"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from weft.backends.asked import Asked
-from weft.backends.script import Scripted, ToolCall
+from weft.backends.scripted.requests import Asked
+from weft.backends.scripted.script import Scripted, ToolCall
 from weft.types import Request
 
 OLD, NEW = 'print("Hi")', 'print("Hello")'

@@ -15,8 +15,8 @@ import pytest
 from agent_clients import CLIENTS, Place
 from agent_player import DONE, ERRAND, OLD, play, task
 from service_process import serving
-from weft.backends import mock
-from weft.backends.scripted import ScriptedEngine
+from weft.backends.mock import server as mock
+from weft.backends.scripted.engine import ScriptedEngine
 
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
 

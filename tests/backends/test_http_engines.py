@@ -12,10 +12,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import anyio
 import pytest
 
-from weft.backends import http, mock, script
+from weft.backends import http
 from weft.backends.engine import Engine
+from weft.backends.mock import server as mock
 from weft.backends.openai import OpenAIEngine
-from weft.backends.scripted import Scripted, ScriptedEngine
+from weft.backends.scripted import script
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.backends.vllm import VLLMEngine
 from weft.errors import (
     ContextExceeded,

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from weft.backends import specs, standing
+from weft.backends import specs
+from weft.backends.local import standing
 from weft.backends.openai import OpenAIEngine
-from weft.backends.scripted import ScriptedEngine
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.specs import Spec, open_engines, parse
 from weft.backends.vllm import VLLMEngine
 from weft.errors import UsageError
@@ -75,7 +76,7 @@ async def test_a_folder_that_is_not_there() -> None:
 
 
 async def test_without_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weft.backends.flags.find_spec", lambda _: None)
+    monkeypatch.setattr("weft.backends.local.flags.find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"pip install 'weft\[local\]'.*'weft\[vllm\]'"):
         async with open_engines(["local:countdown"]):
             pass

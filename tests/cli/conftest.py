@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator
 import pytest
 from typer.testing import CliRunner, Result
 
-from weft.backends.mock import running
-from weft.backends.scripted import ScriptedEngine
+from weft.backends.mock.server import running
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.cli.main import app
 from weft.evals.tasks.countdown_player import Player
 

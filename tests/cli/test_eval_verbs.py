@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from weft.backends.mock import running
-from weft.backends.scripted import Scripted, ScriptedEngine
+from weft.backends.mock.server import running
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.evals.tasks.countdown_player import Player
 from weft.types import Request
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from weft.backends.mock import running
-from weft.backends.scripted import ScriptedEngine
+from weft.backends.mock.server import running
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.evals.tasks.countdown_player import Player
 from weft.evals.tasks.registry import tasks
 from weft.search import strategies

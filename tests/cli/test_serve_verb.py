@@ -13,8 +13,8 @@ import pytest
 import yaml
 from typer.testing import Result
 
-from weft.service.config import ServiceConfig, load_config
-from weft.service.keys import hash_key
+from weft.service.config.api_key import hash_key
+from weft.service.config.file import ServiceConfig, load_config
 
 Weft = Callable[..., Result]
 URL = "http://127.0.0.1:8000"

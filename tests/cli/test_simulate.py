@@ -14,8 +14,8 @@ import yaml
 from rich.console import Console
 from typer.testing import Result
 
-from weft.backends.mock import running
-from weft.backends.scripted import ScriptedEngine
+from weft.backends.mock.server import running
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.policy import policies
 
 Weft = Callable[..., Result]

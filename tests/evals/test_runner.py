@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from weft.backends.scripted import Scripted, ScriptedEngine
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import EngineError, StoreError, UsageError
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.results import Evaluation, Result, read

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from weft.backends.local import LocalReplica, launch
+from weft.backends.local.launch import LocalReplica, launch
 from weft.backends.specs import shipped_model
 
 KV_BYTES = 128 * 2**20

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from weft.backends.batching import Batch
-from weft.backends.decoding import Stay
+from weft.backends.simulated.batching import Batch
+from weft.backends.simulated.decoding import Stay
 from weft.cache.prefix import block_hashes
 
 pytestmark = [

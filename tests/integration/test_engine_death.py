@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from weft import Pool
-from weft.backends.flags import AT_ONCE
-from weft.backends.local import launch
+from weft.backends.local.flags import AT_ONCE
+from weft.backends.local.launch import launch
 from weft.backends.vllm import VLLMEngine
 from weft.evals.records import Folder, Row, Settings
 from weft.evals.results import Result

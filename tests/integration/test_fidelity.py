@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from weft.backends.local import launch
+from weft.backends.local.launch import launch
 from weft.backends.vllm import VLLMEngine
 from weft.orchestrator.policy import Policy, parse_policy
 from weft.simulation.arrivals import parse_arrivals

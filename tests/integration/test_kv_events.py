@@ -13,7 +13,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from weft.backends.kv_events import find_sources, follow
-from weft.backends.local import free_ports, launch
+from weft.backends.local.launch import free_ports, launch
 from weft.backends.vllm import VLLMEngine
 from weft.cache.kv_events import ReportedIndex, event_hashes, vllm_block_hashes
 from weft.cache.prefix import PrefixIndex

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from live_service import Service, serving
-from weft.service.keys import hash_key
+from weft.service.config.api_key import hash_key
 
 pytestmark = [pytest.mark.integration, pytest.mark.anyio, pytest.mark.timeout(240)]
 

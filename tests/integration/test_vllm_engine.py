@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from weft.backends.local import launch
+from weft.backends.local.launch import launch
 from weft.backends.vllm import VLLMEngine
 from weft.errors import ContextExceeded, EngineUnavailable, RequestRejected, WrongModel
 from weft.types import Delta, Message, Request, Sampling

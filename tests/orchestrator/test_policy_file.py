@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from weft.backends.scripted import ScriptedEngine
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import ConfigError, UnknownName, UsageError
 from weft.orchestrator.policy import parse_policy, policies
 from weft.orchestrator.policy_file import dump_policy, load_policy

@@ -12,13 +12,13 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weft.backends.scripted import ScriptedEngine
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.call import Call
+from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.policy import parse_policy
 from weft.orchestrator.program import Program
 from weft.orchestrator.restore import Chain, Saved, restore, save
 from weft.orchestrator.scheduler import Scheduler
-from weft.orchestrator.ticket import Ticket
 from weft.types import Delta, Message, Request, Sampling
 
 LEASE = 60.0

@@ -3,12 +3,12 @@ import random
 import anyio
 import pytest
 
-from weft.backends.scripted import Scripted, ScriptedEngine
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import ContextExceeded, EngineUnavailable
 from weft.orchestrator.call import Call
+from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.policy import parse_policy
 from weft.orchestrator.scheduler import Scheduler
-from weft.orchestrator.ticket import Ticket
 from weft.types import Delta, Message, Request, Sampling
 
 pytestmark = pytest.mark.anyio

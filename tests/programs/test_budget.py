@@ -2,7 +2,7 @@ import anyio
 import pytest
 
 from weft import Limits, Pool, Prompt, ScriptedEngine, budget, generate, run
-from weft.backends.scripted import Scripted
+from weft.backends.scripted.engine import Scripted
 from weft.errors import BudgetExceeded, UsageError
 from weft.types import Price
 

@@ -2,7 +2,7 @@ import anyio
 import pytest
 
 from weft import Pool, Prompt, ScriptedEngine, budget, fan_out, generate, node, program, run
-from weft.backends.scripted import Scripted
+from weft.backends.scripted.engine import Scripted
 from weft.errors import BudgetExceeded, UsageError
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from weft import Pool, Prompt, ScriptedEngine, generate, score
-from weft.backends.scripted import Scripted
+from weft.backends.scripted.engine import Scripted
 from weft.errors import (
     ContextExceeded,
     EngineUnavailable,

@@ -3,7 +3,7 @@ import networkx as nx
 import pytest
 
 from weft import Pool, Prompt, ScriptedEngine, Store, fan_out, generate, node, program, run
-from weft.backends.scripted import Scripted
+from weft.backends.scripted.engine import Scripted
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from weft.backends import wire
-from weft.backends.scripted import Scripted, ScriptedEngine
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import UnknownName
 from weft.orchestrator.call import Call
 from weft.orchestrator.pool import Pool

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from weft.backends.scripted import ScriptedEngine
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.programs import Prompt
 from weft.search import Question
 from weft.search.frontier import Frontier, Move, Path

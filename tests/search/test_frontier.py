@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import trio.testing
 
-from weft.backends.scripted import Scripted
+from weft.backends.scripted.engine import Scripted
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, run
 from weft.search import AStar, Beam, ParticleFilter

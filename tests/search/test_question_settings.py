@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from weft.backends.scripted import ScriptedEngine
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
 from weft.programs import run

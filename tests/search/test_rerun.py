@@ -7,11 +7,11 @@ import random
 import pytest
 import trio.testing
 
-from weft.backends.scripted import Scripted
-from weft.cache.store import Store
+from weft.backends.scripted.engine import Scripted
 from weft.orchestrator.pool import Pool
 from weft.programs import run
 from weft.search import parse_strategy, strategies
+from weft.store.store import Store
 
 SPECS = [
     "greedy",

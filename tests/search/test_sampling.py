@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import trio.testing
 
-from weft.backends.scripted import Scripted, ScriptedEngine
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from weft.backends.scripted import Scripted, ScriptedEngine
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import RequestRejected, Unsupported
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, run

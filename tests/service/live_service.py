@@ -13,9 +13,9 @@ from typing import Any
 import anyio
 import httpx
 
-from weft.service.config import ServiceConfig
-from weft.service.core import Core
+from weft.service.config.file import ServiceConfig
 from weft.service.server import Server
+from weft.service.service import Core
 
 Reply = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 

@@ -16,9 +16,9 @@ import openai
 import pytest
 
 from service_process import serving
-from weft.backends import mock
-from weft.backends.script import Scripted, ToolCall
-from weft.backends.scripted import ScriptedEngine
+from weft.backends.mock import server as mock
+from weft.backends.scripted.engine import ScriptedEngine
+from weft.backends.scripted.script import Scripted, ToolCall
 from weft.types import Request
 
 HELLO = "Hello, what can I do for you today?"

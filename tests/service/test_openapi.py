@@ -21,8 +21,8 @@ from starlette.routing import Route
 
 from live_service import BODIES, serving
 from service_process import serving as serving_process
-from weft.backends import mock
-from weft.backends.scripted import ScriptedEngine
+from weft.backends.mock import server as mock
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.openapi import document
 from weft.service.protocols import PROTOCOLS
 

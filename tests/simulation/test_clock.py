@@ -9,8 +9,8 @@ import anyio
 import pytest
 import trio.testing
 
-from weft.backends.hardware import Linear
-from weft.backends.simulated import Record, SimulatedEngine, SimulatedRequest
+from weft.backends.simulated.engine import Record, SimulatedEngine, SimulatedRequest
+from weft.backends.simulated.hardware import Linear
 from weft.backends.timeline import Timeline
 from weft.simulation.clock import VirtualClock
 

@@ -8,9 +8,9 @@ from dataclasses import fields, replace
 import anyio
 import pytest
 
-from weft.backends.hardware import Linear
-from weft.backends.scripted import ScriptedEngine
-from weft.backends.simulated import SimulatedEngine
+from weft.backends.scripted.engine import ScriptedEngine
+from weft.backends.simulated.engine import SimulatedEngine
+from weft.backends.simulated.hardware import Linear
 from weft.backends.timeline import Timeline
 from weft.errors import EngineError, UsageError
 from weft.simulation.clock import VirtualClock

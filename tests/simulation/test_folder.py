@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from weft.backends.hardware import Linear
+from weft.backends.simulated.hardware import Linear
 from weft.errors import ConfigError, UsageError
 from weft.orchestrator.decision import Decision
 from weft.orchestrator.policy import parse_policy

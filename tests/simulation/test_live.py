@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.backends.hardware import Linear
-from weft.backends.script import decode
-from weft.backends.scripted import Scripted, ScriptedEngine
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
+from weft.backends.scripted.script import decode
+from weft.backends.simulated.hardware import Linear
 from weft.backends.wire import completion_body
 from weft.errors import UsageError
 from weft.orchestrator.policy import parse_policy

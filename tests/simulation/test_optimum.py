@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, strategies
 
-from weft.backends.hardware import Linear
+from weft.backends.simulated.hardware import Linear
 from weft.cache.belady import Access, best_hits
 from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import parse_arrivals

@@ -5,7 +5,7 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from weft.orchestrator.residents import Counters
+from weft.orchestrator.dispatch.residents import Counters
 from weft.simulation.arrivals import parse_arrivals
 from weft.simulation.experiment import Outcome
 from weft.simulation.metrics import measure

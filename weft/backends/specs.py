@@ -10,10 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from weft.backends.engine import Engine
-from weft.backends.flags import AT_ONCE
-from weft.backends.local import Progress, launch
-from weft.backends.scripted import ScriptedEngine
-from weft.backends.standing import ls, source_of
+from weft.backends.local.flags import AT_ONCE
+from weft.backends.local.launch import Progress, launch
+from weft.backends.local.standing import ls, source_of
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.vllm import VLLMEngine
 from weft.errors import UsageError
 

@@ -1,6 +1,6 @@
-"""What engines hold in their caches, and what weft itself has kept."""
+"""What engines hold in their KV caches: the prefix index, KV events, and Belady's optimum.
 
-from weft.cache.prefix import PrefixIndex
-from weft.cache.store import Store
-
-__all__ = ["PrefixIndex", "Store"]
+Called by the scheduler and the simulated engines. Trades away: the prefix index follows what
+weft has sent; what other clients of an engine do is seen only where the engine publishes KV
+events.
+"""

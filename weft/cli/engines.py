@@ -9,7 +9,7 @@ import typer
 from weft.cli.common import Group, go, stderr, stdout
 
 if TYPE_CHECKING:
-    from weft.backends.standing import Standing
+    from weft.backends.local.standing import Standing
 
 app = typer.Typer(
     cls=Group,
@@ -42,8 +42,8 @@ def up(
 
     Example: weft engines up countdown --replicas 2
     """
+    from weft.backends.local.standing import up as start
     from weft.backends.specs import served_name, shipped_model
-    from weft.backends.standing import up as start
 
     console = stderr()
 
@@ -74,7 +74,7 @@ def down(
 
     Example: weft engines down countdown
     """
-    from weft.backends.standing import down as stop
+    from weft.backends.local.standing import down as stop
 
     stopped = go(lambda: stop(which))
     if not stopped:
@@ -89,7 +89,7 @@ def ls() -> None:
 
     Example: weft engines ls
     """
-    from weft.backends.standing import ls as standing
+    from weft.backends.local.standing import ls as standing
 
     found = standing()
     if found:

@@ -30,7 +30,7 @@ def new(
 
     Example: weft key new --tenant red
     """
-    from weft.service.keys import hash_key, new_key
+    from weft.service.config.api_key import hash_key, new_key
 
     if admin and tenant is not None:
         raise UsageError("a key is a tenant's or the admin's; give --tenant or --admin")

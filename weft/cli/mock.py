@@ -12,7 +12,7 @@ from weft.cli.common import check_address, go, pairs, stderr
 from weft.errors import ConfigError, UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from weft.backends.script import Scripted
+    from weft.backends.scripted.script import Scripted
 
 
 def mock(
@@ -53,9 +53,9 @@ def mock(
 
     Example: weft mock --task countdown --port 8000
     """
-    from weft.backends import mock as server
-    from weft.backends.script import Replies, Scores, Scripted
-    from weft.backends.scripted import ScriptedEngine
+    from weft.backends.mock import server
+    from weft.backends.scripted.engine import ScriptedEngine
+    from weft.backends.scripted.script import Replies, Scores, Scripted
 
     def scripted(text: str) -> Scripted:
         return Scripted(text, dies_after=dies_after)

@@ -121,13 +121,13 @@ async def _run(
     import anyio
 
     from weft.backends.specs import open_engines
-    from weft.cache.store import Store
     from weft.orchestrator.decision_log import DECISIONS, DecisionLog
     from weft.orchestrator.pool import Pool
     from weft.programs import Limits
     from weft.programs import run as run_program
     from weft.programs.event_file import EVENTS, write_events
     from weft.programs.scope import current
+    from weft.store.store import Store
 
     console = stderr()
 

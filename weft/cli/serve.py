@@ -12,7 +12,7 @@ from weft.cli.common import Engines, PolicyText, check_address, stderr
 from weft.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from weft.service.config import Options, ServiceConfig
+    from weft.service.config.file import Options, ServiceConfig
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -66,7 +66,7 @@ def serve(
 
     Example: weft serve --engine http://127.0.0.1:8000 --engine http://127.0.0.1:8001
     """
-    from weft.service import config as configuration
+    from weft.service.config import file as configuration
 
     if print_schema:
         print(json.dumps(configuration.schema(), indent=2))

@@ -134,7 +134,7 @@ def fleet(
     Raises:
         UsageError: the GPU or the model is not known, or the model does not fit.
     """
-    from weft.backends.hardware import find_hardware
+    from weft.backends.simulated.hardware import find_hardware
     from weft.simulation.simulate import SimulatedFleet
 
     hardware = find_hardware(gpu, model, parallel)

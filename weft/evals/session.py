@@ -8,7 +8,6 @@ from pathlib import Path
 import anyio
 
 from weft.backends.specs import open_engines
-from weft.cache.store import Store
 from weft.errors import UsageError, WeftError
 from weft.evals import report, results
 from weft.evals.records import REPORT, ROWS, STORE, Folder, Session, Settings, write
@@ -16,6 +15,7 @@ from weft.evals.results import Evaluation
 from weft.evals.runner import Plan, Watcher, evaluate
 from weft.evals.suite import Suite
 from weft.orchestrator.pool import Pool
+from weft.store.store import Store
 
 
 async def run_suite(

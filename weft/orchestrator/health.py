@@ -5,8 +5,8 @@ from __future__ import annotations
 import anyio
 
 from weft.errors import EngineUnavailable
-from weft.orchestrator.dispatcher import Dispatcher
-from weft.orchestrator.replica import Replica
+from weft.orchestrator.dispatch.dispatcher import Dispatcher
+from weft.orchestrator.dispatch.replica import Replica
 
 _BREAKS = 3  # failed calls in a row after which an engine rests, though it answers
 _LONGEST_REST = 30.0  # seconds

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, dataclass_transform
 
-from weft.orchestrator.profiles import Profiles
+from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.program import Program
 from weft.parameters import Parametric
 from weft.spec import build

@@ -14,14 +14,14 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from weft.backends.engine import Engine
 from weft.backends.specs import open_engines
-from weft.cache.store import Store
 from weft.errors import EngineError, EngineUnavailable, UnknownName, UsageError
 from weft.orchestrator.decision import Observe
+from weft.orchestrator.dispatch.residents import Ended
+from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.policy_file import load_policy
-from weft.orchestrator.profiles import Profiles
-from weft.orchestrator.residents import Ended
 from weft.orchestrator.scheduler import LEASE, Scheduler
+from weft.store.store import Store
 from weft.types import Message, Price
 
 T = TypeVar("T")

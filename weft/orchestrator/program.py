@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from weft.orchestrator.replica import Replica
+    from weft.orchestrator.dispatch.replica import Replica
 
 
 @dataclass(slots=True, eq=False)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from weft.cache.prefix import PrefixIndex
-from weft.orchestrator.dispatcher import Dispatcher
+from weft.orchestrator.dispatch.dispatcher import Dispatcher
+from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.program import Program
-from weft.orchestrator.replica import Replica
 
 
 @dataclass(frozen=True, slots=True)

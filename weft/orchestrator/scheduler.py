@@ -17,15 +17,15 @@ from weft.cache.kv_events import ReportedIndex
 from weft.errors import EngineError, EngineUnavailable
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Observe
-from weft.orchestrator.dispatcher import Dispatcher
+from weft.orchestrator.dispatch.dispatcher import Dispatcher
+from weft.orchestrator.dispatch.replica import Replica
+from weft.orchestrator.dispatch.residents import Ended
+from weft.orchestrator.dispatch.ticket import Ticket
+from weft.orchestrator.estimates.profiles import Profiles
+from weft.orchestrator.estimates.speed import Speed
 from weft.orchestrator.health import Health
 from weft.orchestrator.policy import Policy
-from weft.orchestrator.profiles import Profiles
 from weft.orchestrator.program import Program
-from weft.orchestrator.replica import Replica
-from weft.orchestrator.residents import Ended
-from weft.orchestrator.speed import Speed
-from weft.orchestrator.ticket import Ticket
 from weft.types import Delta
 
 _log = logging.getLogger(__name__)

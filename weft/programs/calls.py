@@ -9,14 +9,14 @@ from hashlib import blake2b
 
 import anyio
 
-from weft.cache.store import Record
 from weft.errors import BudgetExceeded
 from weft.orchestrator.call import Call
-from weft.orchestrator.ticket import Ticket
+from weft.orchestrator.dispatch.ticket import Ticket
 from weft.programs.prompt import Prompt
 from weft.programs.replay import Replay
 from weft.programs.scope import Scope
 from weft.programs.tokens import token_ids
+from weft.store.store import Record
 from weft.types import Delta, FinishReason, Request, Sampling, Timing, TokenLogprob, Usage
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
-from weft.cache.store import Store
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.programs.budget import Limits
@@ -18,6 +17,7 @@ from weft.programs.budget import budget as enforce
 from weft.programs.journal import Event, Journal
 from weft.programs.replay import Replay
 from weft.programs.scope import Live, Scope, entered
+from weft.store.store import Store
 from weft.types import Usage
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from weft.cache.store import Store
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool, current_pool
 from weft.programs.journal import Journal
 from weft.programs.replay import Replay
+from weft.store.store import Store
 
 if TYPE_CHECKING:
     from weft.programs.budget import budget

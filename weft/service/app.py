@@ -16,15 +16,15 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from weft.errors import Refused, UnknownName, WeftError
-from weft.service import dashboard
-from weft.service.core import Core
-from weft.service.gateway import Gateway, status_of
+from weft.service.inference.gateway import Gateway, status_of
 from weft.service.openapi import document
+from weft.service.programs.records import ProgramRecord
 from weft.service.protocols import PROTOCOLS
 from weft.service.protocols.errors import openai_error
-from weft.service.records import ProgramRecord
-from weft.service.snapshot import program_detail, program_summary
-from weft.service.telemetry import Telemetry
+from weft.service.service import Core
+from weft.service.watch import dashboard
+from weft.service.watch.snapshot import program_detail, program_summary
+from weft.service.watch.telemetry import Telemetry
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -18,11 +18,11 @@ import uvicorn
 
 from weft.errors import Refused, UsageError, WeftError
 from weft.service.app import App
-from weft.service.config import ServiceConfig
-from weft.service.core import Core
-from weft.service.guard import guarded
-from weft.service.logs import set_up
-from weft.service.telemetry import Telemetry
+from weft.service.client.guard import guarded
+from weft.service.config.file import ServiceConfig
+from weft.service.service import Core
+from weft.service.watch.logs import set_up
+from weft.service.watch.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 _LAST_WORDS = 2  # seconds to tell clients that there is no more time

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from weft.errors import UsageError
+from weft.orchestrator.dispatch.residents import Counters
 from weft.orchestrator.policy import Policy
-from weft.orchestrator.residents import Counters
 from weft.simulation.arrivals import Arrivals
 from weft.simulation.folder import SPEED, SimulationFolder, write_json
 from weft.simulation.metrics import Metrics, measure

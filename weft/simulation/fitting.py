@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import anyio
 
 from weft.backends.engine import Engine
-from weft.backends.hardware import Linear
+from weft.backends.simulated.hardware import Linear
 from weft.errors import EngineError, UsageError
 from weft.simulation.live import IDS
 from weft.types import Delta, Request, Sampling

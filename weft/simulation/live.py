@@ -14,8 +14,8 @@ from weft.backends.engine import Engine
 from weft.errors import EngineError, UsageError
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Decision
+from weft.orchestrator.dispatch.residents import Counters
 from weft.orchestrator.policy import Policy
-from weft.orchestrator.residents import Counters
 from weft.orchestrator.scheduler import Scheduler
 from weft.simulation.arrivals import Arrivals
 from weft.simulation.play import Play, play

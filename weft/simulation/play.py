@@ -10,9 +10,9 @@ from anyio.abc import TaskGroup
 
 from weft.errors import EngineError
 from weft.orchestrator.call import Call
+from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.program import Program
 from weft.orchestrator.scheduler import Scheduler
-from weft.orchestrator.ticket import Ticket
 from weft.simulation.arrivals import Arrivals
 from weft.simulation.records import CallRecord, JobRecord
 from weft.simulation.workload import Job, Parallel, Step, Turn, Workload

@@ -12,14 +12,14 @@ from typing import Any, cast
 import anyio
 import trio
 
-from weft.backends.hardware import Hardware
-from weft.backends.simulated import SimulatedEngine, SimulatedRequest
+from weft.backends.simulated.engine import SimulatedEngine, SimulatedRequest
+from weft.backends.simulated.hardware import Hardware
 from weft.backends.timeline import Timeline
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Decision
+from weft.orchestrator.dispatch.residents import Counters
+from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
-from weft.orchestrator.profiles import Profiles
-from weft.orchestrator.residents import Counters
 from weft.orchestrator.scheduler import LEASE, Scheduler
 from weft.simulation.arrivals import Arrivals
 from weft.simulation.clock import VirtualClock

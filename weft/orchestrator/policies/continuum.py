@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weft.orchestrator.estimates.ttl import memoryfulness, worthwhile
 from weft.orchestrator.policies.parts import beside_claims, best, home_of
 from weft.orchestrator.policy import (
     Admission,
@@ -15,7 +16,6 @@ from weft.orchestrator.policy import (
     policy,
 )
 from weft.orchestrator.program import Program
-from weft.orchestrator.ttl import memoryfulness, worthwhile
 from weft.parameters import param
 
 

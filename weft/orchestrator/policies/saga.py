@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weft.orchestrator.estimates.ttl import tool_ttl
 from weft.orchestrator.policies.parts import (
     allowed,
     beside_claims,
@@ -23,7 +24,6 @@ from weft.orchestrator.policy import (
     policy,
 )
 from weft.orchestrator.program import Program
-from weft.orchestrator.ttl import tool_ttl
 from weft.parameters import param
 
 _TRUSTED = 30  # finished programs from which on their number of calls is believed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from weft.orchestrator.estimates.ttl import holding
 from weft.orchestrator.policies.parts import allowed, home_of, resides
 from weft.orchestrator.policy import (
     Admission,
@@ -17,7 +18,6 @@ from weft.orchestrator.policy import (
     policy,
 )
 from weft.orchestrator.program import Program
-from weft.orchestrator.ttl import holding
 from weft.parameters import param
 
 _GROWTH = 0.1  # of a context with each call, without experience

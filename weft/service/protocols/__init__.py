@@ -1,4 +1,8 @@
-"""The protocols that clients speak: one file each."""
+"""The protocols that clients speak: one file each.
+
+Called by inference with bodies and events. To add one, fulfil `Protocol` and name the class
+below. Trades away: only fields that the gateway itself uses are read and checked.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,418 @@
+"""The scheduler's synchronous heart, with a clock and timers that the test turns."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from weft.backends.scripted.engine import ScriptedEngine
+from weft.errors import ContextExceeded, EngineUnavailable
+from weft.orchestrator.call import Call
+from weft.orchestrator.decision import Decision
+from weft.orchestrator.dispatch.dispatcher import Dispatcher
+from weft.orchestrator.dispatch.replica import Replica
+from weft.orchestrator.dispatch.ticket import Ticket
+from weft.orchestrator.estimates.profiles import Profiles
+from weft.orchestrator.policy import (
+    Admission,
+    Order,
+    Placement,
+    Policy,
+    Retention,
+    parse_policy,
+    policies,
+)
+from weft.parameters import param
+from weft.types import Message, Request, Sampling
+
+
+class World:
+    """A dispatcher over engines that run nothing; the test ends calls and turns the clock."""
+
+    def __init__(self, policy: Policy | str, engines: int = 1, **kwargs: object) -> None:
+        self.now = 0.0
+        self._numbers = itertools.count()
+        self.timers: list[tuple[float, int, Callable[[], None]]] = []
+        self.log: list[Decision] = []
+        options = {"concurrency": 2, "kv_tokens": 1600, **kwargs}
+        self.replicas = [
+            Replica(ScriptedEngine("", model="m", name=f"e{i}", **options)) for i in range(engines)
+        ]
+        self.profiles = Profiles()
+        self.dispatcher = Dispatcher(
+            self.replicas,
+            parse_policy(policy),
+            self.profiles,
+            lambda: self.now,
+            self._at,
+            600.0,
+            self.log.append,
+        )
+        self.running: list[str] = []
+        self.tickets: dict[str, Ticket] = {}
+
+    def _at(self, time: float, callback: Callable[[], None]) -> None:
+        heapq.heappush(self.timers, (time, next(self._numbers), callback))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and timers ring."""
+        until = self.now + seconds
+        while self.timers and self.timers[0][0] <= until:
+            time, _, ring = heapq.heappop(self.timers)
+            self.now = max(self.now, time)
+            ring()
+        self.now = until
+
+    def ask(
+        self, program: str, tokens: int = 160, id: str = "", answer: int = 16, only: str = ""
+    ) -> str:
+        """A program asks something of `tokens` tokens that nobody else asked."""
+        name = id or f"{program}.{len(self.tickets)}"
+        content = tuple(hash((program, i)) % 1000 for i in range(tokens))
+        request = Request(
+            name, "m", (Message("user", ""),), tokens=content, sampling=Sampling(max_tokens=answer)
+        )
+        ticket = self.dispatcher.submit(
+            Call(request, program, stage="s", only=only), lambda: self.running.append(name)
+        )
+        self.tickets[name] = ticket
+        return name
+
+    def end(self, name: str, *, done: bool = True) -> None:
+        """A running call ends."""
+        self.running.remove(name)
+        self.dispatcher.finish(self.tickets[name], (), 16, 0, done=done)
+
+    def engine_of(self, name: str) -> str:
+        return self.tickets[name].engine
+
+    def check(self) -> None:
+        """What is counted as it changes, and looked up once, is as if it were found anew."""
+        waiting = [ticket for ticket in self.tickets.values() if ticket.lane is not None]
+        assert self.dispatcher.fleets["m"].waiting == len(waiting)
+        running = [self.tickets[name] for name in self.running]
+        known = self.dispatcher.programs.values()
+        for replica in self.replicas:
+            there = {ticket.program for ticket in running if ticket.replica is replica}
+            claiming = [p for p in known if p.claim and p.home is replica]
+            assert replica.programs == len(there) + len(claiming)
+            size = replica.block_size
+            for ticket in waiting:
+                held, pinned = replica.index.look(ticket.hashes(size))
+                assert (
+                    replica.cached(ticket) == min(held, (ticket.prompt_tokens - 1) // size) * size
+                )
+                blocks = math.ceil((ticket.prompt_tokens + ticket.answer_tokens) / size)
+                assert replica.need(ticket) == max(0, blocks - pinned) * size
+
+
+@dataclass(frozen=True)
+class Keeping(Policy):
+    """First come, first served to the first engine; claims for some seconds."""
+
+    seconds: float = param(30.0, "of a claim")
+    patience: float = param(math.inf, "until a call is overdue")
+
+    def order(self, call, view):
+        key = (not call.program.resident, call.program.arrived)
+        return Order(key, "resident programs first, by age", view.now + self.patience)
+
+    def place(self, call, view):
+        return Placement(call.program.home or view.engines[0], "the first")
+
+    def admit(self, call, engine, view):
+        fits = engine.claimed + engine.need(call) <= engine.capacity
+        return Admission(call.program.resident or fits, "room" if fits else "no room")
+
+    def retain(self, program, engine, view):
+        return Retention(self.seconds, "as told", rank=program.arrived)
+
+
+def test_a_claim_keeps_room_until_its_time_is_up():
+    world = World(Keeping(), kv_tokens=400)
+    world.end(world.ask("a"))
+    program = world.dispatcher.programs["a"]
+    assert program.claim == 176
+    assert program.acting == 0.0
+    late = world.ask("b", 300)
+    assert world.running == []
+    world.wait(29)
+    assert world.running == []
+    world.wait(2)
+    assert world.running == [late]
+    assert program.claim == 0
+    reasons = [d.reason for d in world.log if d.program == "a" and d.kind in ("retain", "release")]
+    assert [
+        reason.endswith(end) for reason, end in zip(reasons, ("as told", "time is up"), strict=True)
+    ]
+
+
+def test_claims_that_are_taken_up_again_leave_no_timer_behind():
+    world = World(Keeping(), kv_tokens=16000)
+    for _ in range(20):
+        world.end(world.ask("a"))
+        world.wait(1)
+    world.wait(28)
+    assert world.dispatcher.programs["a"].claim
+    assert len(world.timers) <= 2  # one for claims, one for the lease
+    world.wait(2)
+    assert not world.dispatcher.programs["a"].claim
+
+
+def test_of_several_claims_each_goes_at_its_time():
+    world = World(Keeping(), kv_tokens=16000)
+    ends = {}
+    for i, name in enumerate("abcd"):
+        world.end(world.ask(name))
+        ends[name] = 30.0 + 3 * i
+        world.wait(3)
+    world.end(world.ask("b"))
+    ends["b"] = 42.0
+    world.wait(100)
+    released = {d.program: d.at for d in world.log if d.kind == "release"}
+    assert released == ends
+
+
+def test_a_program_with_a_claim_enters_beside_those_that_wait():
+    world = World(Keeping(), kv_tokens=400)
+    world.end(world.ask("a"))
+    world.ask("b", 300)
+    again = world.ask("a", 200)
+    assert world.running == [again]
+    assert world.replicas[0].claimed == world.replicas[0].reserved > 0
+
+
+def test_the_end_of_a_program_frees_its_room_at_once():
+    world = World(Keeping(seconds=math.inf), kv_tokens=400)
+    world.end(world.ask("a"))
+    late = world.ask("b", 300)
+    world.dispatcher.end("a")
+    assert world.running == [late]
+    assert "a" not in world.dispatcher.programs
+
+
+def test_a_program_that_never_says_goodbye_is_let_go_after_its_lease():
+    world = World(Keeping(seconds=math.inf), kv_tokens=400)
+    world.end(world.ask("a"))
+    world.wait(500)
+    world.end(world.ask("a"))  # a sign of life renews the lease
+    world.wait(500)
+    assert "a" in world.dispatcher.programs
+    late = world.ask("b", 300)
+    world.wait(101)
+    assert "a" not in world.dispatcher.programs
+    assert world.running == [late]
+
+
+def test_a_displaced_claim_is_revoked_and_the_policy_asked_again():
+    @dataclass(frozen=True)
+    class Pushing(Keeping):
+        def admit(self, call, engine, view):
+            entry = super().admit(call, engine, view)
+            return entry if entry.enter else Admission(False, "push", engine.weakest)
+
+    world = World(Pushing(), kv_tokens=400)
+    for name in ("a", "b"):
+        world.end(world.ask(name, 100))
+        world.now += 1
+    world.ask("c", 200)
+    assert world.running == ["c.2"]
+    assert world.dispatcher.programs["a"].claim == 0  # the lowest rank yields
+    assert world.dispatcher.programs["b"].claim > 0
+    assert world.dispatcher.counters.revoked == 1
+
+
+def test_an_overdue_call_goes_first_and_empties_the_engine_for_itself():
+    world = World(Keeping(seconds=0, patience=10), kv_tokens=400, concurrency=8)
+    first = world.ask("a", 160)
+    big = world.ask("big", 380, answer=4)
+    world.now = 1.0
+    world.end(first)
+    second = world.ask("a", 160)  # `a` came before and so goes before
+    assert world.running == [big]
+    world.end(big)
+    assert world.running == [second]
+    huge = world.ask("huge", 380, answer=4)
+    world.wait(11)
+    small = world.ask("a", 32)
+    assert world.running == [second]  # there is room, but the overdue one waits for it all
+    world.end(second)
+    assert world.running == [huge]
+    world.end(huge)
+    assert world.running == [small]
+
+
+def test_cancelling_what_waits_lets_the_next_one_in():
+    world = World(Keeping(), kv_tokens=400)
+    first = world.ask("a", 200)
+    blocked = world.ask("b", 380, answer=4)
+    after = world.ask("c", 100)
+    assert world.running == [first]
+    world.dispatcher.leave(world.tickets[blocked])
+    assert world.running == [first, after]
+
+
+def test_calls_of_one_engine_move_to_others_when_it_dies():
+    world = World("sticky", engines=2, concurrency=1)
+    a, b = world.ask("a"), world.ask("b")
+    assert {world.engine_of(a), world.engine_of(b)} == {"e0", "e1"}
+    waits = world.ask("a")
+    home = world.tickets[a].replica
+    assert home is not None
+    assert home.queued == 1
+    assert world.dispatcher.died(home, EngineUnavailable("gone")) == []
+    world.end(a, done=False)
+    assert waits not in world.running
+    world.end(b)
+    assert world.running == [waits]
+    assert world.engine_of(waits) != home.name
+
+
+def test_a_call_that_one_engine_alone_can_run_waits_for_it_and_goes_with_it():
+    world = World("fcfs", engines=2, concurrency=1)
+    first, second = world.ask("a", only="e1"), world.ask("b", only="e1")
+    assert world.engine_of(first) == "e1"
+    other = world.ask("c")
+    assert world.engine_of(other) == "e0"
+    world.end(other)
+    assert second not in world.running
+    world.end(first)
+    assert world.engine_of(second) == "e1"
+    third = world.ask("a", only="e1")
+    orphans = world.dispatcher.died(world.replicas[1], EngineUnavailable("it burned"))
+    assert [ticket.id for ticket in orphans] == [third]
+    with pytest.raises(EngineUnavailable, match=r"e1, which alone can run .*: it burned"):
+        world.ask("a", only="e1")
+    assert world.engine_of(world.ask("a")) == "e0"
+    world.check()
+
+
+def test_without_an_engine_left_waiting_calls_come_back():
+    world = World("fcfs", concurrency=1)
+    running = world.ask("a")
+    waiting = world.ask("b")
+    orphans = world.dispatcher.died(world.replicas[0], EngineUnavailable("it burned"))
+    assert [ticket.id for ticket in orphans] == [waiting]
+    world.end(running, done=False)
+    with pytest.raises(EngineUnavailable, match="it burned"):
+        world.ask("c")
+    world.dispatcher.back(world.replicas[0])
+    assert world.ask("d") in world.running
+
+
+def test_a_prompt_that_no_engine_can_hold_is_refused_in_a_sentence():
+    world = World("fcfs", kv_tokens=400)
+    with pytest.raises(ContextExceeded, match=r"1000 tokens does not fit .* holds 400"):
+        world.ask("a", 1000)
+
+
+def test_a_prompt_goes_to_the_engine_that_can_hold_it():
+    world = World("round_robin", engines=2)
+    big = Replica(ScriptedEngine("", model="m", name="big", kv_tokens=16000))
+    fleet = world.dispatcher.fleets["m"]
+    fleet.replicas.append(big)
+    fleet.refresh()
+    names = [world.ask(f"p{i}", 3000) for i in range(3)]
+    assert {world.engine_of(name) for name in names} == {"big"}
+
+
+def test_what_is_learned_reserves_less_than_what_is_allowed():
+    world = World("fcfs", kv_tokens=16000)
+    for i in range(6):
+        world.end(world.ask(f"p{i}", answer=4000))
+    ticket = world.tickets[world.ask("p9", answer=4000)]
+    assert ticket.answer_tokens == 16
+
+
+def test_reasons_are_kept_from_coming_to_ending():
+    world = World("cap(k=1)", kv_tokens=1600)
+    first = world.ask("a")
+    second = world.ask("b")
+    assert "1" in world.tickets[second].reason
+    world.end(first)
+    world.dispatcher.end("a")
+    kinds = [d.kind for d in world.log if d.call == second]
+    assert kinds == ["come", "wait", "start"]
+    assert all(d.reason for d in world.log)
+    assert [d.engine for d in world.log if d.kind == "start"] == ["e0", "e0"]
+
+
+def test_a_claim_is_where_the_last_call_ended():
+    """A program that ran on two engines keeps room on one, from where it can be taken again."""
+    world = World("weft", engines=2, kv_tokens=480)
+    first = world.ask("a", 100)
+    home = world.tickets[first].replica
+    other = next(r for r in world.replicas if r is not home)
+    assert home is not None
+    world.dispatcher.drain(home)
+    home.concurrency = 1
+    second = world.ask("a", 100)
+    assert world.tickets[second].replica is other
+    world.end(second)
+    world.end(first)
+    program = world.dispatcher.programs["a"]
+    assert program.home is home
+    assert (home.programs, other.programs) == (1, 0)
+    world.dispatcher.residents.release(program, "for room")
+    assert program.claim == home.claimed == 0
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(sorted(policies())), st.integers(0, 2**32))
+@example("weft", 0)
+def test_no_policy_loses_a_call_or_leaks_room(name, seed):
+    """Whatever comes, ends, is cancelled, dies or recovers: at the end nothing is held."""
+    rng = random.Random(seed)
+    world = World(name, engines=2, kv_tokens=480)
+    submitted: set[str] = set()
+    ended: list[str] = []
+    for _ in range(rng.randint(5, 60)):
+        live = [r for r in world.replicas if r.alive]
+        waiting = [n for n, t in world.tickets.items() if t.lane is not None]
+        move = rng.choice(["ask", "ask", "ask", "end", "end", "cancel", "kill", "back", "wait"])
+        if move == "ask":
+            only = rng.choice(["", "", "", *(replica.name for replica in live)])
+            submitted.add(world.ask(rng.choice("abcdef"), rng.randint(1, 400), only=only))
+        elif move == "end" and world.running:
+            call = rng.choice(world.running)
+            world.end(call, done=rng.random() < 0.8)
+            ended.append(call)
+        elif move == "cancel" and waiting:
+            call = rng.choice(waiting)
+            world.dispatcher.leave(world.tickets[call])
+            ended.append(call)
+        elif move == "kill" and len(live) == 2:
+            gone = world.dispatcher.died(rng.choice(live), EngineUnavailable("dead"))
+            assert all(ticket.call.only for ticket in gone)
+            ended += [ticket.id for ticket in gone]
+        elif move == "back" and len(live) == 1:
+            world.dispatcher.back(next(r for r in world.replicas if not r.alive))
+        elif move == "wait":
+            world.wait(rng.choice([0.1, 10.0, 2000.0]))
+        assert len(set(world.running)) == len(world.running)
+        world.check()
+    for _ in range(200):
+        if not world.running:
+            break
+        ended.append(world.running[0])
+        world.end(world.running[0])
+        world.wait(1)
+    world.wait(5000)
+    while world.running:
+        ended.append(world.running[0])
+        world.end(world.running[0])
+        world.wait(5000)
+    assert sorted(ended) == sorted(submitted)  # each exactly once
+    for program in list(world.dispatcher.programs):
+        world.dispatcher.end(program)
+    for replica in world.replicas:
+        assert replica.in_flight == replica.reserved == replica.claimed == replica.programs == 0
+    assert world.dispatcher.fleets["m"].waiting == 0

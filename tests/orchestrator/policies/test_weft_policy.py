@@ -1,0 +1,238 @@
+"""The default policy: on plain data where a decision is exact, and at work in virtual time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from weft.backends.simulated.hardware import find_hardware
+from weft.orchestrator.estimates.profiles import Profiles
+from weft.orchestrator.policy import parse_policy
+from weft.orchestrator.program import Program
+from weft.simulation.arrivals import parse_arrivals
+from weft.simulation.metrics import measure
+from weft.simulation.simulate import SimulatedFleet, Simulation, simulate
+from weft.simulation.workloads import open_workload
+
+
+@dataclass
+class Engine:
+    name: str = "a"
+    capacity: int = 10_000
+    draining: bool = False
+    in_flight: int = 1
+    programs: int = 1
+    claimed: int = 0
+    attached: int = 0
+    held: int = 0
+    weakest: Program | None = None
+    prefill_rate: float = 1000.0
+
+    def has_room(self, call: Any) -> bool:
+        return True
+
+    def cached(self, call: Any) -> int:
+        return min(self.held, call.prompt_tokens)
+
+    def need(self, call: Any) -> int:
+        return call.prompt_tokens + call.answer_tokens
+
+    def prefill_seconds(self, tokens: int) -> float:
+        return tokens / self.prefill_rate if self.prefill_rate else 0.0
+
+    def decode_seconds(self, batch: int) -> float:
+        return 0.01 * batch
+
+
+@dataclass
+class Call:
+    program: Program = field(default_factory=lambda: Program("p"))
+    prompt_tokens: int = 1000
+    answer_tokens: int = 100
+
+
+@dataclass
+class View:
+    engines: list[Engine] = field(default_factory=lambda: [Engine()])
+    now: float = 0.0
+    waiting: int = 0
+    profiles: Profiles = field(default_factory=Profiles)
+
+
+def weft(**values: float) -> Any:
+    return parse_policy({"weft": values})
+
+
+def test_it_enters_if_it_fits_beside_claims_and_not_otherwise():
+    view = View()
+    for claimed, enters in ((8400, True), (8401, False)):  # 95% of 10,000, less 1,100
+        engine = Engine(claimed=claimed)
+        assert weft(horizon=0).admit(Call(), engine, view).enter is enters
+    assert weft().admit(Call(), Engine(claimed=9999, programs=0), view).enter
+
+
+def test_growth_that_is_soon_to_come_counts_at_admission():
+    view, engine = View(), Engine(claimed=8000, programs=2)
+    for _ in range(10):
+        view.profiles.grew("agent", 100)
+    call = Call(Program("p", "agent"))
+    # 9,500 - 8,000 - 1,100 = 400 are left, and three programs grow by 100 a call.
+    assert weft(horizon=1).admit(call, engine, view).enter
+    assert not weft(horizon=2).admit(call, engine, view).enter
+
+
+def test_residents_that_outgrew_the_engine_displace_a_claim_but_never_wait():
+    idle = Program("idle", claim=5000)
+    grown = Call(Program("p", home=Engine(), claim=500))  # type: ignore[arg-type]
+    full = Engine(claimed=9800, weakest=idle)
+    assert weft().admit(grown, full, View()).displace is idle
+    assert weft().admit(grown, Engine(claimed=9800), View()).enter
+
+
+def test_a_program_yields_to_one_with_a_fraction_of_its_work():
+    big = Program("big", claim=5000, rank=-80_000)
+    engine = Engine(claimed=9000, weakest=big)
+    small = Call(Program("small", expected_calls=9))  # 9 calls x 1,000 tokens
+    view = View(waiting=100)
+    assert weft(swap=8).admit(small, engine, view).displace is big
+    assert weft(swap=9).admit(small, engine, view).displace is None
+
+
+def test_an_idle_engine_of_unknown_speed_takes_claims_back():
+    """Of one whose speed is known claims end by themselves, when they no longer pay."""
+    big = Program("big", claim=5000, context=5000, rank=0)
+    for rate, yields in ((0.0, big), (1000.0, None)):
+        engine = Engine(claimed=9000, weakest=big, in_flight=0, prefill_rate=rate)
+        assert weft().admit(Call(), engine, View(waiting=2)).displace is yields
+
+
+@pytest.mark.parametrize(
+    ("limits", "work"),
+    [
+        ({"expected_calls": 5}, 5 * 1000),
+        ({"most_calls": 3}, 3 * 1000),
+        ({"most_tokens": 700}, 700),
+        ({"expected_calls": 5, "calls": 3}, 2 * 1000),
+    ],
+)
+def test_what_is_announced_or_budgeted_bounds_the_work(limits: dict[str, int], work: int):
+    key = weft().order(Call(Program("p", **limits)), View()).key  # type: ignore[arg-type]
+    assert key == (1.0, work)
+
+
+def test_the_program_with_less_left_goes_first_and_residents_before_all():
+    view = View()
+    for calls in (1, 2, 2, 3, 3, 3, 40, 50):
+        view.profiles.finished("agent", calls)
+
+    def key(**at: Any) -> tuple[float, ...]:
+        return weft().order(Call(Program("p", "agent", **at)), view).key
+
+    assert key(claim=1) < key(calls=1) < key(calls=10)
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(4.0, True), (6.0, False)])
+def test_room_is_kept_while_that_is_cheaper_than_loading_again(seconds: float, kept: bool):
+    # 2,000 tokens take 2 s to load and are a fifth of the room: 10 s of a whole fifth.
+    view = View()
+    for _ in range(50):
+        view.profiles.acted("agent", "tool", seconds)
+    program = Program("p", "agent", context=2000, tool="tool")
+    kept_for = weft(reload=0.5).retain(program, Engine(), view).seconds
+    assert (kept_for >= seconds * 0.9) is kept
+    assert kept_for == 0 or kept
+
+
+def test_no_room_is_kept_for_programs_that_will_hardly_come_back():
+    view = View()
+    for _ in range(50):
+        view.profiles.acted("agent", "", 1.0)
+        view.profiles.returned("agent", False)
+    first, later = (Program("p", "agent", context=2000, calls=n, silent=True) for n in (1, 2))
+    assert weft().retain(first, Engine(), view).seconds == 0
+    assert weft().retain(later, Engine(), view).seconds > 0
+    view.profiles.returned("agent", True)  # it is seen again when they do come back
+    assert view.profiles.returns("agent") > 0
+
+
+def test_room_of_those_that_end_without_a_word_is_kept_while_they_may_come_back():
+    view = View()
+    for _ in range(50):
+        view.profiles.acted("agent", "", 1.0)
+        view.profiles.fell_silent("agent", 10)
+    silent, other = Program("p", silent=True), Program("p")
+    for program in (silent, other):
+        program.name, program.context = "agent", 2000
+
+    def kept(program: Program, calls: int) -> float:
+        program.calls = calls
+        return weft().retain(program, Engine(), view).seconds
+
+    assert kept(silent, 9) > 1
+    assert kept(silent, 10) == 0
+    assert kept(other, 10) > 1  # it would have said so
+
+
+def test_what_is_soon_loaded_again_yields_to_whatever_waits():
+    view = View(waiting=100)
+    for _ in range(50):
+        view.profiles.returned("once", False)
+    once = Program("once", "once", claim=5000, context=5000, calls=1)
+    kept = Program("kept", "agent", claim=5000, context=5000, calls=2)
+    assert weft().admit(Call(), Engine(claimed=9000, weakest=once), view).displace is once
+    assert weft().admit(Call(), Engine(claimed=9000, weakest=kept), view).displace is None
+
+
+def test_room_is_kept_while_the_engines_speed_is_unknown():
+    program = Program("p", context=2000)
+    assert weft().retain(program, Engine(prefill_rate=0), View()).seconds == math.inf
+
+
+def test_new_programs_spread_and_known_ones_return_to_their_cache():
+    crowded, empty = Engine("crowded", attached=5000), Engine("empty", attached=3000)
+    view = View([crowded, empty])
+    assert weft().place(Call(), view).engine is empty
+    crowded.held = 1000  # but a shared prompt may outweigh it
+    assert weft().place(Call(), View([crowded, Engine("empty", attached=4500)])).engine is crowded
+    known: Any = Program("p", home=crowded, context=1000)  # type: ignore[arg-type]
+    assert weft().place(Call(known), view).engine is crowded
+
+
+def play(policy: str, arrivals: str, limit: int = 30) -> Simulation:
+    """Agents with contexts of up to half of an engine's KV."""
+    work = open_workload(
+        f"coding_agents(n={limit}, max_calls=20, wait_max=120, max_tokens=200000)",
+        block_size=64,
+    )
+    fleet = SimulatedFleet(2, find_hardware("h100"), 426_000)
+    return simulate(work, parse_policy(policy), fleet, parse_arrivals(arrivals))
+
+
+def test_it_stands_aside_where_there_is_room():
+    quiet = play("weft", "closed(n=2)")
+    assert quiet.counters.longest_wait == 0
+    assert quiet.counters.forced == 0
+    best = min(measure(play(p, "closed(n=2)").played).mean for p in ("sticky", "prefix"))
+    assert measure(quiet.played).mean <= 1.01 * best
+
+
+def test_under_overload_everyone_finishes_and_sooner_than_with_affinity_alone():
+    weft, prefix = (
+        measure(play(p, "burst", limit=40).played) for p in ("weft", "prefix(affinity=true)")
+    )
+    assert weft.jobs == prefix.jobs == 40
+    assert weft.mean < prefix.mean
+
+
+def test_patience_bounds_the_wait():
+    impatient = play("weft(patience=30)", "burst", limit=40)
+    patient = play("weft(patience=100000)", "burst", limit=40)
+    assert impatient.counters.longest_wait < patient.counters.longest_wait
+    # Once overdue, a call waits at most for those that run on its engine.
+    running = max(call.ended - call.sent for call in impatient.played.calls)
+    overdue = [c for c in impatient.played.calls if c.sent - c.came > 30]
+    ahead = sum(1 for c in overdue if c.sent - c.came > 30 + running)
+    assert ahead <= len(overdue) * 0.5

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import anyio
+
+from weft.backends.engine import Load
+from weft.backends.scripted.engine import ScriptedEngine
+from weft.errors import EngineUnavailable
+from weft.orchestrator.policy_file import load_policy
+from weft.orchestrator.scheduler import Scheduler
+from weft.service.engines.loads import follow_loads
+
+
+class Moody(ScriptedEngine):
+    """An engine that answers well, not at all, or never."""
+
+    mood = "well"
+    asked = 0
+
+    async def load(self) -> Load:
+        self.asked += 1
+        if self.mood == "silent":
+            await anyio.sleep_forever()
+        if self.mood == "gone":
+            raise EngineUnavailable("gone")
+        return Load(self.asked, 0, 0.5)
+
+
+async def test_loads_are_kept_as_long_as_engines_give_them() -> None:
+    one, other = (Moody("x", model="m", name=name) for name in ("one", "other"))
+    scheduler = Scheduler([one, other], load_policy("weft"))
+    loads: dict[str, Load] = {"before": Load()}
+
+    async def rounds(count: int) -> None:
+        target = one.asked + count
+        with anyio.fail_after(10):
+            while one.asked < target:  # noqa: ASYNC110
+                await anyio.sleep(0.005)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(follow_loads, scheduler, loads, 0.02)
+        await rounds(2)
+        assert loads.keys() == {"one", "other"}
+        assert loads["one"].kv_usage == 0.5
+        for mood in ("gone", "silent"):
+            other.mood = mood
+            await rounds(3)
+            assert loads.keys() == {"one"}
+            other.mood = "well"
+            await rounds(3)
+            assert loads.keys() == {"one", "other"}
+        scheduler.replicas[1].died(EngineUnavailable("gone"))
+        await rounds(3)
+        assert loads.keys() == {"one"}
+        group.cancel_scope.cancel()

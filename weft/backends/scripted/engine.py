@@ -1,0 +1,300 @@
+"""A deterministic engine for tests: it answers by a script, in time that is given."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+
+import anyio
+import anyio.lowlevel
+
+from weft.backends.engine import Engine, Load, OnDelta
+from weft.backends.scripted import script
+from weft.backends.scripted.blocks import Blocks
+from weft.backends.scripted.requests import KEPT, Admitted, Received
+from weft.backends.scripted.script import Garbled, Replies, Scores, Scripted, ToolCall
+from weft.errors import ContextExceeded, EngineUnavailable, RequestRejected, Unsupported
+from weft.types import Delta, FinishReason, Message, Price, Request, TokenLogprob
+
+__all__ = ["Scripted", "ScriptedEngine", "ToolCall"]
+
+PACE = 0.001
+"""Seconds between the pieces of an endless answer, at least."""
+
+
+class ScriptedEngine(Engine):
+    """Answers what it is told to, token by token, where every character is a token.
+
+    It sleeps by anyio, so that trio's autojump clock runs it in virtual time. Its prefix
+    cache works in whole blocks as vLLM's does, and forgets the least recently used.
+
+    Args:
+        replies: a function of the request; or answers by the text of the last message; or
+            answers in turn. An answer is a text or `Scripted`.
+        scores: probabilities of texts, for requests with `ask` or `ask_texts`; or a function
+            of the request that gives them.
+        model: the name it serves.
+        name: unique in a pool; the model's by default.
+        context: most tokens of prompt and answer.
+        concurrency: how many requests run at once; further ones wait.
+        prompt_seconds: time for each prompt token that is not cached.
+        token_seconds: time for each generated token.
+        kv_tokens: tokens that its cache holds; unlimited by default.
+        block_size: tokens in a block of its cache.
+        takes_tokens: False makes it an engine of texts, that can't continue answers.
+        price: what its tokens cost.
+
+    Attributes:
+        requests: the latest requests to generate, oldest first.
+        received: the latest that came over HTTP, of any kind, oldest first.
+        running: how many run now.
+        waiting: how many wait now.
+        peak: most that ran at once.
+        cancelled: how many were cancelled.
+    """
+
+    def __init__(
+        self,
+        replies: Replies = "",
+        scores: Scores | None = None,
+        *,
+        model: str = "scripted",
+        name: str | None = None,
+        context: int | None = None,
+        concurrency: int = 64,
+        prompt_seconds: float = 0.0,
+        token_seconds: float = 0.0,
+        kv_tokens: int | None = None,
+        block_size: int = 16,
+        takes_tokens: bool = True,
+        price: Price | None = None,
+    ) -> None:
+        self.script = script.Script([replies] if isinstance(replies, str) else replies)
+        self.scores = scores
+        self.model = model
+        self.name = name or model
+        self.context = context
+        self.concurrency = concurrency
+        self.prompt_seconds = prompt_seconds
+        self.token_seconds = token_seconds
+        self.kv_tokens = kv_tokens
+        self.block_size = block_size
+        self.takes_tokens = takes_tokens
+        self.continues = takes_tokens
+        self.price = price
+        self.requests: list[Request] = []
+        self.received: deque[Received] = deque(maxlen=KEPT)
+        self.running = self.waiting = self.peak = self.cancelled = 0
+        self._blocks = Blocks(block_size, kv_tokens)
+        self._dead = False
+        self._scopes: set[anyio.CancelScope] = set()
+        self._slots: anyio.Semaphore | None = None
+
+    async def connect(self) -> None:
+        """Begin to serve, in the current event loop."""
+        if self._dead:
+            raise EngineUnavailable(f"the engine {self.name} is dead; revive() it")
+        self._slots = anyio.Semaphore(self.concurrency)
+
+    def kill(self) -> None:
+        """Die: requests that run or come fail, until `revive`."""
+        self._dead = True
+        for scope in self._scopes:
+            scope.cancel()
+
+    def revive(self) -> None:
+        """Live again, with an empty cache."""
+        self._dead = False
+        self._blocks.clear()
+
+    async def complete(self, request: Request, on_delta: OnDelta) -> None:
+        """Answer by the script."""
+        await self.perform(self.admit(request), on_delta)
+
+    def admit(self, request: Request) -> Admitted:
+        """Take a request in, or refuse it, before anything is spent on it."""
+        self.requests.append(request)
+        if len(self.requests) > 2 * KEPT:
+            del self.requests[:KEPT]
+        self._alive()
+        if request.open and not self.continues:
+            raise Unsupported(f"{self.name} can't continue an open answer; close it")
+        tokens = request.tokens
+        if tokens is None:
+            tokens = script.render(request.messages, open=request.open)
+        if self.context is not None and len(tokens) >= self.context:
+            raise ContextExceeded(
+                f"the prompt of {len(tokens)} tokens does not fit the model's context, which "
+                f"holds {self.context} with the answer; shorten the prompt"
+            )
+        if request.ask or request.ask_texts:
+            return Admitted(request, tokens, None)
+        answer = self.script.answer(request)
+        if answer.refuses is not None:
+            raise RequestRejected(answer.refuses)
+        if answer.garbage is None:
+            self._die(answer, 0)
+        return Admitted(request, tokens, answer)
+
+    async def perform(self, job: Admitted, on_delta: OnDelta) -> None:
+        """Answer what has been taken in, when its turn comes."""
+        if self._slots is None:
+            self._slots = anyio.Semaphore(self.concurrency)
+        self._alive()
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                self.waiting += 1
+                try:
+                    await self._slots.acquire()
+                finally:
+                    self.waiting -= 1
+                self.running += 1
+                self.peak = max(self.peak, self.running)
+                try:
+                    await self._run(job, on_delta)
+                finally:
+                    self.running -= 1
+                    self._slots.release()
+            except anyio.get_cancelled_exc_class():
+                self.cancelled += not self._dead
+                raise
+            finally:
+                self._scopes.discard(scope)
+        if scope.cancelled_caught:
+            raise EngineUnavailable(f"the engine {self.name} died; revive() it")
+
+    def _alive(self) -> None:
+        if self._dead:
+            raise EngineUnavailable(f"the engine {self.name} died; revive() it")
+
+    async def _run(self, job: Admitted, on_delta: OnDelta) -> None:
+        tokens = job.tokens
+        cached = self._blocks.found(tokens, job.salt)
+        self._blocks.add(tokens, job.salt)
+        await anyio.sleep((len(tokens) - cached) * self.prompt_seconds)
+        if job.answer is None:
+            asked = self._asked(job.request, tokens)
+            await anyio.sleep(self.token_seconds)
+            on_delta(
+                Delta(
+                    count=1,
+                    asked=asked,
+                    finish_reason="length",
+                    prompt_tokens=len(tokens),
+                    cached_tokens=cached,
+                )
+            )
+        else:
+            await self._generate(job, job.answer, cached, on_delta)
+
+    async def _generate(
+        self, job: Admitted, answer: Scripted, cached: int, on_delta: OnDelta
+    ) -> None:
+        request, tokens = job.request, job.tokens
+        if answer.hangs:
+            await anyio.sleep_forever()
+        seconds = self.token_seconds if answer.seconds is None else answer.seconds
+        whole = script.written(answer.text, answer.tools)
+        if answer.endless:
+            again = Delta(whole, script.encode(whole) if self.takes_tokens else (), len(whole))
+            while True:
+                await self._spend(max(seconds, PACE))
+                on_delta(again)
+        text, finish = self._limited(whole, request, len(tokens))
+        last = "" if finish[1] else text[-1:]  # comes with the finish; else the END token does
+        for index, character in enumerate(text[: len(text) - len(last)]):
+            self._die(answer, index)
+            await self._spend(seconds)
+            on_delta(self._delta(character, request))
+        self._die(answer, len(text))
+        await self._spend(seconds)
+        self._blocks.add(tokens + script.encode(text)[:-1], job.salt)
+        end = self._delta(last, request)
+        on_delta(
+            Delta(
+                end.text,
+                end.tokens,
+                1,
+                end.logprobs,
+                finish_reason=finish[0],
+                ended=finish[1],
+                prompt_tokens=len(tokens),
+                cached_tokens=cached,
+            )
+        )
+
+    def _limited(
+        self, text: str, request: Request, prompt: int
+    ) -> tuple[str, tuple[FinishReason, bool]]:
+        """The text up to a stop string or the limit; why it ends; whether by itself."""
+        how = request.sampling
+        ends = [at + len(stop) for stop in how.stop if (at := text.find(stop)) >= 0]
+        finish: tuple[FinishReason, bool] = ("stop", not ends)
+        text = text[: min(ends)] if ends else text
+        limits = [n for n in (how.max_tokens, self.context and self.context - prompt) if n]
+        room = min(limits, default=None)
+        # The END token takes room as well.
+        if room is not None and len(text) + finish[1] > room:
+            return text[:room], ("length", False)
+        return text, finish
+
+    def _die(self, answer: Scripted, index: int) -> None:
+        if answer.garbage is not None and index >= (answer.dies_after or 0):
+            raise Garbled(answer.garbage)
+        if answer.dies_after is not None and index >= answer.dies_after:
+            raise EngineUnavailable(f"the engine {self.name} died, as scripted")
+
+    async def _spend(self, seconds: float) -> None:
+        if seconds:
+            await anyio.sleep(seconds)
+        else:
+            await anyio.lowlevel.checkpoint()
+
+    def _delta(self, character: str, request: Request) -> Delta:
+        logprobs: tuple[TokenLogprob, ...] = ()
+        if request.sampling.logprobs is not None and character:
+            top = {character: 0.0} if request.sampling.logprobs else {}
+            logprobs = (TokenLogprob(character, 0.0, top),)
+        tokens = script.encode(character) if self.takes_tokens else ()
+        return Delta(character, tokens, 1, logprobs)
+
+    def _asked(self, request: Request, tokens: tuple[int, ...]) -> tuple[float, ...]:
+        scores = self.scores_of(request)
+        if request.ask:
+            messages, open = script.parse(tokens)
+            written = messages[-1].content if open else ""
+            likely = [
+                script.next_probability(scores, written, script.decode((token,)))
+                for token in request.ask
+            ]
+        else:
+            likely = [scores.get(text, 0.0) for text in request.ask_texts]
+        return tuple(math.log(p) if p > 0 else -math.inf for p in likely)
+
+    def scores_of(self, request: Request) -> Mapping[str, float]:
+        """The probabilities of texts that are given for a request."""
+        if self.scores is None:
+            raise Unsupported(f"{self.name} has no scores; give it `scores`")
+        return self.scores(request) if callable(self.scores) else self.scores
+
+    async def render(self, messages: tuple[Message, ...], *, open: bool) -> tuple[int, ...]:
+        """A conversation's tokens."""
+        return script.render(messages, open=open)
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        """A text's tokens, one for each character."""
+        return script.encode(text)
+
+    async def load(self) -> Load:
+        """What runs and waits, and how full the cache is."""
+        full = len(self._blocks) * self.block_size / self.kv_tokens if self.kv_tokens else 0.0
+        return Load(self.running, self.waiting, full)
+
+    async def healthy(self) -> bool:
+        """Whether it is not dead."""
+        return not self._dead
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,107 @@
+"""Ticket: a call on its way through the scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from weft.cache.prefix import Hold, PrefixIndex
+from weft.orchestrator.call import Call
+from weft.orchestrator.policy import Order
+from weft.orchestrator.program import Program
+
+if TYPE_CHECKING:
+    from weft.orchestrator.dispatch.call_queue import Lane
+    from weft.orchestrator.dispatch.replica import Replica
+
+_UNORDERED = Order((), "")
+
+
+class Ticket:
+    """A call that waits or runs; a `CallView` for policies.
+
+    Attributes:
+        wake: called when the call is bound to an engine, or when no engine is left.
+        replica: where it is bound to.
+        lane: where it waits.
+        where: why it was to go where it was placed when it came.
+        reason: why it was bound there, or why it waits.
+        refused: whether an engine was asked to start it and could not.
+        hold: its blocks in the engine's prefix index.
+        critical: `Program.critical` when it came: the path that it continues.
+        cached: tokens of its prompt that were expected to be cached when it was bound.
+    """
+
+    __slots__ = (
+        "answer_tokens",
+        "arrival",
+        "avoid",
+        "bound_at",
+        "cached",
+        "call",
+        "critical",
+        "fair_start",
+        "forced",
+        "hold",
+        "id",
+        "index",
+        "lane",
+        "order",
+        "program",
+        "prompt_tokens",
+        "reason",
+        "refused",
+        "replica",
+        "siblings",
+        "since",
+        "stage",
+        "wake",
+        "where",
+    )
+
+    def __init__(
+        self,
+        call: Call,
+        program: Program,
+        arrival: int,
+        since: float,
+        answer_tokens: int,
+        wake: Callable[[], None],
+    ) -> None:
+        self.call = call
+        self.id = call.request.id
+        self.program = program
+        self.stage = call.stage
+        self.siblings = call.siblings
+        self.arrival = arrival
+        self.since = since
+        self.prompt_tokens = call.prompt_tokens
+        self.answer_tokens = answer_tokens
+        self.fair_start = 0.0
+        self.critical = program.critical
+        self.order = _UNORDERED
+        self.wake = wake
+        self.avoid: Replica | None = None
+        self.lane: Lane | None = None
+        self.replica: Replica | None = None
+        self.index: PrefixIndex | None = None
+        self.hold: Hold | None = None
+        self.cached = 0
+        self.bound_at = 0.0
+        self.forced = False
+        self.where = ""
+        self.reason = ""
+        self.refused = False
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine it is bound to; empty while it waits."""
+        return self.replica.name if self.replica is not None else ""
+
+    def hashes(self, block_size: int) -> Sequence[int]:
+        """Chained hashes of the prompt's whole blocks."""
+        return self.call.hashes(block_size)
+
+    def reported_hashes(self, block_size: int) -> Sequence[int]:
+        """The same blocks as vLLM's KV events name them."""
+        return self.call.reported_hashes(block_size)

@@ -1,0 +1,230 @@
+"""Exchange: one request of a client and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import Protocol
+
+from starlette.types import Receive, Scope
+
+from weft.errors import Refused
+from weft.service.client.client import Client, Header
+
+JSON: Header = (b"content-type", b"application/json")
+STREAM: Header = (b"content-type", b"text/event-stream; charset=utf-8")
+KEEP_ALIVE = b": keep-alive\n\n"
+BREAK = b"\n\n"
+"""Ends what was left unfinished, so that the event after it is seen for itself."""
+
+_CONTROL = bytes(c if c >= 32 and c != 127 else 32 for c in range(256))
+_time = time.monotonic
+
+
+class Source(Protocol):
+    """Where parts of an answer come from."""
+
+    def pause(self) -> None:
+        """Let nothing come for now."""
+
+    def resume(self) -> None:
+        """Let it come again."""
+
+
+class Exchange:
+    """Reads a request, answers it, and notices when the client leaves.
+
+    Attributes:
+        path: of the request.
+        headers: of the request, names in small letters.
+        raw: its body.
+        begun: whether status and headers of the answer are out.
+        ended: whether the last of the answer is out.
+        left: whether the client left.
+        cut: why the request was cancelled from within the service; None if it was not.
+        answer: id of the answer that has begun, once that is known.
+        program: id of the program that it belongs to, once that is known.
+    """
+
+    __slots__ = (
+        "_client",
+        "_out",
+        "_receive",
+        "_since",
+        "_source",
+        "_task",
+        "answer",
+        "begun",
+        "cut",
+        "ended",
+        "headers",
+        "left",
+        "path",
+        "program",
+        "raw",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.path: str = scope["path"]
+        self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        self.raw = b""
+        self.program = self.answer = ""
+        self.begun = self.ended = self.left = False
+        self.cut: Refused | None = None
+        self._since = 0.0
+        self._out: list[Header] = []
+        self._source: Source | None = None
+        self._receive = receive
+        self._task = asyncio.current_task()
+        # Taken out, for it knows the scope: what is left would lie about.
+        self._client: Client = scope["extensions"].pop("weft.client")
+        # The server tells when the connection is lost: a task that waits for it costs too much.
+        self._client.watch(self)
+
+    def close(self) -> None:
+        """It is over: nothing can cancel it any more."""
+        self._task = None
+        self._client.unwatch(self)
+
+    def lost(self) -> None:
+        """The client is gone."""
+        if not self.ended:
+            self.left = True
+            self._cancel()
+
+    def held(self, on: bool) -> None:
+        """The client takes nothing more for now, or takes it again."""
+        self._since = _time() if on else 0.0
+        if self._source is not None:
+            if on:
+                self._source.pause()
+            else:
+                self._source.resume()
+
+    def cancel(self, reason: Refused) -> None:
+        """End the request from within the service."""
+        if self.cut is None and not self.left:
+            self.cut = reason
+            self._cancel()
+
+    def drop(self, reason: Refused) -> None:
+        """End the request, and the connection with it."""
+        self.cancel(reason)
+        self.left = True
+        self._client.abort()
+
+    def _cancel(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+
+    @property
+    def ours(self) -> bool:
+        """Whether a cancellation came from here, not from a server that stops."""
+        return self.left or self.cut is not None
+
+    def stuck(self, since: float) -> bool:
+        """Whether the client has been sending nothing, or taking nothing, since that time."""
+        return 0.0 < self._since < since
+
+    async def read(self, most: int) -> None:
+        """Read the body.
+
+        Args:
+            most: bytes that it may have.
+
+        Raises:
+            Refused: it is too large.
+        """
+        told = self.headers.get("content-length", "")
+        if told.isascii() and told.isdigit() and int(told) > most:
+            raise self._too_large(most)
+        body = self._client.body()
+        if body is not None:
+            if len(body) > most:
+                raise self._too_large(most)
+            self.raw = body
+            return
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            self._since = _time()
+            message = await self._receive()
+            self._since = 0.0
+            if message["type"] == "http.disconnect":
+                self.left = True
+                return
+            if part := message.get("body", b""):
+                size += len(part)
+                if size > most:
+                    raise self._too_large(most)
+                parts.append(part)
+            if not message.get("more_body"):
+                break
+        self.raw = parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _too_large(self, most: int) -> Refused:
+        return Refused(
+            413, f"the body is larger than {most} bytes, the limit of this service; send less"
+        )
+
+    def add(self, name: bytes, value: str) -> None:
+        """Give the answer a header, if it has not begun."""
+        text = value[:1000].encode("latin-1", "replace")
+        if not value.isprintable():
+            text = text.translate(_CONTROL)
+        self._out.append((name, text))
+
+    async def begin(self, status: int, kind: Header, part: bytes = b"") -> None:
+        """Send status and headers, and the first part of the answer if it is there."""
+        self.begun = True
+        if self._client.holds:
+            await self._taken()
+        self._client.begin(status, [kind, *self._out], part)
+
+    async def part(self, part: bytes) -> None:
+        """Send a part of a streamed answer."""
+        if self._client.holds:
+            await self._taken()
+        self._client.part(part)
+
+    def follow(self, source: Source | None) -> None:
+        """Let a source write parts by `put`; it is paused while the client takes nothing."""
+        self._source = source
+        if source is not None and self._client.holds:
+            source.pause()
+
+    def put(self, part: bytes) -> None:
+        """Send a part from the source that is followed, at once."""
+        self._client.part(part)
+
+    async def end(self, part: bytes = b"") -> None:
+        """Send the last part."""
+        self.ended = True
+        if self._client.holds:
+            await self._taken()
+        self._client.end(part)
+
+    async def whole(self, status: int, body: bytes, kind: Header = JSON) -> None:
+        """Send a whole answer."""
+        self.begun = self.ended = True
+        if self._client.holds:
+            await self._taken()
+        self._client.whole(status, [kind, *self._out], body)
+
+    async def _taken(self) -> None:
+        """Wait until the client has taken what was sent already."""
+        self._since = self._since or _time()
+        await self._client.ready()
+
+    async def refuse(
+        self, status: int, body: bytes, event: bytes, retry_after: float | None = None
+    ) -> None:
+        """Answer with an error: as a body, or in the stream if that has begun."""
+        if self.begun:
+            await self.end(BREAK + event)
+            return
+        if retry_after is not None:
+            self.add(b"retry-after", str(max(1, math.ceil(retry_after))))
+        await self.whole(status, body)

@@ -1,0 +1,162 @@
+"""What clients may not do to the service: endless or slow heads, and nesting without end."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, cast
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from weft.service.client.client import Client, Watch
+
+_DEEP = 250
+"""Nesting that any JSON library takes; orjson writes 253 levels and reads 1,024."""
+
+_FRAMING = 8
+"""Bytes that may frame each byte of a chunked body; chunks of one byte take five."""
+
+
+def too_deep(raw: bytes, body: object) -> bool:
+    """Whether JSON nests too deeply to be written again: by some 250 containers.
+
+    Engines fail at such bodies too, and would be taken for broken. Trying is the quickest way
+    to know: orjson writes ten times as fast as it reads.
+
+    Args:
+        raw: the JSON text.
+        body: what orjson made of it, which stands for nothing else that it can't write.
+    """
+    if raw.count(b"[") + raw.count(b"{") < _DEEP:
+        return False
+    try:
+        orjson.dumps(body)
+    except orjson.JSONEncodeError:
+        return True
+    return False
+
+
+class Guarded(HttpToolsProtocol):
+    """Uvicorn's HTTP protocol with bounds on what is not a body.
+
+    The parser gathers headers, and what follows a chunked body, without end.
+    """
+
+    header_bytes: int
+    seconds: float
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = True
+        self._refused = False
+        self._body = 0
+        self._outside = 0
+        """Bytes of this request that belong to no body."""
+        self._timer: asyncio.TimerHandle | None = None
+        self.watch: Watch | None = None
+        """Whoever serves its request."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a first head."""
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self.seconds, self._late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._stop_timer()
+        super().connection_lost(exc)
+        if self.watch is not None:
+            self.watch.lost()
+        # They know it: together they would lie about until all memory is looked through.
+        self.cycle = self.scope = self.parser = None  # type: ignore[assignment]
+
+    def pause_writing(self) -> None:
+        """The client takes nothing more for now."""
+        super().pause_writing()
+        if self.watch is not None:
+            self.watch.held(True)
+
+    def resume_writing(self) -> None:
+        """It takes something again."""
+        super().resume_writing()
+        if self.watch is not None:
+            self.watch.held(False)
+
+    def data_received(self, data: bytes) -> None:
+        """Take the next bytes, of which the parser calls the methods below."""
+        if self._refused:
+            return
+        self._outside += len(data)
+        super().data_received(data)
+        if self._in_head:
+            if self._outside > self.header_bytes:
+                self._refuse(431, "The head of the request is too large.")
+            elif self._timer is None and self._outside:
+                self._timer = self.loop.call_later(self.seconds, self._late)
+        elif self._outside > 2 * self.header_bytes + _FRAMING * self._body:
+            self._refused = True  # its answer may be on the way: nothing can be said any more
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._in_head, self._body = True, 0
+
+    def on_headers_complete(self) -> None:
+        """Its head is there."""
+        self._in_head = False
+        self._stop_timer()
+        # Bytes of the body may have come along, so count only if it may be too large.
+        if self._outside > self.header_bytes:
+            head = len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers)
+            if head > self.header_bytes:
+                self._refuse(431, "The head of the request is too large.")
+                return
+        super().on_headers_complete()
+        extensions = {"weft.client": Client(self, self.cycle)}
+        cast(dict[str, Any], self.scope)["extensions"] = extensions
+
+    def on_body(self, body: bytes) -> None:
+        """Some of its body is there."""
+        if not self._refused:
+            self._body += len(body)
+            self._outside -= len(body)
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """It is whole."""
+        if not self._refused:
+            self._outside = 0
+            super().on_message_complete()
+
+    def _late(self) -> None:
+        if self._outside:
+            self._refuse(408, "The head of the request took too long.")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, why: str) -> None:
+        self._refused = True
+        self._stop_timer()
+        phrase = HTTPStatus(status).phrase
+        self.transport.write(
+            f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain\r\n"
+            f"content-length: {len(why)}\r\nconnection: close\r\n\r\n{why}".encode()
+        )
+        self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def guarded(header_bytes: int, seconds: float) -> type[Guarded]:
+    """A `Guarded` for uvicorn's option `http`.
+
+    Args:
+        header_bytes: largest head of a request: its line and its headers.
+        seconds: that a head may take to come.
+    """
+    return type("Guarded", (Guarded,), {"header_bytes": header_bytes, "seconds": seconds})

@@ -1,0 +1,39 @@
+"""Engine loads: what engines say of themselves, asked for again and again."""
+
+from __future__ import annotations
+
+import anyio
+
+from weft.backends.engine import Load
+from weft.errors import EngineError
+from weft.orchestrator.dispatch.replica import Replica
+from weft.orchestrator.scheduler import Scheduler
+
+
+async def follow_loads(scheduler: Scheduler, loads: dict[str, Load], interval: float = 2.0) -> None:
+    """Keep in `loads` what each engine that is in service said last; until cancelled.
+
+    Args:
+        scheduler: has the engines, which may come and go.
+        loads: by the engines' names; an engine that does not answer is not in it.
+        interval: seconds between questions, and most seconds for the answers.
+    """
+    while True:
+        asked = {replica.name for replica in scheduler.replicas if replica.alive}
+        for gone in loads.keys() - asked:
+            del loads[gone]
+        async with anyio.create_task_group() as group:
+            for replica in scheduler.replicas:
+                if replica.alive:
+                    group.start_soon(_ask, replica, loads, interval)
+        await anyio.sleep(interval)
+
+
+async def _ask(replica: Replica, loads: dict[str, Load], limit: float) -> None:
+    with anyio.move_on_after(limit):
+        try:
+            loads[replica.name] = await replica.engine.load()
+            return
+        except EngineError:
+            pass
+    loads.pop(replica.name, None)

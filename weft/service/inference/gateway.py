@@ -1,0 +1,184 @@
+"""Gateway: every request for inference, from the client's bytes to the scheduler and back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, cast
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from weft.errors import (
+    ContextExceeded,
+    EngineUnavailable,
+    Refused,
+    RequestRejected,
+    UnknownName,
+    UsageError,
+    WeftError,
+)
+from weft.service.client.exchange import Exchange
+from weft.service.client.guard import too_deep
+from weft.service.inference.request import ClientRequest
+from weft.service.inference.scheduled import direct, scheduled
+from weft.service.inference.strategy_answer import run_strategy
+from weft.service.programs.records import LEFT, CallRecord
+from weft.service.protocols import PROTOCOLS
+from weft.service.protocols.protocol import Body, Protocol
+from weft.service.service import Core
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """The ASGI application of the inference endpoints."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        protocol = PROTOCOLS[scope["path"]]
+        exchange = Exchange(scope, receive)
+        self._core.exchanges.add(exchange)
+        try:
+            await _Request(self._core, protocol, exchange).serve()
+        finally:
+            exchange.close()
+            self._core.exchanges.discard(exchange)
+
+
+class _Request:
+    """One request on its way through the gateway."""
+
+    def __init__(self, core: Core, protocol: Protocol, exchange: Exchange) -> None:
+        self._core, self._protocol, self._exchange = core, protocol, exchange
+        self._request: ClientRequest | None = None
+
+    async def serve(self) -> None:
+        """Answer, whatever happens."""
+        exchange, protocol = self._exchange, self._protocol
+        try:
+            try:
+                await self._answer()
+            except asyncio.CancelledError:
+                if not exchange.ours:
+                    raise
+                uncancel()
+                if exchange.cut is not None:
+                    raise exchange.cut from None
+        except WeftError as error:
+            status, retry_after = status_of(error)
+            code = error.code if isinstance(error, Refused) else None
+            await self._fail(status, str(error), retry_after, self._core.words(error), code)
+        except OSError:
+            exchange.left = True  # the connection broke while something was sent
+        except Exception:
+            _log.exception("a request for %s failed", protocol.path)
+            await self._fail(500, "weft failed at this request; its log says how")
+        finally:
+            record = self._record
+            if record is not None:
+                if exchange.left and exchange.cut is None:
+                    record.status = LEFT
+                self._core.registry.call_ended(record)
+
+    @property
+    def _record(self) -> CallRecord | None:
+        return self._request.record if self._request is not None else None
+
+    async def _fail(
+        self,
+        status: int,
+        message: str,
+        retry_after: float | None = None,
+        words: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        exchange, record = self._exchange, self._record
+        if record is not None:
+            record.status, record.error = status, message
+            if not exchange.begun:
+                self._core.tell(exchange, record)
+        if not exchange.left:
+            await exchange.refuse(
+                status,
+                self._protocol.error(status, words or message, code),
+                self._protocol.error_event(words or message, exchange.answer),
+                retry_after,
+            )
+
+    async def _answer(self) -> None:
+        core, exchange, protocol = self._core, self._exchange, self._protocol
+        limits = core.config.limits
+        if foreign := core.hosts.refusal(exchange.headers.get("host", "")):
+            raise Refused(403, foreign)
+        tenant = core.keys.tenant(exchange.headers)
+        if tenant is None:
+            raise Refused(
+                401, "no valid API key came; send yours as authorization: Bearer KEY or x-api-key"
+            )
+        if core.draining:
+            raise Refused(503, "the service is stopping; try again", 5.0)
+        if len(core.exchanges) > limits.open_streams:
+            raise Refused(503, f"{limits.open_streams} requests are under way already", 1.0)
+        await exchange.read(limits.body_bytes)
+        if exchange.left:
+            return
+        body = self._parsed()
+        model: str = body["model"]
+        strategy = core.strategies.find(model)
+        if strategy is None and not core.serves(model):
+            if not core.served():
+                raise Refused(503, "no engine can be reached yet; try again", 5.0)
+            raise UnknownName("model", model, [*core.served(), *core.strategies.names()])
+        request = self._request = ClientRequest(core, protocol, exchange, tenant, body)
+        if strategy is not None:
+            await run_strategy(request, strategy)
+        elif protocol.schedules:
+            await scheduled(request, model)
+        else:
+            await direct(request, model)
+
+    def _parsed(self) -> Body:
+        """The body, if it is one of this protocol.
+
+        Raises:
+            UsageError: it is not.
+        """
+        raw = self._exchange.raw
+        try:
+            parsed: Any = orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            raise UsageError(f"the body is not JSON: {error}; send valid JSON") from None
+        if not isinstance(parsed, dict):
+            raise UsageError("the body must be a JSON object")
+        body = cast(Body, parsed)
+        if too_deep(raw, body):
+            raise UsageError("the body is nested deeper than 250 levels; flatten it")
+        if problem := self._protocol.check(body):
+            raise UsageError(problem)
+        return body
+
+
+def uncancel() -> None:
+    """Take back the cancellation that the current task has just seen."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+def status_of(error: WeftError) -> tuple[int, float | None]:
+    """The HTTP status of an error, and after how many seconds to come back."""
+    match error:
+        case Refused():
+            return error.status, error.retry_after
+        case UnknownName() if error.kind in ("model", "engine"):
+            return 404, None
+        case EngineUnavailable():
+            return 503, 2.0
+        case UsageError() | ContextExceeded() | RequestRejected():
+            return 400, None
+        case _:
+            return 500, None

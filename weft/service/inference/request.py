@@ -1,0 +1,66 @@
+"""ClientRequest: who asks what, once that is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weft.service.client.exchange import Exchange
+from weft.service.door.tenants import Tenant
+from weft.service.programs.identity import identify
+from weft.service.programs.records import CallRecord
+from weft.service.protocols.protocol import Body, Protocol
+
+if TYPE_CHECKING:
+    from weft.service.service import Core
+
+GUESS = 256
+"""Tokens of an answer that has no limit, as far as tenants' limits go."""
+
+
+class ClientRequest:
+    """A client's request that may be served.
+
+    Args:
+        core: the service.
+        protocol: that the client speaks.
+        exchange: with the client.
+        tenant: on whose behalf it comes.
+        body: what it asks for, as the protocol has it.
+
+    Attributes:
+        identity: the program that it belongs to, as far as the client says.
+        record: of the call, once there is one.
+    """
+
+    def __init__(
+        self, core: Core, protocol: Protocol, exchange: Exchange, tenant: Tenant, body: Body
+    ) -> None:
+        self.core, self.protocol, self.exchange = core, protocol, exchange
+        self.tenant, self.body = tenant, body
+        self.identity = identify(exchange.headers, body)
+        self.record: CallRecord | None = None
+
+    def named(self, program: str) -> str:
+        """The id of a program that clients call so; empty if they do not."""
+        return f"{self.tenant.name}/{program}" if program and self.tenant.name else program
+
+    def begin(self, id: str, source: str, model: str, parent: str) -> CallRecord:
+        """Begin the record of a call in its program's.
+
+        Args:
+            id: of the program.
+            source: how it was recognised.
+            model: that is asked for.
+            parent: what clients call the program that it works for; empty if none.
+
+        Raises:
+            Refused: the tenant has too many programs.
+        """
+        core, tenant = self.core, self.tenant
+        name = self.identity.name
+        program = core.registry.begin(id, tenant.name, name, source, self.named(parent))
+        core.began(program, tenant)
+        record = self.record = core.registry.call(program, self.protocol.path, model)
+        record.trace = self.exchange.headers.get("traceparent", "")
+        self.exchange.program = id
+        return record

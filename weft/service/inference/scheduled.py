@@ -1,0 +1,147 @@
+"""Requests that engines answer: through the scheduler, or at once if they generate nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+import orjson
+
+from weft.errors import Refused
+from weft.service.inference.forward import Forward
+from weft.service.inference.request import GUESS, ClientRequest
+from weft.service.inference.text_call import TextCall
+from weft.service.programs.conversations import Turn
+from weft.service.programs.records import CallRecord, ProgramRecord
+from weft.service.programs.text_prefix import TextPrefix
+from weft.service.protocols.errors import NO_RESPONSE
+
+
+async def scheduled(request: ClientRequest, model: str) -> None:
+    """Answer a call of a program by an engine of a model.
+
+    Raises:
+        EngineUnavailable, ContextExceeded, Refused: nothing was sent to the client yet, unless
+            its stream was kept open meanwhile.
+    """
+    core, protocol, body = request.core, request.protocol, request.body
+    tenant, identity = request.tenant, request.identity
+    changed = protocol.mend(body)
+    pieces = protocol.pieces(body)
+    turn = core.conversations.find(
+        tenant.name,
+        model,
+        pieces,
+        core.chunk(model),
+        program=request.named(identity.id),
+        salt=tenant.salt,
+        previous=protocol.previous(body),
+        resent=identity.resent,
+        key=identity.key,
+    )
+    answer: str | None = None
+    try:
+        answer = await _run(request, model, turn, pieces, changed)
+    finally:
+        record = request.record if answer is not None else None
+        core.conversations.ended(
+            turn,
+            prompt=record.prompt if record is not None else 0,
+            failed=record is None,
+            answer=answer or "",
+            engine=record.engine if record is not None else "",
+        )
+
+
+async def _run(
+    request: ClientRequest, model: str, turn: Turn, pieces: Sequence[bytes], changed: bool
+) -> str | None:
+    """Schedule a call, within the limits; returns the answer's id if it was answered."""
+    core, protocol, exchange = request.core, request.protocol, request.exchange
+    tenant, body, identity = request.tenant, request.body, request.identity
+    limits, id = core.config.limits, turn.program
+    size, new = core.block_size(model), id not in core.registry.programs
+    if refused := core.load.check(limits.queue, limits.queue_seconds, new):
+        raise refused
+    if turn.engine and not core.has(model, turn.engine):
+        said = f"Previous response with id {protocol.previous(body)!r} not found."
+        raise Refused(400, said, code=NO_RESPONSE)
+    limit = protocol.limit(body)
+    expected = turn.tokens + (GUESS if limit is None else min(limit, GUESS))
+    if refusal := tenant.enter(expected):
+        raise Refused(429, refusal.message, refusal.seconds)
+    used = expected
+    try:
+        source = identity.source or "conversation"
+        record = request.begin(id, source, model, identity.parent)
+        record.prompt = turn.tokens
+
+        def chain(wanted: int) -> Sequence[int]:
+            if wanted == size:
+                return turn.prefix.hashes
+            root = turn.prefix.root
+            return TextPrefix.of(pieces, turn.prefix.chunk * wanted // size, root).hashes
+
+        call = TextCall(record.id, model, id, turn.tokens, limit, chain, identity.stage)
+        call.only = turn.engine
+        raw = _raw(request, changed)
+        core.changed(turn, size)
+        earlier = core.turns.take(id, exchange.raw)
+        forward = Forward(core, exchange, protocol, body, raw, record)
+        await forward.scheduled(call, earlier)
+        used = record.prompt + record.generated
+        return forward.answer if record.status == 200 and not record.error else None
+    finally:
+        tenant.leave(expected, used)
+        core.changed(turn, size)
+
+
+def _raw(request: ClientRequest, changed: bool) -> bytes:
+    """What the engine gets: the client's own bytes, with little more."""
+    tenant, body = request.tenant, request.body
+    extra = request.protocol.extra(body)
+    if tenant.salt:
+        own = body.get("cache_salt")
+        if own is None:
+            extra = b'"cache_salt":"%b"%b%b' % (
+                tenant.salt.encode(),
+                b"," if extra else b"",
+                extra,
+            )
+        else:
+            changed = True
+            body["cache_salt"] = sha256(f"{tenant.salt}:{own}".encode()).hexdigest()
+    raw = orjson.dumps(body) if changed else request.exchange.raw
+    if extra:
+        start = raw.index(b"{") + 1
+        raw = b"%b%b,%b" % (raw[:start], extra, raw[start:])
+    return raw
+
+
+async def direct(request: ClientRequest, model: str) -> None:
+    """Answer a request that generates nothing by an engine of a model.
+
+    Raises:
+        EngineUnavailable, Refused: no answer came.
+    """
+    core, protocol, exchange = request.core, request.protocol, request.exchange
+    tenant, body = request.tenant, request.body
+    fleet = core.scheduler.dispatcher.fleets[model]
+    if not fleet.engines:
+        raise core.scheduler.dispatcher.no_engine(fleet)
+    if refusal := tenant.enter(0):
+        raise Refused(429, refusal.message, refusal.seconds)
+    now = core.registry.clock()
+    # It is no part of a program's course, and leaves no record.
+    nowhere = ProgramRecord("", tenant.name, request.identity.name, "", "", now, now)
+    record = CallRecord(core.registry.new_id(), nowhere, protocol.path, model, now)
+    request.record = record
+    nowhere.live[record.id] = record
+    changed = protocol.mend(body)
+    raw = orjson.dumps(body) if changed else exchange.raw
+    try:
+        forward = Forward(core, exchange, protocol, body, raw, record)
+        replicas = sorted(fleet.engines, key=lambda r: r.in_flight)
+        await forward.direct(replicas[: 1 + core.config.limits.retries])
+    finally:
+        tenant.leave(0, record.prompt)

@@ -1,0 +1,62 @@
+"""Requests that strategies answer."""
+
+from __future__ import annotations
+
+import orjson
+
+from weft.errors import Refused, UsageError
+from weft.service.client.exchange import STREAM
+from weft.service.inference.request import GUESS, ClientRequest
+from weft.service.strategies.calls import StrategyCalls
+from weft.service.strategies.model import StrategyModel
+
+
+async def run_strategy(request: ClientRequest, model: StrategyModel) -> None:
+    """Have a strategy answer, as a model would.
+
+    Raises:
+        UsageError, EngineError, Refused: nothing was sent to the client yet, unless its stream
+            had begun.
+    """
+    core, protocol, exchange = request.core, request.protocol, request.exchange
+    tenant, body, identity = request.tenant, request.body, request.identity
+    path = protocol.path
+    if path not in ("/v1/chat/completions", "/v1/responses"):
+        raise UsageError(
+            f"{path} does not run strategies; ask {model.name!r} at /v1/chat/completions or "
+            "/v1/responses"
+        )
+    if refused := core.load.check(core.config.limits.queue, core.config.limits.queue_seconds, True):
+        raise refused
+    if refusal := tenant.enter(GUESS):
+        raise Refused(429, refusal.message, refusal.seconds)
+    used = GUESS
+    try:
+        # A run of its own, linked to the program that asks.
+        id = request.named(f"{identity.id or 'run'}:{core.registry.new_id()}")
+        record = request.begin(id, "strategy", model.name, identity.id or identity.parent)
+        record.sent = record.came
+        calls = StrategyCalls(core.registry, record)
+        asked = (body, path, id, tenant.name, tenant.salt, calls)
+        with calls:
+            if protocol.streamed(body):
+                async with model.answer(*asked) as events:
+                    record.first, record.status = core.registry.clock(), 200
+                    core.tell(exchange, record)
+                    await exchange.begin(200, STREAM)
+                    async for event in events:
+                        await exchange.part(event)
+                    await exchange.end()
+                found = events.used
+            else:
+                answer = await model.whole(*asked)
+                record.status = 200
+                core.tell(exchange, record)
+                await exchange.whole(200, orjson.dumps(answer))
+                found = protocol.used(answer)
+        record.prompt, record.generated = found.prompt, found.generated
+        record.cached = found.cached or 0
+        used = record.prompt + record.generated
+    finally:
+        tenant.leave(GUESS, used)
+        core.scheduler.end(exchange.program)

@@ -1,0 +1,118 @@
+"""Stream: an answer that is passed on as it comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weft.errors import EngineUnavailable
+from weft.orchestrator.dispatch.ticket import Ticket
+from weft.service.client.exchange import BREAK, STREAM, Exchange
+from weft.service.engines.reply import Reply
+from weft.service.programs.records import CallRecord
+from weft.service.protocols.protocol import Body, Protocol, Used
+
+if TYPE_CHECKING:
+    from weft.service.service import Core
+
+
+class Stream:
+    """A streamed answer on its way from an engine to a client.
+
+    What comes from the engine is written to the client within the same turn of the event loop,
+    and no task runs between the first part and the end: agents stream everything, and a part
+    is one token.
+
+    Args:
+        core: the service.
+        exchange: with the client.
+        protocol: that it speaks.
+        body: what it sent, as parsed.
+        record: of the call.
+
+    Attributes:
+        answer: id of the answer, if it has one and ended properly.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        exchange: Exchange,
+        protocol: Protocol,
+        body: Body,
+        record: CallRecord,
+    ) -> None:
+        self._core, self._exchange, self._protocol = core, exchange, protocol
+        self._record, self._meter = record, protocol.meter(body)
+        self._used = self._meter.used
+        self.answer = ""
+
+    async def passed(self, reply: Reply, ticket: Ticket) -> bool:
+        """Pass an engine's answer on; returns whether it was a proper one.
+
+        Raises:
+            EngineUnavailable: nothing came.
+        """
+        record, exchange, meter = self._record, self._exchange, self._meter
+        record.status, clock, sent = 200, self._core.registry.clock, record.sent
+        try:
+            first = await reply.read()
+            if not first:
+                raise EngineUnavailable(f"{record.engine} answers with nothing")
+            record.first = clock()
+            await self._begin(first, reply)
+            exchange.follow(reply)
+            await reply.pour(self._take)
+        except EngineUnavailable as error:
+            if not record.first:
+                raise
+            await self._broke(str(error), self._core.words(error))
+            await self._core.scheduler.lost(ticket, error)
+            return False
+        finally:
+            exchange.follow(None)
+            exchange.answer = self._used.id
+        last = clock()
+        if not meter.finished and not meter.failure:
+            broke = "the engine broke off in the middle of its answer"
+            await self._broke(broke, broke)
+            return False
+        await exchange.end(meter.rest() if meter.finished else b"")
+        record.error, used = meter.failure, self._used
+        note(used, record, ticket)
+        self.answer = used.id
+        if ticket.replica is not None and not meter.failure:
+            ticket.replica.observed(
+                ticket, used.cached, used.generated, record.first - sent, last - record.first
+            )
+        return not meter.failure
+
+    async def _begin(self, first: bytes, reply: Reply) -> None:
+        """Send the first part, with the head if that is not out yet."""
+        exchange, out = self._exchange, self._meter.feed(first)
+        self._record.generated = self._used.generated
+        if not exchange.begun:
+            self._core.tell(exchange, self._record)
+            await exchange.begin(200, reply.kind or STREAM, out)
+        elif out:
+            await exchange.part(out)
+
+    def _take(self, chunk: bytes) -> None:
+        """Pass on what has come. This is all that is done for a token."""
+        if out := self._meter.feed(chunk):
+            self._record.generated = self._used.generated
+            self._exchange.put(out)
+
+    async def _broke(self, error: str, words: str) -> None:
+        """Tell the client that no more comes, in place of an event that has no end."""
+        self._record.error = error
+        said = self._protocol.error_event(words, self._used.id)
+        await self._exchange.end(BREAK + said)
+
+
+def note(used: Used, record: CallRecord, ticket: Ticket) -> None:
+    """Take what an answer says of itself into the record of its call."""
+    record.generated, record.tool = used.generated, used.tool
+    if used.prompt:
+        record.prompt = used.prompt
+    record.cached = used.cached or 0
+    ticket.call.tool = used.tool

@@ -1,0 +1,271 @@
+"""Programs recognised by what they say: a request that extends an earlier one goes on with it."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+from weft.service.programs.known_requests import BEFORE, LEAD, Head, Turn, digest, stem_of
+from weft.service.programs.text_prefix import TextPrefix
+
+_RATIO = 4.0  # bytes of a token, before anything is known of a model
+_LEARN = 0.05  # weight of one prompt in what is learned of its model
+_LEAST = 64  # tokens of a prompt that something is learned from
+
+
+class Conversations:
+    """Which program a request belongs to, what its prompt shares, and how long it is.
+
+    A request belongs to the program of the longest earlier request that it extends, message by
+    message, of the same tenant and model. That tools and system text are equal is not enough.
+
+    - A request that extends nothing begins a program. So does one whose history was trimmed or
+      summarised: what it shares with the program it came from is little, and the engines find
+      that by the hashes. If only the last message of the earlier request was changed (clients
+      append reminders to it that they don't keep), it is still recognised by what comes before
+      and by how the message began, unless two programs fit.
+    - A first request equal to an earlier one begins a program too: other samples, other agents
+      with the same task. Not if the client says that it sends it again, by its header or the
+      same key, or if the earlier one failed: then it is the same program trying again.
+    - Programs that began equally are told apart by their count: each continuation goes on with
+      one of those that were answered and have not gone on yet. Which one can't be known, nor
+      does it matter, for until then they are the same.
+    - A later request equal to an earlier one belongs to the same program, as does a second
+      continuation of one request: a branch.
+
+    Args:
+        most: requests that are remembered; those not seen for longest go.
+        most_hashes: hashes that are remembered with them, of eight bytes each.
+
+    Attributes:
+        ratios: bytes of a token, as learned, by model.
+    """
+
+    def __init__(self, most: int = 50_000, most_hashes: int = 8_000_000) -> None:
+        self._most, self._most_hashes = most, most_hashes
+        self._heads: OrderedDict[int, Head] = OrderedDict()
+        self._stems: OrderedDict[int, str] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str], tuple[Head, str]] = OrderedDict()
+        self._hashes = 0
+        self.ratios: dict[str, float] = {}
+        self._numbers = itertools.count(1)
+        self._mark = secrets.token_hex(6)  # so that ids differ from those of another start
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+    @property
+    def hashes(self) -> int:
+        """Hashes that are held."""
+        return self._hashes
+
+    def find(
+        self,
+        tenant: str,
+        model: str,
+        pieces: Sequence[bytes],
+        chunk: int,
+        *,
+        program: str = "",
+        salt: str = "",
+        previous: str = "",
+        resent: bool = False,
+        key: str = "",
+    ) -> Turn:
+        """Take a request; call `ended` when it is over.
+
+        Args:
+            tenant: on whose behalf; ids of new programs begin with it and a `/`, if there is one.
+            model: what is asked.
+            pieces: of the prompt, as `Protocol.pieces` gives them; not empty.
+            chunk: bytes that stand for a block of an engine.
+            program: what it belongs to, if the client names it.
+            salt: prompts of different ones share no prefix.
+            previous: id of the answer that the pieces come after, if they are not all.
+            resent: whether the client says that it sends the request again.
+            key: of the request; one that comes again with the same key is the same.
+        """
+        origin, engine = self._answers.get((tenant, previous), (None, ""))
+        # What continues something unknown must not look like a beginning.
+        seed = f"{tenant}\0{model}\0{previous}".encode()
+        last = digest(seed, origin.digest if origin is not None else 0)
+        chain: list[int] = []
+        for piece in pieces:
+            last = digest(piece, last)
+            chain.append(last)
+        head = self._heads.get(last)
+        before, count = self._longest(chain)
+        if before is None:
+            before = origin
+        stem = 0 if program else stem_of(pieces, chain)
+
+        new, first = False, before is None
+        if program:
+            if before is not None:
+                before.goes_on(program)
+        elif head is not None:
+            program = self._again(head, before, resent, key)
+        elif before is not None:
+            program = before.next()
+        else:
+            program = self._like(pieces, chain)
+            first = not program
+        if not program:
+            new = True
+            own = f"c-{self._mark}-{next(self._numbers)}"
+            program = f"{tenant}/{own}" if tenant else own
+
+        if stem:
+            self._remember(stem, program)
+        if head is None:
+            head = Head(last, program, first)
+            if not all(piece.startswith(BEFORE) for piece in pieces):
+                self._heads[last] = head
+        else:
+            self._heads.move_to_end(last)
+        head.program = program
+        root = digest(salt.encode()) if salt else 0
+        prefix = head.own(chunk, root)
+        if prefix is None:
+            prefix = self._measured(head, before, pieces[count:], pieces, chunk, root)
+            head.tokens = head.tokens or self._estimate(head, before, pieces[count:], model)
+        elif prefix is not head.prefix:
+            self._give(head, prefix, owned=head.whole)
+        turn = Turn(
+            program, new, prefix, head.tokens, last.to_bytes(8, "big"), head, key, tenant, model
+        )
+        if previous:
+            turn.engine = engine
+            turn.model = ""  # not all of its prompt is known, so that nothing is learned from it
+        head.goes_on(program)
+        head.waiting.append(turn)
+        self._trim()
+        return turn
+
+    def ended(
+        self,
+        turn: Turn,
+        *,
+        prompt: int = 0,
+        failed: bool = False,
+        answer: str = "",
+        engine: str = "",
+    ) -> None:
+        """A request is over.
+
+        Args:
+            turn: what `find` gave.
+            prompt: tokens of its prompt; 0 if the engine did not say.
+            failed: whether its client got no whole answer.
+            answer: id of the answer, if later requests may go on from it.
+            engine: that gave it, and holds it.
+        """
+        turn.live, turn.failed = False, failed
+        head = turn.head
+        if prompt > 0:
+            head.tokens = prompt
+            if prompt >= _LEAST and turn.model:
+                ratio = self.ratios.get(turn.model, _RATIO)
+                self.ratios[turn.model] = ratio + _LEARN * (head.bytes / prompt - ratio)
+        if answer and self._heads.get(head.digest) is head:
+            self._answers[turn.tenant, answer] = head, engine
+            self._answers.move_to_end((turn.tenant, answer))
+            if len(self._answers) > self._most:
+                self._answers.popitem(last=False)
+
+    def bytes_per_token(self, model: str) -> float:
+        """What was learned of a model's prompts."""
+        return self.ratios.get(model, _RATIO)
+
+    def rows(self) -> list[tuple[bytes, str]]:
+        """Digest and program of all that is remembered, the latest at the end."""
+        return [(head.digest.to_bytes(8, "big"), head.program) for head in self._heads.values()]
+
+    def load(self, rows: Iterable[tuple[bytes, str]]) -> None:
+        """Remember what another process kept: programs that go on are recognised."""
+        for kept, program in rows:
+            number = int.from_bytes(kept, "big")
+            if number not in self._heads:
+                self._heads[number] = Head(number, program, first=False)
+        self._trim()
+
+    def _longest(self, chain: list[int]) -> tuple[Head | None, int]:
+        """The longest earlier request that is extended, and its pieces."""
+        get = self._heads.get
+        for count in range(len(chain) - 1, 0, -1):
+            head = get(chain[count - 1])
+            if head is not None:
+                return head, count
+        return None, 0
+
+    def _again(self, head: Head, before: Head | None, resent: bool, key: str) -> str:
+        """The program of a request equal to an earlier one; empty for a new one."""
+        for turn in head.waiting:
+            if turn.failed or (key and turn.key == key):
+                return turn.program
+        if resent:
+            return head.program
+        if head.first:
+            return ""
+        return before.next() if before is not None and before.waiting else head.program
+
+    def _like(self, pieces: Sequence[bytes], chain: list[int]) -> str:
+        """The program whose last message was another when this request's history was sent."""
+        for at in range(len(pieces) - 2, 0, -1):
+            program = self._stems.get(digest(pieces[at][:LEAD], chain[at - 1]))
+            if program is not None:
+                return program
+        return ""
+
+    def _remember(self, stem: int, program: str) -> None:
+        """Remember a stem; one that two programs have tells nothing."""
+        known = self._stems.setdefault(stem, program)
+        self._stems.move_to_end(stem)
+        if known != program:
+            self._stems[stem] = ""
+
+    def _measured(
+        self,
+        head: Head,
+        before: Head | None,
+        more: Sequence[bytes],
+        pieces: Sequence[bytes],
+        chunk: int,
+        root: int,
+    ) -> TextPrefix:
+        """The prefix of a request, from that of the one before it if there is one."""
+        known = before.own(chunk, root) if before is not None else None
+        if before is None or known is None:
+            prefix = TextPrefix.of(pieces, chunk, root)
+        else:
+            prefix = known.extended(more)
+            self._give(before, prefix, owned=0)
+        head.whole, head.bytes, head.rest = len(prefix.hashes), prefix.bytes, prefix.rest
+        self._give(head, prefix, owned=head.whole)
+        return prefix
+
+    def _give(self, head: Head, prefix: TextPrefix, owned: int) -> None:
+        """Have a head refer to a prefix, unless the head itself is not kept."""
+        if self._heads.get(head.digest) is head:
+            self._hashes += owned - head.owned
+            head.prefix, head.owned = prefix, owned
+
+    def _estimate(self, head: Head, before: Head | None, more: Sequence[bytes], model: str) -> int:
+        """Tokens of a prompt: those known of the request before it, and the new bytes."""
+        ratio = self.ratios.get(model, _RATIO)
+        if before is not None and before.tokens:
+            return before.tokens + int(sum(map(len, more)) / ratio)
+        return int(head.bytes / ratio)
+
+    def _trim(self) -> None:
+        while len(self._heads) > self._most or self._hashes > self._most_hashes:
+            if len(self._heads) == 1:
+                break
+            _, head = self._heads.popitem(last=False)
+            self._hashes -= head.owned
+            head.prefix, head.owned = None, 0
+            head.waiting.clear()  # they know it: together they would lie about
+        while len(self._stems) > self._most:
+            self._stems.popitem(last=False)

@@ -1,0 +1,293 @@
+"""Core: what the requests of a service share."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+import anyio
+
+from weft.errors import EngineUnavailable, Refused, UsageError, WeftError
+from weft.orchestrator.estimates.profiles import Profiles
+from weft.orchestrator.pool import Pool
+from weft.orchestrator.program import Program
+from weft.orchestrator.restore import Chain
+from weft.service.client.exchange import Exchange
+from weft.service.config.file import ServiceConfig, changed
+from weft.service.door.hosts import Hosts
+from weft.service.door.keys import Keys
+from weft.service.door.load import Load
+from weft.service.door.places import Turns
+from weft.service.door.tenants import Tenant, Tenants
+from weft.service.engines.membership import Engines
+from weft.service.engines.public_names import EngineNames
+from weft.service.engines.upstreams import Upstreams
+from weft.service.programs.conversations import Conversations, Turn
+from weft.service.programs.records import CallRecord, ProgramRecord
+from weft.service.programs.registry import Registry
+from weft.service.state.memory import Memory
+from weft.service.state.saved_program import Kept
+from weft.service.strategies.offers import configured
+from weft.store.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+class Core:
+    """Engines, scheduler, tenants and records of a service that runs.
+
+        async with Core(config) as core:
+            ...
+
+    Args:
+        config: of the service.
+        reread: reads the configuration anew, for a reload.
+
+    Attributes:
+        exchanges: requests under way.
+        draining: whether nothing new is taken in, because the service stops.
+    """
+
+    def __init__(
+        self, config: ServiceConfig, reread: Callable[[], ServiceConfig] | None = None
+    ) -> None:
+        self.config = config
+        self._reread = reread
+        self.registry = Registry()
+        self.turns = Turns()
+        self.exchanges: set[Exchange] = set()
+        self.memory: Memory | None = None
+        self.names = EngineNames()
+        self._chunks: dict[str, int] = {}
+        self.draining = False
+        self.upstreams = Upstreams(config)
+        self._stack = AsyncExitStack()
+        self._reloading = anyio.Lock()
+        self._owners: dict[str, Tenant] = {}
+
+    async def __aenter__(self) -> Core:
+        await self._stack.__aenter__()
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
+
+    async def _open(self) -> None:
+        config, stack = self.config, self._stack
+        self.store = stack.enter_context(Store(config.store)) if config.store else None
+        self.tenants = Tenants(config)
+        self.keys, self.hosts = Keys(config, self.tenants), Hosts(config)
+        self.conversations = Conversations()
+        stack.callback(self.upstreams.close)
+        self.pool = await stack.enter_async_context(
+            Pool(
+                roles=config.roles,
+                policy=config.policy,
+                # Results of calls are not kept: they are the clients' own.
+                profiles=Profiles(self.store),
+                ended=self._ended,
+                lease=config.limits.lease_seconds,
+                check=config.health.interval,
+                patient=True,
+            )
+        )
+        self.scheduler = self.pool.scheduler
+        self.load = Load(lambda: self.scheduler.waiting)
+        if self.store is not None:
+            self.memory = Memory(
+                self.store,
+                self.scheduler,
+                self.registry,
+                self.conversations,
+                self._chunks,
+                config.limits.lease_seconds,
+            )
+            self.memory.texts()
+            self.memory.speeds()
+        self.engines = await stack.enter_async_context(
+            Engines(self.pool, self.upstreams, self.names)
+        )
+        await self.engines.open(config)
+        self.strategies = configured(self.pool, config)
+        if problems := self._problems():
+            raise UsageError(problems[0])
+        if self.memory is not None:
+            self.memory.programs(self._owned)
+
+    def _problems(self) -> list[str]:
+        """What is wrong with roles and strategies, if all engines are there to tell."""
+        return [] if self.pool.joining else self.strategies.problems()
+
+    async def reload(self) -> list[str]:
+        """Read the configuration anew and apply what can be applied while running.
+
+        Returns:
+            a sentence for each thing that was done, or can't be done without a restart.
+
+        Raises:
+            WeftError: the new configuration is wrong, and nothing has changed.
+        """
+        if self._reread is None:
+            raise UsageError("the service was started without a configuration file to read anew")
+        async with self._reloading:
+            new = self._reread()
+            changes = changed(self.config, new)
+            said = list(changes.restart)
+            old, self.config = self.config, new
+            self.tenants.reload(new)
+            self.keys, self.hosts = Keys(new, self.tenants), Hosts(new)
+            self.upstreams.reload(new)
+            self.strategies = configured(self.pool, new)
+            for engine in changes.removed:
+                said.append(f"engine {engine.title} is let go")
+                await self.engines.remove(engine)
+            for engine in changes.added:
+                try:
+                    await self.engines.add(engine)
+                    said.append(f"engine {engine.title} is taken in")
+                except WeftError as error:
+                    said.append(str(error))
+            said += self._problems()
+            rest = [name for name in changes.applies if name != "engines"]
+            if rest and old != new:
+                said.append(f"{', '.join(rest)}: as the file says now")
+            for sentence in said:
+                _log.info("%s", sentence)
+            return said
+
+    def _ended(self, program: Program, reason: str) -> None:
+        """The scheduler let a program go."""
+        tenant = self._owners.pop(program.id, None)
+        if tenant is not None:
+            tenant.end_program()
+        self.registry.program_ended(program.id, reason)
+        if self.memory is not None:
+            self.memory.ended(program.id)
+
+    def began(self, program: ProgramRecord, tenant: Tenant) -> None:
+        """Have the scheduler know a program, if it does not yet.
+
+        Raises:
+            Refused: its tenant has too many.
+        """
+        if program.id in self.scheduler.dispatcher.programs:
+            return
+        if refusal := tenant.begin_program():
+            self.registry.programs.pop(program.id, None)
+            raise Refused(429, refusal.message, refusal.seconds)
+        self._owners[program.id] = tenant
+        if (idlest := self.registry.idlest()) is not None:
+            self.scheduler.end(idlest)
+        self.scheduler.begin(
+            Program(program.id, program.name, program.tenant, tenant.weight, silent=True)
+        )
+
+    def block_size(self, model: str) -> int:
+        """Tokens in a block of the engines of a model."""
+        return self.scheduler.dispatcher.fleets[model].replicas[0].block_size
+
+    def chunk(self, model: str) -> int:
+        """Bytes of text that stand for a block of a model's engines.
+
+        What is learned of the model's tokens is taken up when it makes a difference only, for
+        prefixes that are cut otherwise are not found again.
+        """
+        now = self.block_size(model) * self.conversations.bytes_per_token(model)
+        chunk = self._chunks.get(model, 0)
+        if not 0.9 * chunk < now < 1.1 * chunk:
+            chunk = self._chunks[model] = max(1, round(now))
+            if self.memory is not None:
+                self.memory.cut()
+        return chunk
+
+    def changed(self, turn: Turn, block_size: int) -> None:
+        """A call of a program begins or has ended: what outlives a restart is to be written."""
+        if self.memory is not None:
+            chain = Chain(block_size, turn.prefix.hashes)
+            self.memory.changed(turn.program, turn.digest, chain)
+
+    def words(self, error: WeftError) -> str:
+        """What a client is told of an error: tenants need not know where engines are."""
+        if not self.config.tenants:
+            return str(error)
+        if isinstance(error, EngineUnavailable):
+            return "no engine could serve this request; try again"
+        return self.names.shown(str(error))
+
+    def _owned(self, kept: Kept) -> None:
+        """A program of the last service is there again."""
+        tenant = self.tenants.get(kept.saved.tenant)
+        if tenant is not None:
+            tenant.programs += 1
+            self._owners[kept.saved.id] = tenant
+
+    def release(self, program: ProgramRecord) -> None:
+        """End a program: what it still runs is cancelled, and its room is free."""
+        for exchange in list(self.exchanges):
+            if exchange.program == program.id:
+                exchange.cancel(Refused(409, "the program was released while this was under way"))
+        self.scheduler.end(program.id)
+
+    def serves(self, model: str) -> bool:
+        """Whether there are engines of a model."""
+        fleet = self.scheduler.dispatcher.fleets.get(model)
+        return fleet is not None and bool(fleet.replicas)
+
+    def has(self, model: str, engine: str) -> bool:
+        """Whether an engine of a model is there, be it well or not."""
+        return any(r.name == engine for r in self.scheduler.dispatcher.fleets[model].replicas)
+
+    def served(self) -> list[str]:
+        """Models that engines serve."""
+        return [model for model in self.scheduler.dispatcher.fleets if self.serves(model)]
+
+    def offered(self) -> set[str]:
+        """All names that a request may ask for, strategies that are not listed aside."""
+        return {*self.served(), *self.strategies.names()}
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be served."""
+        return not self.draining and any(r.alive for r in self.scheduler.replicas)
+
+    def tell(self, exchange: Exchange, record: CallRecord) -> None:
+        """Put into an answer's head where it belongs, and why it waited."""
+        add = exchange.add
+        shown = self.names.shown if record.program.tenant else str
+        if record.program.id:
+            add(b"x-weft-program", record.program.id)
+        add(b"x-weft-call", record.id)
+        if record.engine:
+            waited = max(0.0, (record.sent or self.registry.clock()) - record.came)
+            add(b"x-weft-engine", shown(record.engine))
+            add(b"x-weft-waited", f"{waited:.3f}")
+            if record.where:
+                add(b"x-weft-where", shown(record.where))
+            if record.wait:
+                add(b"x-weft-wait", shown(record.wait))
+
+    async def sweep(self) -> None:
+        """End requests whose clients do not take what is sent to them; until cancelled."""
+        while True:
+            await anyio.sleep(1.0)
+            limit = self.config.limits.client_stall_seconds
+            since = time.monotonic() - limit
+            for exchange in [e for e in self.exchanges if e.stuck(since)]:
+                if exchange.begun:
+                    exchange.drop(Refused(408, f"the client took nothing for {limit:.0f} s"))
+                else:
+                    late = f"nothing came of the body for {limit:.0f} s; send it at once"
+                    exchange.cancel(Refused(408, late))

@@ -1,0 +1,126 @@
+"""Memory: what outlives a restart of the service, taken from its parts and given back to them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+
+from weft.orchestrator.estimates.speed import Speed
+from weft.orchestrator.restore import Chain, restore, save
+from weft.orchestrator.scheduler import Scheduler
+from weft.service.programs.conversations import Conversations
+from weft.service.programs.registry import Registry
+from weft.service.state.saved_program import Kept
+from weft.service.state.state import State
+from weft.store.store import Store
+
+_log = logging.getLogger(__name__)
+_TEXTS, _SPEEDS = "texts", "speeds"
+
+
+class Memory:
+    """Programs with their leases and prefixes, conversations, texts' cuts and engines' speeds.
+
+    Args:
+        store: where all this is kept.
+        scheduler: of the service.
+        registry: of programs.
+        conversations: of clients that name no program.
+        chunks: bytes of text that stand for a block, by model.
+        lease: seconds that a program which does nothing is remembered.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        scheduler: Scheduler,
+        registry: Registry,
+        conversations: Conversations,
+        chunks: dict[str, int],
+        lease: float,
+    ) -> None:
+        self._state = State(store)
+        self._scheduler, self._registry = scheduler, registry
+        self._conversations, self._chunks, self._lease = conversations, chunks, lease
+        self._chains: dict[str, Chain] = {}
+
+    def texts(self) -> None:
+        """Take up how texts were cut, before the first prompt comes."""
+        kept = self._state.notes().get(_TEXTS)
+        if kept is not None:
+            found = json.loads(kept)
+            self._chunks.update(found["chunks"])
+            self._conversations.ratios.update(found["ratios"])
+
+    def speeds(self) -> None:
+        """Take up how fast engines were, before the first is there."""
+        kept = self._state.notes().get(_SPEEDS, "[]")
+        try:
+            known = {(name, model): Speed.load(speed) for name, model, speed in json.loads(kept)}
+        except (TypeError, ValueError):  # UsageError is one
+            _log.warning(
+                "what the store knows of engines' speeds can't be read; it is learned anew"
+            )
+        else:
+            self._scheduler.speeds |= known
+
+    def programs(self, owned: Callable[[Kept], None]) -> None:
+        """Take up the programs, once engines are there.
+
+        Args:
+            owned: told of each, before the scheduler is.
+
+        Raises:
+            StoreError: the store can't be read.
+        """
+        kept = self._state.restore(self._lease)
+        for one in kept:
+            self._registry.keep(one.record())
+            if one.chain is not None:
+                self._chains[one.saved.id] = one.chain
+            owned(one)
+        restore(self._scheduler.dispatcher, [(one.saved, one.chain) for one in kept])
+        talks = self._state.conversations([one.saved.id for one in kept])
+        self._conversations.load([(digest, program) for digest, program, _ in talks])
+
+    def changed(
+        self, program: str, digest: bytes | None = None, chain: Chain | None = None
+    ) -> None:
+        """A program has changed.
+
+        Args:
+            program: its id.
+            digest: of its conversation up to here.
+            chain: its last prompt's blocks.
+        """
+        self._state.mark(program)
+        if digest is not None:
+            self._state.mark_conversation(digest, program)
+        if chain is not None:
+            self._chains[program] = chain
+
+    def ended(self, program: str) -> None:
+        """A program is over."""
+        self._chains.pop(program, None)
+        self._state.mark(program)
+
+    def cut(self) -> None:
+        """Texts are cut otherwise from now on."""
+        ratios = self._conversations.ratios
+        self._state.note(_TEXTS, json.dumps({"chunks": self._chunks, "ratios": ratios}))
+
+    async def run(self) -> None:
+        """Write what changes, until cancelled."""
+        await self._state.run(self._describe, self._scheduler.profiles, self._notes)
+
+    def _notes(self) -> dict[str, str]:
+        speeds = self._scheduler.speeds.items()
+        return {_SPEEDS: json.dumps([(*key, speed.dump()) for key, speed in speeds])}
+
+    def _describe(self, id: str) -> Kept | None:
+        record = self._registry.programs.get(id)
+        saved = save(self._scheduler.dispatcher, id, self._lease)
+        if record is None or saved is None:
+            return None
+        return Kept.of(record, saved, self._chains.get(id))

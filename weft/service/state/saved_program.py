@@ -1,0 +1,98 @@
+"""Kept: a program as the service keeps it in its Store."""
+
+from __future__ import annotations
+
+import json
+import time
+from array import array
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from typing import Any
+
+from weft.orchestrator.restore import Chain, Saved
+from weft.service.programs.records import ProgramRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A program as it is kept. Times are Unix seconds; sums are those of `ProgramRecord`.
+
+    Attributes:
+        saved: what the scheduler knows of it.
+        at: when that was so.
+        chain: what it left in its engine's prefix cache, if that is known.
+    """
+
+    saved: Saved
+    source: str = ""
+    parent: str = ""
+    began: float = 0.0
+    seen: float = 0.0
+    count: int = 0
+    prompt: int = 0
+    cached: int = 0
+    generated: int = 0
+    waited: float = 0.0
+    errors: int = 0
+    at: float = 0.0
+    chain: Chain | None = None
+
+    @classmethod
+    def of(cls, record: ProgramRecord, saved: Saved, chain: Chain | None = None) -> Kept:
+        """A program as it is now."""
+        return cls(
+            saved,
+            record.source,
+            record.parent,
+            record.began,
+            record.seen,
+            record.count,
+            record.prompt,
+            record.cached,
+            record.generated,
+            record.waited,
+            record.errors,
+            time.time(),
+            chain,
+        )
+
+    def record(self) -> ProgramRecord:
+        """The program's record, without its calls."""
+        return ProgramRecord(
+            self.saved.id,
+            self.saved.tenant,
+            self.saved.name,
+            self.source,
+            self.parent,
+            self.began,
+            self.seen,
+            count=self.count,
+            prompt=self.prompt,
+            cached=self.cached,
+            generated=self.generated,
+            waited=self.waited,
+            errors=self.errors,
+        )
+
+    def row(self) -> dict[str, Any]:
+        """It as `Tables` keep it."""
+        text: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        text["saved"] = {name: getattr(self.saved, name) for name in _SAVED}
+        chain = self.chain
+        return {
+            "program": key_of(self.saved.id),
+            "seen": self.seen,
+            # Escapes all that databases don't take as text.
+            "kept": json.dumps(text),
+            "block_size": chain.block_size if chain is not None else 0,
+            "chain": array("Q", chain.hashes).tobytes() if chain is not None else b"",
+        }
+
+
+_PLAIN = [field.name for field in fields(Kept) if field.name not in ("saved", "chain")]
+_SAVED = [field.name for field in fields(Saved)]
+
+
+def key_of(id: str) -> str:
+    """The key of a program: short and plain, whatever the client made of its id."""
+    return blake2b(id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

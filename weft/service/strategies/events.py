@@ -1,0 +1,117 @@
+"""The stream of a strategy's answer: text as soon as it is certain, comments meanwhile."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from weft.errors import EngineUnavailable, WeftError
+from weft.service.protocols.protocol import Used
+from weft.service.strategies.forms import KEEP_ALIVE, PIECE, Form, Result
+
+Item = str | None | Result | WeftError
+"""What a stream is made of: text, a new beginning of it, the result, or an error."""
+
+
+class Events:
+    """The server-sent events of an answer, as they can be told; read by `async for`.
+
+    Attributes:
+        used: what the answer took; zeros until its end.
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        stops: Sequence[str],
+        items: MemoryObjectReceiveStream[Item],
+        keep_alive: float,
+    ) -> None:
+        self.used = Used()
+        self._form, self._items, self._keep_alive = form, items, keep_alive
+        # A stop string may be on its way, and is no part of the answer.
+        self._back = max(map(len, stops), default=0)
+        self._given: list[str] = []  # what the client has
+        self._again = ""  # what it has and another engine must repeat
+        self._held = ""  # what has come of the text behind that
+        self._ready: deque[bytes] = deque()
+        self._over = False
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._ready:
+            if self._over:
+                raise StopAsyncIteration
+            await self._more()
+        return self._ready.popleft()
+
+    async def begin(self) -> None:
+        """Wait until there is something to tell, and begin with it."""
+        start = self._form.start()
+        await self._more()
+        self._ready.appendleft(start)
+
+    async def _more(self) -> None:
+        """Take what comes next, or note that nothing came for a while."""
+        due = anyio.current_time() + self._keep_alive
+        while not self._ready and not self._over:
+            item: Item = None
+            with anyio.move_on_at(due) as waiting:
+                item = await self._items.receive()
+            if waiting.cancelled_caught:
+                self._ready.append(KEEP_ALIVE)
+            else:
+                self._take(item)
+
+    def _take(self, item: Item) -> None:
+        match item:
+            case None:
+                self._again, self._held = "".join(self._given), ""
+            case str():
+                self._held += item
+                self._tell()
+            case Result():
+                self._finish(item)
+            case error:
+                self._over = True
+                raise error
+
+    def _tell(self) -> None:
+        """Give what is certain of the text that has come."""
+        if self._again:
+            if len(self._held) < len(self._again):
+                return
+            self._repeated(self._held)
+            self._held, self._again = self._held[len(self._again) :], ""
+        if (sure := len(self._held) - self._back) > 0:
+            self._give(self._held[:sure])
+            self._held = self._held[sure:]
+
+    def _give(self, text: str) -> None:
+        self._given.append(text)
+        self._ready.append(self._form.delta(text))
+
+    def _finish(self, result: Result) -> None:
+        self._again = "".join(self._given)
+        self._repeated(result.text)
+        rest = result.text[len(self._again) :]
+        for at in range(0, len(rest), PIECE):
+            self._give(rest[at : at + PIECE])
+        self._ready.append(self._form.end(result))
+        usage = result.usage
+        self.used = Used(usage.prompt, usage.cached, usage.generated)
+        self._over = True
+
+    def _repeated(self, text: str) -> None:
+        """Raise unless a text goes on from what the client has."""
+        if not text.startswith(self._again):
+            self._over = True
+            raise EngineUnavailable(
+                "an engine died in the midst of the answer, and another one answers differently; "
+                "ask again"
+            )

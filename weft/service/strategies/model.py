@@ -1,0 +1,249 @@
+"""A strategy that answers a request as one model would."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from typing import Any, cast
+
+import anyio
+
+from weft.errors import BudgetExceeded, WeftError
+from weft.orchestrator.pool import Pool
+from weft.orchestrator.program import Program
+from weft.programs import Event, Limits, Run, budget, run
+from weft.programs.scope import Live
+from weft.search import Answer, Strategy
+from weft.service.strategies.calls import StrategyCalls
+from weft.service.strategies.events import Events, Item
+from weft.service.strategies.forms import Result, form_of
+from weft.service.strategies.question import cut, question_of
+from weft.service.strategies.request import Asked, read
+
+_SHOWN = 200  # letters of an answer in the list of votes
+
+_SAMPLES = {
+    "best_of_n": "n",
+    "first_finish": "n",
+    "majority": "n",
+    "short_m_at_k": "k",
+    "weighted_majority": "n",
+}
+"""Strategies that choose among whole texts, and the parameter that says among how many."""
+
+
+class StrategyModel:
+    """A strategy on a model, under the name that a request gave it.
+
+    `max_tokens`, `top_p`, `stop`, `seed` and a JSON format of a request hold for each of the
+    strategy's samples; `temperature` does if the strategy has one that its spec does not set.
+    Usage counts all calls, cancelled ones too; the `weft` member of an answer tells what the
+    strategy did. When the limits are reached, the best so far is the answer, and it ends as
+    one that was cut off.
+
+    Args:
+        fixed: whether the spec sets the temperature.
+        keep_alive: seconds of silence after which a stream gets a comment.
+
+    Attributes:
+        name: the model as the client named it.
+        strategy: what runs.
+        roles: which model plays a role.
+        limits: what one request may spend.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        name: str,
+        strategy: Strategy,
+        roles: Mapping[str, str],
+        limits: Limits,
+        *,
+        fixed: bool,
+        keep_alive: float,
+    ) -> None:
+        self.name, self.strategy, self.roles, self.limits = name, strategy, roles, limits
+        self._pool, self._fixed, self._keep_alive = pool, fixed, keep_alive
+
+    async def whole(
+        self,
+        body: Mapping[str, Any],
+        path: str,
+        program: str,
+        tenant: str = "",
+        cache_salt: str = "",
+        calls: StrategyCalls | None = None,
+    ) -> dict[str, Any]:
+        """Answer at once. Cancelling the surrounding scope ends all calls in their engines.
+
+        Args:
+            body: the request.
+            path: its endpoint, `/v1/chat/completions` or `/v1/responses`.
+            program: id of the scheduler's program that asks.
+            tenant: on whose behalf.
+            cache_salt: keeps the tenant's prefixes apart in the engines' caches.
+            calls: keeps records of the strategy's calls.
+
+        Raises:
+            UsageError: the body asks for what the strategy can't do.
+            EngineError: an engine failed.
+        """
+        asked = read(body, path)
+        result = await self._solve(asked, program, tenant, cache_salt, None, calls)
+        return form_of(path, self.name, asked).whole(result)
+
+    @asynccontextmanager
+    async def answer(
+        self,
+        body: Mapping[str, Any],
+        path: str,
+        program: str,
+        tenant: str = "",
+        cache_salt: str = "",
+        calls: StrategyCalls | None = None,
+    ) -> AsyncGenerator[Events]:
+        """Answer in server-sent events; leaving the block ends all calls in their engines.
+
+            async with model.answer(body, path, program) as events:
+                async for event in events:
+                    await send(event)
+
+        Entering waits for the first text, the end or an error, but not beyond `keep_alive`
+        seconds. So what is wrong from the beginning is raised there, before a status is sent;
+        later errors are raised where the events are read. Arguments are those of `whole`.
+
+        Raises:
+            UsageError: the body asks for what the strategy can't do.
+            EngineError: an engine failed.
+        """
+        asked = read(body, path)
+        put, get = anyio.create_memory_object_stream[Item](math.inf)
+
+        async def work() -> None:
+            try:
+                first = _first_call(put.send_nowait)
+                last = await self._solve(asked, program, tenant, cache_salt, first, calls)
+            except WeftError as error:
+                put.send_nowait(error)
+            else:
+                put.send_nowait(last)
+
+        events = Events(form_of(path, self.name, asked), asked.stop, get, self._keep_alive)
+        try:
+            async with put, get, anyio.create_task_group() as tasks:
+                tasks.start_soon(work)
+                await events.begin()
+                yield events
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as errors:
+            # The task group wraps what the block raises.
+            if len(errors.exceptions) == 1:
+                raise errors.exceptions[0] from None
+            raise
+
+    async def _solve(
+        self,
+        asked: Asked,
+        program: str,
+        tenant: str,
+        cache_salt: str,
+        live: Live | None,
+        calls: StrategyCalls | None,
+    ) -> Result:
+        strategy, question = self._at(asked.temperature), question_of(asked)
+        told = [live] if live is not None and _one_text(strategy) else []
+        told += [calls.live] if calls is not None else []
+
+        def tell(id: str, text: str | None) -> None:
+            for one in told:
+                one(id, text)
+
+        async def attempt() -> Answer | WeftError:
+            # Errors are values here, so that what was spent before them is known.
+            try:
+                with budget(**asdict(self.limits)):
+                    return await strategy(question)
+            except WeftError as error:
+                return error
+
+        done = await run(
+            attempt,
+            pool=self._pool,
+            identity=Program(program, strategy.name, tenant),
+            roles=self.roles,
+            live=tell if told else None,
+            cache_salt=cache_salt,
+            journal=calls.journal if calls is not None else None,
+        )
+        match done.value:
+            case Answer() as answer:
+                pass
+            case BudgetExceeded() as over:
+                answer = Answer(None, None, details={"budget": over.resource})
+            case error:
+                raise error
+        return _result(done, answer, asked.stop, {"program": program, "strategy": strategy.spec})
+
+    def _at(self, temperature: float | None) -> Strategy:
+        """The strategy at the request's temperature, if it leaves that open."""
+        names = {parameter.name for parameter in self.strategy.parameters()}
+        if temperature is None or self._fixed or "temperature" not in names:
+            return self.strategy
+        changed: Any = {"temperature": temperature}
+        return replace(cast(Any, self.strategy), **changed)
+
+
+def _one_text(strategy: Strategy) -> bool:
+    """Whether the strategy can only answer with the first text that it generates."""
+    samples = _SAMPLES.get(strategy.name)
+    return strategy.name == "greedy" or (samples is not None and getattr(strategy, samples) == 1)
+
+
+def _first_call(tell: Callable[[str | None], None]) -> Live:
+    """Hands on the text of the call that is the first to have any."""
+    first: list[str] = []
+
+    def live(call: str, text: str | None) -> None:
+        if not first:
+            first.append(call)
+        if call == first[0]:
+            tell(text)
+
+    return live
+
+
+def _result(
+    done: Run[Any], answer: Answer, stops: tuple[str, ...], about: dict[str, Any]
+) -> Result:
+    """What the client gets; if a budget left no text, the longest of those it broke off."""
+    text, usage, details = answer.text, done.usage, dict(answer.details)
+    over = text is None or "budget" in details
+    if text is None:
+        text = max((o.text for _, o in _outcomes(done.events, "cancelled")), key=len, default="")
+    votes: dict[str, float] = details.pop("votes", {})
+    about |= {"calls": usage.calls, "cancelled_tokens": usage.cancelled}
+    about |= {"score": answer.score, "value": answer.value and answer.value[:_SHOWN]}
+    if votes:
+        about["votes"] = [{"value": v[:_SHOWN], "weight": weight} for v, weight in votes.items()]
+    about |= details | {"seconds": round(done.seconds, 3)}
+    return Result(cut(text, stops), over or _cut_off(done.events, text), usage, about)
+
+
+def _outcomes(events: Sequence[Event], kind: str) -> list[tuple[str, Any]]:
+    """The outcomes of the calls that ended in a way, by the calls' ids."""
+    return [(e.id, e.data["outcome"]) for e in events if e.kind == kind and "outcome" in e.data]
+
+
+def _cut_off(events: Sequence[Event], text: str) -> bool:
+    """Whether the call that ended a text ran into its limit of tokens."""
+    prompts = {e.id: e.data["prompt"] for e in events if e.kind == "call"}
+    for id, outcome in _outcomes(events, "done"):
+        if outcome.text and text.endswith(outcome.text):
+            prompt = prompts[id]
+            begun = prompt.answer if prompt.open else ""
+            if begun + outcome.text == text:
+                return outcome.finish_reason == "length"
+    return False

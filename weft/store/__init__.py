@@ -1,0 +1,6 @@
+"""What weft has kept: results of calls, and what was learned of programs.
+
+Called by programs (results), the scheduler (profiles) and the service (its state). To keep
+more, add a table in `database`'s metadata beside the code that uses the table.
+Trades away: a result is written where the call ends, so a slow database slows programs down.
+"""

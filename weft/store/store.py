@@ -1,0 +1,152 @@
+"""Store: results of calls, kept under what determines them, and what was learned of programs.
+
+Resume, replay and the response cache are this one thing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    and_,
+    delete,
+    func,
+    select,
+)
+
+from weft.store.database import Database
+
+_metadata = MetaData()
+_calls = Table(
+    "calls",
+    _metadata,
+    Column(
+        "order", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    Column("key", String(64), unique=True, nullable=False),
+    Column("done", Boolean, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    sqlite_autoincrement=True,
+)
+# Younger than the calls. A file without it gets it, and older versions of weft don't mind it.
+_profiles = Table(
+    "profiles",
+    _metadata,
+    Column("key", Text, primary_key=True),
+    Column("profile", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stored result.
+
+    Attributes:
+        order: results that came later have a higher one.
+        done: False for a call that was cancelled; `outcome` then holds what it cost.
+        outcome: the result as JSON.
+    """
+
+    order: int
+    done: bool
+    outcome: str
+
+
+class Store:
+    """Results of calls, and profiles of programs, in a SQLite file or in PostgreSQL.
+
+    A result is committed as soon as it is there, so that a run that was killed goes on where
+    it was. One process writes to a SQLite file at a time.
+
+    Args:
+        where: the file, made where missing; or a URL, `postgresql://USER:PASSWORD@HOST/NAME` or
+            `sqlite:///FILE`; None keeps all in memory.
+
+    Attributes:
+        database: where the tables are; others may keep theirs there too.
+        name: for messages.
+        resumed: whether there were results when the store was opened.
+
+    Raises:
+        StoreError: there is no store, or one of another version, or no driver for the database.
+    """
+
+    def __init__(self, where: str | Path | None = None) -> None:
+        self.database = Database(where, _metadata)
+        self.name = self.database.name
+        self.resumed = len(self) > 0
+
+    def __len__(self) -> int:
+        with self.database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(_calls)).scalar_one()
+
+    def get(self, key: str) -> Record | None:
+        """What is stored under `key`."""
+        wanted = select(_calls.c.order, _calls.c.done, _calls.c.outcome).where(_calls.c.key == key)
+        with self.database.reading() as connection:
+            row = connection.execute(wanted).first()
+        return Record(*row) if row is not None else None
+
+    def put(self, key: str, outcome: str, *, done: bool) -> None:
+        """Keep a result; a finished one takes the place of a cancelled one, never the reverse."""
+        row = {"key": key, "done": done, "outcome": outcome, "at": time.time()}
+        kept = self.database.insert(_calls)
+        kept = kept.on_conflict_do_update(
+            index_elements=[_calls.c.key],
+            # It comes now, so its order is new too.
+            set_={name: kept.excluded[name] for name in ("order", "done", "outcome", "at")},
+            where=and_(kept.excluded.done, _calls.c.done.is_(False)),
+        )
+        with self.database.writing() as connection:
+            connection.execute(kept, row)
+
+    def profiles(self) -> dict[str, str]:
+        """What was learned of programs, as JSON by key, longest unchanged first."""
+        wanted = select(_profiles.c.key, _profiles.c.profile).order_by(
+            _profiles.c.at, _profiles.c.key
+        )
+        with self.database.reading() as connection:
+            return {key: profile for key, profile in connection.execute(wanted)}
+
+    def keep_profiles(self, changed: Mapping[str, str], dropped: Iterable[str] = ()) -> None:
+        """Keep profiles by key, and forget some, both or neither."""
+        now = time.time()
+        # In order of their keys: two that write at once wait for each other, and no more.
+        rows = [{"key": key, "profile": changed[key], "at": now} for key in sorted(changed)]
+        gone = sorted(dropped)
+        with self.database.writing() as connection:
+            for begin in range(0, len(gone), 500):  # SQLite limits the values of a statement
+                some = _profiles.c.key.in_(gone[begin : begin + 500])
+                connection.execute(delete(_profiles).where(some))
+            if rows:
+                connection.execute(self.database.upsert(_profiles), rows)
+
+    def close(self) -> None:
+        """Close the file, or the connections."""
+        self.database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
