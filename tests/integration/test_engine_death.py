@@ -5,35 +5,63 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from weft import Pool
+from weft.backends.engine import OnDelta
 from weft.backends.local.flags import AT_ONCE
 from weft.backends.local.launch import launch
 from weft.backends.vllm import VLLMEngine
+from weft.errors import EngineUnavailable
 from weft.evals.records import Folder, Row, Settings
 from weft.evals.results import Result
 from weft.evals.runner import Plan, evaluate
 from weft.evals.tasks.countdown_task import CountdownTask
 from weft.search import parse_strategy
+from weft.types import Delta, Request
 
 SAMPLES = 60
 
 
-class KillsAfter:
-    """Watches an evaluation, and kills a process when some samples are done."""
+class Victim(VLLMEngine):
+    """Once told to, dies in the midst of an answer: one that is long, so it had not ended."""
 
-    def __init__(self, samples: int, pid: int) -> None:
-        self.left, self.pid = samples, pid
+    pid = 0
+    dying = False
+    died = ""
+
+    async def complete(self, request: Request, on_delta: OnDelta) -> None:
+        if not self.dying:
+            return await super().complete(request, on_delta)
+        self.dying = False
+        long = replace(request.sampling, max_tokens=None, ignore_eos=True)
+
+        def fall(delta: Delta) -> None:
+            os.kill(self.pid, signal.SIGKILL)
+            on_delta(delta)
+
+        try:
+            await super().complete(replace(request, sampling=long), fall)
+        except EngineUnavailable as error:
+            self.died = str(error)
+            raise
+
+
+class Watches:
+    """Watches an evaluation, and has an engine die when some samples are done."""
+
+    def __init__(self, samples: int, victim: Victim) -> None:
+        self.left, self.victim = samples, victim
 
     def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None: ...
 
     def row(self, row: Row) -> None:
         self.left -= 1
         if self.left == 0:
-            os.kill(self.pid, signal.SIGKILL)
+            self.victim.dying = True
 
     def end(self, result: Result) -> None: ...
 
@@ -44,21 +72,26 @@ class KillsAfter:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_an_evaluation_survives_the_death_of_a_replica(
-    countdown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    countdown: Path, replicas: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEFT_HOME", str(tmp_path / "home"))
     task = CountdownTask()
-    async with launch(countdown, replicas=2) as (victim, survivor):
-        engines = [VLLMEngine(one.url, concurrency=AT_ONCE) for one in (victim, survivor)]
-        async with Pool(*engines) as pool:
+    told: list[str] = []
+    async with launch(countdown, replicas=1, on_progress=told.append) as (replica,):
+        assert told[-1].startswith("1 of 1 replicas ready")
+        victim = Victim(replica.url, concurrency=AT_ONCE)
+        victim.pid = replica.pid
+        async with Pool(victim, VLLMEngine(replicas[0], concurrency=AT_ONCE)) as pool:
             settings = Settings("countdown", "", "countdown", 0)
             plan = Plan(task, [parse_strategy("majority(n=8)")], task.samples(SAMPLES, 0), settings)
             folder = Folder(tmp_path / "out", create=True)
             session = folder.open(settings)
-            watcher = KillsAfter(5, victim.pid)
-            done = await evaluate(plan, pool, folder, session, watcher)
-            assert watcher.left < 0
+            done = await evaluate(plan, pool, folder, session, Watches(5, victim))
             assert [r.alive for r in pool.scheduler.replicas] == [False, True]
+            assert replica.url in victim.died
+            assert not await victim.healthy()
+            with pytest.raises(EngineUnavailable, match=replica.url):
+                await victim.tokenize("a")
     [result] = done.results
     assert result.n == SAMPLES
     assert all(row.error is None for row in folder.rows())

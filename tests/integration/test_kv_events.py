@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import anyio
 import pytest
-from anyio.from_thread import start_blocking_portal
 
 from weft.backends.kv_events import find_sources, follow
-from weft.backends.local.launch import free_ports, launch
 from weft.backends.vllm import VLLMEngine
 from weft.cache.kv_events import ReportedIndex, event_hashes, vllm_block_hashes
 from weft.cache.prefix import PrefixIndex
@@ -21,32 +16,8 @@ from weft.types import Delta, Message, Request, Sampling
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
-BLOCK = 32
-BLOCKS = 64
+BLOCK, BLOCKS = 32, 64
 ANSWER = 16
-
-
-@pytest.fixture(scope="module")
-def small_replica(countdown: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A replica whose cache holds 64 blocks, which tells of them."""
-    events, replay = free_ports(2)
-    config = {
-        "enable_kv_cache_events": True,
-        "endpoint": f"tcp://*:{events}",
-        "replay_endpoint": f"tcp://*:{replay}",
-        "topic": "kv",
-    }
-    args = ["--num-gpu-blocks-override", str(BLOCKS + 1)]  # one is vLLM's null block
-    args += ["--prefix-caching-hash-algo", "sha256_cbor"]
-    args += ["--kv-events-config", json.dumps(config)]
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        start_blocking_portal() as portal,
-    ):
-        patch.setenv("WEFT_HOME", str(tmp_path_factory.mktemp("weft")))
-        launching = launch(countdown, replicas=1, extra_args=args, on_progress=print)
-        with portal.wrap_async_context_manager(launching) as (replica,):
-            yield replica.url
 
 
 async def answer_of(engine: VLLMEngine, prompt: list[int]) -> tuple[list[int], int]:

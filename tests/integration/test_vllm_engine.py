@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,8 +20,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SOLVE = (Message("user", "solve 15 9 11 17 for 47"),)
 GREEDY = Sampling(max_tokens=48, temperature=0.0)
-RAMBLING = Sampling(temperature=2.0)
-"""So hot that the answer rarely ends before the context does."""
+ENDLESS = Sampling(temperature=2.0, ignore_eos=True)
+"""An answer up to the context's end, which takes seconds: it does not end before it is left."""
 
 
 @asynccontextmanager
@@ -64,11 +62,8 @@ def request(tokens: tuple[int, ...], sampling: Sampling = GREEDY, **more: object
 
 async def until_running(engine: VLLMEngine, some: bool) -> None:
     """Wait until the engine says that requests run, or that none does."""
-    with anyio.fail_after(3):
-        while True:
-            if bool((await engine.load()).running) == some:
-                return
-            await anyio.sleep(0.01)
+    while bool((await engine.load()).running) != some:  # noqa: ASYNC110
+        await anyio.sleep(0.01)
 
 
 async def test_what_connect_learns(engine: VLLMEngine) -> None:
@@ -129,7 +124,7 @@ async def test_a_prefix_is_found_in_the_cache(engine: VLLMEngine) -> None:
 async def test_cancelling_frees_the_engine(engine: VLLMEngine) -> None:
     prompt = await engine.render(SOLVE, open=False)
     begun = anyio.Event()
-    long = request(prompt, RAMBLING)
+    long = request(prompt, ENDLESS)
     async with anyio.create_task_group() as tasks:
         for _ in range(16):
             tasks.start_soon(engine.complete, long, lambda _: begun.set())
@@ -200,27 +195,6 @@ async def test_two_replicas_agree(replicas: list[str]) -> None:
             answers.append(tokens_of(await ask(engine, request(prompt))))
     assert len(replicas) == 2
     assert answers[0] == answers[1]
-
-
-@pytest.mark.parametrize("anyio_backend", ["trio"])
-async def test_a_dying_engine_is_unavailable(countdown: Path, tmp_path: Path) -> None:
-    told: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WEFT_HOME", str(tmp_path))
-        async with launch(countdown, replicas=1, on_progress=told.append) as (replica,):
-            assert told[-1].startswith("1 of 1 replicas ready")
-            async with connected(replica.url) as engine:
-                prompt = await engine.render(SOLVE, open=False)
-
-                def kill(delta: Delta) -> None:
-                    os.kill(replica.pid, signal.SIGKILL)
-
-                long = request(prompt, RAMBLING)
-                with pytest.raises(EngineUnavailable, match=replica.url):
-                    await engine.complete(long, kill)
-                assert not await engine.healthy()
-                with pytest.raises(EngineUnavailable):
-                    await engine.complete(long, kill)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
