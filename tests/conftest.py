@@ -1,8 +1,9 @@
 """What all tests share.
 
-Every async test runs twice, on asyncio and on trio (`anyio_mode = "auto"`, and the fixture
-below). pytest enables faulthandler itself. Nothing in this process may reach beyond the
-loopback interface; servers that tests need are started on it.
+Every async test runs twice, on asyncio and on trio (`anyio_mode = "auto"`), unless it is marked
+with the loops that it is for: `pytest.mark.loops("asyncio")`, or `"virtual"` for virtual time.
+pytest enables faulthandler itself. Nothing in this process may reach beyond the loopback
+interface; servers that tests need are started on it.
 """
 
 from __future__ import annotations
@@ -20,14 +21,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio.testing
 from hypothesis import settings
+
+LOOPS = ("asyncio", "trio")
 
 settings.register_profile("weft", deadline=None, derandomize=True)
 settings.load_profile("weft")
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run async tests on the event loops that they are marked with."""
+    if "anyio_backend" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("loops")
+        metafunc.parametrize("anyio_backend", mark.args if mark else LOOPS, indirect=True)
+
+
+@pytest.fixture
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """The event loop of a test, as anyio wants it named."""
+    if request.param == "virtual":
+        # Seconds pass at once, and nothing but their order orders events.
+        return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
     return request.param
 
 

@@ -70,7 +70,7 @@ class Watches:
 
 @pytest.mark.integration
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.loops("asyncio")
 async def test_an_evaluation_survives_the_death_of_a_replica(
     countdown: Path, replicas: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

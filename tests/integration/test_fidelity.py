@@ -11,7 +11,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from weft.backends.simulated.hardware import Linear
+from weft.backends.simulated.step_time import Linear
 from weft.backends.vllm import VLLMEngine
 from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import parse_arrivals

@@ -10,15 +10,10 @@ import pytest
 from live_service import Service, serving
 from weft.service.config.api_key import hash_key
 
-pytestmark = [pytest.mark.integration, pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.loops("asyncio"), pytest.mark.integration, pytest.mark.timeout(240)]
 
 LONG = "Count down from the number. " * 60
 KEYS = {"ann": "weft-key-of-ann-0123456789", "bob": "weft-key-of-bob-0123456789"}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def ask(text: str, **more: Any) -> dict[str, Any]:

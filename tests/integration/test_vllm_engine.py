@@ -197,7 +197,7 @@ async def test_two_replicas_agree(replicas: list[str]) -> None:
     assert answers[0] == answers[1]
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.loops("asyncio")
 async def test_a_replica_that_cannot_start_says_why(countdown: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEFT_HOME", str(tmp_path))

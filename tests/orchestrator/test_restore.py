@@ -21,12 +21,9 @@ from weft.orchestrator.restore import Chain, Saved, restore, save
 from weft.orchestrator.scheduler import Scheduler
 from weft.types import Delta, Message, Request, Sampling
 
+pytestmark = pytest.mark.loops("virtual")
+
 LEASE = 60.0
-
-
-@pytest.fixture
-def anyio_backend():
-    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
 
 
 class Ignore:

@@ -11,8 +11,6 @@ from weft.orchestrator.policy import parse_policy
 from weft.orchestrator.scheduler import Scheduler
 from weft.types import Delta, Message, Request, Sampling
 
-pytestmark = pytest.mark.anyio
-
 
 class Log:
     """Keeps what the scheduler tells of a call."""

@@ -6,7 +6,6 @@ from weft.backends.scripted.engine import Scripted
 from weft.errors import BudgetExceeded, UsageError
 from weft.types import Price
 
-pytestmark = pytest.mark.anyio
 Q = Prompt.user("q")  # three tokens on the scripted engine
 
 

@@ -5,8 +5,6 @@ from weft import Pool, Prompt, ScriptedEngine, budget, fan_out, generate, node, 
 from weft.backends.scripted.engine import Scripted
 from weft.errors import BudgetExceeded, UsageError
 
-pytestmark = pytest.mark.anyio
-
 
 @node
 async def attempt(text: str) -> str:

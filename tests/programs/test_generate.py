@@ -15,8 +15,6 @@ from weft.errors import (
     UsageError,
 )
 
-pytestmark = pytest.mark.anyio
-
 STEPS = {"solve": "one\ntwo\nthree"}
 
 

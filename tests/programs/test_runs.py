@@ -1,11 +1,8 @@
 import anyio
 import networkx as nx
-import pytest
 
 from weft import Pool, Prompt, ScriptedEngine, Store, fan_out, generate, node, program, run
 from weft.backends.scripted.engine import Scripted
-
-pytestmark = pytest.mark.anyio
 
 
 @node

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import trio.testing
 
 from weft.backends.scripted.engine import Scripted
 from weft.orchestrator.pool import Pool
@@ -15,11 +14,7 @@ from weft.search.frontier import Move
 from weft.search.steps import Steps
 from weft.search.verifiers import read_verifier
 
-
-@pytest.fixture
-def anyio_backend():
-    """Virtual time: seconds pass at once."""
-    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+pytestmark = pytest.mark.loops("virtual")
 
 
 def digits(seconds: dict[str, float]):

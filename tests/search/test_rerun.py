@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
-import trio.testing
 
 from weft.backends.scripted.engine import Scripted
 from weft.orchestrator.pool import Pool
 from weft.programs import run
 from weft.search import parse_strategy, strategies
 from weft.store.store import Store
+
+pytestmark = pytest.mark.loops("asyncio", "virtual")
 
 SPECS = [
     "greedy",
@@ -30,14 +31,6 @@ SPECS = [
 
 def test_none_is_left_out() -> None:
     assert {s.partition("(")[0] for s in SPECS} == set(strategies())
-
-
-@pytest.fixture(params=["asyncio", "virtual"])
-def anyio_backend(request):
-    """Virtual time passes at once, and nothing but its own seconds orders events."""
-    if request.param == "asyncio":
-        return "asyncio"
-    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import trio.testing
 
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import UsageError
@@ -20,13 +19,9 @@ from weft.search import (
 )
 from weft.search.strategy import stable_seed
 
+pytestmark = pytest.mark.loops("virtual")
+
 A, B, C, NONE = "answer a", "answer b", "answer c", "no idea"
-
-
-@pytest.fixture
-def anyio_backend():
-    """Virtual time: seconds pass at once."""
-    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
 
 
 async def test_greedy(question, player, by_index) -> None:

@@ -26,6 +26,8 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.openapi import document
 from weft.service.protocols import PROTOCOLS
 
+pytestmark = pytest.mark.loops("asyncio")
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -34,11 +36,6 @@ CHECKS = [
 ]
 PAGES = {"/", "/dashboard/data"}
 """For people."""
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 async def test_every_path_and_method_is_described_and_none_that_is_not_there() -> None:

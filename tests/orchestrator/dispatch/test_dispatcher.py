@@ -2,116 +2,27 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dispatcher_world import World
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import ContextExceeded, EngineUnavailable
-from weft.orchestrator.call import Call
-from weft.orchestrator.decision import Decision
-from weft.orchestrator.dispatch.dispatcher import Dispatcher
 from weft.orchestrator.dispatch.replica import Replica
-from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import (
     Admission,
     Order,
     Placement,
     Policy,
     Retention,
-    parse_policy,
     policies,
 )
 from weft.parameters import param
-from weft.types import Message, Request, Sampling
-
-
-class World:
-    """A dispatcher over engines that run nothing; the test ends calls and turns the clock."""
-
-    def __init__(self, policy: Policy | str, engines: int = 1, **kwargs: object) -> None:
-        self.now = 0.0
-        self._numbers = itertools.count()
-        self.timers: list[tuple[float, int, Callable[[], None]]] = []
-        self.log: list[Decision] = []
-        options = {"concurrency": 2, "kv_tokens": 1600, **kwargs}
-        self.replicas = [
-            Replica(ScriptedEngine("", model="m", name=f"e{i}", **options)) for i in range(engines)
-        ]
-        self.profiles = Profiles()
-        self.dispatcher = Dispatcher(
-            self.replicas,
-            parse_policy(policy),
-            self.profiles,
-            lambda: self.now,
-            self._at,
-            600.0,
-            self.log.append,
-        )
-        self.running: list[str] = []
-        self.tickets: dict[str, Ticket] = {}
-
-    def _at(self, time: float, callback: Callable[[], None]) -> None:
-        heapq.heappush(self.timers, (time, next(self._numbers), callback))
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass, and timers ring."""
-        until = self.now + seconds
-        while self.timers and self.timers[0][0] <= until:
-            time, _, ring = heapq.heappop(self.timers)
-            self.now = max(self.now, time)
-            ring()
-        self.now = until
-
-    def ask(
-        self, program: str, tokens: int = 160, id: str = "", answer: int = 16, only: str = ""
-    ) -> str:
-        """A program asks something of `tokens` tokens that nobody else asked."""
-        name = id or f"{program}.{len(self.tickets)}"
-        content = tuple(hash((program, i)) % 1000 for i in range(tokens))
-        request = Request(
-            name, "m", (Message("user", ""),), tokens=content, sampling=Sampling(max_tokens=answer)
-        )
-        ticket = self.dispatcher.submit(
-            Call(request, program, stage="s", only=only), lambda: self.running.append(name)
-        )
-        self.tickets[name] = ticket
-        return name
-
-    def end(self, name: str, *, done: bool = True) -> None:
-        """A running call ends."""
-        self.running.remove(name)
-        self.dispatcher.finish(self.tickets[name], (), 16, 0, done=done)
-
-    def engine_of(self, name: str) -> str:
-        return self.tickets[name].engine
-
-    def check(self) -> None:
-        """What is counted as it changes, and looked up once, is as if it were found anew."""
-        waiting = [ticket for ticket in self.tickets.values() if ticket.lane is not None]
-        assert self.dispatcher.fleets["m"].waiting == len(waiting)
-        running = [self.tickets[name] for name in self.running]
-        known = self.dispatcher.programs.values()
-        for replica in self.replicas:
-            there = {ticket.program for ticket in running if ticket.replica is replica}
-            claiming = [p for p in known if p.claim and p.home is replica]
-            assert replica.programs == len(there) + len(claiming)
-            size = replica.block_size
-            for ticket in waiting:
-                held, pinned = replica.index.look(ticket.hashes(size))
-                assert (
-                    replica.cached(ticket) == min(held, (ticket.prompt_tokens - 1) // size) * size
-                )
-                blocks = math.ceil((ticket.prompt_tokens + ticket.answer_tokens) / size)
-                assert replica.need(ticket) == max(0, blocks - pinned) * size
 
 
 @dataclass(frozen=True)

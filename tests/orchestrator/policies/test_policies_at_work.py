@@ -1,7 +1,6 @@
 """Policies on the real dispatcher, in a world where every call takes a known time."""
 
 import heapq
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,33 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weft.backends.engine import Engine, OnDelta
+from dispatcher_world import World
 from weft.orchestrator.call import Call
-from weft.orchestrator.dispatch.dispatcher import Dispatcher
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.policy import parse_policy, policies
+from weft.orchestrator.policy import policies
 from weft.orchestrator.program import Program
 from weft.types import Message, Request, Sampling
 
 ANSWER = 16
 NAMES = sorted(set(policies()) - {"weft"})
-
-
-class Fake(Engine):
-    """Says what it is; nothing is ever sent to it."""
-
-    model = "m"
-
-    def __init__(self, name: str, kv_tokens: int, concurrency: int) -> None:
-        self.name, self.kv_tokens, self.concurrency = name, kv_tokens, concurrency
-
-    async def connect(self) -> None: ...
-
-    async def complete(self, request: Request, on_delta: OnDelta) -> None: ...
-
-    async def aclose(self) -> None: ...
 
 
 @dataclass
@@ -59,34 +41,25 @@ class Agent:
     ended: float | None = None
 
 
-class World:
-    """Engines, a clock, and programs that run on them."""
+class Town(World):
+    """Programs that run on the engines of a dispatcher."""
 
     def __init__(
         self, spec: str, *, engines: int = 2, kv: int = 512, slots: int = 4, lease: float = 60.0
     ) -> None:
-        self.now = 0.0
-        self.replicas = [Replica(Fake(f"e{i}", kv, slots)) for i in range(engines)]
-        self.dispatcher = Dispatcher(
-            self.replicas, parse_policy(spec), Profiles(), lambda: self.now, self.at, lease
-        )
-        self.check: Callable[[Replica], None] = lambda replica: None
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = itertools.count()
-
-    def at(self, time: float, callback: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (time, next(self._numbers), callback))
+        super().__init__(spec, engines, lease=lease, kv_tokens=kv, concurrency=slots)
+        self.each: Callable[[Replica], None] = lambda replica: None
 
     def play(self, agents: Sequence[Agent]) -> None:
         """Run all agents until nothing happens any more."""
         for number, agent in enumerate(agents):
             self.at(agent.arrival, lambda a=agent, n=number: self._begin(a, n))
-        while self._events:
-            self.now, _, callback = heapq.heappop(self._events)
+        while self.timers:
+            self.now, _, callback = heapq.heappop(self.timers)
             assert self.now < 10_000, "someone waits for ever"
             callback()
             for replica in self.replicas:
-                self.check(replica)
+                self.each(replica)
 
     def _begin(self, agent: Agent, number: int) -> None:
         self.dispatcher.begin(Program(agent.id, "agent", agent.tenant))
@@ -148,13 +121,13 @@ def crowds(draw: st.DrawFn) -> list[Agent]:
 @settings(max_examples=25)
 @given(agents=crowds())
 def test_every_call_runs_once_and_every_program_ends(name: str, agents: list[Agent]) -> None:
-    world = World(name)
+    world = Town(name)
 
     def fits(replica: Replica) -> None:
         assert replica.in_flight <= replica.concurrency
         assert replica.reserved <= replica.capacity
 
-    world.check = fits
+    world.each = fits
     world.play(agents)
     for agent in agents:
         assert agent.ended is not None
@@ -168,7 +141,7 @@ def test_every_call_runs_once_and_every_program_ends(name: str, agents: list[Age
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_waits_while_there_is_room(name: str) -> None:
     agents = [Agent(f"p{i}", arrival=0.1 * i) for i in range(6)]
-    World(name, kv=100_000, slots=6).play(agents)
+    Town(name, kv=100_000, slots=6).play(agents)
     assert all(agent.started == agent.asked for agent in agents)
 
 
@@ -178,14 +151,14 @@ def waits(agents: Sequence[Agent]) -> list[float]:
 
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_no_more_than_k_programs_live_on_an_engine(k: int) -> None:
-    world = World(f"cap(k={k})")
+    world = Town(f"cap(k={k})")
     most = 0
 
     def count(replica: Replica) -> None:
         nonlocal most
         most = max(most, replica.programs)
 
-    world.check = count
+    world.each = count
     agents = [Agent(f"p{i}", arrival=0.1 * i) for i in range(10)]
     world.play(agents)
     assert most == k
@@ -196,7 +169,7 @@ def test_no_more_than_k_programs_live_on_an_engine(k: int) -> None:
 @pytest.mark.parametrize("name", ["sticky", "cap"])
 def test_programs_stay_on_their_engine(name: str) -> None:
     agents = [Agent(f"p{i}", arrival=0.3 * i, calls=5) for i in range(12)]
-    World(name, slots=2).play(agents)
+    Town(name, slots=2).play(agents)
     assert all(len(set(agent.homes)) == 1 for agent in agents)
 
 
@@ -204,14 +177,14 @@ def test_a_large_cap_runs_as_sticky() -> None:
     runs: list[list[Agent]] = []
     for spec in ("sticky", "cap(k=1000)"):
         agents = [Agent(f"p{i}", arrival=0.3 * i, prompt=40 * (i % 5 + 1)) for i in range(20)]
-        World(spec, slots=2).play(agents)
+        Town(spec, slots=2).play(agents)
         runs.append(agents)
     assert runs[0] == runs[1]
 
 
 def test_programs_that_never_say_goodbye_hold_their_place_for_a_lease() -> None:
     silent, next_one = Agent("silent", calls=1, goodbye=False), Agent("next", arrival=2.0)
-    World("cap(k=1)", engines=1, lease=30.0).play([silent, next_one])
+    Town("cap(k=1)", engines=1, lease=30.0).play([silent, next_one])
     assert silent.ended == 1.0
     assert next_one.started[0] == 31.0
 
@@ -223,14 +196,14 @@ def overflowing() -> list[Agent]:
 
 @pytest.mark.parametrize("name", ["thunderagent", "saga", "continuum"])
 def test_claims_and_running_calls_fit_the_engine(name: str) -> None:
-    world = World(name)
+    world = Town(name)
     over = 0
 
     def fits(replica: Replica) -> None:
         nonlocal over
         over = max(over, replica.claimed - replica.capacity)
 
-    world.check = fits
+    world.each = fits
     agents = overflowing()
     world.play(agents)
     # A call may end a block further than expected, since its answer becomes context.
@@ -243,7 +216,7 @@ def test_claims_save_caches_that_are_lost_without() -> None:
     kept: dict[str, int] = {}
     for spec in ("fcfs", "sticky", "cap(k=3)", "thunderagent"):
         agents = overflowing()
-        World(spec).play(agents)
+        Town(spec).play(agents)
         kept[spec] = sum(agent.cached for agent in agents)
     for spec in ("cap(k=3)", "thunderagent"):
         assert kept[spec] > 10 * max(kept["fcfs"], kept["sticky"])
@@ -253,7 +226,7 @@ def test_a_paused_program_is_forced_in_after_its_patience() -> None:
     # `large` holds all but a little; the others are too large to be let in beside it.
     large = Agent("large", calls=2, prompt=300, tool=100.0)
     small = Agent("small", arrival=5.0, calls=1, prompt=200)
-    world = World("thunderagent(patience=20)", engines=1, lease=1000.0)
+    world = Town("thunderagent(patience=20)", engines=1, lease=1000.0)
     world.play([large, small])
     assert small.started == [25.0]
     assert world.dispatcher.counters.forced == 1
@@ -265,7 +238,7 @@ def test_autellix_bounds_waiting_by_beta_times_service() -> None:
     for beta in (2.0, 1000.0):
         long = Agent("long", calls=8, tool=0.5, seconds=4.0)
         short = [Agent(f"s{i}", arrival=0.9 * i, calls=1) for i in range(200)]
-        World(f"autellix(beta={beta})", engines=1, slots=1, kv=4096).play([long, *short])
+        Town(f"autellix(beta={beta})", engines=1, slots=1, kv=4096).play([long, *short])
         served, waited, ratio = 0.0, 0.0, 0.0
         for asked, started in zip(long.asked, long.started, strict=True):
             waited += started - asked
@@ -282,7 +255,7 @@ def test_autellix_bounds_waiting_by_beta_times_service() -> None:
 def test_tenants_share_alike_though_one_floods(slots: int) -> None:
     flood = [Agent(f"f{i}", calls=1, tenant="flood") for i in range(60)]
     few = [Agent(f"g{i}", arrival=5.5, calls=1, tenant="few") for i in range(10)]
-    World("fair", engines=1, slots=slots, kv=100_000).play([*flood, *few])
+    Town("fair", engines=1, slots=slots, kv=100_000).play([*flood, *few])
     # While both wait, each gets half: of any n starts, n / 2 and at most a call more or less.
     last = max(agent.started[0] for agent in few)
     begun = sorted(

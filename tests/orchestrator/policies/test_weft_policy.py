@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from policy_view import Call, Engine, View
 from weft.backends.simulated.hardware import find_hardware
-from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import parse_policy
 from weft.orchestrator.program import Program
 from weft.simulation.arrivals import parse_arrivals
@@ -18,48 +17,10 @@ from weft.simulation.simulate import SimulatedFleet, Simulation, simulate
 from weft.simulation.workloads import open_workload
 
 
-@dataclass
-class Engine:
-    name: str = "a"
-    capacity: int = 10_000
-    draining: bool = False
-    in_flight: int = 1
-    programs: int = 1
-    claimed: int = 0
-    attached: int = 0
-    held: int = 0
-    weakest: Program | None = None
-    prefill_rate: float = 1000.0
-
-    def has_room(self, call: Any) -> bool:
-        return True
-
-    def cached(self, call: Any) -> int:
-        return min(self.held, call.prompt_tokens)
-
-    def need(self, call: Any) -> int:
-        return call.prompt_tokens + call.answer_tokens
-
-    def prefill_seconds(self, tokens: int) -> float:
-        return tokens / self.prefill_rate if self.prefill_rate else 0.0
-
-    def decode_seconds(self, batch: int) -> float:
-        return 0.01 * batch
-
-
-@dataclass
-class Call:
-    program: Program = field(default_factory=lambda: Program("p"))
-    prompt_tokens: int = 1000
-    answer_tokens: int = 100
-
-
-@dataclass
-class View:
-    engines: list[Engine] = field(default_factory=lambda: [Engine()])
-    now: float = 0.0
-    waiting: int = 0
-    profiles: Profiles = field(default_factory=Profiles)
+def engine(name: str = "a", **more: Any) -> Engine:
+    """An engine that works, at a known speed."""
+    usual = {"in_flight": 1, "programs": 1, "prefill_rate": 1000.0, "decode": 0.01}
+    return Engine(name, **(usual | more))
 
 
 def weft(**values: float) -> Any:
@@ -69,44 +30,44 @@ def weft(**values: float) -> Any:
 def test_it_enters_if_it_fits_beside_claims_and_not_otherwise():
     view = View()
     for claimed, enters in ((8400, True), (8401, False)):  # 95% of 10,000, less 1,100
-        engine = Engine(claimed=claimed)
-        assert weft(horizon=0).admit(Call(), engine, view).enter is enters
-    assert weft().admit(Call(), Engine(claimed=9999, programs=0), view).enter
+        busy = engine(claims=claimed)
+        assert weft(horizon=0).admit(Call(), busy, view).enter is enters
+    assert weft().admit(Call(), engine(claims=9999, programs=0), view).enter
 
 
 def test_growth_that_is_soon_to_come_counts_at_admission():
-    view, engine = View(), Engine(claimed=8000, programs=2)
+    view, busy = View(), engine(claims=8000, programs=2)
     for _ in range(10):
         view.profiles.grew("agent", 100)
     call = Call(Program("p", "agent"))
     # 9,500 - 8,000 - 1,100 = 400 are left, and three programs grow by 100 a call.
-    assert weft(horizon=1).admit(call, engine, view).enter
-    assert not weft(horizon=2).admit(call, engine, view).enter
+    assert weft(horizon=1).admit(call, busy, view).enter
+    assert not weft(horizon=2).admit(call, busy, view).enter
 
 
 def test_residents_that_outgrew_the_engine_displace_a_claim_but_never_wait():
     idle = Program("idle", claim=5000)
-    grown = Call(Program("p", home=Engine(), claim=500))  # type: ignore[arg-type]
-    full = Engine(claimed=9800, weakest=idle)
+    grown = Call(Program("p", home=engine(), claim=500))  # type: ignore[arg-type]
+    full = engine(claims=9800, weakest=idle)
     assert weft().admit(grown, full, View()).displace is idle
-    assert weft().admit(grown, Engine(claimed=9800), View()).enter
+    assert weft().admit(grown, engine(claims=9800), View()).enter
 
 
 def test_a_program_yields_to_one_with_a_fraction_of_its_work():
     big = Program("big", claim=5000, rank=-80_000)
-    engine = Engine(claimed=9000, weakest=big)
+    busy = engine(claims=9000, weakest=big)
     small = Call(Program("small", expected_calls=9))  # 9 calls x 1,000 tokens
     view = View(waiting=100)
-    assert weft(swap=8).admit(small, engine, view).displace is big
-    assert weft(swap=9).admit(small, engine, view).displace is None
+    assert weft(swap=8).admit(small, busy, view).displace is big
+    assert weft(swap=9).admit(small, busy, view).displace is None
 
 
 def test_an_idle_engine_of_unknown_speed_takes_claims_back():
     """Of one whose speed is known claims end by themselves, when they no longer pay."""
     big = Program("big", claim=5000, context=5000, rank=0)
     for rate, yields in ((0.0, big), (1000.0, None)):
-        engine = Engine(claimed=9000, weakest=big, in_flight=0, prefill_rate=rate)
-        assert weft().admit(Call(), engine, View(waiting=2)).displace is yields
+        busy = engine(claims=9000, weakest=big, in_flight=0, prefill_rate=rate)
+        assert weft().admit(Call(), busy, View(waiting=2)).displace is yields
 
 
 @pytest.mark.parametrize(
@@ -141,7 +102,7 @@ def test_room_is_kept_while_that_is_cheaper_than_loading_again(seconds: float, k
     for _ in range(50):
         view.profiles.acted("agent", "tool", seconds)
     program = Program("p", "agent", context=2000, tool="tool")
-    kept_for = weft(reload=0.5).retain(program, Engine(), view).seconds
+    kept_for = weft(reload=0.5).retain(program, engine(), view).seconds
     assert (kept_for >= seconds * 0.9) is kept
     assert kept_for == 0 or kept
 
@@ -152,8 +113,8 @@ def test_no_room_is_kept_for_programs_that_will_hardly_come_back():
         view.profiles.acted("agent", "", 1.0)
         view.profiles.returned("agent", False)
     first, later = (Program("p", "agent", context=2000, calls=n, silent=True) for n in (1, 2))
-    assert weft().retain(first, Engine(), view).seconds == 0
-    assert weft().retain(later, Engine(), view).seconds > 0
+    assert weft().retain(first, engine(), view).seconds == 0
+    assert weft().retain(later, engine(), view).seconds > 0
     view.profiles.returned("agent", True)  # it is seen again when they do come back
     assert view.profiles.returns("agent") > 0
 
@@ -169,7 +130,7 @@ def test_room_of_those_that_end_without_a_word_is_kept_while_they_may_come_back(
 
     def kept(program: Program, calls: int) -> float:
         program.calls = calls
-        return weft().retain(program, Engine(), view).seconds
+        return weft().retain(program, engine(), view).seconds
 
     assert kept(silent, 9) > 1
     assert kept(silent, 10) == 0
@@ -182,21 +143,21 @@ def test_what_is_soon_loaded_again_yields_to_whatever_waits():
         view.profiles.returned("once", False)
     once = Program("once", "once", claim=5000, context=5000, calls=1)
     kept = Program("kept", "agent", claim=5000, context=5000, calls=2)
-    assert weft().admit(Call(), Engine(claimed=9000, weakest=once), view).displace is once
-    assert weft().admit(Call(), Engine(claimed=9000, weakest=kept), view).displace is None
+    assert weft().admit(Call(), engine(claims=9000, weakest=once), view).displace is once
+    assert weft().admit(Call(), engine(claims=9000, weakest=kept), view).displace is None
 
 
 def test_room_is_kept_while_the_engines_speed_is_unknown():
     program = Program("p", context=2000)
-    assert weft().retain(program, Engine(prefill_rate=0), View()).seconds == math.inf
+    assert weft().retain(program, engine(prefill_rate=0), View()).seconds == math.inf
 
 
 def test_new_programs_spread_and_known_ones_return_to_their_cache():
-    crowded, empty = Engine("crowded", attached=5000), Engine("empty", attached=3000)
+    crowded, empty = engine("crowded", attached=5000), engine("empty", attached=3000)
     view = View([crowded, empty])
     assert weft().place(Call(), view).engine is empty
     crowded.held = 1000  # but a shared prompt may outweigh it
-    assert weft().place(Call(), View([crowded, Engine("empty", attached=4500)])).engine is crowded
+    assert weft().place(Call(), View([crowded, engine("empty", attached=4500)])).engine is crowded
     known: Any = Program("p", home=crowded, context=1000)  # type: ignore[arg-type]
     assert weft().place(Call(known), view).engine is crowded
 

@@ -15,12 +15,9 @@ from hypothesis import strategies as st
 
 from weft.service.client.guard import guarded, too_deep
 
+pytestmark = pytest.mark.loops("asyncio")
+
 HEAD = 2048
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.mark.parametrize("container", ["[{}]", '{{"a": {}}}', '[1, {{"b": [], "a": {}}}]'])

@@ -13,13 +13,10 @@ from weft.service.config.api_key import hash_key
 from weft.service.config.file import ServiceConfig
 from weft.service.door.hosts import Hosts
 
+pytestmark = pytest.mark.loops("asyncio")
+
 KEY = "key-of-ann-0000000"
 TENANTS = [{"name": "ann", "keys": [hash_key(KEY)]}]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def hosts(**fields: Any) -> Hosts:

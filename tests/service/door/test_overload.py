@@ -11,16 +11,13 @@ from live_service import Service, serving, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 
+pytestmark = pytest.mark.loops("asyncio")
+
 SLOTS, SECONDS = 4, 0.2
 CAPACITY = SLOTS / SECONDS
 """Calls a second."""
 LASTS = 1.5
 QUEUE = 8
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 class Offered:

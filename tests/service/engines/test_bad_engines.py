@@ -16,14 +16,11 @@ from live_service import BODIES, CHAT, GENERATING, answered, raw_engine, serving
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 
+pytestmark = pytest.mark.loops("asyncio")
+
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 CHUNKED = STREAM + b"transfer-encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 JUNK = {

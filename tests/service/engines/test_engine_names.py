@@ -15,17 +15,14 @@ from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.service.config.api_key import hash_key
 from weft.service.engines.public_names import EngineNames
 
+pytestmark = pytest.mark.loops("asyncio")
+
 KEY, ROOT = "key-of-ann-0000000", "key-of-root-000000"
 ANN, ADMIN = {"x-api-key": KEY}, {"x-api-key": ROOT}
 TENANTS: dict[str, Any] = {
     "tenants": [{"name": "ann", "keys": [hash_key(KEY)]}],
     "admin": {"keys": [hash_key(ROOT)]},
 }
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def named(name: str, url: str) -> Engine:

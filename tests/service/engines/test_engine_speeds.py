@@ -14,10 +14,7 @@ from weft.orchestrator.dispatch.replica import Replica
 from weft.service.state.state import State
 from weft.store.store import Store
 
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+pytestmark = pytest.mark.loops("asyncio")
 
 
 def engine() -> ScriptedEngine:

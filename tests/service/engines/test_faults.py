@@ -22,10 +22,7 @@ from service_process import COMMAND, free_port, wait_ready
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+pytestmark = pytest.mark.loops("asyncio")
 
 
 @contextlib.contextmanager

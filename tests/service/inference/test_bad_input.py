@@ -20,10 +20,7 @@ from service_process import serving as serving_process
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+pytestmark = pytest.mark.loops("asyncio")
 
 
 @contextlib.asynccontextmanager

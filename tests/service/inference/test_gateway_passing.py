@@ -13,12 +13,9 @@ from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.config.api_key import hash_key
 
+pytestmark = pytest.mark.loops("asyncio")
+
 KEYS = {"ann": "key-of-ann-0000000", "bob": "key-of-bob-0000000"}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def tenants(**fields: Any) -> list[dict[str, Any]]:

@@ -14,13 +14,10 @@ from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.config.api_key import hash_key
 
+pytestmark = pytest.mark.loops("asyncio")
+
 KEY = {"authorization": "Bearer key-of-ann-0000000"}
 ANTHROPIC = ("/v1/messages", "/v1/messages/count_tokens")
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def tenant(**fields: Any) -> dict[str, Any]:

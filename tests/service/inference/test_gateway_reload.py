@@ -17,12 +17,9 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.config.api_key import hash_key
 from weft.service.config.file import ServiceConfig, load_config
 
+pytestmark = pytest.mark.loops("asyncio")
+
 KEY = {"authorization": "Bearer key-of-ann-0000000"}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def rereading() -> tuple[dict[str, Any], Callable[[], ServiceConfig]]:

@@ -15,17 +15,14 @@ from live_service import BODIES, CHAT, GENERATING, Service, answered, raw_engine
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 
+pytestmark = pytest.mark.loops("asyncio")
+
 ERRORS = {
     CHAT: b'data: {"error":',
     "/v1/completions": b'data: {"error":',
     "/v1/responses": b"event: response.failed",
     "/v1/messages": b"event: error\ndata: ",
 }
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def slow(text: str = "x" * 1000, seconds: float = 0.05) -> ScriptedEngine:

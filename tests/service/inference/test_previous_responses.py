@@ -15,13 +15,10 @@ from live_service import RawEngine, Service, answered, raw_engine, serving, unti
 from weft.service.config.api_key import hash_key
 from weft.service.config.file import ServiceConfig
 
+pytestmark = pytest.mark.loops("asyncio")
+
 RESPONSES = "/v1/responses"
 NOT_KEPT = '{"error":{"message":"not kept here"}}'
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 class Keeper:

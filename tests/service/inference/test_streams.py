@@ -13,6 +13,8 @@ from live_service import BODIES, CHAT, GENERATING, raw_engine, serving, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 
+pytestmark = pytest.mark.loops("asyncio")
+
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
@@ -21,11 +23,6 @@ ENDS = {
     "/v1/messages": b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
 }
 CREATED = b'data: {"type":"response.created","response":{"id":"resp_7"}}\n\n'
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def chunk(data: bytes) -> bytes:

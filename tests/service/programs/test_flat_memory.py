@@ -14,12 +14,9 @@ from weft.service.programs import registry as programs
 from weft.service.programs.conversations import Conversations
 from weft.service.programs.registry import Registry
 
+pytestmark = pytest.mark.loops("asyncio")
+
 Work = Callable[[int], None]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(autouse=True)

@@ -15,12 +15,9 @@ from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.service.watch.telemetry import Telemetry
 
+pytestmark = pytest.mark.loops("asyncio")
+
 VOTE = "m:majority(n=8, stop_early=false)"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @contextlib.asynccontextmanager

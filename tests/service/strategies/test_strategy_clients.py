@@ -29,12 +29,9 @@ from weft.service.strategies.question import question_of
 from weft.service.strategies.request import CHAT, RESPONSES, read
 from weft.types import Request
 
+pytestmark = pytest.mark.loops("asyncio")
+
 VOTE = "scripted:majority(n=8, stop_early=false)"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"  # uvicorn needs it
 
 
 class Front(Response):

@@ -162,7 +162,7 @@ async def test_a_vote_is_the_library_s() -> None:
     await alike("majority(n=8, stop_early=false)")
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.loops("asyncio")
 async def test_a_vote_that_stops_early_is_the_library_s(anyio_backend: str) -> None:
     # trio runs tasks in an order of its own, and what is cancelled depends on it.
     await alike("majority(n=8)")

@@ -12,14 +12,11 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import UsageError
 from weft.service.config.file import ServiceConfig
 
+pytestmark = pytest.mark.loops("asyncio")
+
 BEST = {"name": "best", "strategy": "best_of_n(n=2)", "model": "m"}
 NINE = BEST | {"strategy": "majority(n=9)", "budget": {"tokens": 1000}}
 LOST = "'judge', which no engine serves"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 async def test_a_default_temperature_that_is_written_down_holds() -> None:

@@ -33,13 +33,10 @@ from weft.service.watch.dashboard import Handler, routes
 from weft.service.watch.overview import Overview
 from weft.service.watch.snapshot import program_detail
 
+pytestmark = pytest.mark.loops("asyncio")
+
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 XSS = "<img src=x onerror=\"document.title='broken'\">"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @dataclass
