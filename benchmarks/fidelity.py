@@ -27,7 +27,7 @@ from weft.orchestrator import Policy, parse_policy
 from weft.simulation.arrivals import parse_arrivals
 from weft.simulation.fitting import Observation, fit, observe
 from weft.simulation.live import BATCHED_TOKENS
-from weft.simulation.metrics import Metrics, measure
+from weft.simulation.metrics import PlayMetrics, measure
 from weft.simulation.simulate import SimulatedFleet, simulate
 from weft.simulation.workload import Job, Workload
 
@@ -39,8 +39,8 @@ class Pair:
     """One policy's figures in both worlds; `spread` is that of the real means, relative."""
 
     policy: Policy
-    real: Metrics
-    simulated: Metrics
+    real: PlayMetrics
+    simulated: PlayMetrics
     spread: float
 
     @property
@@ -92,7 +92,7 @@ async def played(
     pairs: list[Pair] = []
     for policy, passes in zip(policies, real, strict=True):
 
-        def one(policy: Policy = policy) -> Metrics:
+        def one(policy: Policy = policy) -> PlayMetrics:
             workload = Workload("sessions", jobs, BLOCK)
             return measure(simulate(workload, policy, fleet, arrivals).played)
 

@@ -19,7 +19,7 @@ from itertools import combinations, pairwise
 from statistics import correlation, fmean
 
 from weft.simulation.generators.drawing import LEVELS
-from weft.simulation.workload import Turn, Workload
+from weft.simulation.workload import PlannedCall, Workload
 from weft.simulation.workloads import open_workload
 
 RESUMED = 40_000
@@ -45,12 +45,12 @@ def shared(one: Sequence[int], other: Sequence[int]) -> int:
 def observe(workload: Workload) -> Facts:
     facts = Facts()
     for job in workload:
-        turns = [step for step in job.steps if isinstance(step, Turn)]
+        turns = [step for step in job.steps if isinstance(step, PlannedCall)]
         session(facts, turns)
     return facts
 
 
-def session(facts: Facts, turns: list[Turn]) -> None:
+def session(facts: Facts, turns: list[PlannedCall]) -> None:
     add, counts = facts.samples, facts.counts
     kind = "resumed" if turns[0].prompt > RESUMED else "new"
     counts[kind] += 1

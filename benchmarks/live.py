@@ -35,9 +35,9 @@ from weft.errors import WeftError
 from weft.orchestrator import Policy, parse_policy
 from weft.simulation.arrivals import Arrivals, parse_arrivals
 from weft.simulation.live import random_llama, replay
-from weft.simulation.metrics import Metrics, measure
+from weft.simulation.metrics import PlayMetrics, measure
 from weft.simulation.play import Play
-from weft.simulation.workload import Job, Turn, Workload
+from weft.simulation.workload import Job, PlannedCall, Workload
 from weft.simulation.workloads import open_workload
 
 BLOCK = 32
@@ -113,7 +113,7 @@ def sessions(options: argparse.Namespace, context: int = CONTEXT) -> list[Job]:
     fit: list[Job] = []
     for job in found:
         steps = tuple(job.steps)
-        if len(steps) == options.calls and all(isinstance(step, Turn) for step in steps):
+        if len(steps) == options.calls and all(isinstance(step, PlannedCall) for step in steps):
             fit.append(replace(job, steps=steps))
     if len(fit) < options.sessions:
         raise SystemExit(
@@ -124,9 +124,9 @@ def sessions(options: argparse.Namespace, context: int = CONTEXT) -> list[Job]:
     return [replace(job, arrival=GAP * i) for i, job in enumerate(drawn)]
 
 
-def turns(jobs: Sequence[Job]) -> list[list[Turn]]:
+def turns(jobs: Sequence[Job]) -> list[list[PlannedCall]]:
     """The turns of each job."""
-    return [[step for step in job.steps if isinstance(step, Turn)] for job in jobs]
+    return [[step for step in job.steps if isinstance(step, PlannedCall)] for job in jobs]
 
 
 def described(options: argparse.Namespace, jobs: Sequence[Job], kv: int) -> str:
@@ -153,7 +153,7 @@ class Passes:
     played: Play = field(default_factory=Play)
     means: list[float] = field(default_factory=list[float])
 
-    def add(self, played: Play) -> Metrics:
+    def add(self, played: Play) -> PlayMetrics:
         if wrong := next((job.error for job in played.jobs if job.error), None):
             raise SystemExit(f"a session failed under {self.policy.spec}: {wrong}")
         self.played.jobs += played.jobs
@@ -163,7 +163,7 @@ class Passes:
         return metrics
 
     @property
-    def metrics(self) -> Metrics:
+    def metrics(self) -> PlayMetrics:
         """Of all passes; throughput and time in all are not to be used."""
         return measure(self.played)
 

@@ -25,10 +25,10 @@ from pathlib import Path
 from weft.backends.simulated.hardware import find_hardware
 from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import Poisson
-from weft.simulation.metrics import Metrics, measure
+from weft.simulation.metrics import PlayMetrics, measure
 from weft.simulation.optimum import Trace
 from weft.simulation.simulate import SimulatedFleet, simulate
-from weft.simulation.workload import Job, Step, Turn, Workload
+from weft.simulation.workload import Job, PlannedCall, Step, Workload
 from weft.simulation.workloads import open_workload
 
 BLOCK = 64
@@ -95,7 +95,7 @@ def again(job: Job, copy: int) -> Job:
     key = (copy * 0x9E3779B97F4A7C15) & (2**63 - 1)
 
     def other(step: Step) -> Step:
-        if isinstance(step, Turn):
+        if isinstance(step, PlannedCall):
             return replace(step, blocks=[block ^ key for block in step.blocks])
         return replace(step, branches=[[other(one) for one in b] for b in step.branches])
 
@@ -108,7 +108,7 @@ class Row:
 
     policy: str
     load: float
-    metrics: Metrics
+    metrics: PlayMetrics
     optimum: float
     forced: int
     longest_wait: float
@@ -117,10 +117,10 @@ class Row:
     wall: float
 
 
-def turns(steps: Iterable[Step]) -> Iterator[Turn]:
+def turns(steps: Iterable[Step]) -> Iterator[PlannedCall]:
     """All calls among some steps."""
     for step in steps:
-        if isinstance(step, Turn):
+        if isinstance(step, PlannedCall):
             yield step
         else:
             for branch in step.branches:

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from load import KEY
-from weft.simulation.workload import Job, Turn
+from weft.simulation.workload import Job, PlannedCall
 from words import text
 
 TRIES = 3
@@ -28,7 +28,7 @@ class Script:
 
     id: str
     system: str
-    turns: tuple[Turn, ...]
+    turns: tuple[PlannedCall, ...]
 
 
 def scripts(jobs: Sequence[Job], block_size: int, salt: str) -> list[Script]:
@@ -36,7 +36,7 @@ def scripts(jobs: Sequence[Job], block_size: int, salt: str) -> list[Script]:
 
     Sessions share as much of their system prompts as the first prompts of the recorded ones do.
     """
-    turns = [tuple(step for step in job.steps if isinstance(step, Turn)) for job in jobs]
+    turns = [tuple(step for step in job.steps if isinstance(step, PlannedCall)) for job in jobs]
     seen = Counter(block for each in turns for block in each[0].blocks)
     found: list[Script] = []
     for job, each in zip(jobs, turns, strict=True):
@@ -69,7 +69,7 @@ class Conversation:
         self.messages = [{"role": "system", "content": self._script.system}]
         self.tokens = 2 + len(self._script.system) // 4  # with the role to answer
 
-    def ask(self, turn: Turn) -> None:
+    def ask(self, turn: PlannedCall) -> None:
         """Add the message that makes the prompt as long as the turn's."""
         count = turn.prompt - self.tokens - 1
         if self._count and count < 1:
@@ -83,7 +83,7 @@ class Conversation:
         self.messages.append({"role": "user", "content": content})
         self.tokens += 1 + count
 
-    def answered(self, answer: str, turn: Turn) -> None:
+    def answered(self, answer: str, turn: PlannedCall) -> None:
         """Add the answer."""
         self.messages.append({"role": "assistant", "content": answer})
         self.tokens += turn.answer + 1  # and the role to answer once more

@@ -203,6 +203,16 @@ def test_public_names_are_sorted_and_exist() -> None:
     assert weft.__version__
 
 
+def test_a_class_name_stands_in_one_module() -> None:
+    places: dict[str, list[str]] = {}
+    for name, path in modules():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(name)
+    twice = {name: where for name, where in places.items() if len(where) > 1}
+    assert not twice, "one word, one thing"
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_public_names_of_each_layer(layer: str) -> None:
     module = importlib.import_module(f"weft.{layer}")

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from weft.cli.main import app
-from weft.service.config.settings import Limits
+from weft.service.config.settings import LimitSettings
 
 ROOT = Path(__file__).parent.parent
 PACKAGING = ROOT / "packaging"
@@ -63,7 +63,7 @@ def test_the_unit_asks_for_what_there_is() -> None:
 
 def test_the_unit_gives_time_to_drain_and_reloads() -> None:
     service = unit()["Service"]
-    assert int(service["TimeoutStopSec"]) > Limits().drain_seconds + 10
+    assert int(service["TimeoutStopSec"]) > LimitSettings().drain_seconds + 10
     assert service["ExecReload"].endswith("kill -HUP $MAINPID")
     assert "KillSignal" not in service  # SIGTERM drains
 
@@ -75,7 +75,7 @@ def test_the_unit_keeps_its_store_where_it_may_write() -> None:
     assert service["DynamicUser"] == "yes"
     state = f"/var/lib/{service['StateDirectory']}/"
     assert words[words.index("--store") + 1].startswith(state)
-    assert int(service["LimitNOFILE"]) > 2 * Limits().open_streams
+    assert int(service["LimitNOFILE"]) > 2 * LimitSettings().open_streams
 
 
 @pytest.mark.parametrize("name", ["ENTRYPOINT", "HEALTHCHECK"])

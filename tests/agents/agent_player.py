@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from weft.backends.scripted.requests import Asked
+from weft.backends.scripted.requests import ScriptRequest
 from weft.backends.scripted.script import Scripted, ToolCall
 from weft.types import Request
 
@@ -34,7 +34,7 @@ def task(path: str, errand: bool = False) -> str:
 
 def play(request: Request) -> Scripted:
     """The next answer: the first call that has no result yet, or the end."""
-    assert isinstance(request, Asked)
+    assert isinstance(request, ScriptRequest)
     asked = [m.content for m in request.messages if m.role == "user"]
     tools = request.http.tools
     if "addition" in tools:
@@ -93,7 +93,7 @@ def sent(tools: set[str], request: Request) -> list[ToolCall]:
     raise AssertionError(f"no tool to send a sub-agent is among {sorted(tools)}")
 
 
-def adding(request: Asked) -> Scripted:
+def adding(request: ScriptRequest) -> Scripted:
     """Adds by the tool."""
     last = request.messages[-1]
     if last.role == "tool":

@@ -16,7 +16,7 @@ import pytest
 import zmq
 
 from weft.backends import kv_events
-from weft.backends.kv_events import Source, find_sources, follow
+from weft.backends.kv_events import EventSource, find_sources, follow
 from weft.cache.kv_events import ReportedIndex, event_hashes, vllm_block_hashes
 from weft.errors import EngineError, EngineUnavailable
 
@@ -40,7 +40,7 @@ class Publisher:
         self._out.bind(events)
         self._questions = self._context.socket(zmq.ROUTER)
         self._questions.bind(replay)
-        self.source = Source(
+        self.source = EventSource(
             self._out.getsockopt_string(zmq.LAST_ENDPOINT),
             self._questions.getsockopt_string(zmq.LAST_ENDPOINT),
             "kv@A",
@@ -129,7 +129,7 @@ class Followed:
 
 
 @asynccontextmanager
-async def following(source: Source) -> AsyncIterator[Followed]:
+async def following(source: EventSource) -> AsyncIterator[Followed]:
     one = Followed()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(follow, source, one.index, one.changed)
@@ -218,7 +218,7 @@ async def test_a_silent_replay_is_tried_again(monkeypatch: pytest.MonkeyPatch) -
         engine.publish()
         deaf.bind("tcp://127.0.0.1:*")
         address = deaf.getsockopt_string(zmq.LAST_ENDPOINT)
-        async with following(Source(engine.source.events, address, "kv@A")) as one:
+        async with following(EventSource(engine.source.events, address, "kv@A")) as one:
             await one.until(lambda: one.changes >= 2)
             assert len(one.index) == 0
 
@@ -297,8 +297,8 @@ async def test_where_events_come_from_is_asked_of_the_server() -> None:
     }
     with serving(200, json.dumps(ranks).encode()) as url:
         assert await find_sources(url) == [
-            Source("tcp://127.0.0.1:5610", "tcp://127.0.0.1:5620", "kv@A"),
-            Source("tcp://10.0.0.3:77", "tcp://127.0.0.1:78", "kv@A"),
+            EventSource("tcp://127.0.0.1:5610", "tcp://127.0.0.1:5620", "kv@A"),
+            EventSource("tcp://10.0.0.3:77", "tcp://127.0.0.1:78", "kv@A"),
         ]
 
 

@@ -9,7 +9,7 @@ from weft.backends import specs
 from weft.backends.local import standing
 from weft.backends.openai import OpenAIEngine
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.backends.specs import Spec, open_engines, parse
+from weft.backends.specs import EngineSpec, open_engines, parse
 from weft.backends.vllm import VLLMEngine
 from weft.errors import UsageError
 from weft.types import Delta, Message, Request
@@ -24,14 +24,14 @@ def weft_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("text", "spec"),
     [
-        ("http://localhost:8000", Spec("http", "http://localhost:8000")),
-        (" https://host/v1", Spec("http", "https://host/v1")),
-        ("openai:gpt@http://h/v1", Spec("openai", "gpt@http://h/v1")),
-        ("local:countdown", Spec("local", "countdown")),
-        ("scripted:", Spec("scripted", "")),
+        ("http://localhost:8000", EngineSpec("http", "http://localhost:8000")),
+        (" https://host/v1", EngineSpec("http", "https://host/v1")),
+        ("openai:gpt@http://h/v1", EngineSpec("openai", "gpt@http://h/v1")),
+        ("local:countdown", EngineSpec("local", "countdown")),
+        ("scripted:", EngineSpec("scripted", "")),
     ],
 )
-def test_good_specs(text: str, spec: Spec) -> None:
+def test_good_specs(text: str, spec: EngineSpec) -> None:
     assert parse(text) == spec
 
 

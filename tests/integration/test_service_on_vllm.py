@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from live_service import Service, serving
+from live_service import LiveService, serving
 from weft.service.config.api_key import hash_key
 
 pytestmark = [pytest.mark.loops("asyncio"), pytest.mark.integration, pytest.mark.timeout(240)]
@@ -44,7 +44,7 @@ async def test_every_endpoint_reaches_vllm(replicas: list[str]) -> None:
 
 
 async def post(
-    service: Service, path: str, body: dict[str, Any], key: str | None = None
+    service: LiveService, path: str, body: dict[str, Any], key: str | None = None
 ) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     answer = await service.http.post(path, json=body, headers=headers, timeout=120)
@@ -76,7 +76,7 @@ async def test_a_conversation_finds_its_prefix_again(replicas: list[str]) -> Non
                 {"role": "user", "content": f"Go on, {turn}."},
             ]
         assert len(engines) == 1
-        record = service.core.registry.programs[program]
+        record = service.inside.registry.programs[program]
         assert record.count == 3
         first, *later = record.calls
         assert first.prompt > 300

@@ -17,7 +17,7 @@ from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.policy import parse_policy
 from weft.orchestrator.program import Program
-from weft.orchestrator.restore import Chain, Saved, restore, save
+from weft.orchestrator.restore import CachedChain, SchedulingState, restore, save
 from weft.orchestrator.scheduler import Scheduler
 from weft.types import Delta, Message, Request, Sampling
 
@@ -56,13 +56,13 @@ def call(program: str, tokens: int = 160, more: int = 0) -> Call:
     )
 
 
-def chain(of: Call, size: int = 16) -> Chain:
-    return Chain(size, array("Q", of.hashes(size)))
+def chain(of: Call, size: int = 16) -> CachedChain:
+    return CachedChain(size, array("Q", of.hashes(size)))
 
 
 def hand_over(
-    old: Scheduler, new: Scheduler, chains: dict[str, Chain], after: float = 0.0
-) -> list[Saved]:
+    old: Scheduler, new: Scheduler, chains: dict[str, CachedChain], after: float = 0.0
+) -> list[SchedulingState]:
     """What `new` is told of the programs of `old`."""
     found = [save(old.dispatcher, id, LEASE) for id in old.dispatcher.programs]
     kept = [saved.later(after) for saved in found if saved is not None]
@@ -72,7 +72,7 @@ def hand_over(
 
 async def test_programs_go_on_where_they_were(anyio_backend):
     old, new = scheduler(), scheduler()
-    chains: dict[str, Chain] = {}
+    chains: dict[str, CachedChain] = {}
     for name in "abcd":
         asked = call(name)
         chains[name] = chain(asked)
@@ -230,7 +230,7 @@ async def test_of_what_is_over_nothing_is_saved(anyio_backend):
 
 programs = st.lists(
     st.builds(
-        Saved,
+        SchedulingState,
         id=st.integers(0, 9).map(str),
         home=st.sampled_from(["e0", "e1", "gone", ""]),
         age=st.floats(0, 1e6),
@@ -245,11 +245,11 @@ programs = st.lists(
 
 @settings(max_examples=60)
 @given(programs, st.sampled_from(["sticky", "weft", "thunderagent", "saga", "prefix"]))
-def test_no_more_is_kept_than_fits(saved: list[Saved], policy: str):
+def test_no_more_is_kept_than_fits(saved: list[SchedulingState], policy: str):
     async def main() -> None:
         new = scheduler(policy)
 
-        def chained(all: Iterable[Saved]):
+        def chained(all: Iterable[SchedulingState]):
             for one in all:
                 yield one, chain(call(one.id, one.context))
 

@@ -15,7 +15,7 @@ import httpx
 
 from weft.service.config.file import ServiceConfig
 from weft.service.server import Server
-from weft.service.service import Core
+from weft.service.service import Service
 
 Reply = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
@@ -36,10 +36,10 @@ GENERATING = [CHAT, "/v1/completions", "/v1/responses", "/v1/messages"]
 
 
 @dataclass
-class Service:
+class LiveService:
     """A service that runs."""
 
-    core: Core
+    inside: Service
     port: int
     http: httpx.AsyncClient
     server: Server
@@ -79,20 +79,20 @@ class Service:
 
     def idle(self) -> bool:
         """Whether nothing is left of any request."""
-        core = self.core
+        service = self.inside
         return not (
-            core.exchanges
-            or core.scheduler.in_flight
-            or core.scheduler.waiting
-            or any(tenant.running for tenant in (core.tenants.anonymous, *core.tenants))
-            or any(program.live for program in core.registry.programs.values())
+            service.exchanges
+            or service.scheduler.in_flight
+            or service.scheduler.waiting
+            or any(tenant.running for tenant in (service.tenants.anonymous, *service.tenants))
+            or any(program.live for program in service.registry.programs.values())
         )
 
 
 @contextlib.asynccontextmanager
 async def serving(
     *engines: Any, reread: Callable[[], ServiceConfig] | None = None, **fields: Any
-) -> AsyncGenerator[Service]:
+) -> AsyncGenerator[LiveService]:
     """The service as `weft serve` runs it, on a free port, in this event loop."""
     config = ServiceConfig.model_validate({"engines": list(engines), **fields})
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
@@ -101,11 +101,11 @@ async def serving(
         port = listener.getsockname()[1]
         limits = httpx.Limits(max_connections=None)
         http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=20)
-        async with Core(config, reread) as core, http, anyio.create_task_group() as group:
-            server = Server(core)
+        async with Service(config, reread) as service, http, anyio.create_task_group() as group:
+            server = Server(service)
             group.start_soon(server.work, listener)
             try:
-                yield Service(core, port, http, server)
+                yield LiveService(service, port, http, server)
             finally:
                 server.should_exit = server.force_exit = True
 

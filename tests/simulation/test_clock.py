@@ -9,7 +9,7 @@ import anyio
 import pytest
 import trio.testing
 
-from weft.backends.simulated.engine import Record, SimulatedEngine, SimulatedRequest
+from weft.backends.simulated.engine import RequestRecord, SimulatedEngine, SimulatedRequest
 from weft.backends.simulated.hardware import Linear
 from weft.backends.timeline import Timeline
 from weft.simulation.clock import VirtualClock
@@ -98,7 +98,7 @@ def test_it_waits_for_threads_when_nothing_else_is_to_come() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_engines_do_the_same_under_both_clocks(seed: int) -> None:
-    async def main(timeline: Timeline) -> tuple[float, list[Record]]:
+    async def main(timeline: Timeline) -> tuple[float, list[RequestRecord]]:
         randomly = random.Random(seed)
         hardware = Linear(fixed=0.01, prefill_token=0.0001, decode=0.001, kv_tokens=2000)
         engine = SimulatedEngine(timeline, hardware, concurrency=4, keep_log=True)

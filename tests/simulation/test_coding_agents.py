@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.errors import UsageError
-from weft.simulation.workload import Turn
+from weft.simulation.workload import PlannedCall
 from weft.simulation.workloads import open_workload
 
 # Of the 561 sessions and 37,232 calls in claude_code_sessions.jsonl.gz, converted from the
@@ -34,14 +34,14 @@ HIT_SHARE = 0.9624
 SESSIONS = 1000
 
 
-def sessions(spec: str, block_size: int = 64, seed: int = 0) -> list[list[Turn]]:
+def sessions(spec: str, block_size: int = 64, seed: int = 0) -> list[list[PlannedCall]]:
     return [
-        [step for step in job.steps if isinstance(step, Turn)]
+        [step for step in job.steps if isinstance(step, PlannedCall)]
         for job in open_workload(spec, block_size=block_size, seed=seed)
     ]
 
 
-def observed(turns: Sequence[Turn], into: dict[str, list[float]]) -> None:
+def observed(turns: Sequence[PlannedCall], into: dict[str, list[float]]) -> None:
     into["calls"].append(len(turns))
     into["first prompt"].append(turns[0].prompt)
     into["peak prompt"].append(max(t.prompt for t in turns))

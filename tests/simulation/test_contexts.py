@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.simulation.contexts import Chain, Fresh, Run, Scale, common, joined, length, part, space
-from weft.simulation.turns import Turns
+from weft.simulation.contexts import (
+    Fresh,
+    HashChain,
+    Run,
+    Scale,
+    common,
+    joined,
+    length,
+    part,
+    space,
+)
+from weft.simulation.planned_calls import PlannedCalls
 
 runs = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9)), max_size=8)
 scales = st.sampled_from([0.1, 0.25, 0.3, 1.0, 1.5, 4.0])
@@ -52,12 +62,14 @@ def test_blocks_are_equal_just_if_all_tokens_before_their_end_are(
     contexts: list[list[Run]], block_size: int, factor: float
 ) -> None:
     scale = Scale(factor, block_size)
-    chain = Chain(scale)
+    chain = HashChain(scale)
     held: list[tuple[list[int], list[int]]] = []
     for context in contexts:
         count = scale.whole(length(context))
         blocks = list(chain.blocks(context, count))
-        assert blocks == Chain(scale).blocks(context, count), "what was hashed before is no matter"
+        assert blocks == HashChain(scale).blocks(context, count), (
+            "what was hashed before is no matter"
+        )
         assert len(set(blocks)) == len(blocks)
         held.append((tokens(context), blocks))
     for text, blocks in held:
@@ -80,7 +92,7 @@ def test_scaled_lengths_are_exact(block_size: int, recorded: int, factor: float)
 
 def test_too_short_a_context_is_refused() -> None:
     with pytest.raises(ValueError, match="4 blocks need more than 6 tokens"):
-        Chain(Scale(1.0, 2)).blocks([(0, 6)], 4)
+        HashChain(Scale(1.0, 2)).blocks([(0, 6)], 4)
 
 
 def test_fresh_tokens_are_new_and_depend_on_the_name_alone() -> None:
@@ -98,7 +110,7 @@ def test_a_turn_has_a_block_for_every_whole_block_played(
 ) -> None:
     scale, fresh = Scale(factor, block_size), Fresh("a")
     context = [fresh(prompt), fresh(answer)]
-    turn = Turns(scale, fresh).make(context, prompt, answer, wait=2.0, tool="t", stage="s")
+    turn = PlannedCalls(scale, fresh).make(context, prompt, answer, wait=2.0, tool="t", stage="s")
     assert (turn.prompt, turn.answer) == (scale.tokens(prompt), scale.tokens(answer))
     assert len(turn.blocks) == (turn.prompt + turn.answer) // block_size
     assert (turn.wait, turn.tool, turn.stage) == (2.0, "t", "s")

@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 
 from weft.errors import UsageError
-from weft.simulation.workload import Job, Parallel, Step, Turn
+from weft.simulation.workload import Job, Parallel, PlannedCall, Step
 from weft.simulation.workloads import open_workload
 
 
@@ -17,9 +17,9 @@ def played(spec: str, block_size: int = 16, seed: int = 0) -> list[tuple[Job, li
     return [(job, list(job.steps)) for job in open_workload(spec, block_size=block_size, seed=seed)]
 
 
-def turns(steps: Iterable[Step]) -> Iterator[Turn]:
+def turns(steps: Iterable[Step]) -> Iterator[PlannedCall]:
     for step in steps:
-        if isinstance(step, Turn):
+        if isinstance(step, PlannedCall):
             yield step
         else:
             for branch in step.branches:
@@ -107,7 +107,7 @@ def test_early_exits() -> None:
 def test_a_level_extends_the_paths_that_were_kept(enough: int) -> None:
     spec = f"tree_search(n=6, width=6, keep=3, depth=5, solved=0, enough={enough})"
     for _, levels in played(spec, 1):
-        before: list[Turn] = []
+        before: list[PlannedCall] = []
         for level in levels:
             assert isinstance(level, Parallel)
             assert level.enough == (enough or None)
@@ -115,8 +115,8 @@ def test_a_level_extends_the_paths_that_were_kept(enough: int) -> None:
                 ["step", "verify"]
             ] * 6
             steps = [turn for branch in level.branches for turn in branch[:1]]
-            assert all(isinstance(turn, Turn) for turn in steps)
-            made = [turn for turn in steps if isinstance(turn, Turn)]
+            assert all(isinstance(turn, PlannedCall) for turn in steps)
+            made = [turn for turn in steps if isinstance(turn, PlannedCall)]
             parents = {tuple(turn.blocks[: turn.prompt]) for turn in made}
             if before:
                 assert len(parents) == 3
@@ -134,22 +134,22 @@ def test_a_query_links_writes_corrects_and_selects() -> None:
     corrections = 0
     for job, steps in played("text_to_sql(n=400, candidates=5, rounds=2)", 64):
         link, fan, select = steps
-        assert isinstance(link, Turn)
+        assert isinstance(link, PlannedCall)
         assert isinstance(fan, Parallel)
-        assert isinstance(select, Turn)
+        assert isinstance(select, PlannedCall)
         assert (link.stage, select.stage, len(fan.branches)) == ("link", "select", 5)
         assert job.slo is not None
         assert job.slo > 0
         for branch in fan.branches:
             first, *rest = branch
-            assert isinstance(first, Turn)
+            assert isinstance(first, PlannedCall)
             assert first.stage == "generate"
             assert common(link.blocks, first.blocks) == len(link.blocks), "with the linked schema"
             assert len(rest) <= 2
             corrections += len(rest)
             for before, after in zip(branch, rest, strict=False):
-                assert isinstance(before, Turn)
-                assert isinstance(after, Turn)
+                assert isinstance(before, PlannedCall)
+                assert isinstance(after, PlannedCall)
                 assert (after.stage, before.tool) == ("correct", "database")
                 assert before.wait > 0
                 assert common(before.blocks, after.blocks) == len(before.blocks)
@@ -181,8 +181,8 @@ def test_deadlines_follow_the_longest_chain_of_answers() -> None:
     assert median([s for s in slos if s is not None]) == pytest.approx(10, rel=0.15)
     for job, (link, fan, select) in made:
         assert isinstance(fan, Parallel)
-        assert isinstance(link, Turn)
-        assert isinstance(select, Turn)
+        assert isinstance(link, PlannedCall)
+        assert isinstance(select, PlannedCall)
         longest = max(sum(t.answer for t in turns(branch)) for branch in fan.branches)
         assert job.slo == pytest.approx(10 * (link.answer + longest + select.answer) / 1700)
     assert all(job.slo is None for job, _ in played("text_to_sql(n=3, slo=0)"))

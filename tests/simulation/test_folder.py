@@ -14,9 +14,9 @@ from weft.simulation.arrivals import parse_arrivals
 from weft.simulation.experiment import Experiment, conduct, first_jobs
 from weft.simulation.folder import SPEED, SimulationFolder, read_json, write_json
 from weft.simulation.play import Play
-from weft.simulation.records import CallRecord, JobRecord
+from weft.simulation.records import JobRecord, PlayedCall
 from weft.simulation.simulate import SimulatedFleet
-from weft.simulation.workload import Job, Parallel, Turn, Workload
+from weft.simulation.workload import Job, Parallel, PlannedCall, Workload
 from weft.simulation.workloads import open_workload
 
 HARDWARE = Linear(kv_tokens=8000, fixed=0.01, prefill_token=0.0005, decode=0.001)
@@ -93,7 +93,7 @@ def test_what_is_kept_is_what_happened(tmp_path: Path) -> None:
 def test_records_are_read_back_as_written(tmp_path: Path) -> None:
     folder = SimulationFolder.create(tmp_path, {}, [("fcfs", "burst")])
     run = folder.run("fcfs", "burst")
-    calls = [CallRecord("a/1", "a", "plan", 7, 0.5, 1.25, engine="e", reason="“so”")]
+    calls = [PlayedCall("a/1", "a", "plan", 7, 0.5, 1.25, engine="e", reason="“so”")]
     jobs = [JobRecord("a", "agent", "t", 1 / 3, 2.0, 1, None, "died")]
     run.write(Play(jobs, calls), {"mean": math.nan})
     assert list(run.calls()) == calls
@@ -153,8 +153,8 @@ def test_numbers_that_are_none_are_null(tmp_path: Path) -> None:
     assert read_json(tmp_path / "x.json") == {"a": None, "b": [None, 1.5], "c": "x"}
 
 
-def turn(prompt: int, answer: int) -> Turn:
-    return Turn(prompt, answer, ())
+def turn(prompt: int, answer: int) -> PlannedCall:
+    return PlannedCall(prompt, answer, ())
 
 
 def test_a_call_that_no_engine_can_hold_is_an_error(tmp_path: Path) -> None:

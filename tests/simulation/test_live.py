@@ -20,7 +20,7 @@ from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import parse_arrivals
 from weft.simulation.live import IDS, Tokens, random_llama, replay
 from weft.simulation.simulate import SimulatedFleet, simulate
-from weft.simulation.workload import Job, Turn, Workload
+from weft.simulation.workload import Job, PlannedCall, Workload
 from weft.simulation.workloads import open_workload
 from weft.types import Request
 
@@ -30,7 +30,7 @@ ALONE = parse_arrivals("closed(n=1)")
 POLICY = parse_policy("prefix")
 
 
-def job(*turns: Turn) -> Job:
+def job(*turns: PlannedCall) -> Job:
     return Job("job", turns)
 
 
@@ -46,7 +46,7 @@ def answering(**kwargs) -> ScriptedEngine:
     return ScriptedEngine(reply, block_size=BLOCK, **kwargs)
 
 
-def prompt(tokens: Tokens, turn: Turn) -> tuple[int, ...]:
+def prompt(tokens: Tokens, turn: PlannedCall) -> tuple[int, ...]:
     made = tokens.call("x", job(turn), turn).request.tokens
     assert made is not None
     return made
@@ -63,8 +63,8 @@ def test_prompts_share_the_blocks_that_their_turns_share(shared: int, own: int, 
         return
     tokens = Tokens("m", BLOCK)
     head = list(range(shared))
-    a = prompt(tokens, Turn(length, BLOCK, [*head, *range(100, 101 + own)]))
-    b = prompt(tokens, Turn(length, BLOCK, [*head, *range(200, 201 + own)]))
+    a = prompt(tokens, PlannedCall(length, BLOCK, [*head, *range(100, 101 + own)]))
+    b = prompt(tokens, PlannedCall(length, BLOCK, [*head, *range(200, 201 + own)]))
     assert len(a) == len(b) == length
     assert set(a) | set(b) <= set(IDS)
     assert common(a, b) // BLOCK == min(shared, length // BLOCK)
@@ -72,13 +72,13 @@ def test_prompts_share_the_blocks_that_their_turns_share(shared: int, own: int, 
 
 def test_the_tail_of_a_prompt_begins_the_block_that_the_answer_completes() -> None:
     tokens = Tokens("m", BLOCK)
-    first = Turn(20, 20, [1, 2])
-    assert prompt(tokens, first) == prompt(tokens, Turn(40, 1, [1, 2]))[:20]
+    first = PlannedCall(20, 20, [1, 2])
+    assert prompt(tokens, first) == prompt(tokens, PlannedCall(40, 1, [1, 2]))[:20]
 
 
 def test_turns_with_fewer_blocks_than_tokens_are_filled_with_their_own() -> None:
     tokens = Tokens("m", BLOCK)
-    turn = Turn(50, 1, [1])
+    turn = PlannedCall(50, 1, [1])
     a = tokens.call("a", job(turn), turn).request.tokens
     b = tokens.call("b", job(turn), turn).request.tokens
     assert a is not None
@@ -88,7 +88,7 @@ def test_turns_with_fewer_blocks_than_tokens_are_filled_with_their_own() -> None
 
 
 def test_content_depends_on_the_salt_alone() -> None:
-    turn = Turn(64, 1, [1, 2, 3, 4])
+    turn = PlannedCall(64, 1, [1, 2, 3, 4])
     once = prompt(Tokens("m", BLOCK, salt="a"), turn)
     assert once == prompt(Tokens("other", BLOCK, salt="a"), turn)
     assert common(once, prompt(Tokens("m", BLOCK, salt="b"), turn)) < BLOCK
@@ -96,20 +96,20 @@ def test_content_depends_on_the_salt_alone() -> None:
 
 def test_the_next_prompt_holds_the_answer_that_was_given() -> None:
     tokens = Tokens("m", BLOCK)
-    first = Turn(20, 50, [1, 2, 3, 4])
+    first = PlannedCall(20, 50, [1, 2, 3, 4])
     call = tokens.call("a", job(first), first)
     answer = tuple(range(5000, 5050))
     tokens.answered(call, first, answer)
     assert call.request.tokens is not None
     context = call.request.tokens + answer
-    following = prompt(tokens, Turn(100, 1, [1, 2, 3, 4, 5, 6]))
+    following = prompt(tokens, PlannedCall(100, 1, [1, 2, 3, 4, 5, 6]))
     assert following[: 4 * BLOCK] == context[: 4 * BLOCK]
     # One that does not extend it has nothing of it.
-    assert not set(prompt(tokens, Turn(100, 1, [1, 12, 13, 14, 15, 16]))) & set(answer)
+    assert not set(prompt(tokens, PlannedCall(100, 1, [1, 12, 13, 14, 15, 16]))) & set(answer)
 
 
 def test_the_engine_is_told_the_length_and_the_scheduler_is_not() -> None:
-    turn = Turn(20, 7, [1])
+    turn = PlannedCall(20, 7, [1])
     call = Tokens("m", BLOCK).call("a", job(turn), turn)
     body = completion_body(call.request, call.request.tokens or (), 4096)
     assert (body["max_tokens"], body["ignore_eos"]) == (7, True)
@@ -146,7 +146,7 @@ async def test_an_answer_that_was_lost_is_not_in_the_next_prompt() -> None:
         return Scripted(("x" if lost else "y") * 32, dies_after=5 if lost else None)
 
     engines = [ScriptedEngine(reply, name=name, block_size=BLOCK) for name in "ab"]
-    turns = (Turn(16, 32, [1, 2, 3]), Turn(64, 32, [1, 2, 3, 4, 5, 6]))
+    turns = (PlannedCall(16, 32, [1, 2, 3]), PlannedCall(64, 32, [1, 2, 3, 4, 5, 6]))
     done = await replay(Workload("w", [job(*turns)], BLOCK), POLICY, engines, ALONE)
     assert [c.tries for c in done.played.calls] == [2, 1]
     assert [c.answer for c in done.played.calls] == [32, 32]
@@ -156,7 +156,9 @@ async def test_an_answer_that_was_lost_is_not_in_the_next_prompt() -> None:
 
 async def test_a_session_fails_whose_answer_has_another_length() -> None:
     engine = ScriptedEngine("short", block_size=BLOCK)
-    work = Workload("w", [job(Turn(16, 32, [1, 2, 3]), Turn(64, 1, [1, 2, 3, 4]))], BLOCK)
+    work = Workload(
+        "w", [job(PlannedCall(16, 32, [1, 2, 3]), PlannedCall(64, 1, [1, 2, 3, 4]))], BLOCK
+    )
     done = await replay(work, POLICY, [engine], ALONE)
     [record] = done.played.jobs
     assert record.error.startswith("call job/1 got the ids of 5 tokens where 32 were")

@@ -11,9 +11,9 @@ from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import parse_arrivals
 from weft.simulation.metrics import measure
 from weft.simulation.optimum import Trace
-from weft.simulation.records import CallRecord
+from weft.simulation.records import PlayedCall
 from weft.simulation.simulate import SimulatedFleet, simulate
-from weft.simulation.workload import Turn
+from weft.simulation.workload import PlannedCall
 from weft.simulation.workloads import open_workload
 
 SIZE = 10  # tokens in a block
@@ -33,11 +33,11 @@ class Calls:
 
     def send(
         self, job: str, content: Sequence[int], prompt: int, engine: str = "e", done: bool = True
-    ) -> CallRecord:
+    ) -> PlayedCall:
         self.count += 1
         answer = len(content) * SIZE - prompt + 1  # the last token is not kept
-        record = CallRecord(f"{job}/{self.count}", job, "turn", prompt, 0.0, engine=engine)
-        self.trace.sent(record, Turn(prompt, answer, content))
+        record = PlayedCall(f"{job}/{self.count}", job, "turn", prompt, 0.0, engine=engine)
+        self.trace.sent(record, PlannedCall(prompt, answer, content))
         record.answer, record.done = answer, done
         return record
 
@@ -78,7 +78,7 @@ def test_a_call_sent_again_counts_where_it_ran() -> None:
     record = calls.send("a", blocks("x"), 9, "dead")
     calls.send("b", blocks("x", "y"), 15, "e")
     record.engine = "e"
-    calls.trace.sent(record, Turn(9, 2, blocks("x")))
+    calls.trace.sent(record, PlannedCall(9, 2, blocks("x")))
     record.done = True
     # Nine tokens fill no block; sent after b, it makes no difference to it.
     assert calls.trace.best_hit_rate(1000) == 0

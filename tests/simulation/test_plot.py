@@ -5,20 +5,20 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from weft.orchestrator.dispatch.residents import Counters
+from weft.orchestrator.dispatch.residents import DispatchCounters
 from weft.simulation.arrivals import parse_arrivals
-from weft.simulation.experiment import Outcome
+from weft.simulation.experiment import PolicyOutcome
 from weft.simulation.metrics import measure
 from weft.simulation.play import Play
 from weft.simulation.plot import Segment, completion, segments, timeline
-from weft.simulation.records import CallRecord
+from weft.simulation.records import PlayedCall
 
 NOTHING = measure(Play())
 
 
-def outcome(policy: str, arrivals: str, mean: float) -> Outcome:
+def outcome(policy: str, arrivals: str, mean: float) -> PolicyOutcome:
     metrics = replace(NOTHING, mean=mean, p99=3 * mean)
-    return Outcome(policy, parse_arrivals(arrivals), metrics, Counters(), None, 1.0)
+    return PolicyOutcome(policy, parse_arrivals(arrivals), metrics, DispatchCounters(), None, 1.0)
 
 
 def texts(path: Path) -> list[str]:
@@ -60,7 +60,7 @@ def test_loads_without_a_number_are_left_out(tmp_path: Path) -> None:
 
 
 def call(job: str, came: float, sent: float, first: float, ended: float, engine: str = "e"):
-    return CallRecord(
+    return PlayedCall(
         f"{job}/{came:g}", job, "turn", 9, came, sent, first, ended, engine, answer=int(first > 0)
     )
 

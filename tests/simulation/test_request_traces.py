@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from weft.errors import ConfigError
-from weft.simulation.workload import Job, Turn
+from weft.simulation.workload import Job, PlannedCall
 from weft.simulation.workloads import open_workload
 
 HEADER = "session_id,arrival_time,round_idx,prefix_len,input_len,output_len,tool_wait_after_ms"
@@ -32,11 +32,11 @@ def common(one: Sequence[int], other: Sequence[int]) -> int:
     return count
 
 
-def opened(path: Path, block_size: int = 10, **options: Any) -> list[tuple[Job, list[Turn]]]:
+def opened(path: Path, block_size: int = 10, **options: Any) -> list[tuple[Job, list[PlannedCall]]]:
     workload = open_workload(path, block_size=block_size, options=options)
-    made: list[tuple[Job, list[Turn]]] = []
+    made: list[tuple[Job, list[PlannedCall]]] = []
     for job in workload:
-        turns = [step for step in job.steps if isinstance(step, Turn)]
+        turns = [step for step in job.steps if isinstance(step, PlannedCall)]
         assert all(len(t.blocks) == (t.prompt + t.answer) // block_size for t in turns)
         made.append((job, turns))
     return made

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from weft.errors import ConfigError
-from weft.simulation.workload import Job, Parallel, Turn
+from weft.simulation.workload import Job, Parallel, PlannedCall
 from weft.simulation.workloads import open_workload
 
 Entry = dict[str, Any]
@@ -66,13 +66,13 @@ def jobs(path: Path, block_size: int = 64, **options: Any) -> list[tuple[Job, li
     return [(job, list(job.steps)) for job in workload]
 
 
-def turns(path: Path, block_size: int = 64, **options: Any) -> list[Turn]:
+def turns(path: Path, block_size: int = 64, **options: Any) -> list[PlannedCall]:
     ((_, steps),) = jobs(path, block_size, **options)
-    assert all(isinstance(step, Turn) for step in steps)
+    assert all(isinstance(step, PlannedCall) for step in steps)
     return steps
 
 
-def same(one: Turn, other: Turn) -> int:
+def same(one: PlannedCall, other: PlannedCall) -> int:
     count = 0
     for a, b in zip(one.blocks, other.blocks, strict=False):
         if a != b:
@@ -138,7 +138,7 @@ def test_sessions_share_nothing_unless_told(tmp_path: Path) -> None:
         session("c", *PLAIN, tools=64),
     )
 
-    def firsts(**options: Any) -> list[Turn]:
+    def firsts(**options: Any) -> list[PlannedCall]:
         return [steps[0] for _, steps in jobs(path, 16, **options)]
 
     a, b, c = firsts()
@@ -231,7 +231,7 @@ def test_sub_agents_run_at_once_between_their_parents_calls(tmp_path: Path) -> N
         ),
     )
     ((_, steps),) = jobs(path)
-    kinds = ["call" if isinstance(step, Turn) else len(step.branches) for step in steps]
+    kinds = ["call" if isinstance(step, PlannedCall) else len(step.branches) for step in steps]
     assert kinds == ["call", 2, 1, "call", "call", 1]
     assert (steps[0].wait, steps[0].tool) == (1.0, "subagent")
     both, later = steps[1], steps[2]
@@ -252,7 +252,7 @@ def test_a_sub_agent_that_does_not_fit_is_trimmed_alone(tmp_path: Path) -> None:
     entries = (PLAIN[0], agent(3, 1, *inner), agent(3, 1, inner[1]), PLAIN[1])
     ((_, steps),) = jobs(write(tmp_path / "a.jsonl", session("s", *entries)), max_tokens=2000)
     assert [len(branch) for branch in steps[1].branches] == [1]
-    assert isinstance(steps[2], Turn)
+    assert isinstance(steps[2], PlannedCall)
 
 
 def test_sessions_are_read_one_at_a_time_and_anew(tmp_path: Path) -> None:

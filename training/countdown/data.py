@@ -11,8 +11,8 @@ import numpy as np
 from weft.evals.tasks.countdown import (
     MAX_RESULT,
     Numbers,
+    Operation,
     Problem,
-    Step,
     number_sets,
     reachable,
     steps,
@@ -33,7 +33,7 @@ class Example:
 
     prompt: str
     answer: str
-    drawn_from: tuple[tuple[Step, dict[Step, int]], ...] = ()
+    drawn_from: tuple[tuple[Operation, dict[Operation, int]], ...] = ()
 
     @property
     def text(self) -> str:
@@ -59,11 +59,11 @@ def _ways(numbers: Numbers) -> np.ndarray:
     return np.sum(children, axis=0, dtype=np.uint32)
 
 
-def good_steps(numbers: Numbers, target: int) -> list[Step]:
+def good_steps(numbers: Numbers, target: int) -> list[Operation]:
     return [s for s in steps(numbers) if reachable(s.left, target)]
 
 
-def _written(path: list[Step], target: int) -> str:
+def _written(path: list[Operation], target: int) -> str:
     return "".join(f"{step}\n" for step in path) + f"answer {target}"
 
 
@@ -75,7 +75,7 @@ def solve(rng: random.Random) -> Example:
     """
     p = problem(rng)
     good = rng.random() < 0.8
-    path: list[tuple[Step, dict[Step, int]]] = []
+    path: list[tuple[Operation, dict[Operation, int]]] = []
     numbers = p.numbers
     while len(numbers) > 1:
         if good:
@@ -89,7 +89,7 @@ def solve(rng: random.Random) -> Example:
     return Example(f"solve {p}", written, tuple(path))
 
 
-def _near(rng: random.Random, numbers: Numbers, target: int) -> Step:
+def _near(rng: random.Random, numbers: Numbers, target: int) -> Operation:
     """A step as models err: at random, the last one often nearly reaching the target."""
     options = steps(numbers)
     if len(numbers) == 2 and rng.random() < 0.6:
@@ -106,7 +106,7 @@ def think(rng: random.Random) -> Example:
         p = problem(rng)
         skill = rng.uniform(0.35, 0.95)
         lines: list[str] = []
-        path: list[Step] = []
+        path: list[Operation] = []
         for _ in range(MAX_TRIES):
             numbers = path[-1].left if path else p.numbers
             while len(numbers) > 1:
@@ -128,21 +128,21 @@ def think(rng: random.Random) -> Example:
             lines.append(f"{rng.choice(CUES)} back to {' '.join(map(str, numbers))}")
 
 
-def _spoiled(rng: random.Random, numbers: Numbers, target: int) -> Step:
+def _spoiled(rng: random.Random, numbers: Numbers, target: int) -> Operation:
     """A step that breaks the rules in a way that models do: a wrong result or operand."""
     step = _near(rng, numbers, target)
     kind = rng.random()
     if kind < 0.8:
         wrong = target if len(numbers) == 2 else step.result + rng.choice((-10, -2, -1, 1, 2, 10))
         if wrong != step.result and 0 < wrong <= MAX_RESULT:
-            return Step(step.a, step.op, step.b, wrong, (*step.left[:-1], wrong))
+            return Operation(step.a, step.op, step.b, wrong, (*step.left[:-1], wrong))
     if kind < 0.9 and len(step.left) > 1:
         left = list(step.left)
         where = rng.randrange(len(left) - 1)
         left[where] = rng.choice([n for n in range(1, 21) if n != left[where]])
-        return Step(step.a, step.op, step.b, step.result, tuple(left))
+        return Operation(step.a, step.op, step.b, step.result, tuple(left))
     a = rng.choice([n for n in range(1, 21) if n not in numbers])
-    return Step(a, "+", step.b, a + step.b, (*step.left[:-1], a + step.b))
+    return Operation(a, "+", step.b, a + step.b, (*step.left[:-1], a + step.b))
 
 
 def verify(rng: random.Random) -> Example:
@@ -154,7 +154,7 @@ def verify(rng: random.Random) -> Example:
     p = problem(rng)
     depth = rng.choices((0, 1, 2, 3), (1, 8, 8, 10))[0]
     right = rng.random() < 0.45
-    path: list[Step] = []
+    path: list[Operation] = []
     numbers = p.numbers
     legal = True
     for i in range(depth):

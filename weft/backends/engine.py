@@ -14,7 +14,7 @@ OnDelta = Callable[[Delta], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class EngineLoad:
     """What an engine says of itself now: requests running and waiting, share of KV in use."""
 
     running: int = 0
@@ -89,9 +89,9 @@ class Engine(ABC):
         """The token ids of a text alone, without special tokens."""
         raise Unsupported(f"engine {self.name} does not take token ids; send it messages")
 
-    async def load(self) -> Load:
+    async def load(self) -> EngineLoad:
         """What the engine says of its load; zeros where it says nothing."""
-        return Load()
+        return EngineLoad()
 
     async def follow_cache(self, index: ReportedIndex) -> None:
         """Keep `index` as the engine's own reports say; runs until cancelled.

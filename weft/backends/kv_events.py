@@ -26,7 +26,7 @@ _END = (-1).to_bytes(8, "big", signed=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class EventSource:
     """Where one engine publishes its KV events.
 
     Attributes:
@@ -40,7 +40,7 @@ class Source:
     topic: str = ""
 
 
-async def find_sources(url: str) -> list[Source]:
+async def find_sources(url: str) -> list[EventSource]:
     """The sources of a vLLM server, one for each rank of data parallelism.
 
     Those without a replay endpoint are left out: whoever misses an event of theirs never knows
@@ -60,7 +60,9 @@ async def find_sources(url: str) -> list[Source]:
         return []
     ranks = cast(dict[str, dict[str, Any]], response.json())
     return [
-        Source(_reached(of["endpoint"], host), _reached(of["replay_endpoint"], host), of["topic"])
+        EventSource(
+            _reached(of["endpoint"], host), _reached(of["replay_endpoint"], host), of["topic"]
+        )
         for _, of in sorted(ranks.items())
         if of["enable_kv_cache_events"] and of["publisher"] == "zmq" and of["replay_endpoint"]
     ]
@@ -76,7 +78,7 @@ def _reached(endpoint: str, host: str) -> str:
 
 
 async def follow(
-    source: Source, index: ReportedIndex, changed: Callable[[], None] = lambda: None
+    source: EventSource, index: ReportedIndex, changed: Callable[[], None] = lambda: None
 ) -> None:
     """Keep an index as an engine's events say; runs until cancelled.
 
@@ -107,7 +109,7 @@ async def follow(
 
 async def _connection(
     context: zmq.Context[zmq.Socket[bytes]],
-    source: Source,
+    source: EventSource,
     index: ReportedIndex,
     changed: Callable[[], None],
 ) -> None:
@@ -131,7 +133,7 @@ async def _while_connected(
     context: zmq.Context[zmq.Socket[bytes]],
     socket: zmq.Socket[bytes],
     monitor: zmq.Socket[bytes],
-    source: Source,
+    source: EventSource,
     index: ReportedIndex,
     changed: Callable[[], None],
 ) -> None:
@@ -159,7 +161,7 @@ async def _while_connected(
 async def _take(
     context: zmq.Context[zmq.Socket[bytes]],
     socket: zmq.Socket[bytes],
-    source: Source,
+    source: EventSource,
     index: ReportedIndex,
 ) -> bool:
     """Take in the next batch; False if earlier ones are missing and can't be had."""
@@ -171,7 +173,7 @@ async def _take(
 
 
 async def _replay(
-    context: zmq.Context[zmq.Socket[bytes]], source: Source, index: ReportedIndex
+    context: zmq.Context[zmq.Socket[bytes]], source: EventSource, index: ReportedIndex
 ) -> bool:
     """Ask for the batches from `index.next` on; False if there is no answer.
 

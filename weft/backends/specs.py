@@ -27,14 +27,14 @@ Shipped = Callable[[str], Path | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class EngineSpec:
     """An engine as written: its kind, and what follows."""
 
     kind: str
     rest: str
 
 
-def parse(text: str) -> Spec:
+def parse(text: str) -> EngineSpec:
     """Read one spec.
 
     Raises:
@@ -44,13 +44,13 @@ def parse(text: str) -> Spec:
     if text.startswith(("http://", "https://")):
         if not text.partition("://")[2].strip("/"):
             raise UsageError(f"engine {text!r} names no host; write http://host:port")
-        return Spec("http", text)
+        return EngineSpec("http", text)
     kind, colon, rest = text.partition(":")
     if not colon or kind not in ("openai", "local", "scripted"):
         raise UsageError(f"unknown engine {text!r}; write one of: {FORMS}")
     if not rest and kind != "scripted":
         raise UsageError(f"engine {text!r} names no model; write one of: {FORMS}")
-    return Spec(kind, rest)
+    return EngineSpec(kind, rest)
 
 
 def shipped_model(name: str) -> Path | None:

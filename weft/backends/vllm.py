@@ -11,7 +11,7 @@ import anyio
 import httpx
 
 from weft.backends import wire
-from weft.backends.engine import Engine, Load, OnDelta
+from weft.backends.engine import Engine, EngineLoad, OnDelta
 from weft.backends.http import IDLE, client, events, reaching, streaming
 from weft.cache.kv_events import ReportedIndex
 from weft.errors import EngineUnavailable, NotAnEngine, UsageError, WrongModel
@@ -222,10 +222,10 @@ class VLLMEngine(Engine):
         if len(sources) == 1:  # of several ranks one can't know which gets a call
             await follow(sources[0], index)
 
-    async def load(self) -> Load:
+    async def load(self) -> EngineLoad:
         """Running and waiting requests and KV usage, from the server's metrics."""
         text = await self._metrics()
-        return Load(
+        return EngineLoad(
             int(gauge(text, "vllm:num_requests_running")),
             int(gauge(text, "vllm:num_requests_waiting")),
             gauge(text, "vllm:kv_cache_usage_perc"),

@@ -19,7 +19,7 @@ T = TypeVar("T")
 _LIMITS = ("tokens", "calls", "seconds", "dollars")
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """A group of commands that ends with one sentence instead of a traceback.
 
     Exit codes: 2 for every error of weft, 130 when interrupted.

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weft.cli.common import Group, go, stderr, stdout
+from weft.cli.common import CommandGroup, go, stderr, stdout
 
 if TYPE_CHECKING:
     from weft.backends.local.standing import Standing
 
 app = typer.Typer(
-    cls=Group,
+    cls=CommandGroup,
     no_args_is_help=True,
     help="Start, stop and list local vLLM replicas; --engine local:MODEL uses those that are up.",
 )

@@ -11,8 +11,8 @@ import typer
 
 from weft.cli.common import (
     BudgetText,
+    CommandGroup,
     Engines,
-    Group,
     Model,
     PolicyText,
     Replicas,
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from weft.evals.results import Evaluation
     from weft.evals.suite import Suite
 
-app = typer.Typer(cls=Group, no_args_is_help=True, help="Run evaluations, show and compare them.")
+app = typer.Typer(
+    cls=CommandGroup, no_args_is_help=True, help="Run evaluations, show and compare them."
+)
 
 
 @app.command("run")

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from weft.cli.common import Group, stderr
+from weft.cli.common import CommandGroup, stderr
 from weft.errors import UsageError
 
-app = typer.Typer(cls=Group, no_args_is_help=True, help="Make API keys for weft serve.")
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Make API keys for weft serve.")
 
 
 @app.callback()

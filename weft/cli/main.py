@@ -19,11 +19,11 @@ from weft.cli import (
     simulate,
     tune,
 )
-from weft.cli.common import Group
+from weft.cli.common import CommandGroup
 
 app = typer.Typer(
     name="weft",
-    cls=Group,
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from weft.evals.records import Row
 from weft.evals.results import Result
-from weft.evals.runner import Watcher
+from weft.evals.runner import EvaluationWatcher
 from weft.types import Usage
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ EVERY = 3.0
 """Seconds between lines where there is no terminal."""
 
 
-class Meter:
+class StrategyProgress:
     """Counts of the strategy under way."""
 
     def __init__(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
@@ -83,7 +83,7 @@ class Bars:
             console=Console(stderr=True),
         )
         self._bar: TaskID | None = None
-        self._meter: Meter | None = None
+        self._meter: StrategyProgress | None = None
 
     def __enter__(self) -> Bars:
         self._progress.start()
@@ -98,7 +98,7 @@ class Bars:
 
     def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
         """A strategy begins."""
-        self._meter = Meter(strategy, total, kept)
+        self._meter = StrategyProgress(strategy, total, kept)
         self._bar = self._progress.add_task(
             strategy.replace("[", r"\["), total=total, completed=len(kept), text=self._meter.text
         )
@@ -130,7 +130,7 @@ class Lines:
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self._meter: Meter | None = None
+        self._meter: StrategyProgress | None = None
         self._last = 0.0
 
     def __enter__(self) -> Lines:
@@ -145,7 +145,7 @@ class Lines:
 
     def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
         """A strategy begins."""
-        self._meter = Meter(strategy, total, kept)
+        self._meter = StrategyProgress(strategy, total, kept)
         self._last = time.monotonic()
 
     def row(self, row: Row) -> None:
@@ -175,5 +175,5 @@ class Lines:
 def shown(terminal: bool, write: Callable[[str], None]) -> Bars | Lines:
     """Bars on a terminal, lines elsewhere."""
     view: Bars | Lines = Bars() if terminal else Lines(write)
-    _: Watcher = view  # both must be watchers
+    _: EvaluationWatcher = view  # both must be watchers
     return view

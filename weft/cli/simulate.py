@@ -14,7 +14,7 @@ from weft.errors import UsageError
 
 if TYPE_CHECKING:
     from weft.simulation.arrivals import Arrivals
-    from weft.simulation.experiment import Experiment, Outcome
+    from weft.simulation.experiment import Experiment, PolicyOutcome
     from weft.simulation.folder import SimulationFolder
     from weft.simulation.records import JobRecord
 
@@ -125,7 +125,7 @@ class _Watched:
         self._bar.end()
 
 
-def _say(outcomes: list[Outcome], experiment: Experiment) -> None:
+def _say(outcomes: list[PolicyOutcome], experiment: Experiment) -> None:
     from weft.cli.simulation_table import show
 
     show(outcomes, experiment)
@@ -145,7 +145,7 @@ def _say(outcomes: list[Outcome], experiment: Experiment) -> None:
             )
 
 
-def _draw(folder: SimulationFolder, outcomes: list[Outcome]) -> None:
+def _draw(folder: SimulationFolder, outcomes: list[PolicyOutcome]) -> None:
     from weft.simulation.folder import COMPLETION, TIMELINE
     from weft.simulation.plot import completion, timeline
 

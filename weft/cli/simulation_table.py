@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from weft.cli.common import stdout
 
 if TYPE_CHECKING:
-    from weft.simulation.experiment import Experiment, Outcome
+    from weft.simulation.experiment import Experiment, PolicyOutcome
 
 Number = float | int | None
 
@@ -20,7 +20,7 @@ class _Column:
     """A figure: its name, how it is had, and how soon it is left out where room is short."""
 
     name: str
-    value: Callable[[Outcome], str]
+    value: Callable[[PolicyOutcome], str]
     rank: int
 
 
@@ -52,7 +52,7 @@ _COLUMNS = (
 )
 
 
-def show(outcomes: Sequence[Outcome], experiment: Experiment) -> None:
+def show(outcomes: Sequence[PolicyOutcome], experiment: Experiment) -> None:
     """Print a row for each policy and load: all figures, or those that the terminal has room for.
 
     Into files and pipes it prints all.

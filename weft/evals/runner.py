@@ -51,7 +51,7 @@ class Plan:
     concurrency: int = 128
 
 
-class Watcher(Protocol):
+class EvaluationWatcher(Protocol):
     """Told how an evaluation goes."""
 
     def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
@@ -68,7 +68,7 @@ class Watcher(Protocol):
 
 
 async def evaluate(
-    plan: Plan, pool: Pool, folder: Folder, session: Session, watcher: Watcher
+    plan: Plan, pool: Pool, folder: Folder, session: Session, watcher: EvaluationWatcher
 ) -> Evaluation:
     """Run what is not in the folder yet; returns all that is in it then.
 
@@ -104,7 +104,7 @@ class _Pass:
         pool: Pool,
         folder: Folder,
         rows: dict[tuple[str, str], Row],
-        watcher: Watcher,
+        watcher: EvaluationWatcher,
     ) -> None:
         self.plan, self.strategy, self.pool = plan, strategy, pool
         self.folder, self.rows, self.watcher = folder, rows, watcher

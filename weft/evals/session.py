@@ -12,7 +12,7 @@ from weft.errors import UsageError, WeftError
 from weft.evals import report, results
 from weft.evals.records import REPORT, ROWS, STORE, Folder, Session, Settings, write
 from weft.evals.results import Evaluation
-from weft.evals.runner import Plan, Watcher, evaluate
+from weft.evals.runner import EvaluationWatcher, Plan, evaluate
 from weft.evals.suite import Suite
 from weft.orchestrator.pool import Pool
 from weft.store.store import Store
@@ -21,7 +21,7 @@ from weft.store.store import Store
 async def run_suite(
     suite: Suite,
     out: Path,
-    watcher: Watcher,
+    watcher: EvaluationWatcher,
     *,
     store: Path | None = None,
     command: str = "",
@@ -74,7 +74,7 @@ async def run_suite(
 
 
 async def _watched(
-    plan: Plan, pool: Pool, folder: Folder, session: Session, watcher: Watcher
+    plan: Plan, pool: Pool, folder: Folder, session: Session, watcher: EvaluationWatcher
 ) -> None:
     """Evaluate, and tell the watcher each second that time goes by."""
     error: WeftError | None = None

@@ -12,7 +12,7 @@ from weft.orchestrator.program import Program
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class CachedChain:
     """What a program left in its engine's prefix cache.
 
     Attributes:
@@ -25,7 +25,7 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SchedulingState:
     """A program as a scheduler knew it. Times are seconds up to the moment of saving.
 
     Attributes:
@@ -60,7 +60,7 @@ class Saved:
     waited: float = 0.0
     computed: int = 0
 
-    def later(self, seconds: float) -> Saved:
+    def later(self, seconds: float) -> SchedulingState:
         """The same after so many seconds in which it made no call."""
         return replace(
             self,
@@ -70,7 +70,7 @@ class Saved:
         )
 
 
-def save(dispatcher: Dispatcher, id: str, lease: float) -> Saved | None:
+def save(dispatcher: Dispatcher, id: str, lease: float) -> SchedulingState | None:
     """What is to be carried over of a program; None if it is over.
 
     Args:
@@ -83,7 +83,7 @@ def save(dispatcher: Dispatcher, id: str, lease: float) -> Saved | None:
         return None
     now = dispatcher.clock()
     room = lease if program.running else program.expires - now if program.claim else 0.0
-    return Saved(
+    return SchedulingState(
         program.id,
         program.name,
         program.tenant,
@@ -101,7 +101,9 @@ def save(dispatcher: Dispatcher, id: str, lease: float) -> Saved | None:
     )
 
 
-def restore(dispatcher: Dispatcher, programs: Iterable[tuple[Saved, Chain | None]]) -> None:
+def restore(
+    dispatcher: Dispatcher, programs: Iterable[tuple[SchedulingState, CachedChain | None]]
+) -> None:
     """Have a fresh scheduler go on with programs of an earlier one.
 
     Each has its home back if an engine of that name is in service, with its blocks in that
@@ -121,7 +123,7 @@ def restore(dispatcher: Dispatcher, programs: Iterable[tuple[Saved, Chain | None
         if replica.alive
     }
     now = dispatcher.clock()
-    residents: list[tuple[Program, Replica, Saved]] = []
+    residents: list[tuple[Program, Replica, SchedulingState]] = []
     # The last to be released is the last to be evicted.
     for saved, chain in sorted(programs, key=lambda one: -one[0].idle):
         if saved.id in dispatcher.programs:
@@ -163,7 +165,7 @@ def _seed(index: PrefixIndex, hashes: Sequence[int], program: Program) -> None:
     index.close(hold, program)
 
 
-def _keep(dispatcher: Dispatcher, program: Program, home: Replica, saved: Saved) -> None:
+def _keep(dispatcher: Dispatcher, program: Program, home: Replica, saved: SchedulingState) -> None:
     """Keep a program's room as its policy would."""
     if home.claimed + program.context > home.capacity:
         return

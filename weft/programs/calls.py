@@ -16,7 +16,7 @@ from weft.programs.prompt import Prompt
 from weft.programs.replay import Replay
 from weft.programs.scope import Scope
 from weft.programs.tokens import token_ids
-from weft.store.store import Record
+from weft.store.store import StoredResult
 from weft.types import Delta, FinishReason, Request, Sampling, Timing, TokenLogprob, Usage
 
 
@@ -130,7 +130,7 @@ async def call(
     return outcome
 
 
-async def _due(scope: Scope, replay: Replay, id: str, stored: Record | None) -> None:
+async def _due(scope: Scope, replay: Replay, id: str, stored: StoredResult | None) -> None:
     """Wait for a stored result's turn, or until none is left to come before a call is sent.
 
     If the program cancels the call meanwhile, as it did the first time, what it cost then

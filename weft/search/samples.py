@@ -14,7 +14,7 @@ from weft.search.voting import tally
 
 
 @dataclass(frozen=True)
-class Sample:
+class Candidate:
     """One whole answer.
 
     Attributes:
@@ -34,8 +34,8 @@ class Sample:
     score: float | None = None
 
 
-Draw = Callable[[int], Awaitable[Sample]]
-Found = dict[int, Sample]
+Draw = Callable[[int], Awaitable[Candidate]]
+Found = dict[int, Candidate]
 
 
 def drawer(
@@ -62,7 +62,7 @@ def drawer(
         most += question.max_think_tokens
 
     @node
-    async def draw(index: int) -> Sample:
+    async def draw(index: int) -> Candidate:
         completion = await generate(
             prompt,
             max_tokens=most,
@@ -75,7 +75,7 @@ def drawer(
             index=index,
         )
         text = completion.text
-        sample = Sample(
+        sample = Candidate(
             index,
             text,
             question.answer(text),
@@ -96,7 +96,7 @@ def drawer(
 class Unscored(BudgetExceeded):
     """The budget was enough for a sample, but not for scoring it."""
 
-    def __init__(self, over: BudgetExceeded, sample: Sample) -> None:
+    def __init__(self, over: BudgetExceeded, sample: Candidate) -> None:
         super().__init__(over.resource, over.limit, over.spent)
         self.sample = sample
 
@@ -118,7 +118,7 @@ async def collect(
     found: Found = {}
     over: list[str] = []
 
-    async def attempt(index: int) -> Sample:
+    async def attempt(index: int) -> Candidate:
         try:
             return await draw(index)
         except Unscored as error:
@@ -137,7 +137,7 @@ async def collect(
 
 
 def answered(
-    found: Found, chosen: Sample | None, score: float | None, budget: str | None, **details: Any
+    found: Found, chosen: Candidate | None, score: float | None, budget: str | None, **details: Any
 ) -> Answer:
     """The Answer that gives `chosen`, or the earliest sample where none could be chosen."""
     details["samples"] = len(found)

@@ -6,7 +6,7 @@ from typing import Any
 
 from weft.errors import UsageError
 from weft.parameters import param, temperature
-from weft.search.samples import Found, Sample, answered, collect, drawer
+from weft.search.samples import Candidate, Found, answered, collect, drawer
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.voting import tally
 
@@ -52,6 +52,6 @@ async def shortest(question: Question, m: int, k: int, temperature: float, think
     return answered(found, best, ahead / len(first), budget, **details)
 
 
-def _finished(found: Found) -> list[Sample]:
+def _finished(found: Found) -> list[Candidate]:
     """Those that ended with a readable answer, first finished first."""
     return [s for s in found.values() if s.ended and s.value is not None]

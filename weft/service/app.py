@@ -21,7 +21,7 @@ from weft.service.openapi import document
 from weft.service.programs.records import ProgramRecord
 from weft.service.protocols import PROTOCOLS
 from weft.service.protocols.errors import openai_error
-from weft.service.service import Core
+from weft.service.service import Service
 from weft.service.watch import dashboard
 from weft.service.watch.snapshot import program_detail, program_summary
 from weft.service.watch.telemetry import Telemetry
@@ -32,10 +32,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 class App:
     """The ASGI application: inference goes to the gateway at once, the rest through Starlette."""
 
-    def __init__(self, core: Core, telemetry: Telemetry) -> None:
-        self._core, self._gateway = core, Gateway(core)
+    def __init__(self, service: Service, telemetry: Telemetry) -> None:
+        self._service, self._gateway = service, Gateway(service)
         self._rest = Starlette(
-            routes=_Routes(core, telemetry).all(),
+            routes=_Routes(service, telemetry).all(),
             exception_handlers={HTTPException: _http_error, WeftError: _weft_error},
         )
 
@@ -43,7 +43,7 @@ class App:
         """Serve one request."""
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in PROTOCOLS:
             await self._gateway(scope, receive, send)
-        elif foreign := self._core.hosts.refusal(_host(scope)):
+        elif foreign := self._service.hosts.refusal(_host(scope)):
             answer = JSONResponse({"error": openai_error(403, foreign)}, 403)
             await answer(scope, receive, send)
         else:
@@ -53,8 +53,8 @@ class App:
 class _Routes:
     """What is asked seldom."""
 
-    def __init__(self, core: Core, telemetry: Telemetry) -> None:
-        self._core, self._telemetry = core, telemetry
+    def __init__(self, service: Service, telemetry: Telemetry) -> None:
+        self._service, self._telemetry = service, telemetry
 
     def all(self) -> list[Route]:
         """The routes; those of more than one tenant's matters ask for an admin key."""
@@ -87,11 +87,11 @@ class _Routes:
 
     async def ready(self, request: Request) -> Response:
         """Whether it can serve requests."""
-        core, shown = self._core, self._shown(request)
-        engines = {shown(r.name): r.alive for r in core.scheduler.replicas}
-        engines |= {shown(name): False for name in core.pool.joining}
-        status = "draining" if core.draining else "ready" if core.ready else "no engine is up"
-        return JSONResponse({"status": status, "engines": engines}, 200 if core.ready else 503)
+        service, shown = self._service, self._shown(request)
+        engines = {shown(r.name): r.alive for r in service.scheduler.replicas}
+        engines |= {shown(name): False for name in service.pool.joining}
+        status = "draining" if service.draining else "ready" if service.ready else "no engine is up"
+        return JSONResponse({"status": status, "engines": engines}, 200 if service.ready else 503)
 
     async def metrics(self, request: Request) -> Response:
         """What Prometheus reads. Nothing of prompts or programs stands in it."""
@@ -114,15 +114,15 @@ class _Routes:
         return JSONResponse(cards[id])
 
     def _cards(self) -> list[dict[str, Any]]:
-        core, cards = self._core, list[dict[str, Any]]()
-        for model in core.served():
+        service, cards = self._service, list[dict[str, Any]]()
+        for model in service.served():
             contexts = [
                 r.engine.context
-                for r in core.scheduler.dispatcher.fleets[model].replicas
+                for r in service.scheduler.dispatcher.fleets[model].replicas
                 if r.engine.context
             ]
             cards.append(_card(model, min(contexts, default=None)))
-        return cards + [_card(name, None) for name in core.strategies.names()]
+        return cards + [_card(name, None) for name in service.strategies.names()]
 
     async def programs(self, request: Request) -> Response:
         """Live programs, the latest first; with `ended=true` those that ended last too."""
@@ -133,21 +133,21 @@ class _Routes:
 
     def _seen(self, request: Request) -> list[ProgramRecord]:
         """The programs that whoever asks may see."""
-        core = self._core
-        programs = list(core.registry.programs.values())
+        service = self._service
+        programs = list(service.registry.programs.values())
         if request.query_params.get("ended") in ("true", "1"):
-            programs += core.registry.ended
-        if core.keys.admin(_headers(request)):
+            programs += service.registry.ended
+        if service.keys.admin(_headers(request)):
             return programs
         tenant = self._tenant(request)
         return [p for p in programs if p.tenant == tenant]
 
     def _shown(self, request: Request) -> Callable[[str], str]:
         """How whoever asks sees texts that name engines."""
-        core = self._core
-        if not core.config.tenants or core.keys.admin(_headers(request)):
+        service = self._service
+        if not service.config.tenants or service.keys.admin(_headers(request)):
             return str
-        return core.names.shown
+        return service.names.shown
 
     def _tenant(self, request: Request) -> str:
         """The name of the tenant that asks.
@@ -156,20 +156,20 @@ class _Routes:
             Refused: no valid key came.
         """
         headers = _headers(request)
-        tenant = self._core.keys.tenant(headers)
+        tenant = self._service.keys.tenant(headers)
         if tenant is None:
-            if self._core.keys.admin(headers):
+            if self._service.keys.admin(headers):
                 return ""
             raise Refused(401, "no valid API key came; send yours as authorization: Bearer KEY")
         return tenant.name
 
     def _one(self, request: Request) -> ProgramRecord:
-        core, id = self._core, request.path_params["id"]
-        admin = core.keys.admin(_headers(request))
+        service, id = self._service, request.path_params["id"]
+        admin = service.keys.admin(_headers(request))
         tenant = "" if admin else self._tenant(request)
-        found = core.registry.get(id)
+        found = service.registry.get(id)
         if found is None and tenant:
-            found = core.registry.get(f"{tenant}/{id}")
+            found = service.registry.get(f"{tenant}/{id}")
         # Whose it is must not show.
         if found is None or not (admin or hmac.compare_digest(found.tenant, tenant)):
             raise Refused(404, f"there is no program {id!r}; GET /v1/programs lists them")
@@ -183,46 +183,46 @@ class _Routes:
     async def release(self, request: Request) -> Response:
         """A program is over: its room is free, and calls of it that still run are ended."""
         record = self._one(request)
-        self._core.release(record)
+        self._service.release(record)
         return JSONResponse({"id": record.id, "object": "program", "deleted": True})
 
     async def reload(self, _: Request) -> Response:
         """Read the configuration anew."""
-        return JSONResponse({"done": await self._core.reload()})
+        return JSONResponse({"done": await self._service.reload()})
 
     async def engines(self, _: Request) -> Response:
         """The engines, and how they are."""
-        core = self._core
+        service = self._service
         found = [
             {
                 "name": r.name,
-                "shown": core.names.shown(r.name),
+                "shown": service.names.shown(r.name),
                 "model": r.engine.model,
                 "alive": r.alive,
                 "draining": r.draining,
                 "in_flight": r.in_flight,
                 "error": str(r.error) if r.error else None,
             }
-            for r in core.scheduler.replicas
+            for r in service.scheduler.replicas
         ]
         found += [
-            {"name": n, "alive": False, "error": "not reached yet"} for n in core.pool.joining
+            {"name": n, "alive": False, "error": "not reached yet"} for n in service.pool.joining
         ]
         return JSONResponse({"data": found})
 
     async def drain(self, request: Request) -> Response:
         """Give an engine no new programs (POST), or again (DELETE)."""
         name = request.path_params["name"]
-        replicas = {r.name: r for r in self._core.scheduler.replicas}
+        replicas = {r.name: r for r in self._service.scheduler.replicas}
         if name not in replicas:
             raise UnknownName("engine", name, replicas)
         draining = request.method == "POST"
-        self._core.scheduler.dispatcher.drain(replicas[name], draining)
+        self._service.scheduler.dispatcher.drain(replicas[name], draining)
         return JSONResponse({"name": name, "draining": draining})
 
     def _admin(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
-            if not self._core.keys.admin(_headers(request)):
+            if not self._service.keys.admin(_headers(request)):
                 raise Refused(403, "this needs an admin key; send it as authorization: Bearer KEY")
             return await handler(request)
 

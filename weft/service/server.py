@@ -20,7 +20,7 @@ from weft.errors import Refused, UsageError, WeftError
 from weft.service.app import App
 from weft.service.client.guard import guarded
 from weft.service.config.file import ServiceConfig
-from weft.service.service import Core
+from weft.service.service import Service
 from weft.service.watch.logs import set_up
 from weft.service.watch.telemetry import Telemetry
 
@@ -50,8 +50,8 @@ async def _serve(config: ServiceConfig, reread: Callable[[], ServiceConfig] | No
         telling=config.telemetry.log_prompts,
     )
     listening = _listen(config)
-    async with Core(config, reread) as core:
-        await Server(core).work(listening)
+    async with Service(config, reread) as service:
+        await Server(service).work(listening)
 
 
 def _listen(config: ServiceConfig) -> socket.socket:
@@ -70,14 +70,14 @@ def _listen(config: ServiceConfig) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's, set up for a core; requests are refused from the first signal on."""
+    """Uvicorn's, set up for a service; requests are refused from the first signal on."""
 
-    def __init__(self, core: Core) -> None:
-        limits = core.config.limits
-        self._core, self._telemetry = core, Telemetry(core)
+    def __init__(self, service: Service) -> None:
+        limits = service.config.limits
+        self._service, self._telemetry = service, Telemetry(service)
         super().__init__(
             uvicorn.Config(
-                App(core, self._telemetry),
+                App(service, self._telemetry),
                 http=guarded(limits.header_bytes, limits.client_stall_seconds),
                 ws="none",
                 lifespan="off",
@@ -93,25 +93,25 @@ class Server(uvicorn.Server):
 
     async def work(self, listening: socket.socket) -> None:
         """Serve until told to stop, with all that goes on beside requests."""
-        core = self._core
+        service = self._service
         # What is there now stays; and requests leave few cycles, for which all that lives of
         # programs need not be looked through every few hundred of them.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         async with anyio.create_task_group() as group:
-            group.start_soon(core.sweep)
-            if core.memory is not None:
-                group.start_soon(core.memory.run)
+            group.start_soon(service.sweep)
+            if service.memory is not None:
+                group.start_soon(service.memory.run)
             group.start_soon(self._stops)
-            group.start_soon(_reloads, core)
+            group.start_soon(_reloads, service)
             group.start_soon(self._telemetry.run)
             await self.serve([listening])
             group.cancel_scope.cancel()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """None: uvicorn would raise them again in the end, before the core is closed."""
+        """None: uvicorn would raise them again in the end, before the service is closed."""
         yield
 
     async def _stops(self) -> None:
@@ -123,24 +123,24 @@ class Server(uvicorn.Server):
 
     async def _cut_off(self) -> None:
         """End what is still under way when the time to drain is over, and say so."""
-        await anyio.sleep(self._core.config.limits.drain_seconds)
-        for exchange in list(self._core.exchanges):
+        await anyio.sleep(self._service.config.limits.drain_seconds)
+        for exchange in list(self._service.exchanges):
             exchange.cancel(Refused(503, "the service has stopped; try again", 5.0))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; a second signal stops at once."""
-        self._core.draining = True
+        self._service.draining = True
         super().handle_exit(sig, frame)
 
 
-async def _reloads(core: Core) -> None:
+async def _reloads(service: Service) -> None:
     """Read the configuration anew at each SIGHUP."""
     if sys.platform == "win32":
         return
     with anyio.open_signal_receiver(signal.SIGHUP) as signals:
         async for _ in signals:
             try:
-                await core.reload()
+                await service.reload()
             except WeftError as error:
                 _log.error("nothing was changed: %s", error)
 

@@ -1,4 +1,4 @@
-"""Core: what the requests of a service share."""
+"""Service: what the requests of a service share."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from weft.errors import EngineUnavailable, Refused, UsageError, WeftError
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
-from weft.orchestrator.restore import Chain
+from weft.orchestrator.restore import CachedChain
 from weft.service.client.exchange import Exchange
 from weft.service.config.file import ServiceConfig, changed
 from weft.service.door.hosts import Hosts
 from weft.service.door.keys import Keys
-from weft.service.door.load import Load
-from weft.service.door.places import Turns
+from weft.service.door.load import LoadShedder
+from weft.service.door.places import Places
 from weft.service.door.tenants import Tenant, Tenants
 from weft.service.engines.membership import Engines
 from weft.service.engines.public_names import EngineNames
 from weft.service.engines.upstreams import Upstreams
-from weft.service.programs.conversations import Conversations, Turn
+from weft.service.programs.conversations import Conversations
+from weft.service.programs.known_requests import ConversationPlace
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.programs.registry import Registry
 from weft.service.state.memory import Memory
-from weft.service.state.saved_program import Kept
+from weft.service.state.saved_program import SavedProgram
 from weft.service.strategies.offers import configured
 from weft.store.store import Store
 
 _log = logging.getLogger(__name__)
 
 
-class Core:
+class Service:
     """Engines, scheduler, tenants and records of a service that runs.
 
-        async with Core(config) as core:
+        async with Service(config) as service:
             ...
 
     Args:
@@ -57,7 +58,7 @@ class Core:
         self.config = config
         self._reread = reread
         self.registry = Registry()
-        self.turns = Turns()
+        self.turns = Places()
         self.exchanges: set[Exchange] = set()
         self.memory: Memory | None = None
         self.names = EngineNames()
@@ -68,7 +69,7 @@ class Core:
         self._reloading = anyio.Lock()
         self._owners: dict[str, Tenant] = {}
 
-    async def __aenter__(self) -> Core:
+    async def __aenter__(self) -> Service:
         await self._stack.__aenter__()
         try:
             await self._open()
@@ -105,7 +106,7 @@ class Core:
             )
         )
         self.scheduler = self.pool.scheduler
-        self.load = Load(lambda: self.scheduler.waiting)
+        self.load = LoadShedder(lambda: self.scheduler.waiting)
         if self.store is not None:
             self.memory = Memory(
                 self.store,
@@ -213,10 +214,10 @@ class Core:
                 self.memory.cut()
         return chunk
 
-    def changed(self, turn: Turn, block_size: int) -> None:
+    def changed(self, turn: ConversationPlace, block_size: int) -> None:
         """A call of a program begins or has ended: what outlives a restart is to be written."""
         if self.memory is not None:
-            chain = Chain(block_size, turn.prefix.hashes)
+            chain = CachedChain(block_size, turn.prefix.hashes)
             self.memory.changed(turn.program, turn.digest, chain)
 
     def words(self, error: WeftError) -> str:
@@ -227,7 +228,7 @@ class Core:
             return "no engine could serve this request; try again"
         return self.names.shown(str(error))
 
-    def _owned(self, kept: Kept) -> None:
+    def _owned(self, kept: SavedProgram) -> None:
         """A program of the last service is there again."""
         tenant = self.tenants.get(kept.saved.tenant)
         if tenant is not None:

@@ -116,7 +116,7 @@ class Scale:
         return recorded * self._den // self._num
 
 
-class Chain:
+class HashChain:
     """Chained hashes of the blocks of contexts that follow one another.
 
     What a context has in common with the one before it is not hashed again. A hash stands for

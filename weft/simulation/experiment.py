@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from weft.errors import UsageError
-from weft.orchestrator.dispatch.residents import Counters
+from weft.orchestrator.dispatch.residents import DispatchCounters
 from weft.orchestrator.policy import Policy
 from weft.simulation.arrivals import Arrivals
 from weft.simulation.folder import SPEED, SimulationFolder, write_json
-from weft.simulation.metrics import Metrics, measure
+from weft.simulation.metrics import PlayMetrics, measure
 from weft.simulation.optimum import Trace
 from weft.simulation.records import JobRecord
 from weft.simulation.simulate import SimulatedFleet, simulate
-from weft.simulation.workload import Job, Step, Turn, Workload
+from weft.simulation.workload import Job, PlannedCall, Step, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Experiment:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PolicyOutcome:
     """What one policy did under one load.
 
     Attributes:
@@ -79,8 +79,8 @@ class Outcome:
 
     policy: str
     load: Arrivals
-    metrics: Metrics
-    counters: Counters
+    metrics: PlayMetrics
+    counters: DispatchCounters
     best_hit_rate: float | None
     wall: float
     error: str = ""
@@ -115,7 +115,7 @@ class Outcome:
         }
 
 
-class Watcher(Protocol):
+class ExperimentWatcher(Protocol):
     """Watches an experiment go on."""
 
     def begin(self, policy: str, load: Arrivals) -> None:
@@ -131,8 +131,8 @@ class Watcher(Protocol):
 def conduct(
     experiment: Experiment,
     folder: SimulationFolder | None = None,
-    watcher: Watcher | None = None,
-) -> Iterator[Outcome]:
+    watcher: ExperimentWatcher | None = None,
+) -> Iterator[PolicyOutcome]:
     """Simulate all policies under all loads; outcomes come as they are there.
 
     Args:
@@ -162,8 +162,8 @@ def _run(
     policy: Policy,
     load: Arrivals,
     folder: SimulationFolder | None,
-    watcher: Watcher | None,
-) -> Outcome:
+    watcher: ExperimentWatcher | None,
+) -> PolicyOutcome:
     fleet = experiment.fleet
     run = folder.run(policy.spec, load.spec) if folder is not None else None
     trace = Trace(fleet.block_size) if experiment.optimum else None
@@ -178,7 +178,7 @@ def _run(
             on_end=watcher.job if watcher is not None else None,
             on_sent=trace.sent if trace is not None else None,
         )
-    outcome = Outcome(
+    outcome = PolicyOutcome(
         policy.spec,
         load,
         measure(done.played, experiment.slo),
@@ -229,7 +229,7 @@ class _Fitting:
             yield step
 
     def _check(self, job: str, step: Step) -> None:
-        if not isinstance(step, Turn):
+        if not isinstance(step, PlannedCall):
             for branch in step.branches:
                 for inner in branch:
                     self._check(job, inner)

@@ -22,12 +22,12 @@ from typing import Any, TypeVar, cast
 from weft.errors import ConfigError, UsageError
 from weft.orchestrator.decision_log import DECISIONS, DecisionLog
 from weft.simulation.play import Play
-from weft.simulation.records import CallRecord, JobRecord
+from weft.simulation.records import JobRecord, PlayedCall
 
 SIMULATION, SPEED, COMPLETION = "simulation.json", "speed.json", "completion.svg"
 JOBS, CALLS, METRICS, TIMELINE = "jobs.jsonl", "calls.jsonl", "metrics.json", "timeline.svg"
 
-R = TypeVar("R", CallRecord, JobRecord)
+R = TypeVar("R", PlayedCall, JobRecord)
 
 
 class RunFolder:
@@ -55,9 +55,9 @@ class RunFolder:
         """
         return _read_lines(self.path / JOBS, JobRecord)
 
-    def calls(self) -> Iterator[CallRecord]:
+    def calls(self) -> Iterator[PlayedCall]:
         """What became of the calls, in the order of their ends; errors as for `jobs`."""
-        return _read_lines(self.path / CALLS, CallRecord)
+        return _read_lines(self.path / CALLS, PlayedCall)
 
     def metrics(self) -> dict[str, Any]:
         """The figures; errors as for `jobs`."""
@@ -169,7 +169,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not JSON; run what wrote it again") from None
 
 
-def _write_lines(path: Path, records: Iterable[CallRecord] | Iterable[JobRecord]) -> None:
+def _write_lines(path: Path, records: Iterable[PlayedCall] | Iterable[JobRecord]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for record in records:
             file.write(json.dumps(_plain(asdict(record)), allow_nan=False) + "\n")

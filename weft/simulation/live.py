@@ -14,13 +14,13 @@ from weft.backends.engine import Engine
 from weft.errors import EngineError, UsageError
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Decision
-from weft.orchestrator.dispatch.residents import Counters
+from weft.orchestrator.dispatch.residents import DispatchCounters
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.scheduler import Scheduler
 from weft.simulation.arrivals import Arrivals
 from weft.simulation.play import Play, play
 from weft.simulation.records import JobRecord
-from weft.simulation.workload import Job, Turn, Workload
+from weft.simulation.workload import Job, PlannedCall, Workload
 from weft.types import Request, Sampling
 
 IDS = range(256, 768)
@@ -62,13 +62,13 @@ class Tokens:
         self._model, self._block_size, self._ids, self._salt = model, block_size, ids, salt
         self._generated: dict[int, tuple[int, ...]] = {}  # by the block's hash
 
-    def call(self, id: str, job: Job, turn: Turn) -> Call:
+    def call(self, id: str, job: Job, turn: PlannedCall) -> Call:
         """The call of a turn, under an id."""
         how = Sampling(turn.answer, temperature=0.0, ignore_eos=True)
         request = Request(id, self._model, (), tokens=self._prompt(id, turn), sampling=how)
         return LiveCall(request, job.id, stage=turn.stage, tool=turn.tool)
 
-    def _prompt(self, id: str, turn: Turn) -> tuple[int, ...]:
+    def _prompt(self, id: str, turn: PlannedCall) -> tuple[int, ...]:
         size = self._block_size
         whole, rest = divmod(turn.prompt, size)
         prompt: list[int] = []
@@ -88,7 +88,7 @@ class Tokens:
         drawn = array("I", shake_128(f"{self._salt}\0{name}".encode()).digest(4 * count))
         return tuple(self._ids[number % len(self._ids)] for number in drawn)
 
-    def answered(self, call: Call, turn: Turn, answer: Sequence[int]) -> None:
+    def answered(self, call: Call, turn: PlannedCall, answer: Sequence[int]) -> None:
         """Keep what an engine has generated, for later prompts that hold it.
 
         Raises:
@@ -109,7 +109,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class LivePlay:
     """What a workload's play on real engines gave.
 
     Attributes:
@@ -118,7 +118,7 @@ class Replay:
     """
 
     played: Play
-    counters: Counters
+    counters: DispatchCounters
 
 
 async def replay(
@@ -132,7 +132,7 @@ async def replay(
     salt: str = "",
     observe: Callable[[Decision], None] | None = None,
     on_end: Callable[[JobRecord], None] | None = None,
-) -> Replay:
+) -> LivePlay:
     """Play `workload` under `policy` on real engines; the counterpart of `simulate`.
 
     Args:
@@ -172,7 +172,7 @@ async def replay(
             on_answer=tokens.answered,
         )
         group.cancel_scope.cancel()
-        return Replay(played, scheduler.dispatcher.counters)
+        return LivePlay(played, scheduler.dispatcher.counters)
     raise AssertionError("unreachable")
 
 

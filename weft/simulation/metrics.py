@@ -11,7 +11,7 @@ from weft.simulation.play import Play
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
+class PlayMetrics:
     """Figures of one play. Times are in seconds.
 
     Attributes:
@@ -53,7 +53,7 @@ def quantile(values: Sequence[float], p: float) -> float:
     return values[max(0, math.ceil(p * len(values)) - 1)] if values else math.nan
 
 
-def measure(played: Play, slo: float | None = None) -> Metrics:
+def measure(played: Play, slo: float | None = None) -> PlayMetrics:
     """The figures of a play.
 
     Args:
@@ -72,7 +72,7 @@ def measure(played: Play, slo: float | None = None) -> Metrics:
         in_time += limit is None or job.ended - job.arrived <= limit
     ttft = sorted(call.first - call.came for call in calls)
     prompts = sum(call.prompt for call in calls)
-    return Metrics(
+    return PlayMetrics(
         jobs=len(done),
         failed=len(played.jobs) - len(done),
         calls=len(calls),

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weft.cache.belady import Access, best_hits
-from weft.simulation.records import CallRecord
-from weft.simulation.workload import Turn
+from weft.simulation.records import PlayedCall
+from weft.simulation.workload import PlannedCall
 
 
 @dataclass(slots=True)
@@ -30,10 +30,10 @@ class Trace:
 
     def __init__(self, block_size: int) -> None:
         self._size = block_size
-        self._sent: dict[str, tuple[CallRecord, _Line, int]] = {}
+        self._sent: dict[str, tuple[PlayedCall, _Line, int]] = {}
         self._lines: dict[str, tuple[_Line, int]] = {}
 
-    def sent(self, record: CallRecord, turn: Turn) -> None:
+    def sent(self, record: PlayedCall, turn: PlannedCall) -> None:
         """A call goes to an engine; for `play(on_sent=...)`."""
         blocks, count = turn.blocks, len(turn.blocks)
         line, before = self._lines.get(record.job, (None, 0))
@@ -61,7 +61,7 @@ class Trace:
         Args:
             kv_tokens: tokens that the KV cache of one engine holds.
         """
-        engines: dict[str, list[tuple[CallRecord, _Line, int]]] = defaultdict(list)
+        engines: dict[str, list[tuple[PlayedCall, _Line, int]]] = defaultdict(list)
         for entry in self._sent.values():
             engines[entry[0].engine].append(entry)
         cached = prompts = 0
@@ -74,7 +74,7 @@ class Trace:
             prompts += sum(record.prompt for _, record in done)
         return cached / prompts if prompts else 0.0
 
-    def _access(self, record: CallRecord, line: _Line, count: int) -> Access:
+    def _access(self, record: PlayedCall, line: _Line, count: int) -> Access:
         # Keys and values of the last token generated are never there.
         left = (record.prompt + max(0, record.answer - 1)) // self._size
         return Access(line.blocks[: min(count, left)], (record.prompt - 1) // self._size)

@@ -14,15 +14,15 @@ from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.program import Program
 from weft.orchestrator.scheduler import Scheduler
 from weft.simulation.arrivals import Arrivals
-from weft.simulation.records import CallRecord, JobRecord
-from weft.simulation.workload import Job, Parallel, Step, Turn, Workload
+from weft.simulation.records import JobRecord, PlayedCall
+from weft.simulation.workload import Job, Parallel, PlannedCall, Step, Workload
 from weft.types import Delta
 
-MakeCall = Callable[[str, Job, Turn], Call]
+MakeCall = Callable[[str, Job, PlannedCall], Call]
 """Makes the call of a turn, under an id."""
-OnSent = Callable[[CallRecord, Turn], None]
+OnSent = Callable[[PlayedCall, PlannedCall], None]
 """Told of a call that goes to an engine, perhaps for another time."""
-OnAnswer = Callable[[Call, Turn, Sequence[int]], None]
+OnAnswer = Callable[[Call, PlannedCall, Sequence[int]], None]
 """Told of a call that has ended, with the ids of its answer as far as the engine gives them."""
 
 
@@ -31,7 +31,7 @@ class Play:
     """A played workload: what became of its jobs and calls, in the order of their ends."""
 
     jobs: list[JobRecord] = field(default_factory=list[JobRecord])
-    calls: list[CallRecord] = field(default_factory=list[CallRecord])
+    calls: list[PlayedCall] = field(default_factory=list[PlayedCall])
 
 
 async def play(
@@ -125,7 +125,7 @@ class _Actor:
         return record
 
     async def _step(self, step: Step) -> None:
-        if isinstance(step, Turn):
+        if isinstance(step, PlannedCall):
             await self._turn(step)
         else:
             await self._parallel(step)
@@ -152,12 +152,12 @@ class _Actor:
         if failed:
             raise failed[0]
 
-    async def _turn(self, turn: Turn) -> None:
+    async def _turn(self, turn: PlannedCall) -> None:
         self._calls += 1
         id = f"{self._job.id}/{self._calls}"
         call = self._make(id, self._job, turn)
         now = anyio.current_time()
-        record = CallRecord(id, self._job.id, turn.stage, call.prompt_tokens, now)
+        record = PlayedCall(id, self._job.id, turn.stage, call.prompt_tokens, now)
         following = _Following(record, turn, self._on_sent)
         try:
             await self._scheduler.run(call, following)
@@ -174,7 +174,7 @@ class _Actor:
 class _Following:
     """Keeps what comes of a call in its record."""
 
-    def __init__(self, record: CallRecord, turn: Turn, on_sent: OnSent | None) -> None:
+    def __init__(self, record: PlayedCall, turn: PlannedCall, on_sent: OnSent | None) -> None:
         self._record, self._turn, self._on_sent = record, turn, on_sent
         self.tokens: list[int] = []
 

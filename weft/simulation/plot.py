@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from weft.plots import COLOURS, FAINT, MARKERS, drawing, round_numbers, save
-from weft.simulation.experiment import Outcome
-from weft.simulation.records import CallRecord
+from weft.simulation.experiment import PolicyOutcome
+from weft.simulation.records import PlayedCall
 
 Kind = Literal["waits", "prefill", "decode", "tool"]
 _ROWS = 40
@@ -42,7 +42,7 @@ class Segment:
     engine: str
 
 
-def segments(calls: Sequence[CallRecord]) -> Iterator[Segment]:
+def segments(calls: Sequence[PlayedCall]) -> Iterator[Segment]:
     """What a program does, by its calls, in the order in which they came; empty ones left out."""
     until, last = math.inf, ""
     for call in calls:
@@ -60,7 +60,7 @@ def segments(calls: Sequence[CallRecord]) -> Iterator[Segment]:
             until, last = call.ended, call.engine
 
 
-def completion(outcomes: Sequence[Outcome], path: Path) -> None:
+def completion(outcomes: Sequence[PolicyOutcome], path: Path) -> None:
     """Draw mean and 99th percentile of completion time over load, a curve for each policy.
 
     Args:
@@ -108,7 +108,7 @@ def _scale(axis: Any, set_scale: Any, values: Sequence[float]) -> bool:
     return wide
 
 
-def timeline(calls: Iterable[CallRecord], engine: str, path: Path, most: int = _ROWS) -> None:
+def timeline(calls: Iterable[PlayedCall], engine: str, path: Path, most: int = _ROWS) -> None:
     """Draw what the programs of one engine do, one row a program, in the order they come.
 
     A row is as long as the program has calls; between them it is with a tool. Calls that run
@@ -120,7 +120,7 @@ def timeline(calls: Iterable[CallRecord], engine: str, path: Path, most: int = _
         path: an `.svg` or a `.png`.
         most: how many programs are shown, the first ones.
     """
-    by_job: dict[str, list[CallRecord]] = defaultdict(list)
+    by_job: dict[str, list[PlayedCall]] = defaultdict(list)
     for call in calls:
         if call.engine:
             by_job[call.job].append(call)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class CallRecord:
+class PlayedCall:
     """One call. Times are seconds on the scheduler's clock.
 
     Attributes:

@@ -17,7 +17,7 @@ from weft.backends.simulated.hardware import Hardware
 from weft.backends.timeline import Timeline
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Decision
-from weft.orchestrator.dispatch.residents import Counters
+from weft.orchestrator.dispatch.residents import DispatchCounters
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.scheduler import LEASE, Scheduler
@@ -25,7 +25,7 @@ from weft.simulation.arrivals import Arrivals
 from weft.simulation.clock import VirtualClock
 from weft.simulation.play import OnSent, Play, play
 from weft.simulation.records import JobRecord
-from weft.simulation.workload import Job, Turn, Workload
+from weft.simulation.workload import Job, PlannedCall, Workload
 
 MODEL = "simulated"
 
@@ -60,7 +60,7 @@ class SimulatedCall(Call):
         return self._asked.blocks[: (self._asked.prompt + count - 1) // block_size]
 
 
-def simulated_call(id: str, job: Job, turn: Turn) -> Call:
+def simulated_call(id: str, job: Job, turn: PlannedCall) -> Call:
     """The call of a turn, for a simulated engine."""
     request = SimulatedRequest(
         id, MODEL, (), prompt=turn.prompt, answer=turn.answer, blocks=turn.blocks
@@ -102,7 +102,7 @@ class Simulation:
     """
 
     played: Play
-    counters: Counters
+    counters: DispatchCounters
     seconds: float
     wall: float
     engines: tuple[SimulatedEngine, ...]

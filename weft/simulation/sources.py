@@ -24,7 +24,7 @@ class Source(Parametric):
         """The jobs from the first on, in the order in which they begin.
 
         Args:
-            block_size: of `Turn.blocks`, tokens.
+            block_size: of `PlannedCall.blocks`, tokens.
             seed: of what is random; the same seed gives the same jobs.
         """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class PlannedCall:
     """One call, and what the program does after it.
 
     Attributes:
@@ -42,7 +42,7 @@ class Parallel:
     enough: int | None = None
 
 
-Step = Turn | Parallel
+Step = PlannedCall | Parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Workload:
     Attributes:
         name: for people.
         jobs: gives the jobs anew for each call of `iter`.
-        block_size: of all `Turn.blocks`, tokens.
+        block_size: of all `PlannedCall.blocks`, tokens.
     """
 
     name: str

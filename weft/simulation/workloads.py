@@ -33,7 +33,7 @@ def open_workload(
     Args:
         spec: a generator or a reader with its parameters, `coding_agents(n=200)` or
             `sessions(path='a.jsonl.gz')`, or as YAML reads it; or the path of a trace.
-        block_size: of `Turn.blocks`, tokens.
+        block_size: of `PlannedCall.blocks`, tokens.
         seed: of what generators draw.
         format: the reader of a path's file; found out by its first line if not given.
         options: the reader's parameters, for a path.

@@ -53,7 +53,7 @@ _profiles = Table(
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class StoredResult:
     """A stored result.
 
     Attributes:
@@ -95,12 +95,12 @@ class Store:
         with self.database.reading() as connection:
             return connection.execute(select(func.count()).select_from(_calls)).scalar_one()
 
-    def get(self, key: str) -> Record | None:
+    def get(self, key: str) -> StoredResult | None:
         """What is stored under `key`."""
         wanted = select(_calls.c.order, _calls.c.done, _calls.c.outcome).where(_calls.c.key == key)
         with self.database.reading() as connection:
             row = connection.execute(wanted).first()
-        return Record(*row) if row is not None else None
+        return StoredResult(*row) if row is not None else None
 
     def put(self, key: str, outcome: str, *, done: bool) -> None:
         """Keep a result; a finished one takes the place of a cancelled one, never the reverse."""

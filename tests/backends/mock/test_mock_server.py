@@ -13,7 +13,7 @@ import pytest
 from weft.backends.mock import server as mock
 from weft.backends.scripted import script
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.backends.scripted.requests import KEPT, Asked
+from weft.backends.scripted.requests import KEPT, ScriptRequest
 from weft.backends.scripted.script import Scripted, ToolCall
 from weft.types import Delta, Message, Request
 
@@ -21,7 +21,7 @@ TEXT = "What a fine day it is."
 
 
 def answer(request: Request) -> Scripted:
-    assert isinstance(request, Asked)
+    assert isinstance(request, ScriptRequest)
     last = request.messages[-1].content
     faults = {
         "cut": Scripted(TEXT, dies_after=6),
@@ -38,7 +38,7 @@ def answer(request: Request) -> Scripted:
     return faults.get(last, Scripted(TEXT))
 
 
-def offered(request: Asked) -> list[str]:
+def offered(request: ScriptRequest) -> list[str]:
     return list(request.http.tools)
 
 

@@ -1,4 +1,4 @@
-"""Dates of programs."""
+"""DueTimes of programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.orchestrator.dispatch.due_times import Dates
+from weft.orchestrator.dispatch.due_times import DueTimes
 from weft.orchestrator.program import Program
 
 
@@ -33,7 +33,7 @@ class Clock:
 @given(st.lists(st.tuples(st.integers(0, 50), st.booleans()), max_size=200))
 def test_each_rings_at_its_date_if_it_stands_and_in_order(given: list[tuple[int, bool]]) -> None:
     clock, rung = Clock(), list[tuple[float, str]]()
-    dates = Dates(
+    dates = DueTimes(
         lambda: clock.now,
         clock.at,
         lambda program, _: not program.ended,
@@ -51,7 +51,7 @@ def test_each_rings_at_its_date_if_it_stands_and_in_order(given: list[tuple[int,
 
 def test_what_no_longer_stands_takes_no_memory() -> None:
     clock = Clock()
-    dates = Dates(lambda: clock.now, clock.at, lambda p, _: not p.ended, lambda _: None)
+    dates = DueTimes(lambda: clock.now, clock.at, lambda p, _: not p.ended, lambda _: None)
     lasting = [Program(f"lasting {n}") for n in range(100)]
     for program in lasting:
         dates.set(program, 3600.0)

@@ -7,7 +7,7 @@ import itertools
 import anyio
 import pytest
 
-from live_service import Service, serving, until
+from live_service import LiveService, serving, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 
@@ -23,7 +23,7 @@ QUEUE = 8
 class Offered:
     """Clients that come at a rate, each with a program of two calls, and do as they are told."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: LiveService) -> None:
         self.service = service
         self.answered: list[float] = []
         self.refused = self.longest = 0
@@ -33,7 +33,7 @@ class Offered:
         calls = 0
         while calls < 2:
             answer = await self.service.post(_headers={"x-weft-program": name})
-            self.longest = max(self.longest, self.service.core.scheduler.waiting)
+            self.longest = max(self.longest, self.service.inside.scheduler.waiting)
             if answer.status_code == 200:
                 self.answered.append(anyio.current_time())
                 calls += 1

@@ -65,7 +65,7 @@ async def test_junk_is_503_in_the_protocols_form() -> None:
                 assert answer.status_code == 503, name
                 assert answer.json()["error"]["message"], name
                 assert int(answer.headers["retry-after"]) >= 1, name
-                service.core.scheduler.dispatcher.back(service.core.scheduler.replicas[0])
+                service.inside.scheduler.dispatcher.back(service.inside.scheduler.replicas[0])
         assert service.idle()
 
 
@@ -73,9 +73,9 @@ async def test_before_its_first_byte_a_request_is_tried_again() -> None:
     async with raw_engine(b"") as engine, serving(engine.url) as service:
         assert (await service.post(_headers={"x-weft-program": "p"})).status_code == 503
         assert engine.asked == 3
-        (call,) = service.core.registry.programs["p"].calls
+        (call,) = service.inside.registry.programs["p"].calls
         assert (call.status, call.attempts) == (503, 3)
-        assert not service.core.scheduler.replicas[0].alive
+        assert not service.inside.scheduler.replicas[0].alive
 
 
 BROKEN = {
@@ -101,8 +101,8 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_event() -> None:
             assert b"broke" in error or b"HTTP" in error, name
             assert json.loads(error.removeprefix(b"data: "))["error"]["type"] == "server_error"
             await until(service.idle)
-            assert service.core.registry.programs[name].calls[0].error
-            service.core.scheduler.dispatcher.back(service.core.scheduler.replicas[0])
+            assert service.inside.registry.programs[name].calls[0].error
+            service.inside.scheduler.dispatcher.back(service.inside.scheduler.replicas[0])
 
 
 async def test_every_protocol_is_told_of_a_stream_that_breaks_off() -> None:
@@ -166,10 +166,10 @@ async def test_a_request_that_every_engine_fails_at_stops_none_of_them() -> None
             assert answer.status_code == 500
             assert "index out of range" in answer.json()["error"]["message"]
         assert one.asked + two.asked == 15
-        assert all(r.alive for r in service.core.scheduler.replicas)
+        assert all(r.alive for r in service.inside.scheduler.replicas)
         one.well = False
         assert (await service.post()).status_code == 500
-        alive = {r.name: r.alive for r in service.core.scheduler.replicas}
+        alive = {r.name: r.alive for r in service.inside.scheduler.replicas}
         assert alive == {one.url: False, two.url: True}
 
 
@@ -279,7 +279,7 @@ async def test_mangled_answers_end_in_an_answer_or_an_error() -> None:
             for _ in range(200):
                 answer = await service.post(stream=True)
                 assert answer.status_code != 200 or b"data: [DONE]" in answer.content
-                for replica in service.core.scheduler.replicas:
-                    service.core.scheduler.dispatcher.back(replica)
+                for replica in service.inside.scheduler.replicas:
+                    service.inside.scheduler.dispatcher.back(replica)
             assert service.idle()
-            assert service.core.upstreams[replica].connections <= 1
+            assert service.inside.upstreams[replica].connections <= 1

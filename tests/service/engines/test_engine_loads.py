@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import anyio
 
-from weft.backends.engine import Load
+from weft.backends.engine import EngineLoad
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineUnavailable
 from weft.orchestrator.policy_file import load_policy
@@ -16,19 +16,19 @@ class Moody(ScriptedEngine):
     mood = "well"
     asked = 0
 
-    async def load(self) -> Load:
+    async def load(self) -> EngineLoad:
         self.asked += 1
         if self.mood == "silent":
             await anyio.sleep_forever()
         if self.mood == "gone":
             raise EngineUnavailable("gone")
-        return Load(self.asked, 0, 0.5)
+        return EngineLoad(self.asked, 0, 0.5)
 
 
 async def test_loads_are_kept_as_long_as_engines_give_them() -> None:
     one, other = (Moody("x", model="m", name=name) for name in ("one", "other"))
     scheduler = Scheduler([one, other], load_policy("weft"))
-    loads: dict[str, Load] = {"before": Load()}
+    loads: dict[str, EngineLoad] = {"before": EngineLoad()}
 
     async def rounds(count: int) -> None:
         target = one.asked + count

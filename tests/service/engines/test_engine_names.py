@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from live_service import GENERATING, Service, raw_engine, serving, until
+from live_service import GENERATING, LiveService, raw_engine, serving, until
 from weft.backends.engine import Engine
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
@@ -45,7 +45,7 @@ def test_engines_without_a_name_of_their_own_are_numbered() -> None:
     assert [names.shown(f"http://h:{port}") for port in (80, 81)] == ["engine-1", "engine-3"]
 
 
-async def everything(service: Service, headers: dict[str, str]) -> str:
+async def everything(service: LiveService, headers: dict[str, str]) -> str:
     """All that can be read with a key."""
     listed = (await service.http.get("/v1/programs?ended=true", headers=headers)).json()
     paths = ["/ready", "/metrics", "/v1/models", "/v1/programs?ended=true", "/admin/engines"]
@@ -73,7 +73,7 @@ async def test_tenants_see_no_addresses_whatever_happens() -> None:
                     for stream in (False, True):
                         said += whole(await service.post(path, ANN, stream=stream))
                 other.well = False
-                replicas = {r.name: r for r in service.core.scheduler.replicas}
+                replicas = {r.name: r for r in service.inside.scheduler.replicas}
                 spare = replicas["spare"]  # they join in any order
                 await until(lambda: not spare.alive)
                 async with asyncio.TaskGroup() as group:
@@ -83,7 +83,7 @@ async def test_tenants_see_no_addresses_whatever_happens() -> None:
                     refused = await service.post(_headers=ANN)
                     assert refused.status_code == 503
                     waits = group.create_task(service.post(_headers=mine))
-                    await until(lambda: service.core.scheduler.waiting)
+                    await until(lambda: service.inside.scheduler.waiting)
                     said += await everything(service, ANN)
                     await service.http.delete("/v1/programs/p", headers=ANN)
                     said += whole(await waits) + whole(refused)

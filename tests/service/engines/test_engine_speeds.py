@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from live_service import Service, serving
+from live_service import LiveService, serving
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.dispatch.replica import Replica
@@ -21,8 +21,8 @@ def engine() -> ScriptedEngine:
     return ScriptedEngine("Hello", model="m", prompt_seconds=0.002, token_seconds=0.005)
 
 
-def only(service: Service) -> Replica:
-    (replica,) = service.core.scheduler.replicas
+def only(service: LiveService) -> Replica:
+    (replica,) = service.inside.scheduler.replicas
     return replica
 
 
@@ -67,10 +67,10 @@ async def test_an_engine_that_comes_back_by_a_reload_is_as_quick_as_it_was() -> 
         async with serving({"spec": url, "name": "here"}) as service:
             for _ in range(4):
                 assert (await service.post(stream=True)).is_success
-            learned, core = speeds(only(service)), service.core
-            (gone,) = core.pool.engines
-            await core.pool.remove(gone.name)
+            learned, inside = speeds(only(service)), service.inside
+            (gone,) = inside.pool.engines
+            await inside.pool.remove(gone.name)
             again = engine()
             again.name = "here"
-            core.scheduler.add(again)
+            inside.scheduler.add(again)
             assert speeds(only(service)) == learned

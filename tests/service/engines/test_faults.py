@@ -17,7 +17,7 @@ import httpx
 import openai
 import pytest
 
-from live_service import BODIES, CHAT, Service, raw_engine, serving, until
+from live_service import BODIES, CHAT, LiveService, raw_engine, serving, until
 from service_process import COMMAND, free_port, wait_ready
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
@@ -53,7 +53,7 @@ async def test_an_engine_killed_under_load_loses_nothing_that_had_not_begun() ->
             health={"interval": 1},
         ) as service:
             with mock_process(ports[0]) as victim:
-                engines = service.core.scheduler.replicas
+                engines = service.inside.scheduler.replicas
                 await until(lambda: len(engines) == 2 and all(r.alive for r in engines), 30)
                 whole, streams, stop = list[httpx.Response](), list[bytes](), asyncio.Event()
 
@@ -87,7 +87,7 @@ async def test_an_engine_killed_under_load_loses_nothing_that_had_not_begun() ->
             assert all(got.endswith(b"data: [DONE]\n\n") for got in streams)
             assert len(broken) <= running
             assert all(b"broke the connection" in got for got in broken)
-            again = [p for p in service.core.registry.programs.values() for p in p.calls]
+            again = [p for p in service.inside.registry.programs.values() for p in p.calls]
             assert any(call.attempts > 1 and call.status == 200 for call in again)
             assert service.idle()
             with mock_process(ports[0]):
@@ -95,7 +95,7 @@ async def test_an_engine_killed_under_load_loses_nothing_that_had_not_begun() ->
                 await _until_used(service, "one")
 
 
-async def _until_used(service: Service, name: str) -> None:
+async def _until_used(service: LiveService, name: str) -> None:
     """Ask until an engine is among those that answer."""
     for number in range(100):
         answer = await service.post(_headers={"x-weft-program": f"q{number}"})
@@ -217,7 +217,7 @@ async def test_what_does_not_end_in_time_is_told_that_the_service_stops() -> Non
             await until(lambda: engine.running == 1)
             async with service.streaming() as response:
                 queued = asyncio.create_task(service.post())
-                await until(lambda: service.core.scheduler.waiting == 1)
+                await until(lambda: service.inside.scheduler.waiting == 1)
                 os.kill(os.getpid(), signal.SIGTERM)
                 got = await response.aread()
             assert b"the service has stopped" in got

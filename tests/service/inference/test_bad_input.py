@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from live_service import BODIES, CHAT, GENERATING, SAID, Service, serving, until
+from live_service import BODIES, CHAT, GENERATING, SAID, LiveService, serving, until
 from service_process import serving as serving_process
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.loops("asyncio")
 
 
 @contextlib.asynccontextmanager
-async def working(**fields: Any) -> AsyncGenerator[Service]:
+async def working(**fields: Any) -> AsyncGenerator[LiveService]:
     """A service that must have nothing left of any request at the end, and serve on."""
     with mock.running(ScriptedEngine("Hello", model="m")) as url:
         async with serving(url, **fields) as service:

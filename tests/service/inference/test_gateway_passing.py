@@ -82,7 +82,7 @@ async def test_usage_that_only_the_gateway_asked_for_is_taken_out() -> None:
             async with service.streaming() as response:
                 ours = await response.aread()
             theirs = await service.http.post(url + CHAT, json=BODIES[CHAT] | {"stream": True})
-            (program,) = service.core.registry.programs.values()
+            (program,) = service.inside.registry.programs.values()
     assert _without_ids(ours) == _without_ids(theirs.content)
     assert engine.received[-2].body["stream_options"] == {"include_usage": True}
     assert (program.calls[0].prompt, program.calls[0].generated) == (4, 6)
@@ -105,7 +105,7 @@ async def test_a_stream_is_passed_on_as_it_comes_however_it_is_cut() -> None:
         for _ in range(3):  # the connection to the engine is used again
             async with service.streaming(**asked) as response:
                 assert await response.aread() == b"".join(PIECES)
-        assert len(service.core.upstreams) == 1
+        assert len(service.inside.upstreams) == 1
 
 
 async def test_programs_are_known_by_name_and_by_growth() -> None:
@@ -201,4 +201,4 @@ async def test_an_engines_refusal_is_the_clients_answer() -> None:
             assert answer.headers["content-type"] == "application/problem+json"
         assert isinstance(engine, RawEngine)
         assert engine.asked == 2
-        assert service.core.scheduler.replicas[0].alive
+        assert service.inside.scheduler.replicas[0].alive

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from live_service import BODIES, CHAT, GENERATING, Service, raw_engine, serving, until
+from live_service import BODIES, CHAT, GENERATING, LiveService, raw_engine, serving, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.config.api_key import hash_key
@@ -46,14 +46,14 @@ async def test_what_is_wrong_is_said_in_each_protocols_form() -> None:
         async with serving(url, limits=limits, **tenant()) as service:
             for path in BODIES:
                 await _all_that_is_wrong(service, path)
-            service.core.draining = True
+            service.inside.draining = True
             for path in BODIES:
                 answer = await service.post(path, KEY)
                 assert "stopping" in error(answer, 503, path)
                 assert answer.headers["retry-after"] == "5"
 
 
-async def _all_that_is_wrong(service: Service, path: str) -> None:
+async def _all_that_is_wrong(service: LiveService, path: str) -> None:
     for headers in ({}, {"authorization": "Bearer no"}, {"x-api-key": "no"}):
         assert "key" in error(await service.post(path, headers), 401, path)
     for headers in ({"x-api-key": KEY["authorization"][7:]}, KEY):
@@ -101,7 +101,7 @@ async def test_programs_of_a_tenant_are_limited() -> None:
             done = await service.http.delete("/v1/programs/a", headers=KEY)
             assert done.json()["deleted"]
             assert (await service.post(_headers=KEY | {"x-weft-program": "c"})).is_success
-            assert set(service.core.registry.programs) == {"ann/b", "ann/c"}
+            assert set(service.inside.registry.programs) == {"ann/b", "ann/c"}
 
 
 async def test_tokens_of_a_tenant_are_limited() -> None:
@@ -124,7 +124,7 @@ async def test_a_full_queue_is_503() -> None:
             await until(lambda: engine.running == 1)
             for n in (1, 2):
                 tasks.append(asyncio.create_task(service.post(CHAT, mine)))
-                await until(lambda n=n: service.core.scheduler.waiting == n)
+                await until(lambda n=n: service.inside.scheduler.waiting == n)
             for path in GENERATING:
                 over = await service.post(path, mine)
                 assert "2 requests wait" in error(over, 503, path)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from live_service import Service, serving, until
+from live_service import LiveService, serving, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.config.api_key import hash_key
@@ -28,13 +28,13 @@ def rereading() -> tuple[dict[str, Any], Callable[[], ServiceConfig]]:
     return fields, lambda: ServiceConfig.model_validate(fields)
 
 
-async def reload(service: Service) -> list[str]:
+async def reload(service: LiveService) -> list[str]:
     answer = await service.http.post("/admin/reload")
     assert answer.status_code == 200, answer.text
     return answer.json()["done"]
 
 
-async def ask(service: Service, program: str, **fields: Any) -> httpx.Response:
+async def ask(service: LiveService, program: str, **fields: Any) -> httpx.Response:
     return await service.post(_headers={"x-weft-program": program, **KEY}, **fields)
 
 
@@ -70,7 +70,7 @@ async def test_engines_come_and_go_under_load_and_nothing_is_lost() -> None:
             assert names == {"one", "two"}
             engines = (await service.http.get("/admin/engines")).json()["data"]
             assert [(e["name"], e["in_flight"]) for e in engines] == [("two", 0)]
-            await until(lambda: len(service.core.upstreams) == 1)
+            await until(lambda: len(service.inside.upstreams) == 1)
 
 
 async def test_a_reload_changes_limits_keys_and_strategies() -> None:
@@ -94,7 +94,7 @@ async def test_a_reload_changes_limits_keys_and_strategies() -> None:
             assert (await ask(service, "p")).is_success
             assert (await ask(service, "p")).status_code == 429
             ann["keys"] = [hash_key("another-key-0000000")]
-            await service.core.reload()
+            await service.inside.reload()
             assert (await ask(service, "p")).status_code == 401
 
 
@@ -103,11 +103,11 @@ async def test_a_wrong_configuration_changes_nothing(tmp_path: Path) -> None:
     with mock.running(ScriptedEngine("Hello", model="m")) as url:
         file.write_text(f"engines: [{url}]\nlimits: {{queue: -1}}\n")
         async with serving(url, reread=lambda: load_config(file)) as service:
-            before = service.core.config
+            before = service.inside.config
             answer = await service.http.post("/admin/reload")
             assert answer.status_code == 400
             assert "queue" in answer.json()["error"]["message"]
-            assert service.core.config is before
+            assert service.inside.config is before
         async with serving(url) as service:
             answer = await service.http.post("/admin/reload")
             assert answer.status_code == 400
@@ -137,7 +137,7 @@ async def test_many_programs_leave_nothing_behind() -> None:
     with mock.running(engine) as url:
         limits = {"lease_seconds": 1}
         async with serving({"spec": url, "concurrency": 16}, limits=limits) as service:
-            core = service.core
+            inside = service.inside
 
             async def program(number: int) -> None:
                 answer = await ask(service, f"p{number}", stream=number % 2 == 0)
@@ -148,17 +148,17 @@ async def test_many_programs_leave_nothing_behind() -> None:
             await asyncio.gather(*map(program, range(200)))
             await until(service.idle)
             assert engine.peak <= 16
-            assert len(core.registry.programs) <= 201
-            await until(lambda: not core.registry.programs, 20)
-            assert core.scheduler.dispatcher.programs == {}
-            assert core._owners == {}
-            assert len(core.registry.ended) >= 201
+            assert len(inside.registry.programs) <= 201
+            await until(lambda: not inside.registry.programs, 20)
+            assert inside.scheduler.dispatcher.programs == {}
+            assert inside._owners == {}
+            assert len(inside.registry.ended) >= 201
             await service.http.aclose()
             await until(lambda: not service.server.server_state.connections)
             await until(lambda: len(asyncio.all_tasks()) <= tasks)
-            upstream = core.upstreams[core.scheduler.replicas[0]]
+            upstream = inside.upstreams[inside.scheduler.replicas[0]]
             await until(lambda: not upstream.connections)
-            replica = core.scheduler.replicas[0]
+            replica = inside.scheduler.replicas[0]
             assert (replica.programs, replica.reserved, replica.claimed) == (0, 0, 0)
             gc.collect()
             # Queues skip who has left them when they come to it, or when these are too many.

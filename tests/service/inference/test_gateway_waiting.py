@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from live_service import BODIES, CHAT, GENERATING, Service, answered, raw_engine, serving, until
+from live_service import BODIES, CHAT, GENERATING, LiveService, answered, raw_engine, serving, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 
@@ -106,7 +106,7 @@ async def test_when_all_engines_die_who_waits_is_told() -> None:
             await until(lambda: engine.asked == 1)
             whole = asyncio.create_task(service.post())
             early = asyncio.create_task(service.post(stream=True))
-            await until(lambda: service.core.scheduler.waiting == 2)
+            await until(lambda: service.inside.scheduler.waiting == 2)
             async with service.streaming() as kept:  # its head is out
                 engine.well = False
                 gate.set()
@@ -140,12 +140,12 @@ async def test_a_client_that_leaves_is_forgotten_at_every_stage() -> None:
                         await asyncio.wait_for(reader.readuntil(b"data: "), 10)
                     async with service.connected() as (_, queued):
                         queued.write(sent)
-                        await until(lambda: service.core.scheduler.waiting == 1)
-                    await until(lambda: service.core.scheduler.waiting == 0)
+                        await until(lambda: service.inside.scheduler.waiting == 1)
+                    await until(lambda: service.inside.scheduler.waiting == 0)
                     assert engine.running == 1
                 await until(lambda: not engine.running)
                 await until(service.idle)
-            calls = [c for p in service.core.registry.programs.values() for c in p.calls]
+            calls = [c for p in service.inside.registry.programs.values() for c in p.calls]
             assert [call.status for call in calls] == [499] * 10
             assert engine.cancelled == 5
             assert len(engine.requests) == 5
@@ -186,7 +186,7 @@ async def test_releasing_a_program_ends_its_calls() -> None:
                 waits = asyncio.create_task(service.post(_headers=mine))
                 await until(lambda: engine.running == 2)
                 queued = asyncio.create_task(service.post(_headers=mine))
-                await until(lambda: service.core.scheduler.waiting == 1)
+                await until(lambda: service.inside.scheduler.waiting == 1)
                 done = await service.http.delete("/v1/programs/p")
                 assert done.json() == {"id": "p", "object": "program", "deleted": True}
                 await until(lambda: engine.cancelled == 2)
@@ -197,20 +197,20 @@ async def test_releasing_a_program_ends_its_calls() -> None:
                     assert answer.status_code == 409
                     assert "was released" in answer.json()["error"]["message"]
             await until(service.idle)
-            assert "p" not in service.core.registry.programs
-            assert service.core.registry.ended[-1].id == "p"
-            assert service.core.scheduler.dispatcher.programs == {}
+            assert "p" not in service.inside.registry.programs
+            assert service.inside.registry.ended[-1].id == "p"
+            assert service.inside.scheduler.dispatcher.programs == {}
 
 
 async def test_programs_expire_with_their_leases() -> None:
     with mock.running(ScriptedEngine("Hello", model="m")) as url:
         async with serving(url, limits={"lease_seconds": 0.3}) as service:
             assert (await service.post(_headers={"x-weft-program": "p"})).is_success
-            assert "p" in service.core.registry.programs
-            await until(lambda: not service.core.registry.programs)
+            assert "p" in service.inside.registry.programs
+            await until(lambda: not service.inside.registry.programs)
             found = (await service.http.get("/v1/programs/p")).json()
             assert found["state"] == "ended"
-            assert service.core.scheduler.dispatcher.programs == {}
+            assert service.inside.scheduler.dispatcher.programs == {}
 
 
 async def test_a_client_that_takes_nothing_is_cut_off() -> None:
@@ -255,12 +255,12 @@ async def test_who_comes_again_has_the_place_that_it_had() -> None:
             assert (await _say(service, "early")).status_code == 503
             for number, text in enumerate(("later", "early"), 1):
                 tasks.append(asyncio.create_task(_say(service, text)))
-                await until(lambda n=number: service.core.scheduler.waiting == n)
+                await until(lambda n=number: service.inside.scheduler.waiting == n)
             gate.set()
             for task in tasks:
                 assert (await task).status_code == 200
     assert order == [b"first", b"early", b"later"]
 
 
-def _say(service: Service, text: str) -> Awaitable[httpx.Response]:
+def _say(service: LiveService, text: str) -> Awaitable[httpx.Response]:
     return service.post(messages=[{"role": "user", "content": text}])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from live_service import RawEngine, Service, answered, raw_engine, serving, until
+from live_service import LiveService, RawEngine, answered, raw_engine, serving, until
 from weft.service.config.api_key import hash_key
 from weft.service.config.file import ServiceConfig
 
@@ -56,7 +56,7 @@ class Keeper:
 @contextlib.asynccontextmanager
 async def two_engines(
     policy: str = "weft", **more: Any
-) -> AsyncGenerator[tuple[Service, dict[str, RawEngine], dict[str, Any]]]:
+) -> AsyncGenerator[tuple[LiveService, dict[str, RawEngine], dict[str, Any]]]:
     """The service, its engines by name, and the configuration that a reload takes."""
     async with raw_engine(Keeper()) as one, raw_engine(Keeper()) as two:
         engines = {"one": one, "two": two}
@@ -68,16 +68,16 @@ async def two_engines(
             yield service, engines, fields
 
 
-async def fill(service: Service, group: asyncio.TaskGroup) -> dict[str, str]:
+async def fill(service: LiveService, group: asyncio.TaskGroup) -> dict[str, str]:
     """Have each engine run a program for long; their ids by engine."""
-    known = service.core.registry.programs
+    known = service.inside.registry.programs
     for id in ("a", "b"):
         group.create_task(service.post(RESPONSES, {"x-weft-program": id}, input="slow"))
-    await until(lambda: service.core.scheduler.in_flight == 2)
+    await until(lambda: service.inside.scheduler.in_flight == 2)
     return {known[id].calls[0].engine: id for id in ("a", "b")}
 
 
-async def release(service: Service, id: str) -> None:
+async def release(service: LiveService, id: str) -> None:
     assert (await service.http.delete(f"/v1/programs/{id}")).is_success
 
 
@@ -97,12 +97,12 @@ async def test_a_request_waits_for_the_engine_that_has_the_response(
             going_on = group.create_task(
                 service.post(RESPONSES, previous_response_id=previous, stream=stream)
             )
-            await until(lambda: service.core.scheduler.waiting == 1)
+            await until(lambda: service.inside.scheduler.waiting == 1)
             free = running.pop("two" if home == "one" else "one")
             await release(service, free)
             if policy == "weft":  # it keeps nobody from the engine that is free
                 assert (await service.post(RESPONSES)).headers["x-weft-engine"] != home
-            assert service.core.scheduler.waiting == 1
+            assert service.inside.scheduler.waiting == 1
             await release(service, running[home])
             answer = await going_on
     assert answer.status_code == 200
@@ -117,7 +117,7 @@ async def test_a_response_that_went_with_its_engine_is_not_found() -> None:
         async with asyncio.TaskGroup() as group:
             running = await fill(service, group)
             waits = group.create_task(service.post(RESPONSES, previous_response_id=previous))
-            await until(lambda: service.core.scheduler.waiting == 1)
+            await until(lambda: service.inside.scheduler.waiting == 1)
             fields["engines"] = [one for one in fields["engines"] if one["name"] != home]
             assert (await service.http.post("/admin/reload")).is_success
             assert (await waits).status_code == 503  # it is told more when it comes again
@@ -144,7 +144,7 @@ async def test_an_engine_that_is_away_for_a_while_is_waited_for() -> None:
         first = await service.post(RESPONSES)
         previous, home = first.json()["id"], first.headers["x-weft-engine"]
         engines[home].well = False
-        alive = service.core.scheduler.replicas
+        alive = service.inside.scheduler.replicas
         await until(lambda: not all(replica.alive for replica in alive))
         answer = await service.post(RESPONSES, previous_response_id=previous)
         assert answer.status_code == 503

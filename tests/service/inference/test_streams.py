@@ -125,7 +125,7 @@ async def test_an_event_without_end_is_left_out_when_an_engine_breaks_off(
             assert error.startswith((b"data: ", b"event: error\n"))
             assert b"broke" in error
             assert (b'"id":"resp_7"' in error) == (path == "/v1/responses")
-            service.core.scheduler.dispatcher.back(service.core.scheduler.replicas[0])
+            service.inside.scheduler.dispatcher.back(service.inside.scheduler.replicas[0])
 
 
 @pytest.mark.parametrize("path", GENERATING)
@@ -164,7 +164,7 @@ async def test_a_slow_client_slows_its_engine_and_misses_nothing() -> None:
         writer.write(request())
         await reader.readuntil(b"\r\n\r\n")
         transport.pause_reading()
-        await until(lambda: any(one.stuck(float("inf")) for one in service.core.exchanges))
+        await until(lambda: any(one.stuck(float("inf")) for one in service.inside.exchanges))
         before = -1
         while before != sent:  # what the sockets' buffers take
             before = sent
@@ -194,7 +194,7 @@ async def test_a_client_that_leaves_while_it_takes_nothing_ends_its_request() ->
             transport: Any = writer.transport
             transport.pause_reading()
             writer.write(request())
-            await until(lambda: any(one.stuck(float("inf")) for one in service.core.exchanges))
+            await until(lambda: any(one.stuck(float("inf")) for one in service.inside.exchanges))
             transport.abort()
         await asyncio.wait_for(closed.wait(), 10)
         await until(service.idle)
@@ -217,7 +217,7 @@ async def test_an_error_of_the_meter_ends_the_stream_with_an_error_event(
             got = await response.aread()
         assert got.startswith(EVENT + EVENT)
         assert b"weft failed at this request" in got
-        assert service.core.scheduler.replicas[0].alive
+        assert service.inside.scheduler.replicas[0].alive
         await until(service.idle)
 
 

@@ -6,18 +6,19 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weft.service.programs.conversations import Conversations, Turn
+from weft.service.programs.conversations import Conversations
+from weft.service.programs.known_requests import ConversationPlace
 from weft.service.programs.text_prefix import TextPrefix
 
 TOOLS, SYSTEM, TASK = b'[{"name":"bash"}]', b"system\nYou edit code.", b"user\nFix it."
 CHUNK = 16
 
 
-def find(known: Conversations, *pieces: bytes, **more: Any) -> Turn:
+def find(known: Conversations, *pieces: bytes, **more: Any) -> ConversationPlace:
     return known.find("", "m", pieces, CHUNK, **more)
 
 
-def ask(known: Conversations, *pieces: bytes, **more: Any) -> Turn:
+def ask(known: Conversations, *pieces: bytes, **more: Any) -> ConversationPlace:
     turn = find(known, *pieces, **more)
     known.ended(turn)
     return turn
@@ -167,7 +168,7 @@ def test_an_answer_can_be_gone_on_from_by_its_id() -> None:
 def test_the_prefix_is_that_of_all_pieces_however_it_was_found() -> None:
     known = Conversations()
     history = [SYSTEM, TASK]
-    turns = list[tuple[Turn, list[bytes]]]()
+    turns = list[tuple[ConversationPlace, list[bytes]]]()
     for count in range(6):
         turns.append((ask(known, *history), list(history)))
         history += [b"assistant\n" + b"%d" % count * 30, b"user\nGo on."]

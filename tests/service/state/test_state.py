@@ -22,27 +22,29 @@ from hypothesis import strategies as st
 from sqlalchemy import event, text
 
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.restore import Chain, Saved
+from weft.orchestrator.restore import CachedChain, SchedulingState
 from weft.service.programs.records import ProgramRecord
-from weft.service.state.saved_program import Kept
+from weft.service.state.saved_program import SavedProgram
 from weft.service.state.state import State
 from weft.store.store import Store
 
 LEASE = 600.0
 
 
-def kept(id: str, blocks: int = 4, **known: float) -> Kept:
+def kept(id: str, blocks: int = 4, **known: float) -> SavedProgram:
     now = time.time()
-    saved = Saved(id, "codex", "tenant", "e0", age=9.0, idle=2.0, room=5.0, calls=3, context=100)
+    saved = SchedulingState(
+        id, "codex", "tenant", "e0", age=9.0, idle=2.0, room=5.0, calls=3, context=100
+    )
     hashes = [hash((id, i)) % 2**64 for i in range(blocks)]
     known = {"began": now - 9, "seen": now, "count": 3, "prompt": 300, "at": now, **known}
-    return Kept(saved, "session-id", "parent", **known, chain=Chain(16, hashes))
+    return SavedProgram(saved, "session-id", "parent", **known, chain=CachedChain(16, hashes))
 
 
-def same(one: Kept, other: Kept) -> bool:
+def same(one: SavedProgram, other: SavedProgram) -> bool:
     """Whether two are the same but for the time that passed."""
 
-    def plain(kept: Kept) -> tuple[object, ...]:
+    def plain(kept: SavedProgram) -> tuple[object, ...]:
         saved = replace(kept.saved, age=0, idle=0, room=0)
         chain = kept.chain
         return replace(kept, saved=saved, at=0, chain=None), chain and (
@@ -60,7 +62,7 @@ def opened(place: str | Path, **options: int):
         yield State(store, **options)
 
 
-async def flush(state: State, describe: Callable[[str], Kept | None]) -> None:
+async def flush(state: State, describe: Callable[[str], SavedProgram | None]) -> None:
     """Write what is marked, by being cancelled."""
     async with anyio.create_task_group() as group:
         group.start_soon(state.run, describe)
@@ -103,7 +105,10 @@ async def test_a_record_becomes_what_it_was(anyio_backend):
     record.waited, record.errors = 5.5, 6
     with opened("sqlite://") as state:
         state.mark("t/1")
-        await flush(state, lambda id: Kept.of(record, Saved(id, record.name, record.tenant)))
+        await flush(
+            state,
+            lambda id: SavedProgram.of(record, SchedulingState(id, record.name, record.tenant)),
+        )
         [found] = state.restore(LEASE)
     again = found.record()
     for name in ("calls", "live"):
@@ -198,9 +203,9 @@ names = st.text(max_size=40) | st.just("\0\ud800'\"\\")
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 many = st.lists(
     st.builds(
-        Kept,
+        SavedProgram,
         st.builds(
-            Saved,
+            SchedulingState,
             id=names,
             name=names,
             tenant=names,
@@ -218,7 +223,9 @@ many = st.lists(
         waited=numbers,
         chain=st.none()
         | st.builds(
-            Chain, st.integers(1, 256), st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=9)
+            CachedChain,
+            st.integers(1, 256),
+            st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=9),
         ),
     ),
     max_size=9,
@@ -228,7 +235,7 @@ many = st.lists(
 
 @settings(max_examples=40)
 @given(many)
-def test_whatever_is_kept_comes_back(programs: list[Kept]):
+def test_whatever_is_kept_comes_back(programs: list[SavedProgram]):
     round_trip(None, programs)
 
 
@@ -237,13 +244,13 @@ def test_whatever_is_kept_comes_back_from_postgresql(postgres):
 
     @settings(max_examples=15)
     @given(many)
-    def check(programs: list[Kept]) -> None:
+    def check(programs: list[SavedProgram]) -> None:
         round_trip(place, programs)
 
     check()
 
 
-def round_trip(place: str | None, programs: list[Kept]) -> None:
+def round_trip(place: str | None, programs: list[SavedProgram]) -> None:
     known = {one.saved.id: replace(one, at=time.time()) for one in programs}
 
     async def main() -> None:
@@ -447,8 +454,8 @@ import sys, time, anyio
 from array import array
 from weft.store.store import Store
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.restore import Chain, Saved
-from weft.service.state.saved_program import Kept
+from weft.orchestrator.restore import CachedChain, SchedulingState
+from weft.service.state.saved_program import SavedProgram
 from weft.service.state.state import State
 
 store = Store(sys.argv[1])
@@ -458,8 +465,9 @@ programs = {}
 def describe(id):
     count = programs[id]
     now = time.time()
-    chain = Chain(16, [int(id) * 1000 + i for i in range(count)])
-    return Kept(Saved(id, calls=count), began=now, seen=now, count=count, at=now, chain=chain)
+    chain = CachedChain(16, [int(id) * 1000 + i for i in range(count)])
+    state = SchedulingState(id, calls=count)
+    return SavedProgram(state, began=now, seen=now, count=count, at=now, chain=chain)
 
 async def main():
     async with anyio.create_task_group() as group:
@@ -485,7 +493,7 @@ def test_what_a_killed_process_wrote_is_there(store_place, tmp_path):
         ready = time.monotonic() + 30
         with opened(store_place) as state:
 
-            def written() -> list[Kept]:
+            def written() -> list[SavedProgram]:
                 found = state.restore(LEASE)
                 said = state.conversations(one.saved.id for one in found)
                 all = len(said) == 200 and min(one.count for one in found) > 1

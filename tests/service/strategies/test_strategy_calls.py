@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from live_service import CHAT, Service, serving, until
+from live_service import CHAT, LiveService, serving, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.service.watch.telemetry import Telemetry
@@ -23,7 +23,7 @@ VOTE = "m:majority(n=8, stop_early=false)"
 @contextlib.asynccontextmanager
 async def two_engines(
     answer: str | Scripted = "Answer: 42",
-) -> AsyncGenerator[tuple[Service, dict[str, ScriptedEngine]]]:
+) -> AsyncGenerator[tuple[LiveService, dict[str, ScriptedEngine]]]:
     engines = {name: ScriptedEngine([answer], model="m", name=name) for name in ("one", "two")}
     with mock.running(engines["one"]) as one, mock.running(engines["two"]) as two:
         specs = [
@@ -34,7 +34,7 @@ async def two_engines(
             yield service, engines
 
 
-async def detail(service: Service) -> dict[str, Any]:
+async def detail(service: LiveService) -> dict[str, Any]:
     (program,) = (await service.http.get("/v1/programs?ended=true")).json()["data"]
     return (await service.http.get(f"/v1/programs/{program['id']}")).json()
 
@@ -42,7 +42,7 @@ async def detail(service: Service) -> dict[str, Any]:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_each_call_of_a_strategy_is_in_its_programs_graph(stream: bool) -> None:
     async with two_engines() as (service, engines):
-        telemetry = Telemetry(service.core)
+        telemetry = Telemetry(service.inside)
         asked = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
         answer = await service.post(model=VOTE, **asked)
         assert answer.status_code == 200
@@ -79,7 +79,7 @@ async def test_each_call_of_a_strategy_is_in_its_programs_graph(stream: bool) ->
 
 async def test_calls_are_seen_while_they_run_and_end_with_their_client() -> None:
     async with two_engines(Scripted("x" * 10_000, seconds=0.01)) as (service, engines):
-        telemetry = Telemetry(service.core)
+        telemetry = Telemetry(service.inside)
         request = asyncio.create_task(service.post(CHAT, model=VOTE))
         await until(lambda: sum(engine.running for engine in engines.values()) == 4)
         totals: dict[str, Any] = {}
@@ -108,7 +108,7 @@ async def test_failed_calls_and_the_last_hundred() -> None:
         engines["two"].kill()
         answer = await service.post(model=VOTE)
         assert answer.status_code == 503
-        programs = [*service.core.registry.ended]
+        programs = [*service.inside.registry.ended]
         assert {part.status for part in programs[-1].calls if part.within} <= {502, 499}
         assert not any(program.live for program in programs)
         assert all(len(program.calls) <= 100 for program in programs)

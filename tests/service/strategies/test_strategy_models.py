@@ -17,7 +17,7 @@ from weft.orchestrator.pool import Pool
 from weft.programs import Limits, run
 from weft.search import parse_strategy
 from weft.service.strategies.events import Events, Item
-from weft.service.strategies.forms import KEEP_ALIVE, ChatForm, Result
+from weft.service.strategies.forms import KEEP_ALIVE, ChatForm, StrategyResult
 from weft.service.strategies.model import StrategyModel
 from weft.service.strategies.offers import Offer, StrategyModels, split_model
 from weft.service.strategies.question import cut, question_of
@@ -433,7 +433,7 @@ def test_a_stream_tells_the_text_however_it_comes(text: str, sizes: list[int], s
     stops = (stop,) if stop else ()
     if stop and stop in text:
         text = text[: text.index(stop) + len(stop)]  # as an engine does
-    result = Result(cut(text, stops), False, Usage(), {})
+    result = StrategyResult(cut(text, stops), False, Usage(), {})
     asked = read({"messages": [{"role": "user", "content": "x"}]}, CHAT)
 
     async def play() -> str:

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from weft.backends.engine import Load
+from weft.backends.engine import EngineLoad
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineUnavailable
 from weft.orchestrator.policy_file import load_policy
@@ -61,7 +61,7 @@ class Site:
 
         with ThreadPoolExecutor() as threads:  # the browser's own loop runs in this one
             self.scheduler = threads.submit(anyio.run, make).result()
-        self.loads: dict[str, Load] = {}
+        self.loads: dict[str, EngineLoad] = {}
         self.began = time.time() - 3600
         self.overview = Overview(self, self.scheduler, self.loads, self.began)
         self.url = ""
@@ -214,7 +214,7 @@ def test_it_shows_what_there_is_and_follows(site: Site, browser: Any) -> None:
     site.call(boss, 60, 58, 57, 50, prompt=9000, cached=6000, generated=300, tool="Bash")
     live = site.call(boss, 5, 4, 2, wait="10.0.0.1:8000 is full: 8 calls run there")
     site.program("s-2", name="explorer", parent="s-1")
-    site.loads["10.0.0.1:8000"] = Load(3, 0, 0.63)
+    site.loads["10.0.0.1:8000"] = EngineLoad(3, 0, 0.63)
     site.scheduler.replicas[1].died(EngineUnavailable("connection refused"))
     with page_of(browser, site.url) as page:
         page.get_by_role("status").filter(has_text="live").wait_for()
@@ -342,7 +342,7 @@ def fill(site: Site) -> None:
         site.call(overloaded, 1, engine="", status=429, attempts=0, ended=time.time())
         del site.programs[overloaded.id]
     for i, replica in enumerate(site.scheduler.replicas):
-        site.loads[replica.name] = Load(5 + i, i % 2, (0.81, 0.64, 0.47)[i])
+        site.loads[replica.name] = EngineLoad(5 + i, i % 2, (0.81, 0.64, 0.47)[i])
         replica.in_flight = 5 + i
         replica.index.private(replica.index.open([]), (12_000, 9_100, 6_300)[i])
         for j in range(4):

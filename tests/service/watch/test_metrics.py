@@ -8,7 +8,7 @@ import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from weft.backends.engine import Load
+from weft.backends.engine import EngineLoad
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineUnavailable
 from weft.orchestrator.policy_file import load_policy
@@ -47,7 +47,7 @@ def scheduler() -> Scheduler:
 
 @pytest.fixture
 def metrics(scheduler: Scheduler) -> Metrics:
-    loads = {"gpu0": Load(1, 0, 0.5)}
+    loads = {"gpu0": EngineLoad(1, 0, 0.5)}
     return Metrics(Registry({"a/p": PROGRAM}), scheduler, loads, lambda: {"m", "m:majority(n=8)"})
 
 

@@ -8,7 +8,7 @@ import anyio
 import msgspec
 import pytest
 
-from weft.backends.engine import Load
+from weft.backends.engine import EngineLoad
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import Scheduler
@@ -83,7 +83,7 @@ async def test_sums_by_tenant(scheduler: Scheduler) -> None:
 
 async def test_hit_rates_are_of_the_last_hundred_calls(scheduler: Scheduler) -> None:
     registry = Registry()
-    overview = Overview(registry, scheduler, {"gpu1": Load(0, 0, 0.25)}, T)
+    overview = Overview(registry, scheduler, {"gpu1": EngineLoad(0, 0, 0.25)}, T)
     program = registry.program("p")
     for i in range(150):
         cached = 0 if i < 50 else 3

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.backends.engine import Load
+from weft.backends.engine import EngineLoad
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineUnavailable
 from weft.orchestrator.dispatch.replica import Replica
@@ -157,7 +157,7 @@ async def test_an_engine_as_it_is() -> None:
     replica.index.private(replica.index.open([]), 25)
     replica.claim(Program("p"), 320, 1.0, 1e9)
     replica.in_flight = 3
-    view = engine_view(replica, Load(2, 1, 0.4444), 0.5)
+    view = engine_view(replica, EngineLoad(2, 1, 0.4444), 0.5)
     assert view["capacity"] == 1600
     assert (view["reserved"], view["claimed"], view["cached"]) == (0.25, 0.45, 0.0)
     assert (view["kv_usage"], view["hits"], view["running"]) == (0.444, 0.5, 2)

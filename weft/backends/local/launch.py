@@ -45,7 +45,7 @@ class LocalReplica:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ReplicaGroup:
     """A launch: the leader of its process group, and where it tells what happens."""
 
     leader: subprocess.Popen[bytes]
@@ -113,7 +113,7 @@ def start_group(
     extra_args: Sequence[str],
     *,
     detached: bool,
-) -> Group:
+) -> ReplicaGroup:
     """Start the leader of a launch; `ready` waits for its replicas."""
     if replicas < 1:
         raise UsageError(f"replicas must be at least 1, not {replicas}")
@@ -163,7 +163,7 @@ def start_group(
             env=env,
             start_new_session=True,
         )
-    return Group(leader, events, name, tuple(urls), tuple(logs))
+    return ReplicaGroup(leader, events, name, tuple(urls), tuple(logs))
 
 
 def free_ports(count: int) -> list[int]:
@@ -192,7 +192,7 @@ def log_folder(name: str) -> Path:
     return folder
 
 
-async def ready(group: Group, on_progress: Progress) -> None:
+async def ready(group: ReplicaGroup, on_progress: Progress) -> None:
     """Wait until all replicas of a launch answer."""
     begun = time.monotonic()
     waiting = dict(enumerate(group.urls))
@@ -223,7 +223,7 @@ async def answers(http: httpx.AsyncClient, url: str) -> bool:
         return False
 
 
-def check_alive(group: Group, begun: float) -> None:
+def check_alive(group: ReplicaGroup, begun: float) -> None:
     """Raise if a replica, or their leader, has ended, or if it takes too long."""
     for index in group.told("exited"):
         raise EngineUnavailable(died(Path(group.logs[index])))
@@ -255,7 +255,7 @@ def last_words(log: Path) -> str:
     return (best or (lines or ["it said nothing"])[-1])[:400]
 
 
-async def stop_group(group: Group) -> None:
+async def stop_group(group: ReplicaGroup) -> None:
     """Stop a launch: politely, and after some seconds by force."""
     if group.leader.stdin is not None:
         group.leader.stdin.close()

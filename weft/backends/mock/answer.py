@@ -9,7 +9,7 @@ import anyio
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from weft.backends.mock.forms import Form, failure, joined
+from weft.backends.mock.forms import AnswerForm, failure, joined
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.scripted.requests import Admitted
 from weft.backends.scripted.script import Garbled
@@ -17,10 +17,10 @@ from weft.errors import ContextExceeded, EngineUnavailable, WeftError
 from weft.types import Delta
 
 
-class Answer(Response):
+class MockAnswer(Response):
     """The answer to one request that was taken in; the client's leaving cancels it."""
 
-    def __init__(self, engine: ScriptedEngine, job: Admitted, form: Form, path: str) -> None:
+    def __init__(self, engine: ScriptedEngine, job: Admitted, form: AnswerForm, path: str) -> None:
         super().__init__()
         self.engine, self.job, self.form, self.path = engine, job, form, path
 
@@ -41,7 +41,7 @@ class Answer(Response):
             tasks.cancel_scope.cancel()
 
     async def whole(self) -> Response:
-        """Answer at once."""
+        """MockAnswer at once."""
         deltas: list[Delta] = []
         try:
             await self.engine.perform(self.job, deltas.append)
@@ -52,7 +52,7 @@ class Answer(Response):
         return JSONResponse(self.form.whole(joined(deltas)))
 
     async def stream(self, send: Send) -> None:
-        """Answer in server-sent events; an engine that dies breaks the connection."""
+        """MockAnswer in server-sent events; an engine that dies breaks the connection."""
         put, get = anyio.create_memory_object_stream[Delta](math.inf)
         failed: list[WeftError] = []
 

@@ -1,4 +1,4 @@
-"""Chat completions and completions, as the mock server reads and writes them."""
+"""ChatAnswer completions and completions, as the mock server reads and writes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from weft.backends.mock.forms import (
-    Form,
+    AnswerForm,
     called,
     data,
     merged,
@@ -21,7 +21,7 @@ from weft.errors import RequestRejected
 from weft.types import Delta, Message
 
 
-class Completion(Form):
+class CompletionAnswer(AnswerForm):
     """An answer of `/v1/completions`, which has token ids: the one that ends it among them.
 
     Args:
@@ -73,7 +73,7 @@ class Completion(Form):
         return choice
 
 
-class Chat(Form):
+class ChatAnswer(AnswerForm):
     """An answer of `/v1/chat/completions`; what is scored shows as the first alternatives."""
 
     scores: dict[str, float]

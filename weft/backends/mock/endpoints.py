@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from weft.backends.mock import chat as mock_chat
 from weft.backends.mock import messages as mock_messages
-from weft.backends.mock.answer import Answer
-from weft.backends.mock.forms import Form, sampling, tools_text, unique, vector
+from weft.backends.mock.answer import MockAnswer
+from weft.backends.mock.forms import AnswerForm, sampling, tools_text, unique, vector
 from weft.backends.scripted import script
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.backends.scripted.requests import Asked, Received
+from weft.backends.scripted.requests import Received, ScriptRequest
 from weft.errors import RequestRejected
 from weft.types import Message
 
@@ -101,7 +101,7 @@ class Endpoints:
         tokens = prompt_tokens(body.get("prompt"), "prompt")
         messages, open = script.parse(tokens)
         messages = messages or (Message("user", script.decode(tokens)),)
-        asked = Asked(
+        asked = ScriptRequest(
             identity(http, "cmpl-"),
             self.engine.model,
             messages,
@@ -112,18 +112,18 @@ class Endpoints:
             http=http,
             salt=salt(body),
         )
-        form = mock_chat.Completion(asked.id, self.engine.model, body, len(tokens))
+        form = mock_chat.CompletionAnswer(asked.id, self.engine.model, body, len(tokens))
         form.asked, form.stops = asked.ask, asked.sampling.stop
-        return Answer(self.engine, self.engine.admit(asked), form, http.path)
+        return MockAnswer(self.engine, self.engine.admit(asked), form, http.path)
 
-    def generating(self, read: Conversation, write: type[Form], prefix: str) -> Handler:
+    def generating(self, read: Conversation, write: type[AnswerForm], prefix: str) -> Handler:
         """The handler of an endpoint of conversations."""
 
         async def handle(http: Received, body: Body) -> Response:
             messages = read(body)
             tokens = prompt_of(body, messages)
             top = body.get("top_logprobs", 0) if body.get("logprobs") else None
-            asked = Asked(
+            asked = ScriptRequest(
                 identity(http, prefix),
                 self.engine.model,
                 messages,
@@ -134,9 +134,9 @@ class Endpoints:
             )
             job = self.engine.admit(asked)
             form = write(asked.id, self.engine.model, body, len(tokens))
-            if isinstance(form, mock_chat.Chat) and top and self.engine.scores:
+            if isinstance(form, mock_chat.ChatAnswer) and top and self.engine.scores:
                 form.scores = dict(self.engine.scores_of(asked))
-            return Answer(self.engine, job, form, http.path)
+            return MockAnswer(self.engine, job, form, http.path)
 
         return handle
 

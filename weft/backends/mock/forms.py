@@ -25,7 +25,7 @@ ROLES: dict[str, Role] = {
 """Our names of the roles."""
 
 
-class Form(ABC):
+class AnswerForm(ABC):
     """How an endpoint writes one answer; a new object is made for each.
 
     Args:

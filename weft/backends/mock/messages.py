@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from weft.backends.mock.forms import (
-    Form,
+    AnswerForm,
     called,
     merged,
     named_event,
@@ -23,7 +23,7 @@ BILLING = "x-anthropic-billing-header"
 """How a system text begins that vLLM leaves out of the prompt."""
 
 
-class Messages(Form):
+class MessagesAnswer(AnswerForm):
     """An answer of `/v1/messages`."""
 
     def __init__(self, id: str, model: str, body: dict[str, Any], prompt: int) -> None:

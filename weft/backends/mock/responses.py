@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from weft.backends.mock.forms import (
-    Form,
+    AnswerForm,
     called,
     merged,
     named_event,
@@ -31,7 +31,7 @@ DELTAS: dict[str, str] = {
 """How the events of an item's growth begin."""
 
 
-class Responses(Form):
+class ResponsesAnswer(AnswerForm):
     """An answer of `/v1/responses`."""
 
     def __init__(self, id: str, model: str, body: dict[str, Any], prompt: int) -> None:

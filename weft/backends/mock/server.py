@@ -19,13 +19,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from weft.backends.mock.answer import refusal
-from weft.backends.mock.chat import Chat
+from weft.backends.mock.chat import ChatAnswer
 from weft.backends.mock.chat import conversation as chat_conversation
 from weft.backends.mock.endpoints import Endpoints, Handler, received
 from weft.backends.mock.forms import failure
-from weft.backends.mock.messages import Messages
+from weft.backends.mock.messages import MessagesAnswer
 from weft.backends.mock.messages import asked as messages_conversation
-from weft.backends.mock.responses import Responses
+from weft.backends.mock.responses import ResponsesAnswer
 from weft.backends.mock.responses import conversation as responses_conversation
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.scripted.requests import named
@@ -64,9 +64,9 @@ def app(engine: ScriptedEngine) -> Starlette:
             post("/detokenize", at.detokenize),
             post("/v1/embeddings", at.embeddings),
             post("/v1/completions", at.completions),
-            post("/v1/chat/completions", at.generating(chat_conversation, Chat, "chatcmpl-")),
-            post("/v1/responses", at.generating(responses_conversation, Responses, "resp_")),
-            post("/v1/messages", at.generating(messages_conversation, Messages, "msg_")),
+            post("/v1/chat/completions", at.generating(chat_conversation, ChatAnswer, "chatcmpl-")),
+            post("/v1/responses", at.generating(responses_conversation, ResponsesAnswer, "resp_")),
+            post("/v1/messages", at.generating(messages_conversation, MessagesAnswer, "msg_")),
             post("/v1/messages/count_tokens", at.count_tokens),
         ]
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import anyio
 import anyio.lowlevel
 
-from weft.backends.engine import Engine, Load, OnDelta
+from weft.backends.engine import Engine, EngineLoad, OnDelta
 from weft.backends.scripted import script
 from weft.backends.scripted.blocks import Blocks
 from weft.backends.scripted.requests import KEPT, Admitted, Received
@@ -287,10 +287,10 @@ class ScriptedEngine(Engine):
         """A text's tokens, one for each character."""
         return script.encode(text)
 
-    async def load(self) -> Load:
+    async def load(self) -> EngineLoad:
         """What runs and waits, and how full the cache is."""
         full = len(self._blocks) * self.block_size / self.kv_tokens if self.kv_tokens else 0.0
-        return Load(self.running, self.waiting, full)
+        return EngineLoad(self.running, self.waiting, full)
 
     async def healthy(self) -> bool:
         """Whether it is not dead."""

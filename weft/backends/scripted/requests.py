@@ -44,7 +44,7 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Request):
+class ScriptRequest(Request):
     """A request to generate that came over HTTP; scripts can tell by it which client asks.
 
     Its `messages` hold everything that was said: calls of tools as `script.written` writes
@@ -70,7 +70,7 @@ class Admitted:
     @property
     def salt(self) -> str:
         """What keeps its prompt apart in the prefix cache."""
-        return self.request.salt if isinstance(self.request, Asked) else ""
+        return self.request.salt if isinstance(self.request, ScriptRequest) else ""
 
 
 def named(value: object) -> bool:

@@ -11,7 +11,7 @@ from weft.cache.prefix import PrefixIndex
 
 
 @dataclass(slots=True)
-class Counters:
+class BatchCounters:
     """What has happened in an engine.
 
     Attributes:
@@ -62,7 +62,7 @@ class Batch:
         self.block_size = block_size
         self.concurrency = concurrency
         self.batched_tokens = batched_tokens
-        self.counters = Counters()
+        self.counters = BatchCounters()
         self.clear()
 
     def clear(self) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from weft.backends.engine import Engine, Load, OnDelta
-from weft.backends.simulated.batching import Batch, Counters
+from weft.backends.engine import Engine, EngineLoad, OnDelta
+from weft.backends.simulated.batching import Batch, BatchCounters
 from weft.backends.simulated.decoding import Stay
 from weft.backends.simulated.request import SimulatedRequest, stay_of
 from weft.backends.simulated.step_time import Hardware
@@ -16,13 +16,13 @@ from weft.backends.timeline import Alarm, Timeline
 from weft.errors import EngineUnavailable, UsageError
 from weft.types import Delta, Request
 
-__all__ = ["Record", "SimulatedEngine", "SimulatedRequest"]
+__all__ = ["RequestRecord", "SimulatedEngine", "SimulatedRequest"]
 
 _MOMENT = 1e-6  # seconds in which an idle engine waits for who comes at the same time
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RequestRecord:
     """What became of a request.
 
     Attributes:
@@ -120,7 +120,7 @@ class SimulatedEngine(Engine):
                 f"concurrency={concurrency}, for each running request gets a token a step"
             )
         self.context = blocks * block_size
-        self.log: list[Record] = []
+        self.log: list[RequestRecord] = []
         self._keep_log = keep_log
         self._timeline = timeline
         self._batch = Batch(blocks, block_size, concurrency, batched_tokens)
@@ -132,7 +132,7 @@ class SimulatedEngine(Engine):
         self._dead = False
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> BatchCounters:
         """What has happened since it was made."""
         return self._batch.counters
 
@@ -187,11 +187,11 @@ class SimulatedEngine(Engine):
         """Live again, with an empty cache."""
         self._dead = False
 
-    async def load(self) -> Load:
+    async def load(self) -> EngineLoad:
         """What runs and waits, and the share of blocks in use."""
         batch = self._batch
         used = batch.index.pinned / batch.index.capacity
-        return Load(len(batch.running), len(batch.waiting), used)
+        return EngineLoad(len(batch.running), len(batch.waiting), used)
 
     async def healthy(self) -> bool:
         """Whether it is not dead."""
@@ -290,7 +290,7 @@ class SimulatedEngine(Engine):
         if self._keep_log:
             stay = call.stay
             self.log.append(
-                Record(
+                RequestRecord(
                     stay.id,
                     call.arrived,
                     call.entered,

@@ -39,7 +39,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Operation:
     """One operation `a op b = result`, and the numbers left after it."""
 
     a: int
@@ -68,12 +68,12 @@ def apply(a: int, op: str, b: int) -> int | None:
     return result if 0 < result <= MAX_RESULT else None
 
 
-def steps(numbers: Numbers) -> list[Step]:
+def steps(numbers: Numbers) -> list[Operation]:
     """Every different step from `numbers`, the larger operand first.
 
     `a / 1` is left out: it leads where `a * 1` does.
     """
-    found: dict[tuple[int, str, int], Step] = {}
+    found: dict[tuple[int, str, int], Operation] = {}
     for i in range(len(numbers)):
         for j in range(i + 1, len(numbers)):
             a, b = max(numbers[i], numbers[j]), min(numbers[i], numbers[j])
@@ -82,7 +82,7 @@ def steps(numbers: Numbers) -> list[Step]:
                 result = apply(a, op, b)
                 if result is None or (op == "/" and b == 1) or (a, op, b) in found:
                     continue
-                found[a, op, b] = Step(a, op, b, result, (*rest, result))
+                found[a, op, b] = Operation(a, op, b, result, (*rest, result))
     return list(found.values())
 
 
@@ -141,15 +141,15 @@ def problems(seed: int, *, evaluation: bool = True) -> Iterator[Problem]:
 _LINE = re.compile(r"\s*(\d+) ([-+*/]) (\d+) = (\d+) \| (\d+(?: \d+)*)\s*")
 
 
-def claimed_step(line: str) -> Step | None:
+def claimed_step(line: str) -> Operation | None:
     """The step that a line claims, right or wrong; None if it has not the form of one."""
     if (match := _LINE.fullmatch(line)) is None:
         return None
     left = tuple(map(int, match[5].split()))
-    return Step(int(match[1]), match[2], int(match[3]), int(match[4]), left)
+    return Operation(int(match[1]), match[2], int(match[3]), int(match[4]), left)
 
 
-def read_step(line: str, numbers: Numbers) -> Step | None:
+def read_step(line: str, numbers: Numbers) -> Operation | None:
     """The step that a line writes, or None unless it is legal from `numbers`."""
     if (step := claimed_step(line)) is None:
         return None

@@ -1,4 +1,4 @@
-"""Lane: calls that wait for the same thing, in the policy's order."""
+"""CallQueue: calls that wait for the same thing, in the policy's order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from weft.orchestrator.dispatch.ticket import Ticket
 
 
-class Lane:
+class CallQueue:
     """A queue of tickets: the overdue ones first, then by key, then by arrival.
 
     Putting in and taking out cost O(log n). A ticket that has left is skipped when it comes up.

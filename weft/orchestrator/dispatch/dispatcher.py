@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from weft.errors import ContextExceeded, EngineUnavailable
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Kind, Observe, teller
-from weft.orchestrator.dispatch.call_queue import Lane, before
+from weft.orchestrator.dispatch.call_queue import CallQueue, before
 from weft.orchestrator.dispatch.fleet import Fleet
 from weft.orchestrator.dispatch.replica import Replica
-from weft.orchestrator.dispatch.residents import Counters, Ended, Residents
+from weft.orchestrator.dispatch.residents import DispatchCounters, Ended, Residents
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.dispatch.timer import At
 from weft.orchestrator.estimates.profiles import Profiles
@@ -46,7 +46,7 @@ class Dispatcher:
     ) -> None:
         self.policy, self.profiles, self.clock, self.at = policy, profiles, clock, at
         self._tell = None if observe is None else teller(observe, clock)
-        self.counters = Counters()
+        self.counters = DispatchCounters()
         self.fleets: dict[str, Fleet] = {}
         self.residents = Residents(
             policy,
@@ -332,7 +332,7 @@ class Dispatcher:
         if placement.engine is replica:
             self._try(ticket, replica, fleet, placement.reason)
 
-    def _serve_lane(self, lane: Lane, fleet: Fleet) -> None:
+    def _serve_lane(self, lane: CallQueue, fleet: Fleet) -> None:
         for replica in fleet.engines:
             if lane is replica.lane or lane is fleet.common:
                 self.serve(replica, fleet)

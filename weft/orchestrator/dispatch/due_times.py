@@ -1,4 +1,4 @@
-"""Dates: programs for which something falls due, the earliest first."""
+"""DueTimes: programs for which something falls due, the earliest first."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from weft.orchestrator.program import Program
 Stands = Callable[[Program, float | None], bool]
 
 
-class Dates:
+class DueTimes:
     """Rings for each program at its date, unless the date no longer stands by then.
 
-    Dates that no longer stand take no memory for long, nor do their programs: of many short
+    DueTimes that no longer stand take no memory for long, nor do their programs: of many short
     programs all but few have ended long before what they were given would fall due.
 
     Args:

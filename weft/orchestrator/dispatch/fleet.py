@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from weft.orchestrator.dispatch.call_queue import Lane
+from weft.orchestrator.dispatch.call_queue import CallQueue
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.dispatch.timer import At, Timer
@@ -38,7 +38,7 @@ class Fleet:
         self.model = model
         self.replicas: list[Replica] = []
         self.profiles = profiles
-        self.common = Lane()
+        self.common = CallQueue()
         self.waiting = 0
         self.engines: Sequence[Replica] = ()
         self.timer = Timer(at, lambda: overdue(self))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from weft.backends.engine import Engine
 from weft.cache.kv_events import ReportedIndex
 from weft.cache.prefix import PrefixIndex
-from weft.orchestrator.dispatch.call_queue import Lane
+from weft.orchestrator.dispatch.call_queue import CallQueue
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.speed import Speed
 from weft.orchestrator.policy import CallView
@@ -40,7 +40,7 @@ class Replica:
         self.programs = 0
         """Resident programs."""
         self.attached = 0
-        self.lane = Lane()
+        self.lane = CallQueue()
         self.waiting_for: Ticket | None = None
         self.on_empty: Callable[[], None] | None = None
         """Called when its last call has ended."""

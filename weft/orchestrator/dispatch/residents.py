@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from weft.orchestrator.decision import Tell
-from weft.orchestrator.dispatch.due_times import Dates
+from weft.orchestrator.dispatch.due_times import DueTimes
 from weft.orchestrator.dispatch.timer import At
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
@@ -21,7 +21,7 @@ Ended = Callable[[Program, str], None]
 
 
 @dataclass(slots=True)
-class Counters:
+class DispatchCounters:
     """What a dispatcher has done.
 
     Attributes:
@@ -63,7 +63,7 @@ class Residents:
         clock: Callable[[], float],
         at: At,
         lease: float,
-        counters: Counters,
+        counters: DispatchCounters,
         serve: Callable[[Replica, Fleet], None],
         tell: Tell | None,
         ended: Ended | None,
@@ -72,8 +72,8 @@ class Residents:
         self._clock, self._lease = clock, lease
         self._counters, self._serve, self._tell, self._ended = counters, serve, tell, ended
         self.programs: dict[str, Program] = {}
-        self._claims = Dates(clock, at, _same_claim, self._claim_over)
-        self._leases = Dates(clock, at, _lives, self._lease_over)
+        self._claims = DueTimes(clock, at, _same_claim, self._claim_over)
+        self._leases = DueTimes(clock, at, _lives, self._lease_over)
 
     def begin(self, program: Program) -> Program:
         """Note a program; one of the same id that is there already goes on."""

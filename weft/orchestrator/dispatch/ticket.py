@@ -11,7 +11,7 @@ from weft.orchestrator.policy import Order
 from weft.orchestrator.program import Program
 
 if TYPE_CHECKING:
-    from weft.orchestrator.dispatch.call_queue import Lane
+    from weft.orchestrator.dispatch.call_queue import CallQueue
     from weft.orchestrator.dispatch.replica import Replica
 
 _UNORDERED = Order((), "")
@@ -82,7 +82,7 @@ class Ticket:
         self.order = _UNORDERED
         self.wake = wake
         self.avoid: Replica | None = None
-        self.lane: Lane | None = None
+        self.lane: CallQueue | None = None
         self.replica: Replica | None = None
         self.index: PrefixIndex | None = None
         self.hold: Hold | None = None

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import Any
 
 from weft.errors import UsageError
-from weft.orchestrator.estimates.piecewise import Pieces
+from weft.orchestrator.estimates.piecewise import Piecewise
 
 _PER_OCTAVE = 8  # buckets: neighbours differ by 9%
 _PER_LOG = _PER_OCTAVE / math.log(2)
@@ -51,7 +51,7 @@ class Distribution:
         self._new: list[float] = []  # samples that are in no bucket yet
         self._recent = (0.0, 0.0, 0.0)
         self._imagined = False
-        self._pieces: Pieces | None = None
+        self._pieces: Piecewise | None = None
         self._stale = 0.0  # the count of samples above which the table is stale
 
     @classmethod
@@ -250,12 +250,12 @@ class Distribution:
         self._sum = sum(bucket[0] * bucket[1] for bucket in self._buckets.values())
         self._pieces = None
 
-    def _read(self) -> Pieces:
+    def _read(self) -> Piecewise:
         if self._pieces is None or self.count > self._stale:
             self._sort()
             if not self._buckets:
                 raise UsageError(f"nothing is known of {self.of} yet; look at `count` first")
-            self._pieces = Pieces.lay(
+            self._pieces = Piecewise.lay(
                 (
                     _BOTTOMS[index - _LOWEST],
                     _BOTTOMS[index - _LOWEST + 1],

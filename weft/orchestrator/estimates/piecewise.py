@@ -1,4 +1,4 @@
-"""Pieces: a distribution laid out so that questions are answered in logarithmic time."""
+"""Piecewise: a distribution laid out so that questions are answered in logarithmic time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Holds = tuple[list[float], list[tuple[float, float]]]
 
 
 @dataclass(slots=True)
-class Pieces:
+class Piecewise:
     """A distribution as uniform pieces in rising order, laid out for questions.
 
     Weights are in samples. `beyond` and `rest` are sums from the right, so that the tail is
@@ -49,7 +49,7 @@ class Pieces:
     holds: dict[int, Holds] = field(default_factory=lambda: {})
 
     @classmethod
-    def lay(cls, buckets: Iterable[tuple[float, float, float, float, float]]) -> Pieces:
+    def lay(cls, buckets: Iterable[tuple[float, float, float, float, float]]) -> Piecewise:
         """A piece for each bucket, with its mean and variance.
 
         Args:

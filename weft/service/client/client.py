@@ -27,7 +27,7 @@ class Watch(Protocol):
         """The client takes nothing more for now, or takes it again."""
 
 
-class Connection(Protocol):
+class ClientConnection(Protocol):
     """A client's connection.
 
     Attributes:
@@ -50,7 +50,7 @@ class Client:
 
     __slots__ = ("_chunked", "_connection", "_cycle", "_transport")
 
-    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
+    def __init__(self, connection: ClientConnection, cycle: RequestResponseCycle) -> None:
         self._connection, self._cycle = connection, cycle
         self._transport = connection.transport
         # Who speaks HTTP/1.0 knows no chunks: there the end of the connection is the body's.

@@ -22,7 +22,7 @@ _CONTROL = bytes(c if c >= 32 and c != 127 else 32 for c in range(256))
 _time = time.monotonic
 
 
-class Source(Protocol):
+class AnswerSource(Protocol):
     """Where parts of an answer come from."""
 
     def pause(self) -> None:
@@ -74,7 +74,7 @@ class Exchange:
         self.cut: Refused | None = None
         self._since = 0.0
         self._out: list[Header] = []
-        self._source: Source | None = None
+        self._source: AnswerSource | None = None
         self._receive = receive
         self._task = asyncio.current_task()
         # Taken out, for it knows the scope: what is left would lie about.
@@ -189,7 +189,7 @@ class Exchange:
             await self._taken()
         self._client.part(part)
 
-    def follow(self, source: Source | None) -> None:
+    def follow(self, source: AnswerSource | None) -> None:
         """Let a source write parts by `put`; it is paused while the client takes nothing."""
         self._source = source
         if source is not None and self._client.holds:

@@ -123,7 +123,7 @@ class Local(Section):
     """How many."""
 
 
-class StrategyModel(Section):
+class StrategyModelSettings(Section):
     """A strategy that clients use as if it were a model."""
 
     strategy: Annotated[str, AfterValidator(_strategy)]
@@ -144,7 +144,7 @@ class StrategyModel(Section):
 class Strategies(Section):
     """Strategies as models: `model: "M:majority(n=8)"` answers as one model would."""
 
-    models: list[StrategyModel] = Field(default_factory=list[StrategyModel])
+    models: list[StrategyModelSettings] = Field(default_factory=list[StrategyModelSettings])
     """Those that are listed among the models."""
     any: bool = True
     """Whether clients may also ask for what is not listed, by `MODEL:STRATEGY`."""
@@ -181,7 +181,7 @@ class Admin(Section):
     """Hashes of keys, as `weft key new` prints them, or ${NAME} of a key."""
 
 
-class Limits(Section):
+class LimitSettings(Section):
     """What clients and engines may ask of the service."""
 
     body_bytes: Annotated[ByteSize, Field(gt=0)] = ByteSize(64 * 2**20)
@@ -210,7 +210,7 @@ class Limits(Section):
     """Further engines that a request is sent to when one fails before its first byte."""
 
 
-class Telemetry(Section):
+class TelemetrySettings(Section):
     """What the service tells of itself."""
 
     otlp: str | None = Field(default=None, pattern=r"^https?://[^/\s]")
@@ -221,7 +221,7 @@ class Telemetry(Section):
     """Whether logs may quote prompts and answers, as in what errors say."""
 
 
-class Health(Section):
+class HealthSettings(Section):
     """How engines are watched."""
 
     interval: Seconds = 5
@@ -257,11 +257,11 @@ class ServiceConfig(Section):
     secret: SecretStr | None = Field(default=None, min_length=16)
     """What tenants' cache salts are derived from, as ${NAME} from the environment. Without it
     they come of each tenant's first key and change with it, which empties its cache once."""
-    limits: Limits = Limits()
+    limits: LimitSettings = LimitSettings()
     """What may be asked of the service."""
     store: str | None = Field(default=None, min_length=1)
     """File or SQLAlchemy URL for what outlives a restart; by default it is lost."""
-    telemetry: Telemetry = Telemetry()
+    telemetry: TelemetrySettings = TelemetrySettings()
     """What the service tells of itself."""
-    health: Health = Health()
+    health: HealthSettings = HealthSettings()
     """How engines are watched."""

@@ -1,4 +1,4 @@
-"""Load: how much may wait, and who is told early to come back later."""
+"""LoadShedder: how much may wait, and who is told early to come back later."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEW = 0.8  # share of the queue that calls of new programs may fill
 _SOON, _LATE = 1.0, 60.0  # seconds of Retry-After, at least and at most
 
 
-class Load:
+class LoadShedder:
     """Keeps the queue bounded, so that what is taken in is served in time.
 
     Beyond what engines can do, more work taken in only makes all of it late. So calls are

@@ -1,4 +1,4 @@
-"""Turns: the places in the queue of calls that were told to come again, or whose client left."""
+"""Places: the places in the queue of calls that were told to come again, or whose client left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = 600.0
 _Key = tuple[str, int]
 
 
-class Turns:
+class Places:
     """Gives a request that is sent again the place in the queue that it had.
 
     Clients repeat what failed, some of them many times. A repeated request must not lose what

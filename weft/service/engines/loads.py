@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import anyio
 
-from weft.backends.engine import Load
+from weft.backends.engine import EngineLoad
 from weft.errors import EngineError
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.scheduler import Scheduler
 
 
-async def follow_loads(scheduler: Scheduler, loads: dict[str, Load], interval: float = 2.0) -> None:
+async def follow_loads(
+    scheduler: Scheduler, loads: dict[str, EngineLoad], interval: float = 2.0
+) -> None:
     """Keep in `loads` what each engine that is in service said last; until cancelled.
 
     Args:
@@ -29,7 +31,7 @@ async def follow_loads(scheduler: Scheduler, loads: dict[str, Load], interval: f
         await anyio.sleep(interval)
 
 
-async def _ask(replica: Replica, loads: dict[str, Load], limit: float) -> None:
+async def _ask(replica: Replica, loads: dict[str, EngineLoad], limit: float) -> None:
     with anyio.move_on_after(limit):
         try:
             loads[replica.name] = await replica.engine.load()

@@ -41,7 +41,7 @@ class Reply:
         "status",
     )
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: EngineConnection) -> None:
         self.status = 0
         self.headers: Headers = []
         self._connection = connection
@@ -167,7 +167,7 @@ class Reply:
             self.wake()
 
 
-class Connection(asyncio.Protocol):
+class EngineConnection(asyncio.Protocol):
     """A raw connection to an engine; it carries one request at a time."""
 
     def __init__(self, upstream: Upstream) -> None:

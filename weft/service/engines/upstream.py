@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from weft.errors import EngineUnavailable
-from weft.service.engines.reply import Connection, Reply
+from weft.service.engines.reply import EngineConnection, Reply
 
 KEPT = 3.0
 """Seconds that an idle connection is kept: servers of uvicorn close theirs after 5."""
@@ -44,8 +44,8 @@ class Upstream:
         self._fixed = fixed.encode("latin-1")
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
-        self._idle: list[Connection] = []
-        self._all: set[Connection] = set()
+        self._idle: list[EngineConnection] = []
+        self._all: set[EngineConnection] = set()
         self._sweeper = self._loop.call_later(1.0, self._sweep)
 
     def allow(self, connect: float, idle: float) -> None:
@@ -91,7 +91,7 @@ class Upstream:
                 reply.close()
                 raise
 
-    def _kept(self) -> Connection | None:
+    def _kept(self) -> EngineConnection | None:
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed and self.now() - connection.heard < KEPT:
@@ -99,11 +99,11 @@ class Upstream:
             connection.abort()
         return None
 
-    async def _open(self) -> Connection:
+    async def _open(self) -> EngineConnection:
         try:
             async with asyncio.timeout(self._connect):
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(self),
+                    lambda: EngineConnection(self),
                     self._host,
                     self._port,
                     ssl=ssl.create_default_context() if self._tls else None,
@@ -115,11 +115,11 @@ class Upstream:
         self._all.add(connection)
         return connection
 
-    def keep(self, connection: Connection) -> None:
+    def keep(self, connection: EngineConnection) -> None:
         """A connection may be used again."""
         self._idle.append(connection)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: EngineConnection) -> None:
         """A connection is closed."""
         self._all.discard(connection)
 

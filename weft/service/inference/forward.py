@@ -22,7 +22,7 @@ from weft.service.protocols.protocol import Body, Protocol
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
-    from weft.service.service import Core
+    from weft.service.service import Service
 
 _FAILED = (500, 502, 503, 504)
 """What an engine that fails, or is about to, answers; another one may do better."""
@@ -54,7 +54,7 @@ class Forward:
     """One call on its way.
 
     Args:
-        core: the service.
+        service: the service.
         exchange: with the client.
         protocol: that it speaks.
         body: what it sent, as parsed.
@@ -67,14 +67,14 @@ class Forward:
 
     def __init__(
         self,
-        core: Core,
+        service: Service,
         exchange: Exchange,
         protocol: Protocol,
         body: Body,
         raw: bytes,
         record: CallRecord,
     ) -> None:
-        self._core, self._exchange, self._protocol = core, exchange, protocol
+        self._service, self._exchange, self._protocol = service, exchange, protocol
         self._body, self._raw, self._record = body, raw, record
         self._streamed = protocol.streamed(body)
         self.answer = ""
@@ -96,21 +96,21 @@ class Forward:
             EngineUnavailable, ContextExceeded, Refused: nothing was sent to the client yet,
                 unless its stream was kept open meanwhile.
         """
-        core, record, failed = self._core, self._record, turn
-        attempts = 1 + core.config.limits.retries
+        service, record, failed = self._service, self._record, turn
+        attempts = 1 + service.config.limits.retries
         while True:
-            ticket = core.scheduler.submit(call, failed)
+            ticket = service.scheduler.submit(call, failed)
             if ticket.replica is None:
                 await self._wait(ticket)
             elif failed is None:
                 record.wait = ""
             assert ticket.replica is not None
             record.engine, record.where = ticket.replica.name, ticket.reason
-            record.sent = core.registry.clock()
+            record.sent = service.registry.clock()
             record.attempts += 1
             done = False
             try:
-                upstream = core.upstreams[ticket.replica]
+                upstream = service.upstreams[ticket.replica]
                 reply = await self._sent(upstream)
                 try:
                     done = await self._answered(reply, ticket)
@@ -120,35 +120,35 @@ class Forward:
             except EngineUnavailable as error:
                 failed = ticket
                 refusal = error.refusal if isinstance(error, _Failure) else None
-                await core.scheduler.lost(ticket, error, count=refusal is None)
+                await service.scheduler.lost(ticket, error, count=refusal is None)
                 if record.first or record.attempts >= attempts:
                     raise refusal or error from None
             finally:
-                core.scheduler.finish(
+                service.scheduler.finish(
                     ticket, (), record.generated, record.cached if done else None, done
                 )
 
     async def _wait(self, ticket: Ticket) -> None:
         """Wait for an engine, keeping a stream open meanwhile."""
-        core = self._core
+        service = self._service
         self._record.wait = ticket.reason
         try:
             await self._bound(ticket)
         finally:
             if ticket.replica is None:  # the client may come again
-                core.turns.keep(self._record.program.id, self._exchange.raw, ticket)
+                service.turns.keep(self._record.program.id, self._exchange.raw, ticket)
             else:
-                core.load.started()
+                service.load.started()
 
     async def _bound(self, ticket: Ticket) -> None:
-        core, limits = self._core, self._core.config.limits
+        service, limits = self._service, self._service.config.limits
         with anyio.move_on_after(limits.queue_seconds) as patience:
             if not self._streamed:
-                await core.scheduler.bound(ticket)
+                await service.scheduler.bound(ticket)
             else:
                 await self._bound_open(ticket)
         if patience.cancelled_caught:
-            wait = min(60.0, max(1.0, core.load.seconds()))
+            wait = min(60.0, max(1.0, service.load.seconds()))
             raise Refused(
                 503,
                 f"no engine had room for this request within {limits.queue_seconds:.0f} s "
@@ -157,11 +157,11 @@ class Forward:
             )
 
     async def _bound_open(self, ticket: Ticket) -> None:
-        interval = self._core.config.limits.keepalive_seconds
+        interval = self._service.config.limits.keepalive_seconds
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._keep_open, interval)
-                await self._core.scheduler.bound(ticket)
+                await self._service.scheduler.bound(ticket)
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:  # the task group wraps what the block raises
             if len(errors.exceptions) == 1:
@@ -198,7 +198,7 @@ class Forward:
         if reply.status == 200 and not said:
             raise EngineUnavailable(f"{record.engine} answers with what is no JSON object")
         record.status = reply.status
-        record.first = record.first or self._core.registry.clock()
+        record.first = record.first or self._service.registry.clock()
         if reply.status == 200:
             self._note(said, ticket)
         else:
@@ -208,7 +208,7 @@ class Forward:
             text = words if isinstance(words, str) and words else record.error
             await exchange.end(self._protocol.error_event(text))
         else:
-            self._core.tell(exchange, record)
+            self._service.tell(exchange, record)
             await exchange.whole(reply.status, answer, reply.kind or JSON)
         return reply.status == 200
 
@@ -219,11 +219,11 @@ class Forward:
         note(used, record, ticket)
         self.answer = used.id
         if ticket.replica is not None:
-            took = self._core.registry.clock() - record.sent
+            took = self._service.registry.clock() - record.sent
             ticket.replica.observed_whole(ticket, used.cached, used.generated, took)
 
     async def _stream(self, reply: Reply, ticket: Ticket) -> bool:
-        stream = Stream(self._core, self._exchange, self._protocol, self._body, self._record)
+        stream = Stream(self._service, self._exchange, self._protocol, self._body, self._record)
         proper = await stream.passed(reply, ticket)
         self.answer = stream.answer
         return proper
@@ -237,15 +237,15 @@ class Forward:
         Raises:
             EngineUnavailable, Refused: no answer came.
         """
-        core, record = self._core, self._record
+        service, record = self._service, self._record
         record.sent = record.came
         for replica in replicas:
             record.engine, record.attempts = replica.name, record.attempts + 1
             try:
-                return await self._passed(core.upstreams[replica])
+                return await self._passed(service.upstreams[replica])
             except EngineUnavailable as error:
                 refusal = error.refusal if isinstance(error, _Failure) else None
-                await core.scheduler.health.examine(replica, error, count=refusal is None)
+                await service.scheduler.health.examine(replica, error, count=refusal is None)
                 if replica is replicas[-1]:
                     raise refusal or error from None
 
@@ -260,8 +260,8 @@ class Forward:
                     raise EngineUnavailable(f"{record.engine} answers with what is no JSON object")
                 used = self._protocol.used(said)
                 record.prompt, record.cached = used.prompt, used.cached or 0
-            record.status, record.first = reply.status, self._core.registry.clock()
-            self._core.tell(self._exchange, record)
+            record.status, record.first = reply.status, self._service.registry.clock()
+            self._service.tell(self._exchange, record)
             await self._exchange.whole(reply.status, answer, reply.kind or JSON)
         finally:
             reply.close()

@@ -26,7 +26,7 @@ from weft.service.inference.strategy_answer import run_strategy
 from weft.service.programs.records import LEFT, CallRecord
 from weft.service.protocols import PROTOCOLS
 from weft.service.protocols.protocol import Body, Protocol
-from weft.service.service import Core
+from weft.service.service import Service
 
 _log = logging.getLogger(__name__)
 
@@ -34,26 +34,26 @@ _log = logging.getLogger(__name__)
 class Gateway:
     """The ASGI application of the inference endpoints."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, service: Service) -> None:
+        self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         protocol = PROTOCOLS[scope["path"]]
         exchange = Exchange(scope, receive)
-        self._core.exchanges.add(exchange)
+        self._service.exchanges.add(exchange)
         try:
-            await _Request(self._core, protocol, exchange).serve()
+            await _Request(self._service, protocol, exchange).serve()
         finally:
             exchange.close()
-            self._core.exchanges.discard(exchange)
+            self._service.exchanges.discard(exchange)
 
 
 class _Request:
     """One request on its way through the gateway."""
 
-    def __init__(self, core: Core, protocol: Protocol, exchange: Exchange) -> None:
-        self._core, self._protocol, self._exchange = core, protocol, exchange
+    def __init__(self, service: Service, protocol: Protocol, exchange: Exchange) -> None:
+        self._service, self._protocol, self._exchange = service, protocol, exchange
         self._request: ClientRequest | None = None
 
     async def serve(self) -> None:
@@ -71,7 +71,7 @@ class _Request:
         except WeftError as error:
             status, retry_after = status_of(error)
             code = error.code if isinstance(error, Refused) else None
-            await self._fail(status, str(error), retry_after, self._core.words(error), code)
+            await self._fail(status, str(error), retry_after, self._service.words(error), code)
         except OSError:
             exchange.left = True  # the connection broke while something was sent
         except Exception:
@@ -82,7 +82,7 @@ class _Request:
             if record is not None:
                 if exchange.left and exchange.cut is None:
                     record.status = LEFT
-                self._core.registry.call_ended(record)
+                self._service.registry.call_ended(record)
 
     @property
     def _record(self) -> CallRecord | None:
@@ -100,7 +100,7 @@ class _Request:
         if record is not None:
             record.status, record.error = status, message
             if not exchange.begun:
-                self._core.tell(exchange, record)
+                self._service.tell(exchange, record)
         if not exchange.left:
             await exchange.refuse(
                 status,
@@ -110,30 +110,30 @@ class _Request:
             )
 
     async def _answer(self) -> None:
-        core, exchange, protocol = self._core, self._exchange, self._protocol
-        limits = core.config.limits
-        if foreign := core.hosts.refusal(exchange.headers.get("host", "")):
+        service, exchange, protocol = self._service, self._exchange, self._protocol
+        limits = service.config.limits
+        if foreign := service.hosts.refusal(exchange.headers.get("host", "")):
             raise Refused(403, foreign)
-        tenant = core.keys.tenant(exchange.headers)
+        tenant = service.keys.tenant(exchange.headers)
         if tenant is None:
             raise Refused(
                 401, "no valid API key came; send yours as authorization: Bearer KEY or x-api-key"
             )
-        if core.draining:
+        if service.draining:
             raise Refused(503, "the service is stopping; try again", 5.0)
-        if len(core.exchanges) > limits.open_streams:
+        if len(service.exchanges) > limits.open_streams:
             raise Refused(503, f"{limits.open_streams} requests are under way already", 1.0)
         await exchange.read(limits.body_bytes)
         if exchange.left:
             return
         body = self._parsed()
         model: str = body["model"]
-        strategy = core.strategies.find(model)
-        if strategy is None and not core.serves(model):
-            if not core.served():
+        strategy = service.strategies.find(model)
+        if strategy is None and not service.serves(model):
+            if not service.served():
                 raise Refused(503, "no engine can be reached yet; try again", 5.0)
-            raise UnknownName("model", model, [*core.served(), *core.strategies.names()])
-        request = self._request = ClientRequest(core, protocol, exchange, tenant, body)
+            raise UnknownName("model", model, [*service.served(), *service.strategies.names()])
+        request = self._request = ClientRequest(service, protocol, exchange, tenant, body)
         if strategy is not None:
             await run_strategy(request, strategy)
         elif protocol.schedules:

@@ -11,7 +11,7 @@ from weft.service.programs.records import CallRecord
 from weft.service.protocols.protocol import Body, Protocol
 
 if TYPE_CHECKING:
-    from weft.service.service import Core
+    from weft.service.service import Service
 
 GUESS = 256
 """Tokens of an answer that has no limit, as far as tenants' limits go."""
@@ -21,7 +21,7 @@ class ClientRequest:
     """A client's request that may be served.
 
     Args:
-        core: the service.
+        service: the service.
         protocol: that the client speaks.
         exchange: with the client.
         tenant: on whose behalf it comes.
@@ -33,9 +33,9 @@ class ClientRequest:
     """
 
     def __init__(
-        self, core: Core, protocol: Protocol, exchange: Exchange, tenant: Tenant, body: Body
+        self, service: Service, protocol: Protocol, exchange: Exchange, tenant: Tenant, body: Body
     ) -> None:
-        self.core, self.protocol, self.exchange = core, protocol, exchange
+        self.service, self.protocol, self.exchange = service, protocol, exchange
         self.tenant, self.body = tenant, body
         self.identity = identify(exchange.headers, body)
         self.record: CallRecord | None = None
@@ -56,11 +56,11 @@ class ClientRequest:
         Raises:
             Refused: the tenant has too many programs.
         """
-        core, tenant = self.core, self.tenant
+        service, tenant = self.service, self.tenant
         name = self.identity.name
-        program = core.registry.begin(id, tenant.name, name, source, self.named(parent))
-        core.began(program, tenant)
-        record = self.record = core.registry.call(program, self.protocol.path, model)
+        program = service.registry.begin(id, tenant.name, name, source, self.named(parent))
+        service.began(program, tenant)
+        record = self.record = service.registry.call(program, self.protocol.path, model)
         record.trace = self.exchange.headers.get("traceparent", "")
         self.exchange.program = id
         return record

@@ -11,7 +11,7 @@ from weft.errors import Refused
 from weft.service.inference.forward import Forward
 from weft.service.inference.request import GUESS, ClientRequest
 from weft.service.inference.text_call import TextCall
-from weft.service.programs.conversations import Turn
+from weft.service.programs.known_requests import ConversationPlace
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.programs.text_prefix import TextPrefix
 from weft.service.protocols.errors import NO_RESPONSE
@@ -24,15 +24,15 @@ async def scheduled(request: ClientRequest, model: str) -> None:
         EngineUnavailable, ContextExceeded, Refused: nothing was sent to the client yet, unless
             its stream was kept open meanwhile.
     """
-    core, protocol, body = request.core, request.protocol, request.body
+    service, protocol, body = request.service, request.protocol, request.body
     tenant, identity = request.tenant, request.identity
     changed = protocol.mend(body)
     pieces = protocol.pieces(body)
-    turn = core.conversations.find(
+    turn = service.conversations.find(
         tenant.name,
         model,
         pieces,
-        core.chunk(model),
+        service.chunk(model),
         program=request.named(identity.id),
         salt=tenant.salt,
         previous=protocol.previous(body),
@@ -44,7 +44,7 @@ async def scheduled(request: ClientRequest, model: str) -> None:
         answer = await _run(request, model, turn, pieces, changed)
     finally:
         record = request.record if answer is not None else None
-        core.conversations.ended(
+        service.conversations.ended(
             turn,
             prompt=record.prompt if record is not None else 0,
             failed=record is None,
@@ -54,16 +54,20 @@ async def scheduled(request: ClientRequest, model: str) -> None:
 
 
 async def _run(
-    request: ClientRequest, model: str, turn: Turn, pieces: Sequence[bytes], changed: bool
+    request: ClientRequest,
+    model: str,
+    turn: ConversationPlace,
+    pieces: Sequence[bytes],
+    changed: bool,
 ) -> str | None:
     """Schedule a call, within the limits; returns the answer's id if it was answered."""
-    core, protocol, exchange = request.core, request.protocol, request.exchange
+    service, protocol, exchange = request.service, request.protocol, request.exchange
     tenant, body, identity = request.tenant, request.body, request.identity
-    limits, id = core.config.limits, turn.program
-    size, new = core.block_size(model), id not in core.registry.programs
-    if refused := core.load.check(limits.queue, limits.queue_seconds, new):
+    limits, id = service.config.limits, turn.program
+    size, new = service.block_size(model), id not in service.registry.programs
+    if refused := service.load.check(limits.queue, limits.queue_seconds, new):
         raise refused
-    if turn.engine and not core.has(model, turn.engine):
+    if turn.engine and not service.has(model, turn.engine):
         said = f"Previous response with id {protocol.previous(body)!r} not found."
         raise Refused(400, said, code=NO_RESPONSE)
     limit = protocol.limit(body)
@@ -85,15 +89,15 @@ async def _run(
         call = TextCall(record.id, model, id, turn.tokens, limit, chain, identity.stage)
         call.only = turn.engine
         raw = _raw(request, changed)
-        core.changed(turn, size)
-        earlier = core.turns.take(id, exchange.raw)
-        forward = Forward(core, exchange, protocol, body, raw, record)
+        service.changed(turn, size)
+        earlier = service.turns.take(id, exchange.raw)
+        forward = Forward(service, exchange, protocol, body, raw, record)
         await forward.scheduled(call, earlier)
         used = record.prompt + record.generated
         return forward.answer if record.status == 200 and not record.error else None
     finally:
         tenant.leave(expected, used)
-        core.changed(turn, size)
+        service.changed(turn, size)
 
 
 def _raw(request: ClientRequest, changed: bool) -> bytes:
@@ -124,24 +128,24 @@ async def direct(request: ClientRequest, model: str) -> None:
     Raises:
         EngineUnavailable, Refused: no answer came.
     """
-    core, protocol, exchange = request.core, request.protocol, request.exchange
+    service, protocol, exchange = request.service, request.protocol, request.exchange
     tenant, body = request.tenant, request.body
-    fleet = core.scheduler.dispatcher.fleets[model]
+    fleet = service.scheduler.dispatcher.fleets[model]
     if not fleet.engines:
-        raise core.scheduler.dispatcher.no_engine(fleet)
+        raise service.scheduler.dispatcher.no_engine(fleet)
     if refusal := tenant.enter(0):
         raise Refused(429, refusal.message, refusal.seconds)
-    now = core.registry.clock()
+    now = service.registry.clock()
     # It is no part of a program's course, and leaves no record.
     nowhere = ProgramRecord("", tenant.name, request.identity.name, "", "", now, now)
-    record = CallRecord(core.registry.new_id(), nowhere, protocol.path, model, now)
+    record = CallRecord(service.registry.new_id(), nowhere, protocol.path, model, now)
     request.record = record
     nowhere.live[record.id] = record
     changed = protocol.mend(body)
     raw = orjson.dumps(body) if changed else exchange.raw
     try:
-        forward = Forward(core, exchange, protocol, body, raw, record)
+        forward = Forward(service, exchange, protocol, body, raw, record)
         replicas = sorted(fleet.engines, key=lambda r: r.in_flight)
-        await forward.direct(replicas[: 1 + core.config.limits.retries])
+        await forward.direct(replicas[: 1 + service.config.limits.retries])
     finally:
         tenant.leave(0, record.prompt)

@@ -18,7 +18,7 @@ async def run_strategy(request: ClientRequest, model: StrategyModel) -> None:
         UsageError, EngineError, Refused: nothing was sent to the client yet, unless its stream
             had begun.
     """
-    core, protocol, exchange = request.core, request.protocol, request.exchange
+    service, protocol, exchange = request.service, request.protocol, request.exchange
     tenant, body, identity = request.tenant, request.body, request.identity
     path = protocol.path
     if path not in ("/v1/chat/completions", "/v1/responses"):
@@ -26,23 +26,25 @@ async def run_strategy(request: ClientRequest, model: StrategyModel) -> None:
             f"{path} does not run strategies; ask {model.name!r} at /v1/chat/completions or "
             "/v1/responses"
         )
-    if refused := core.load.check(core.config.limits.queue, core.config.limits.queue_seconds, True):
+    if refused := service.load.check(
+        service.config.limits.queue, service.config.limits.queue_seconds, True
+    ):
         raise refused
     if refusal := tenant.enter(GUESS):
         raise Refused(429, refusal.message, refusal.seconds)
     used = GUESS
     try:
         # A run of its own, linked to the program that asks.
-        id = request.named(f"{identity.id or 'run'}:{core.registry.new_id()}")
+        id = request.named(f"{identity.id or 'run'}:{service.registry.new_id()}")
         record = request.begin(id, "strategy", model.name, identity.id or identity.parent)
         record.sent = record.came
-        calls = StrategyCalls(core.registry, record)
+        calls = StrategyCalls(service.registry, record)
         asked = (body, path, id, tenant.name, tenant.salt, calls)
         with calls:
             if protocol.streamed(body):
                 async with model.answer(*asked) as events:
-                    record.first, record.status = core.registry.clock(), 200
-                    core.tell(exchange, record)
+                    record.first, record.status = service.registry.clock(), 200
+                    service.tell(exchange, record)
                     await exchange.begin(200, STREAM)
                     async for event in events:
                         await exchange.part(event)
@@ -51,7 +53,7 @@ async def run_strategy(request: ClientRequest, model: StrategyModel) -> None:
             else:
                 answer = await model.whole(*asked)
                 record.status = 200
-                core.tell(exchange, record)
+                service.tell(exchange, record)
                 await exchange.whole(200, orjson.dumps(answer))
                 found = protocol.used(answer)
         record.prompt, record.generated = found.prompt, found.generated
@@ -59,4 +61,4 @@ async def run_strategy(request: ClientRequest, model: StrategyModel) -> None:
         used = record.prompt + record.generated
     finally:
         tenant.leave(GUESS, used)
-        core.scheduler.end(exchange.program)
+        service.scheduler.end(exchange.program)

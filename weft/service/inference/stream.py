@@ -12,7 +12,7 @@ from weft.service.programs.records import CallRecord
 from weft.service.protocols.protocol import Body, Protocol, Used
 
 if TYPE_CHECKING:
-    from weft.service.service import Core
+    from weft.service.service import Service
 
 
 class Stream:
@@ -23,7 +23,7 @@ class Stream:
     is one token.
 
     Args:
-        core: the service.
+        service: the service.
         exchange: with the client.
         protocol: that it speaks.
         body: what it sent, as parsed.
@@ -35,13 +35,13 @@ class Stream:
 
     def __init__(
         self,
-        core: Core,
+        service: Service,
         exchange: Exchange,
         protocol: Protocol,
         body: Body,
         record: CallRecord,
     ) -> None:
-        self._core, self._exchange, self._protocol = core, exchange, protocol
+        self._service, self._exchange, self._protocol = service, exchange, protocol
         self._record, self._meter = record, protocol.meter(body)
         self._used = self._meter.used
         self.answer = ""
@@ -53,7 +53,7 @@ class Stream:
             EngineUnavailable: nothing came.
         """
         record, exchange, meter = self._record, self._exchange, self._meter
-        record.status, clock, sent = 200, self._core.registry.clock, record.sent
+        record.status, clock, sent = 200, self._service.registry.clock, record.sent
         try:
             first = await reply.read()
             if not first:
@@ -65,8 +65,8 @@ class Stream:
         except EngineUnavailable as error:
             if not record.first:
                 raise
-            await self._broke(str(error), self._core.words(error))
-            await self._core.scheduler.lost(ticket, error)
+            await self._broke(str(error), self._service.words(error))
+            await self._service.scheduler.lost(ticket, error)
             return False
         finally:
             exchange.follow(None)
@@ -91,7 +91,7 @@ class Stream:
         exchange, out = self._exchange, self._meter.feed(first)
         self._record.generated = self._used.generated
         if not exchange.begun:
-            self._core.tell(exchange, self._record)
+            self._service.tell(exchange, self._record)
             await exchange.begin(200, reply.kind or STREAM, out)
         elif out:
             await exchange.part(out)

@@ -7,7 +7,14 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from weft.service.programs.known_requests import BEFORE, LEAD, Head, Turn, digest, stem_of
+from weft.service.programs.known_requests import (
+    BEFORE,
+    LEAD,
+    ConversationPlace,
+    KnownRequest,
+    digest,
+    stem_of,
+)
 from weft.service.programs.text_prefix import TextPrefix
 
 _RATIO = 4.0  # bytes of a token, before anything is known of a model
@@ -45,9 +52,9 @@ class Conversations:
 
     def __init__(self, most: int = 50_000, most_hashes: int = 8_000_000) -> None:
         self._most, self._most_hashes = most, most_hashes
-        self._heads: OrderedDict[int, Head] = OrderedDict()
+        self._heads: OrderedDict[int, KnownRequest] = OrderedDict()
         self._stems: OrderedDict[int, str] = OrderedDict()
-        self._answers: OrderedDict[tuple[str, str], tuple[Head, str]] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str], tuple[KnownRequest, str]] = OrderedDict()
         self._hashes = 0
         self.ratios: dict[str, float] = {}
         self._numbers = itertools.count(1)
@@ -73,7 +80,7 @@ class Conversations:
         previous: str = "",
         resent: bool = False,
         key: str = "",
-    ) -> Turn:
+    ) -> ConversationPlace:
         """Take a request; call `ended` when it is over.
 
         Args:
@@ -120,7 +127,7 @@ class Conversations:
         if stem:
             self._remember(stem, program)
         if head is None:
-            head = Head(last, program, first)
+            head = KnownRequest(last, program, first)
             if not all(piece.startswith(BEFORE) for piece in pieces):
                 self._heads[last] = head
         else:
@@ -133,7 +140,7 @@ class Conversations:
             head.tokens = head.tokens or self._estimate(head, before, pieces[count:], model)
         elif prefix is not head.prefix:
             self._give(head, prefix, owned=head.whole)
-        turn = Turn(
+        turn = ConversationPlace(
             program, new, prefix, head.tokens, last.to_bytes(8, "big"), head, key, tenant, model
         )
         if previous:
@@ -146,7 +153,7 @@ class Conversations:
 
     def ended(
         self,
-        turn: Turn,
+        turn: ConversationPlace,
         *,
         prompt: int = 0,
         failed: bool = False,
@@ -188,10 +195,10 @@ class Conversations:
         for kept, program in rows:
             number = int.from_bytes(kept, "big")
             if number not in self._heads:
-                self._heads[number] = Head(number, program, first=False)
+                self._heads[number] = KnownRequest(number, program, first=False)
         self._trim()
 
-    def _longest(self, chain: list[int]) -> tuple[Head | None, int]:
+    def _longest(self, chain: list[int]) -> tuple[KnownRequest | None, int]:
         """The longest earlier request that is extended, and its pieces."""
         get = self._heads.get
         for count in range(len(chain) - 1, 0, -1):
@@ -200,7 +207,9 @@ class Conversations:
                 return head, count
         return None, 0
 
-    def _again(self, head: Head, before: Head | None, resent: bool, key: str) -> str:
+    def _again(
+        self, head: KnownRequest, before: KnownRequest | None, resent: bool, key: str
+    ) -> str:
         """The program of a request equal to an earlier one; empty for a new one."""
         for turn in head.waiting:
             if turn.failed or (key and turn.key == key):
@@ -228,8 +237,8 @@ class Conversations:
 
     def _measured(
         self,
-        head: Head,
-        before: Head | None,
+        head: KnownRequest,
+        before: KnownRequest | None,
         more: Sequence[bytes],
         pieces: Sequence[bytes],
         chunk: int,
@@ -246,13 +255,15 @@ class Conversations:
         self._give(head, prefix, owned=head.whole)
         return prefix
 
-    def _give(self, head: Head, prefix: TextPrefix, owned: int) -> None:
+    def _give(self, head: KnownRequest, prefix: TextPrefix, owned: int) -> None:
         """Have a head refer to a prefix, unless the head itself is not kept."""
         if self._heads.get(head.digest) is head:
             self._hashes += owned - head.owned
             head.prefix, head.owned = prefix, owned
 
-    def _estimate(self, head: Head, before: Head | None, more: Sequence[bytes], model: str) -> int:
+    def _estimate(
+        self, head: KnownRequest, before: KnownRequest | None, more: Sequence[bytes], model: str
+    ) -> int:
         """Tokens of a prompt: those known of the request before it, and the new bytes."""
         ratio = self.ratios.get(model, _RATIO)
         if before is not None and before.tokens:

@@ -23,7 +23,7 @@ digest = xxhash.xxh3_64_intdigest
 
 
 @dataclass(slots=True, eq=False)
-class Turn:
+class ConversationPlace:
     """A request's place in its conversation.
 
     Attributes:
@@ -41,7 +41,7 @@ class Turn:
     prefix: TextPrefix
     tokens: int
     digest: bytes
-    head: Head = field(repr=False)
+    head: KnownRequest = field(repr=False)
     key: str = field(repr=False)
     tenant: str = field(repr=False)
     model: str = field(repr=False)
@@ -51,7 +51,7 @@ class Turn:
 
 
 @dataclass(slots=True, eq=False)
-class Head:
+class KnownRequest:
     """A whole request.
 
     Its prefix may be the longer one of a request that extends it, so that of a conversation
@@ -67,7 +67,9 @@ class Head:
     rest: bytes = b""
     owned: int = 0  # hashes that nothing but it holds
     tokens: int = 0
-    waiting: list[Turn] = field(default_factory=list[Turn])  # not yet gone on from, one a program
+    waiting: list[ConversationPlace] = field(
+        default_factory=list[ConversationPlace]
+    )  # not yet gone on from, one a program
 
     def own(self, chunk: int, root: int) -> TextPrefix | None:
         """The prefix of this request, if it is known in such chunks."""

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable
 
 from weft.orchestrator.estimates.speed import Speed
-from weft.orchestrator.restore import Chain, restore, save
+from weft.orchestrator.restore import CachedChain, restore, save
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.conversations import Conversations
 from weft.service.programs.registry import Registry
-from weft.service.state.saved_program import Kept
+from weft.service.state.saved_program import SavedProgram
 from weft.service.state.state import State
 from weft.store.store import Store
 
@@ -43,7 +43,7 @@ class Memory:
         self._state = State(store)
         self._scheduler, self._registry = scheduler, registry
         self._conversations, self._chunks, self._lease = conversations, chunks, lease
-        self._chains: dict[str, Chain] = {}
+        self._chains: dict[str, CachedChain] = {}
 
     def texts(self) -> None:
         """Take up how texts were cut, before the first prompt comes."""
@@ -65,7 +65,7 @@ class Memory:
         else:
             self._scheduler.speeds |= known
 
-    def programs(self, owned: Callable[[Kept], None]) -> None:
+    def programs(self, owned: Callable[[SavedProgram], None]) -> None:
         """Take up the programs, once engines are there.
 
         Args:
@@ -85,7 +85,7 @@ class Memory:
         self._conversations.load([(digest, program) for digest, program, _ in talks])
 
     def changed(
-        self, program: str, digest: bytes | None = None, chain: Chain | None = None
+        self, program: str, digest: bytes | None = None, chain: CachedChain | None = None
     ) -> None:
         """A program has changed.
 
@@ -118,9 +118,9 @@ class Memory:
         speeds = self._scheduler.speeds.items()
         return {_SPEEDS: json.dumps([(*key, speed.dump()) for key, speed in speeds])}
 
-    def _describe(self, id: str) -> Kept | None:
+    def _describe(self, id: str) -> SavedProgram | None:
         record = self._registry.programs.get(id)
         saved = save(self._scheduler.dispatcher, id, self._lease)
         if record is None or saved is None:
             return None
-        return Kept.of(record, saved, self._chains.get(id))
+        return SavedProgram.of(record, saved, self._chains.get(id))

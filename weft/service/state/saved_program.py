@@ -1,4 +1,4 @@
-"""Kept: a program as the service keeps it in its Store."""
+"""SavedProgram: a program as the service keeps it in its Store."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any
 
-from weft.orchestrator.restore import Chain, Saved
+from weft.orchestrator.restore import CachedChain, SchedulingState
 from weft.service.programs.records import ProgramRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SavedProgram:
     """A program as it is kept. Times are Unix seconds; sums are those of `ProgramRecord`.
 
     Attributes:
@@ -23,7 +23,7 @@ class Kept:
         chain: what it left in its engine's prefix cache, if that is known.
     """
 
-    saved: Saved
+    saved: SchedulingState
     source: str = ""
     parent: str = ""
     began: float = 0.0
@@ -35,10 +35,12 @@ class Kept:
     waited: float = 0.0
     errors: int = 0
     at: float = 0.0
-    chain: Chain | None = None
+    chain: CachedChain | None = None
 
     @classmethod
-    def of(cls, record: ProgramRecord, saved: Saved, chain: Chain | None = None) -> Kept:
+    def of(
+        cls, record: ProgramRecord, saved: SchedulingState, chain: CachedChain | None = None
+    ) -> SavedProgram:
         """A program as it is now."""
         return cls(
             saved,
@@ -89,8 +91,8 @@ class Kept:
         }
 
 
-_PLAIN = [field.name for field in fields(Kept) if field.name not in ("saved", "chain")]
-_SAVED = [field.name for field in fields(Saved)]
+_PLAIN = [field.name for field in fields(SavedProgram) if field.name not in ("saved", "chain")]
+_SAVED = [field.name for field in fields(SchedulingState)]
 
 
 def key_of(id: str) -> str:

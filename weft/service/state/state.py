@@ -17,8 +17,8 @@ import msgspec
 
 from weft.errors import StoreError
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.restore import Chain
-from weft.service.state.saved_program import Kept, key_of
+from weft.orchestrator.restore import CachedChain
+from weft.service.state.saved_program import SavedProgram, key_of
 from weft.service.state.tables import Tables
 from weft.store.store import Store
 
@@ -33,7 +33,7 @@ _LAST = 10.0  # seconds that the last flush may take
 _WARN = 60.0  # seconds between warnings
 
 
-Describe = Callable[[str], Kept | None]
+Describe = Callable[[str], SavedProgram | None]
 
 
 class State:
@@ -80,7 +80,7 @@ class State:
         """
         return {json.loads(name): json.loads(text) for name, text in self._tables.notes().items()}
 
-    def restore(self, lease: float) -> list[Kept]:
+    def restore(self, lease: float) -> list[SavedProgram]:
         """The programs of the last service, those seen last at the end.
 
         Their `saved` are as of now. Programs whose lease is over are left out, and forgotten.
@@ -91,10 +91,10 @@ class State:
         Raises:
             StoreError: the store can't be read.
         """
-        now, found, broken = time.time(), list[Kept](), list[str]()
+        now, found, broken = time.time(), list[SavedProgram](), list[str]()
         for key, text, size, chain in self._tables.programs():
             try:
-                kept = msgspec.convert(json.loads(text), Kept)
+                kept = msgspec.convert(json.loads(text), SavedProgram)
                 hashes = array("Q", chain)
             except (ValueError, msgspec.ValidationError):
                 broken.append(key)
@@ -103,7 +103,7 @@ class State:
             if saved.idle >= lease:
                 self._dirty.add(saved.id)
                 continue
-            left = Chain(size, hashes) if size and hashes else None
+            left = CachedChain(size, hashes) if size and hashes else None
             found.append(replace(kept, saved=saved, at=now, chain=left))
         if broken:
             _log.warning("%d programs in the store can't be read and are forgotten", len(broken))
@@ -211,7 +211,7 @@ class State:
             self._noted = noted | self._noted
             raise
 
-    def _write(self, described: list[tuple[str, Kept | None]]) -> None:
+    def _write(self, described: list[tuple[str, SavedProgram | None]]) -> None:
         gone = [key_of(id) for id, kept in described if kept is None]
         rows = [kept.row() for _, kept in described if kept is not None]
         self._tables.write_programs(rows, gone)

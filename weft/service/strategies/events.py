@@ -10,9 +10,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from weft.errors import EngineUnavailable, WeftError
 from weft.service.protocols.protocol import Used
-from weft.service.strategies.forms import KEEP_ALIVE, PIECE, Form, Result
+from weft.service.strategies.forms import KEEP_ALIVE, PIECE, StrategyForm, StrategyResult
 
-Item = str | None | Result | WeftError
+Item = str | None | StrategyResult | WeftError
 """What a stream is made of: text, a new beginning of it, the result, or an error."""
 
 
@@ -25,7 +25,7 @@ class Events:
 
     def __init__(
         self,
-        form: Form,
+        form: StrategyForm,
         stops: Sequence[str],
         items: MemoryObjectReceiveStream[Item],
         keep_alive: float,
@@ -75,7 +75,7 @@ class Events:
             case str():
                 self._held += item
                 self._tell()
-            case Result():
+            case StrategyResult():
                 self._finish(item)
             case error:
                 self._over = True
@@ -96,7 +96,7 @@ class Events:
         self._given.append(text)
         self._ready.append(self._form.delta(text))
 
-    def _finish(self, result: Result) -> None:
+    def _finish(self, result: StrategyResult) -> None:
         self._again = "".join(self._given)
         self._repeated(result.text)
         rest = result.text[len(self._again) :]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from weft.service.strategies.request import RESPONSES, Asked
+from weft.service.strategies.request import RESPONSES, StrategyRequest
 from weft.types import Usage
 
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -20,7 +20,7 @@ PIECE = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class StrategyResult:
     """What a strategy answered.
 
     Attributes:
@@ -36,15 +36,15 @@ class Result:
     about: dict[str, Any]
 
 
-class Form(ABC):
+class StrategyForm(ABC):
     """One answer in one protocol."""
 
-    def __init__(self, model: str, asked: Asked) -> None:
+    def __init__(self, model: str, asked: StrategyRequest) -> None:
         self.model, self.asked = model, asked
         self.created = int(time.time())
 
     @abstractmethod
-    def whole(self, result: Result) -> dict[str, Any]:
+    def whole(self, result: StrategyResult) -> dict[str, Any]:
         """The answer as one object."""
 
     @abstractmethod
@@ -56,18 +56,18 @@ class Form(ABC):
         """The event that adds to the text."""
 
     @abstractmethod
-    def end(self, result: Result) -> bytes:
+    def end(self, result: StrategyResult) -> bytes:
         """The events after the last text."""
 
 
-class ChatForm(Form):
+class ChatForm(StrategyForm):
     """`/v1/chat/completions`."""
 
-    def __init__(self, model: str, asked: Asked) -> None:
+    def __init__(self, model: str, asked: StrategyRequest) -> None:
         super().__init__(model, asked)
         self.id = f"chatcmpl-{uuid4().hex}"
 
-    def whole(self, result: Result) -> dict[str, Any]:
+    def whole(self, result: StrategyResult) -> dict[str, Any]:
         """The completion."""
         choice = {
             "index": 0,
@@ -90,7 +90,7 @@ class ChatForm(Form):
         """More of the content."""
         return self._chunk({"content": text})
 
-    def end(self, result: Result) -> bytes:
+    def end(self, result: StrategyResult) -> bytes:
         """The finish, the usage if the client asks for it, and the end mark."""
         events = self._chunk({}, _finish(result), weft=result.about)
         if self.asked.usage:
@@ -106,16 +106,16 @@ class ChatForm(Form):
         return _event({**self._head("chat.completion.chunk"), "choices": [choice], **more})
 
 
-class ResponsesForm(Form):
+class ResponsesForm(StrategyForm):
     """`/v1/responses`."""
 
-    def __init__(self, model: str, asked: Asked) -> None:
+    def __init__(self, model: str, asked: StrategyRequest) -> None:
         super().__init__(model, asked)
         self.id, self.item = f"resp_{uuid4().hex}", f"msg_{uuid4().hex}"
         self._number = 0
         self._text: list[str] = []
 
-    def whole(self, result: Result) -> dict[str, Any]:
+    def whole(self, result: StrategyResult) -> dict[str, Any]:
         """The response."""
         status = "incomplete" if result.cut else "completed"
         return self._response(
@@ -144,7 +144,7 @@ class ResponsesForm(Form):
         self._text.append(text)
         return self._within("response.output_text.delta", delta=text, logprobs=[])
 
-    def end(self, result: Result) -> bytes:
+    def end(self, result: StrategyResult) -> bytes:
         """The ends of the text, its part, the message and the response."""
         text = "".join(self._text)
         whole = self.whole(result)
@@ -200,7 +200,7 @@ class ResponsesForm(Form):
         return b"event: " + kind.encode() + b"\n" + _event(event)
 
 
-def form_of(path: str, model: str, asked: Asked) -> Form:
+def form_of(path: str, model: str, asked: StrategyRequest) -> StrategyForm:
     """The form of an endpoint."""
     return (ResponsesForm if path == RESPONSES else ChatForm)(model, asked)
 
@@ -226,7 +226,7 @@ def responses_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _finish(result: Result) -> str:
+def _finish(result: StrategyResult) -> str:
     return "length" if result.cut else "stop"
 
 

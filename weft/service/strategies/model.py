@@ -18,9 +18,9 @@ from weft.programs.scope import Live
 from weft.search import Answer, Strategy
 from weft.service.strategies.calls import StrategyCalls
 from weft.service.strategies.events import Events, Item
-from weft.service.strategies.forms import Result, form_of
+from weft.service.strategies.forms import StrategyResult, form_of
 from weft.service.strategies.question import cut, question_of
-from weft.service.strategies.request import Asked, read
+from weft.service.strategies.request import StrategyRequest, read
 
 _SHOWN = 200  # letters of an answer in the list of votes
 
@@ -146,13 +146,13 @@ class StrategyModel:
 
     async def _solve(
         self,
-        asked: Asked,
+        asked: StrategyRequest,
         program: str,
         tenant: str,
         cache_salt: str,
         live: Live | None,
         calls: StrategyCalls | None,
-    ) -> Result:
+    ) -> StrategyResult:
         strategy, question = self._at(asked.temperature), question_of(asked)
         told = [live] if live is not None and _one_text(strategy) else []
         told += [calls.live] if calls is not None else []
@@ -217,7 +217,7 @@ def _first_call(tell: Callable[[str | None], None]) -> Live:
 
 def _result(
     done: Run[Any], answer: Answer, stops: tuple[str, ...], about: dict[str, Any]
-) -> Result:
+) -> StrategyResult:
     """What the client gets; if a budget left no text, the longest of those it broke off."""
     text, usage, details = answer.text, done.usage, dict(answer.details)
     over = text is None or "budget" in details
@@ -229,7 +229,7 @@ def _result(
     if votes:
         about["votes"] = [{"value": v[:_SHOWN], "weight": weight} for v, weight in votes.items()]
     about |= details | {"seconds": round(done.seconds, 3)}
-    return Result(cut(text, stops), over or _cut_off(done.events, text), usage, about)
+    return StrategyResult(cut(text, stops), over or _cut_off(done.events, text), usage, about)
 
 
 def _outcomes(events: Sequence[Event], kind: str) -> list[tuple[str, Any]]:

@@ -26,7 +26,7 @@ from typing import Any
 
 from weft.programs import Prompt
 from weft.search import Question
-from weft.service.strategies.request import Asked
+from weft.service.strategies.request import StrategyRequest
 
 STEP = "\n\n"
 MAX_STEPS = 32
@@ -38,7 +38,7 @@ _LINE = re.compile(
 )
 
 
-def question_of(asked: Asked) -> Question:
+def question_of(asked: StrategyRequest) -> Question:
     """The question that a request asks; without a seed, every time another one's."""
     prompt, stops = asked.prompt, asked.stop
     read = read_json if asked.schema is not None else read_answer

@@ -15,7 +15,7 @@ RESPONSES = "/v1/responses"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class StrategyRequest:
     """A request to a strategy.
 
     Attributes:
@@ -84,7 +84,7 @@ _ROLES: dict[str, Role] = {
 _TEXTS = ("text", "input_text", "output_text")
 
 
-def read(body: Mapping[str, Any], path: str) -> Asked:
+def read(body: Mapping[str, Any], path: str) -> StrategyRequest:
     """Read a body.
 
     Args:
@@ -108,7 +108,7 @@ def read(body: Mapping[str, Any], path: str) -> Asked:
     chat = path == CHAT
     most = ("max_completion_tokens", "max_tokens") if chat else ("max_output_tokens",)
     limits = [limit for name in most if (limit := _whole(body, name, 1)) is not None]
-    return Asked(
+    return StrategyRequest(
         _prompt(_messages(body) if chat else _items(body)),
         limits[0] if limits else None,
         _number(body, "temperature", 0, 2),

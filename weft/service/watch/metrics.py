@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 
-from weft.backends.engine import Load
+from weft.backends.engine import EngineLoad
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.watch.overview import Programs
@@ -89,7 +89,7 @@ class Metrics:
         self,
         registry: Programs,
         scheduler: Scheduler,
-        loads: Mapping[str, Load],
+        loads: Mapping[str, EngineLoad],
         models: Callable[[], Container[str]],
     ) -> None:
         self._programs, self._scheduler, self._loads = registry, scheduler, loads

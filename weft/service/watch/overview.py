@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
 
-from weft.backends.engine import Load
+from weft.backends.engine import EngineLoad
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.watch.snapshot import (
@@ -87,7 +87,7 @@ class Overview:
         self,
         registry: Programs,
         scheduler: Scheduler,
-        loads: Mapping[str, Load],
+        loads: Mapping[str, EngineLoad],
         began: float,
     ) -> None:
         self._registry, self._scheduler, self._loads = registry, scheduler, loads

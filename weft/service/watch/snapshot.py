@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from weft.backends.engine import Load
+from weft.backends.engine import EngineLoad
 from weft.orchestrator.dispatch.replica import Replica
 from weft.service.programs.records import CallRecord, ProgramRecord
 
@@ -169,7 +169,9 @@ def course(record: ProgramRecord, since: float, origin: float) -> list[list[int]
     return found
 
 
-def engine_view(replica: Replica, load: Load | None = None, hits: float | None = None) -> View:
+def engine_view(
+    replica: Replica, load: EngineLoad | None = None, hits: float | None = None
+) -> View:
     """An engine as weft sees it, and as it says itself.
 
     Args:

@@ -7,9 +7,9 @@ from importlib.metadata import version
 
 import anyio
 
-from weft.backends.engine import Load
+from weft.backends.engine import EngineLoad
 from weft.service.engines.loads import follow_loads
-from weft.service.service import Core
+from weft.service.service import Service
 from weft.service.watch.logs import EventLog
 from weft.service.watch.metrics import Metrics
 from weft.service.watch.overview import Overview
@@ -22,20 +22,20 @@ class Telemetry:
     """Metrics, the dashboard's overview, the log of calls and, if configured, traces.
 
     Args:
-        core: an open service.
+        service: an open service.
 
     Attributes:
         metrics: for Prometheus.
         overview: for the dashboard.
     """
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._loads: dict[str, Load] = {}
-        registry, scheduler = core.registry, core.scheduler
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._loads: dict[str, EngineLoad] = {}
+        registry, scheduler = service.registry, service.scheduler
         self.overview = Overview(registry, scheduler, self._loads, time.time())
-        self.metrics = Metrics(registry, scheduler, self._loads, core.offered)
-        url = core.config.telemetry.otlp
+        self.metrics = Metrics(registry, scheduler, self._loads, service.offered)
+        url = service.config.telemetry.otlp
         self._tracing = (
             Tracing(url, registry.programs, version=version("weft")) if url is not None else None
         )
@@ -48,7 +48,7 @@ class Telemetry:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self.metrics.watch)
-                group.start_soon(follow_loads, self._core.scheduler, self._loads)
+                group.start_soon(follow_loads, self._service.scheduler, self._loads)
         finally:
             if self._tracing is not None:
                 with anyio.CancelScope(shield=True):

@@ -15,7 +15,7 @@ from weft.errors import ConfigError
 R = TypeVar("R", bound=BaseModel)
 
 
-class Row(BaseModel):
+class TraceRow(BaseModel):
     """What a line holds; fields that the format does not have are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

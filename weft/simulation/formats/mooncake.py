@@ -9,15 +9,15 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from weft.parameters import param
 from weft.simulation.contexts import Fresh, Scale, space
-from weft.simulation.formats.lines import Row, parse, read_lines, wrong
+from weft.simulation.formats.lines import TraceRow, parse, read_lines, wrong
+from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
-from weft.simulation.turns import Turns
 from weft.simulation.workload import Job
 
 _BLOCK = 512
 
 
-class _Request(Row):
+class _Request(TraceRow):
     timestamp: NonNegativeFloat
     input_length: PositiveInt
     output_length: NonNegativeInt
@@ -55,7 +55,7 @@ class Mooncake(Source):
             context[-1] = (context[-1][0], row.input_length - _BLOCK * (due - 1))
             fresh = Fresh(f"mooncake:{at}")
             context.append(fresh(row.output_length))
-            turn = Turns(scale, fresh).make(context, row.input_length, row.output_length)
+            turn = PlannedCalls(scale, fresh).make(context, row.input_length, row.output_length)
             yield Job(str(at), (turn,), arrival=row.timestamp / 1000, name="request", calls=1)
             made += 1
             if made == self.limit:

@@ -19,13 +19,13 @@ from weft.simulation.contexts import (
     part,
     space,
 )
-from weft.simulation.formats.lines import Row, parse, read_lines, wrong
+from weft.simulation.formats.lines import TraceRow, parse, read_lines, wrong
+from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
-from weft.simulation.turns import Turns
-from weft.simulation.workload import Job, Parallel, Step, Turn
+from weft.simulation.workload import Job, Parallel, PlannedCall, Step
 
 
-class _Call(Row):
+class _Call(TraceRow):
     t: NonNegativeFloat
     prompt: PositiveInt = Field(alias="in")
     out: NonNegativeInt = 0
@@ -40,7 +40,7 @@ class _Call(Row):
         return self.t + (self.api or 0.0)
 
 
-class _Agent(Row):
+class _Agent(TraceRow):
     """A nested session. Its `t` is when it ended, in the time of the session around it."""
 
     type: Literal["subagent"]
@@ -71,7 +71,7 @@ _Entry = Annotated[
 ]
 
 
-class _Session(Row):
+class _Session(TraceRow):
     id: str
     block_size: PositiveInt
     tool_tokens: NonNegativeInt = 0
@@ -161,7 +161,7 @@ class _Player:
         """What a session does; the blocks of a turn are made when it is asked for."""
         calls = [(i, e) for i, e in enumerate(entries) if isinstance(e, _Call)]
         contexts = self._contexts([e for _, e in calls])
-        turns = Turns(self._scale, self._fresh)
+        turns = PlannedCalls(self._scale, self._fresh)
         leading = entries[: calls[0][0]] if calls else entries
         yield from self._agents(leading, calls[0][1].t if calls else None)
         for n, (i, call) in enumerate(calls):
@@ -191,8 +191,8 @@ class _Player:
             wait = self._capped(max(0.0, after - ended)) if after is not None else 0.0
             branches = [list(self.steps(e.calls, "subagent")) for e in group]
             for steps in branches:
-                if isinstance(last := steps[-1], Turn):
-                    steps[-1] = Turn(
+                if isinstance(last := steps[-1], PlannedCall):
+                    steps[-1] = PlannedCall(
                         last.prompt, last.answer, last.blocks, wait, "subagent", last.stage
                     )
             yield Parallel(tuple(tuple(steps) for steps in branches))

@@ -12,9 +12,9 @@ from weft.errors import ConfigError
 from weft.parameters import param
 from weft.simulation.contexts import Fresh, Run, Scale, length, part
 from weft.simulation.formats.lines import read_lines, wrong
+from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
-from weft.simulation.turns import Turns
-from weft.simulation.workload import Job, Turn
+from weft.simulation.workload import Job, PlannedCall
 
 _COLUMNS = (
     "session_id",
@@ -70,9 +70,9 @@ class TraceLab(Source):
             if len(seen) == self.limit:
                 return
 
-    def _turns(self, rounds: Sequence[_Round], scale: Scale) -> Iterator[Turn]:
+    def _turns(self, rounds: Sequence[_Round], scale: Scale) -> Iterator[PlannedCall]:
         fresh = Fresh(f"tracelab:{rounds[0].session}")
-        turns = Turns(scale, fresh)
+        turns = PlannedCalls(scale, fresh)
         context: list[Run] = []
         for row in rounds:
             prompt = [*part(context, 0, row.prefix), fresh(row.input)]

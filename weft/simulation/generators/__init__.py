@@ -1,7 +1,7 @@
 """Workloads that need no file: made up after what was measured or published."""
 
 from weft.simulation.generators.coding_agents import CodingAgents
-from weft.simulation.generators.fan_outs import BestOfN, TreeSearch
+from weft.simulation.generators.fan_outs import BestOfNWorkload, TreeSearch
 from weft.simulation.generators.text_to_sql import TextToSQL
 
-__all__ = ["BestOfN", "CodingAgents", "TextToSQL", "TreeSearch"]
+__all__ = ["BestOfNWorkload", "CodingAgents", "TextToSQL", "TreeSearch"]

@@ -9,9 +9,9 @@ from weft.errors import UsageError
 from weft.parameters import param
 from weft.simulation.contexts import Fresh, Run, Scale, length, part, space
 from weft.simulation.generators.drawing import Draws, Quantiles
+from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
-from weft.simulation.turns import Turns
-from weft.simulation.workload import Job, Turn
+from weft.simulation.workload import Job, PlannedCall
 
 # Measured on 561 recorded sessions with 37,232 calls (benchmarks/fit_coding_agents.py). A
 # session is new, or it resumes an earlier one and begins with a long prompt.
@@ -104,7 +104,7 @@ class _Session:
         self._settings = settings
         self._draws = draws = Draws("coding_agents", seed, number)
         self._fresh = Fresh(f"coding_agents:{seed}:{number}")
-        self._turns = Turns(scale, self._fresh)
+        self._turns = PlannedCalls(scale, self._fresh)
         resumed = draws.chance(_RESUMED)
         calls = draws.normal()
         self._calls = round(_CALLS[resumed].draw(calls))
@@ -125,7 +125,7 @@ class _Session:
         shared = settings.shared_system
         self._system: Run = (space(f"system:{system}"), system) if shared else self._fresh(system)
 
-    def steps(self) -> Iterator[Turn]:
+    def steps(self) -> Iterator[PlannedCall]:
         """What the session does."""
         draws, settings = self._draws, self._settings
         prompt = [self._system, self._fresh(self._first - self._system[1])]

@@ -8,9 +8,9 @@ from weft.errors import UsageError
 from weft.parameters import param
 from weft.simulation.contexts import Fresh, Run, Scale, length, space
 from weft.simulation.generators.drawing import Draws
+from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
-from weft.simulation.turns import Turns
-from weft.simulation.workload import Job, Parallel, Step, Turn
+from weft.simulation.workload import Job, Parallel, PlannedCall, Step
 
 _INSTRUCTIONS = 400
 _VERIFY = 60  # what a verifier's prompt adds
@@ -31,9 +31,11 @@ class _Maker:
         instructions = (space(f"{name}:instructions"), _INSTRUCTIONS)
         self.prompt: list[Run] = [instructions, self.fresh(self.draws.tokens(question, _SPREAD))]
 
-    def branch(self, prompt: list[Run], answer: Run, verify: bool, stage: str) -> tuple[Turn, ...]:
+    def branch(
+        self, prompt: list[Run], answer: Run, verify: bool, stage: str
+    ) -> tuple[PlannedCall, ...]:
         """An answer, and a verifier's verdict of one token on it."""
-        turns = Turns(self._scale, self.fresh)
+        turns = PlannedCalls(self._scale, self.fresh)
         context = [*prompt, answer]
         made = turns.make(context, length(prompt), answer[1], stage=stage)
         if not verify:
@@ -44,7 +46,7 @@ class _Maker:
 
 
 @source("best_of_n")
-class BestOfN(Source):
+class BestOfNWorkload(Source):
     """Questions that are answered several times at once, the answers judged by a verifier.
 
     With `enough`, a question is done when so many of its answers are, and the others are

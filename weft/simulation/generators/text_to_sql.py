@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from weft.parameters import param
 from weft.simulation.contexts import Fresh, Run, Scale, length, space
 from weft.simulation.generators.drawing import Draws
+from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
-from weft.simulation.turns import Turns
 from weft.simulation.workload import Job, Parallel, Step
 
 # Lengths in tokens (median, and standard deviation of the logarithm) as workflows of this kind
@@ -97,7 +97,7 @@ class _Query:
     def steps(self) -> Iterator[Step]:
         """What the program does."""
         asked, linked = self._asked(self._question, "link"), self._fresh(self._linked)
-        turns = Turns(self._scale, self._fresh)
+        turns = PlannedCalls(self._scale, self._fresh)
         yield turns.make([*asked, linked], length(asked), linked[1], stage="link")
         generate = self._asked([*asked, linked], "generate")
         written: list[Run] = []
@@ -115,7 +115,7 @@ class _Query:
         self, prompt: list[Run], attempts: list[_Attempt]
     ) -> tuple[tuple[Step, ...], Run]:
         """A candidate with its corrections, and the answer that stands at the end."""
-        turns, steps, answer = Turns(self._scale, self._fresh), list[Step](), (0, 0)
+        turns, steps, answer = PlannedCalls(self._scale, self._fresh), list[Step](), (0, 0)
         for i, attempt in enumerate(attempts):
             answer = self._fresh(attempt.answer)
             context = [*prompt, answer]

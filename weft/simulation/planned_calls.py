@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weft.simulation.contexts import Chain, Fresh, Run, Scale, length
-from weft.simulation.workload import Turn
+from weft.simulation.contexts import Fresh, HashChain, Run, Scale, length
+from weft.simulation.workload import PlannedCall
 
 
-class Turns:
+class PlannedCalls:
     """Makes the turns of one line of a program, whose contexts extend one another.
 
     Args:
@@ -17,7 +17,7 @@ class Turns:
     """
 
     def __init__(self, scale: Scale, fresh: Fresh) -> None:
-        self._scale, self._fresh, self._chain = scale, fresh, Chain(scale)
+        self._scale, self._fresh, self._chain = scale, fresh, HashChain(scale)
 
     def make(
         self,
@@ -28,20 +28,20 @@ class Turns:
         wait: float = 0.0,
         tool: str = "",
         stage: str = "turn",
-    ) -> Turn:
+    ) -> PlannedCall:
         """A turn.
 
         Args:
             context: recorded tokens, those of the prompt and then those of the answer.
             prompt: how many recorded tokens the prompt has.
             answer: how many recorded tokens the answer has; one is played at least.
-            wait: seconds, as for `Turn`.
-            tool: as for `Turn`.
-            stage: as for `Turn`.
+            wait: seconds, as for `PlannedCall`.
+            tool: as for `PlannedCall`.
+            stage: as for `PlannedCall`.
         """
         scale = self._scale
         played, answered = scale.tokens(prompt), scale.tokens(answer)
         blocks = (played + answered) // scale.block_size
         if (missing := scale.reach(blocks) - length(context)) > 0:
             context = [*context, self._fresh(missing)]
-        return Turn(played, answered, self._chain.blocks(context, blocks), wait, tool, stage)
+        return PlannedCall(played, answered, self._chain.blocks(context, blocks), wait, tool, stage)
