@@ -24,7 +24,7 @@ BELOW = {
     "simulation": {"orchestrator", "plots"},
     "programs": {"orchestrator"},
     "orchestrator": {"store", "backends", "spec", "config_file"},
-    "backends": {"cache"},
+    "backends": {"cache", "concurrency"},
     "store": {"types", "errors"},
     "cache": {"types", "errors"},
     "spec": {"parameters"},
@@ -32,6 +32,7 @@ BELOW = {
     "config_file": {"errors"},
     "plots": set[str](),
     "types": set[str](),
+    "concurrency": {"errors"},
     "errors": set[str](),
 }
 """What stands directly below each layer. A layer may import all that is below it."""

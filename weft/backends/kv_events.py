@@ -14,6 +14,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from weft.backends.http import client, reaching
 from weft.cache.kv_events import ReportedIndex, decode
+from weft.concurrency import TaskGroup
 from weft.errors import WeftError
 
 PATIENCE = 5.0
@@ -150,7 +151,7 @@ async def _while_connected(
             failed = error
         tasks.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as tasks:
+    async with TaskGroup() as tasks:
         tasks.start_soon(listen)
         await _state(monitor)
         tasks.cancel_scope.cancel()

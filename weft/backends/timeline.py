@@ -8,7 +8,9 @@ from heapq import heappop, heappush
 from types import TracebackType
 
 import anyio
-from anyio.abc import TaskGroup
+import anyio.abc
+
+from weft.concurrency import TaskGroup
 
 
 class Alarm:
@@ -59,7 +61,7 @@ class Timeline:
         self._clock: Callable[[], float] = anyio.current_time
         self._driven = False
         self._nap: anyio.CancelScope | None = None
-        self._tasks: TaskGroup | None = None
+        self._tasks: anyio.abc.TaskGroup | None = None
         self._error: Exception | None = None
 
     @property
@@ -111,7 +113,8 @@ class Timeline:
 
     async def __aenter__(self) -> Timeline:
         self._error = None
-        self._tasks = await anyio.create_task_group().__aenter__()
+        self._group = TaskGroup()
+        self._tasks = await self._group.__aenter__()
         if not self._driven:
             self._tasks.start_soon(self._drive)
         return self
@@ -125,16 +128,9 @@ class Timeline:
         tasks, self._tasks = self._tasks, None
         assert tasks is not None
         tasks.cancel_scope.cancel()
-        alone: BaseException | None = None
-        absorbed: bool | None = None
-        try:
-            absorbed = await tasks.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as group:
-            if len(group.exceptions) != 1:
-                raise
-            (alone,) = group.exceptions  # the block's own
-        if (alone := alone or self._error) is not None:
-            raise alone
+        absorbed = await self._group.__aexit__(kind, error, trace)
+        if self._error is not None:
+            raise self._error
         return absorbed
 
     async def _drive(self) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
+from weft.concurrency import first_error
 from weft.errors import UnknownName, UsageError, WeftError
 
 if TYPE_CHECKING:
@@ -41,13 +42,6 @@ class CommandGroup(TyperGroup):
         except KeyboardInterrupt:
             complain("interrupted")
             raise typer.Exit(130) from None
-
-
-def first_error(error: BaseException) -> BaseException:
-    """The first error in a group of errors; any other error itself."""
-    if isinstance(error, BaseExceptionGroup):
-        return first_error(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
-    return error
 
 
 def complain(message: str) -> None:

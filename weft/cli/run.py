@@ -22,12 +22,12 @@ from weft.cli.common import (
     Replicas,
     Roles,
     budget_values,
-    first_error,
     go,
     make_folder,
     pairs,
     stderr,
 )
+from weft.concurrency import first_error
 from weft.errors import UnknownName, UsageError, WeftError
 
 if TYPE_CHECKING:

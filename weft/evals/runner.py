@@ -17,6 +17,7 @@ from typing import Protocol, cast
 
 import anyio
 
+from weft.concurrency import TaskGroup, first_error
 from weft.errors import BudgetExceeded, EngineError, UsageError, WeftError
 from weft.evals import results
 from weft.evals.records import Folder, Row, Session, Settings
@@ -120,7 +121,7 @@ class _Pass:
         limiter = anyio.CapacityLimiter(self.plan.concurrency)
         started = anyio.current_time()
         try:
-            async with anyio.create_task_group() as group:
+            async with TaskGroup() as group:
                 for sample in todo:
                     group.start_soon(self._sample, sample, limiter, group.cancel_scope)
         finally:
@@ -172,7 +173,7 @@ class _Pass:
                 ):
                     return await self.strategy(question)
             except Exception as e:
-                return _plain(e)
+                return cast("Exception", first_error(e))
 
         done = await run(attempt, pool=self.pool)
         spec, usage, seconds = self.strategy.spec, done.usage, round(done.seconds, 4)
@@ -205,11 +206,3 @@ class _Pass:
             f"{done} finished ones are kept in {self.folder.path}, and the same command goes on "
             "from there"
         )
-
-
-def _plain(error: Exception) -> Exception:
-    """The first error of weft in a group, or the first of all; other errors as they are."""
-    if not isinstance(error, ExceptionGroup):
-        return error
-    inner = [_plain(e) for e in cast("ExceptionGroup[Exception]", error).exceptions]
-    return next((e for e in inner if isinstance(e, WeftError)), inner[0])

@@ -8,7 +8,8 @@ from pathlib import Path
 import anyio
 
 from weft.backends.specs import open_engines
-from weft.errors import UsageError, WeftError
+from weft.concurrency import TaskGroup
+from weft.errors import UsageError
 from weft.evals import report, results
 from weft.evals.records import REPORT, ROWS, STORE, Folder, Session, Settings, write
 from weft.evals.results import Evaluation
@@ -77,7 +78,6 @@ async def _watched(
     plan: Plan, pool: Pool, folder: Folder, session: Session, watcher: EvaluationWatcher
 ) -> None:
     """Evaluate, and tell the watcher each second that time goes by."""
-    error: WeftError | None = None
 
     async def tick() -> None:
         while True:
@@ -85,15 +85,10 @@ async def _watched(
             replicas = pool.scheduler.replicas
             watcher.tick(sum(r.alive for r in replicas), len(replicas))
 
-    async with anyio.create_task_group() as group:
+    async with TaskGroup() as group:
         group.start_soon(tick)
-        try:
-            await evaluate(plan, pool, folder, session, watcher)
-        except WeftError as e:
-            error = e  # raised outside of the group, which would wrap it
+        await evaluate(plan, pool, folder, session, watcher)
         group.cancel_scope.cancel()
-    if error is not None:
-        raise error
 
 
 def finish(folder: Folder) -> Evaluation:

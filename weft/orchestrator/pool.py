@@ -10,10 +10,12 @@ from types import TracebackType
 from typing import TypeVar
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+import anyio.abc
+from anyio.abc import TaskStatus
 
 from weft.backends.engine import Engine
 from weft.backends.specs import open_engines
+from weft.concurrency import TaskGroup
 from weft.errors import EngineError, EngineUnavailable, UnknownName, UsageError
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
@@ -82,7 +84,7 @@ class Pool:
         self._roles = dict(roles or {})
         self._policy, self._observe, self._ended = load_policy(policy), observe, ended
         self._lease, self._check, self._patient = lease, check, patient
-        self._group: TaskGroup | None = None
+        self._group: anyio.abc.TaskGroup | None = None
         self._joining: dict[str, anyio.CancelScope] = {}
         self._stack = AsyncExitStack()
         self.store, self._profiles = store, profiles
@@ -124,8 +126,7 @@ class Pool:
             ended=self._ended,
             check=self._check,
         )
-        self._group = group = anyio.create_task_group()
-        await self._stack.enter_async_context(group)
+        self._group = group = await self._stack.enter_async_context(TaskGroup())
         self._stack.callback(group.cancel_scope.cancel)
         group.start_soon(self._scheduler.watch)
         if self._patient:
@@ -133,12 +134,9 @@ class Pool:
 
     async def _connect(self, engines: Sequence[Engine]) -> None:
         self.engines = list(engines)
-        try:
-            async with anyio.create_task_group() as group:
-                for engine in engines:
-                    group.start_soon(engine.connect)
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        async with TaskGroup() as group:
+            for engine in engines:
+                group.start_soon(engine.connect)
         models = {engine.model for engine in self.engines}
         for role, model in self._roles.items():
             if model not in models:
@@ -150,7 +148,7 @@ class Pool:
 
     async def _join_all(self, engines: Sequence[Engine]) -> None:
         """Take in the engines that can be reached; the others when they can."""
-        async with anyio.create_task_group() as group:
+        async with TaskGroup() as group:
             for engine in engines:
                 group.start_soon(self.add, engine)
 
@@ -244,13 +242,7 @@ class Pool:
         if self._token is not None:
             current_pool.reset(self._token)
             self._token = None
-        try:
-            return await self._stack.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as errors:
-            # The task group that watches engines wraps what the block raises.
-            if error is not None and len(errors.exceptions) == 1:
-                raise error from None
-            raise
+        return await self._stack.__aexit__(kind, error, trace)
 
     @property
     def scheduler(self) -> Scheduler:

@@ -9,11 +9,12 @@ from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 import anyio
-from anyio.abc import TaskGroup
+import anyio.abc
 
 from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
 from weft.cache.kv_events import ReportedIndex
+from weft.concurrency import TaskGroup
 from weft.errors import EngineError, EngineUnavailable
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Observe
@@ -94,7 +95,7 @@ class Scheduler:
         )
         self.health = Health(self.dispatcher, check=check)
         self._scopes: dict[Replica, anyio.CancelScope] = {}
-        self._group: TaskGroup | None = None
+        self._group: anyio.abc.TaskGroup | None = None
         self._wakers: dict[Ticket, _Waker] = {}
 
     @property
@@ -252,7 +253,7 @@ class Scheduler:
         self.health.interval = interval
         async with (
             self._timeline if self._own_timeline else nullcontext(),
-            anyio.create_task_group() as group,
+            TaskGroup() as group,
         ):
             self._group = group
             for replica in self.replicas:
@@ -263,7 +264,7 @@ class Scheduler:
         """Look after one engine until it is removed."""
         with anyio.CancelScope() as scope:
             self._scopes[replica] = scope
-            async with anyio.create_task_group() as group:
+            async with TaskGroup() as group:
                 group.start_soon(self._follow, replica)
                 group.start_soon(self.health.attend, replica)
         del self._scopes[replica]

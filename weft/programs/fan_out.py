@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
-from anyio.abc import TaskGroup
+import anyio.abc
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, UsageError
 from weft.programs.scope import current, entered
 
@@ -53,7 +54,8 @@ class fan_out(Generic[Item, T]):
         self._node, self._items, self._limit = node, list(items), limit
         self._over: BudgetExceeded | None = None
         self._left = len(self._items)
-        self._group: TaskGroup
+        self._tasks: TaskGroup
+        self._group: anyio.abc.TaskGroup
         self._send: MemoryObjectSendStream[tuple[T | None, Exception | None]]
         self._receive: MemoryObjectReceiveStream[tuple[T | None, Exception | None]]
 
@@ -74,8 +76,8 @@ class fan_out(Generic[Item, T]):
             tuple[T | None, Exception | None]
         ](math.inf)
         limiter = anyio.Semaphore(self._limit) if self._limit is not None else None
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
+        self._tasks = TaskGroup()
+        self._group = await self._tasks.__aenter__()
         with entered(scope.inside(id, name, siblings=self.width)):
             for item in self._items:
                 self._group.start_soon(self._run, item, limiter)
@@ -118,13 +120,8 @@ class fan_out(Generic[Item, T]):
     ) -> bool | None:
         self._group.cancel_scope.cancel()
         try:
-            return await self._group.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as errors:
-            # Nodes' errors go through the stream, so only the block's own can be in here.
-            only: Any = errors
-            while isinstance(only, BaseExceptionGroup) and len(only.exceptions) == 1:  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-                only = only.exceptions[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-            raise only from None  # pyright: ignore[reportUnknownVariableType]
+            # Nodes' errors go through the stream, so only the block's own can come out of it.
+            return await self._tasks.__aexit__(kind, error, trace)
         finally:
             self._send.close()
             self._receive.close()

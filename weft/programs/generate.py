@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
-import anyio
 from pydantic import BaseModel, ValidationError
 
+from weft.concurrency import TaskGroup
 from weft.errors import OutputError, UsageError
 from weft.programs.calls import call
 from weft.programs.completion import Completion
@@ -121,12 +121,9 @@ async def generate(
         sampling = Sampling(max_tokens, temperature, top_p, stops, own, logprobs, schema)
         completions[i] = await _one(scope, prompt, sampling, role, i)
 
-    try:
-        async with anyio.create_task_group() as group:
-            for i in range(n):
-                group.start_soon(sample, i)
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+    async with TaskGroup() as group:
+        for i in range(n):
+            group.start_soon(sample, i)
     return [completions[i] for i in range(n)]
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import anyio
-
+from weft.concurrency import TaskGroup
 from weft.errors import UsageError
 from weft.programs.calls import call
 from weft.programs.prompt import Prompt
@@ -82,10 +81,7 @@ async def _positions(
     if len(wanted) == 1:
         await ask((), wanted[()])
         return found
-    try:
-        async with anyio.create_task_group() as group:
-            for beginning, following in wanted.items():
-                group.start_soon(ask, beginning, following)
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+    async with TaskGroup() as group:
+        for beginning, following in wanted.items():
+            group.start_soon(ask, beginning, following)
     return found

@@ -17,6 +17,7 @@ from functools import cached_property, wraps
 
 import anyio
 
+from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded
 from weft.programs import Prompt, fan_out
 from weft.search.strategy import stable_seed
@@ -132,7 +133,7 @@ async def explore(frontier: Frontier, step: Step) -> BudgetExceeded | None:
             end = error
         send.send_nowait(end)
 
-    async with send, receive, anyio.create_task_group() as tasks:
+    async with send, receive, TaskGroup() as tasks:
         moves, batches = frontier.begin(), 0
         while True:
             if moves and over is None:

@@ -16,6 +16,7 @@ from types import FrameType
 import anyio
 import uvicorn
 
+from weft.concurrency import TaskGroup
 from weft.errors import Refused, UsageError, WeftError
 from weft.service.app import App
 from weft.service.client.guard import guarded
@@ -99,7 +100,7 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        async with anyio.create_task_group() as group:
+        async with TaskGroup() as group:
             group.start_soon(service.sweep)
             if service.memory is not None:
                 group.start_soon(service.memory.run)
@@ -116,7 +117,7 @@ class Server(uvicorn.Server):
 
     async def _stops(self) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async with anyio.create_task_group() as group:
+            async with TaskGroup() as group:
                 async for number in signals:
                     self.handle_exit(number, None)
                     group.start_soon(self._cut_off)

@@ -12,6 +12,7 @@ import anyio
 
 from weft.backends.engine import Engine
 from weft.backends.simulated.hardware import Linear
+from weft.concurrency import TaskGroup
 from weft.errors import EngineError, UsageError
 from weft.simulation.live import IDS
 from weft.types import Delta, Request, Sampling
@@ -191,7 +192,7 @@ class _Gauge:
     async def _together(self, prompt: Sequence[int], batch: int, answer: int) -> float:
         """Seconds that so many requests of one prompt take together."""
         begun = anyio.current_time()
-        async with anyio.create_task_group() as group:
+        async with TaskGroup() as group:
             for _ in range(batch):
                 group.start_soon(self._time, prompt, answer)
         return anyio.current_time() - begun

@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import shake_128
 
-import anyio
-
 from weft.backends.engine import Engine
+from weft.concurrency import TaskGroup
 from weft.errors import EngineError, UsageError
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Decision
@@ -160,7 +159,7 @@ async def replay(
             )
     scheduler = Scheduler(engines, policy, observe=observe)
     tokens = Tokens(engines[0].model, workload.block_size, ids=ids, salt=salt)
-    async with anyio.create_task_group() as group:
+    async with TaskGroup() as group:
         group.start_soon(scheduler.watch)
         played = await play(
             workload,

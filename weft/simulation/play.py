@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
-from anyio.abc import TaskGroup
+import anyio.abc
 
+from weft.concurrency import TaskGroup
 from weft.errors import EngineError
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
@@ -73,7 +74,7 @@ async def play(
         if on_end is not None:
             on_end(record)
 
-    async with anyio.create_task_group() as group:
+    async with TaskGroup() as group:
         for at, job in arrivals.times(workload, seed):
             if slots is not None:
                 await slots.acquire()
@@ -134,7 +135,7 @@ class _Actor:
         left = len(step.branches) if step.enough is None else step.enough
         failed: list[EngineError] = []
 
-        async def branch(steps: tuple[Step, ...], group: TaskGroup) -> None:
+        async def branch(steps: tuple[Step, ...], group: anyio.abc.TaskGroup) -> None:
             nonlocal left
             try:
                 for one in steps:
@@ -146,7 +147,7 @@ class _Actor:
             if left == 0:
                 group.cancel_scope.cancel()
 
-        async with anyio.create_task_group() as group:
+        async with TaskGroup() as group:
             for steps in step.branches:
                 group.start_soon(branch, steps, group)
         if failed:

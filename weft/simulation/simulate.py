@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import trio
@@ -15,6 +15,7 @@ import trio
 from weft.backends.simulated.engine import SimulatedEngine, SimulatedRequest
 from weft.backends.simulated.hardware import Hardware
 from weft.backends.timeline import Timeline
+from weft.concurrency import TaskGroup, first_error
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Decision
 from weft.orchestrator.dispatch.residents import DispatchCounters
@@ -163,7 +164,7 @@ def simulate(
                 observe=observe,
             )
             begun, wall = anyio.current_time(), time.perf_counter()
-            async with anyio.create_task_group() as group:
+            async with TaskGroup() as group:
                 group.start_soon(scheduler.watch)
                 played = await play(
                     workload,
@@ -189,17 +190,7 @@ def simulate(
         try:
             return anyio.run(main, backend="trio", backend_options={"clock": clock})
         except BaseExceptionGroup as errors:
-            raise _alone(errors) from None
-
-
-def _alone(error: BaseException) -> BaseException:
-    """The one error that task groups have wrapped."""
-    while isinstance(error, BaseExceptionGroup):
-        first, *others = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        if others:
-            break
-        error = first
-    return cast(BaseException, error)
+            raise first_error(errors) from None
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from weft.backends.mock.forms import AnswerForm, failure, joined
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.scripted.requests import Admitted
 from weft.backends.scripted.script import Garbled
+from weft.concurrency import TaskGroup
 from weft.errors import ContextExceeded, EngineUnavailable, WeftError
 from weft.types import Delta
 
@@ -26,7 +27,7 @@ class MockAnswer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the request in the engine while watching for the client to leave."""
-        async with anyio.create_task_group() as tasks:
+        async with TaskGroup() as tasks:
 
             async def watch() -> None:
                 while (await receive())["type"] != "http.disconnect":
@@ -67,7 +68,7 @@ class MockAnswer(Response):
         headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         last, generated = None, 0
-        async with anyio.create_task_group() as tasks:
+        async with TaskGroup() as tasks:
             tasks.start_soon(run)
             with get:
                 async for delta in get:

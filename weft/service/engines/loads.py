@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 
 from weft.backends.engine import EngineLoad
+from weft.concurrency import TaskGroup
 from weft.errors import EngineError
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.scheduler import Scheduler
@@ -24,7 +25,7 @@ async def follow_loads(
         asked = {replica.name for replica in scheduler.replicas if replica.alive}
         for gone in loads.keys() - asked:
             del loads[gone]
-        async with anyio.create_task_group() as group:
+        async with TaskGroup() as group:
             for replica in scheduler.replicas:
                 if replica.alive:
                     group.start_soon(_ask, replica, loads, interval)

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 
-import anyio
-
 from weft.backends.engine import Engine
 from weft.backends.specs import open_engines
+from weft.concurrency import TaskGroup
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
 from weft.service.config.settings import EngineConfig, ServiceConfig
@@ -40,7 +39,7 @@ class Engines:
     async def __aenter__(self) -> Engines:
         await self._stack.__aenter__()
         self._stack.push_async_callback(self._close)
-        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._tasks = await self._stack.enter_async_context(TaskGroup())
         self._stack.callback(self._tasks.cancel_scope.cancel)
         return self
 
@@ -58,12 +57,9 @@ class Engines:
         Raises:
             WeftError: one is not what it should be.
         """
-        try:
-            async with anyio.create_task_group() as group:
-                for engine in config.engines:
-                    group.start_soon(self.add, engine)
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        async with TaskGroup() as group:
+            for engine in config.engines:
+                group.start_soon(self.add, engine)
         if config.local is not None:
             spec = EngineConfig(spec=f"local:{config.local.model}")
             await self.add(spec, config.local.replicas)

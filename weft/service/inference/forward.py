@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import orjson
 
+from weft.concurrency import TaskGroup
 from weft.errors import EngineUnavailable, Refused
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
@@ -158,15 +159,10 @@ class Forward:
 
     async def _bound_open(self, ticket: Ticket) -> None:
         interval = self._service.config.limits.keepalive_seconds
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._keep_open, interval)
-                await self._service.scheduler.bound(ticket)
-                group.cancel_scope.cancel()
-        except BaseExceptionGroup as errors:  # the task group wraps what the block raises
-            if len(errors.exceptions) == 1:
-                raise errors.exceptions[0] from None
-            raise
+        async with TaskGroup() as group:
+            group.start_soon(self._keep_open, interval)
+            await self._service.scheduler.bound(ticket)
+            group.cancel_scope.cancel()
 
     async def _keep_open(self, interval: float) -> None:
         while True:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import anyio
 
+from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, WeftError
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
@@ -132,17 +133,11 @@ class StrategyModel:
                 put.send_nowait(last)
 
         events = Events(form_of(path, self.name, asked), asked.stop, get, self._keep_alive)
-        try:
-            async with put, get, anyio.create_task_group() as tasks:
-                tasks.start_soon(work)
-                await events.begin()
-                yield events
-                tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as errors:
-            # The task group wraps what the block raises.
-            if len(errors.exceptions) == 1:
-                raise errors.exceptions[0] from None
-            raise
+        async with put, get, TaskGroup() as tasks:
+            tasks.start_soon(work)
+            await events.begin()
+            yield events
+            tasks.cancel_scope.cancel()
 
     async def _solve(
         self,

@@ -8,6 +8,7 @@ from importlib.metadata import version
 import anyio
 
 from weft.backends.engine import EngineLoad
+from weft.concurrency import TaskGroup
 from weft.service.engines.loads import follow_loads
 from weft.service.service import Service
 from weft.service.watch.logs import EventLog
@@ -46,7 +47,7 @@ class Telemetry:
     async def run(self) -> None:
         """Measure what must be measured, until cancelled; send the last spans then."""
         try:
-            async with anyio.create_task_group() as group:
+            async with TaskGroup() as group:
                 group.start_soon(self.metrics.watch)
                 group.start_soon(follow_loads, self._service.scheduler, self._loads)
         finally:
