@@ -137,7 +137,7 @@ async def pictures(url: str, target: Path) -> None:
 
 async def main() -> None:
     """Run the whole."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("target", type=Path)
     parser.add_argument("--seconds", type=float, default=75)
     options = parser.parse_args()

@@ -126,7 +126,7 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--policy", action="append", help="policies to measure (default: weft)")
     parser.add_argument("--engines", type=int, default=8)
     parser.add_argument("--waiting", type=int, action="append")

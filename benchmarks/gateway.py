@@ -228,7 +228,7 @@ async def measured(
     rounds: dict[str, list[Figures]] = {gateway.name: [] for gateway in found}
     errors = Errors()
     for turn in range(options.rounds):
-        for gateway in found[turn % len(found) :] + found[: turn % len(found)]:
+        for gateway in (*found[turn % len(found) :], *found[: turn % len(found)]):
             direct = await load(
                 ports[0], lambda: unrelated(2048), connections=1, seconds=options.seconds / 2
             )

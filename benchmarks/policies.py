@@ -211,7 +211,7 @@ def show(load: float, rows: list[Row]) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("path", metavar="SESSIONS")
     parser.add_argument("--engines", type=int, default=8)
     parser.add_argument("--sessions", type=int, help="how many (default: 20 an engine)")

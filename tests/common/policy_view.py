@@ -60,6 +60,12 @@ class Call:
     answer_tokens: int = 100
     fair_start: float = 0.0
 
+    def hashes(self, block_size: int) -> tuple[int, ...]:
+        return ()
+
+    def reported_hashes(self, block_size: int) -> tuple[int, ...]:
+        return ()
+
 
 @dataclass
 class View:

@@ -178,14 +178,13 @@ async def raw_engine(reply: Reply | bytes) -> AsyncGenerator[RawEngine]:
 
     After bytes the connection is closed.
     """
-    if isinstance(reply, bytes):
-        sent = reply
 
-        async def reply(_: bytes, writer: asyncio.StreamWriter) -> None:
-            writer.write(sent)
-            writer.close()
+    async def bytes_only(_: bytes, writer: asyncio.StreamWriter) -> None:
+        assert isinstance(reply, bytes)
+        writer.write(reply)
+        writer.close()
 
-    engine = RawEngine(reply)
+    engine = RawEngine(bytes_only if isinstance(reply, bytes) else reply)
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -26,6 +26,8 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.openapi import document
 from weft.service.protocols import PROTOCOLS
 
+EVERY_CHECK: list[Any] = list(HealthCheck)
+
 pytestmark = pytest.mark.loops("asyncio")
 
 CHECKS = [
@@ -110,7 +112,7 @@ def test_made_up_requests_get_what_the_document_says(url: str, path: str, method
         @settings(
             max_examples=15 if inference else 4,
             phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=EVERY_CHECK,
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def call(case: schemathesis.Case) -> None:

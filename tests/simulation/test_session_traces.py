@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from weft.errors import ConfigError
-from weft.simulation.workload import Job, Parallel, PlannedCall
+from weft.simulation.workload import Job, Parallel, PlannedCall, Step
 from weft.simulation.workloads import open_workload
 
 Entry = dict[str, Any]
@@ -70,6 +71,13 @@ def turns(path: Path, block_size: int = 64, **options: Any) -> list[PlannedCall]
     ((_, steps),) = jobs(path, block_size, **options)
     assert all(isinstance(step, PlannedCall) for step in steps)
     return steps
+
+
+def calls(branch: Sequence[Step]) -> list[PlannedCall]:
+    """The steps of a branch, all of which are calls."""
+    found = [step for step in branch if isinstance(step, PlannedCall)]
+    assert len(found) == len(branch)
+    return found
 
 
 def same(one: PlannedCall, other: PlannedCall) -> int:
@@ -233,18 +241,23 @@ def test_sub_agents_run_at_once_between_their_parents_calls(tmp_path: Path) -> N
     ((_, steps),) = jobs(path)
     kinds = ["call" if isinstance(step, PlannedCall) else len(step.branches) for step in steps]
     assert kinds == ["call", 2, 1, "call", "call", 1]
-    assert (steps[0].wait, steps[0].tool) == (1.0, "subagent")
-    both, later = steps[1], steps[2]
+    first, both, later, _, fifth, last = steps
+    assert isinstance(first, PlannedCall)
     assert isinstance(both, Parallel)
+    assert isinstance(later, Parallel)
+    assert isinstance(fifth, PlannedCall)
+    assert isinstance(last, Parallel)
+    assert (first.wait, first.tool) == (1.0, "subagent")
     assert both.enough is None
     assert [len(branch) for branch in both.branches] == [2, 1]
-    assert [branch[-1].wait for branch in both.branches] == [6.0, 6.0], "until the next begins"
-    assert later.branches[0][-1].wait == 10.0, "until the parent goes on"
-    assert {turn.stage for branch in both.branches for turn in branch} == {"subagent"}
-    assert both.branches[0][0].wait == 4.0
-    assert same(both.branches[0][0], both.branches[1][0]) == 10, "their content is the session's"
-    assert steps[4].wait == 10.0, "from the end of the answer, at 52"
-    assert steps[5].branches[0][-1].wait == 0.0
+    one, other = map(calls, both.branches)
+    assert [one[-1].wait, other[-1].wait] == [6.0, 6.0], "until the next begins"
+    assert calls(later.branches[0])[-1].wait == 10.0, "until the parent goes on"
+    assert {turn.stage for turn in (*one, *other)} == {"subagent"}
+    assert one[0].wait == 4.0
+    assert same(one[0], other[0]) == 10, "their content is the session's"
+    assert fifth.wait == 10.0, "from the end of the answer, at 52"
+    assert calls(last.branches[0])[-1].wait == 0.0
 
 
 def test_a_sub_agent_that_does_not_fit_is_trimmed_alone(tmp_path: Path) -> None:

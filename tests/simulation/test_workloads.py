@@ -11,6 +11,7 @@ import pytest
 from weft.errors import ConfigError, UnknownName, UsageError
 from weft.simulation.generators import CodingAgents
 from weft.simulation.sources import sources
+from weft.simulation.workload import PlannedCall
 from weft.simulation.workloads import open_workload, readers
 
 SESSION = {
@@ -70,7 +71,7 @@ def test_options_belong_to_a_path(tmp_path: Path) -> None:
     assert workload.name == f'sessions(path="{path}", scale=0.5)'
     assert workload.block_size == 32
     (job,) = workload
-    assert [len(step.blocks) for step in job.steps if hasattr(step, "blocks")] == [10, 10]
+    assert [len(step.blocks) for step in job.steps if isinstance(step, PlannedCall)] == [10, 10]
     with pytest.raises(UnknownName, match="parameter of sessions 'scal'; did you mean scale"):
         open_workload(path, options={"scal": 0.5})
     with pytest.raises(UsageError, match="scale=x of sessions must be a number"):

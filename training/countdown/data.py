@@ -56,7 +56,7 @@ def _ways(numbers: Numbers) -> np.ndarray:
     if len(numbers) == 1:
         return np.eye(1, MAX_RESULT + 1, numbers[0], dtype=np.uint32)[0]
     children = [_ways(tuple(sorted(step.left))) for step in steps(numbers)]
-    return np.sum(children, axis=0, dtype=np.uint32)
+    return np.stack(children).sum(axis=0, dtype=np.uint32)
 
 
 def good_steps(numbers: Numbers, target: int) -> list[Operation]:
@@ -85,7 +85,7 @@ def solve(rng: random.Random) -> Example:
         else:
             path.append((_near(rng, numbers, p.target), {}))
         numbers = path[-1][0].left
-    written = _written([step for step, _ in path], numbers[0])
+    written = _written([step for step, _ in path], path[-1][0].left[0])
     return Example(f"solve {p}", written, tuple(path))
 
 

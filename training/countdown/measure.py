@@ -147,7 +147,7 @@ def draw(measured: dict[str, object], log: Path | None, path: Path) -> None:
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--engine", action="append")
     parser.add_argument("--limit", type=int, default=500)
     parser.add_argument("--seed", type=int, default=2026)

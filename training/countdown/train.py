@@ -87,7 +87,8 @@ def collate(rows: list[tuple[list[int], data.Example]], tokenizer: tokenizers.To
     learned = torch.zeros_like(ids, dtype=torch.bool)
     hard: list[int] = []
     soft: list[tuple[int, int, float]] = []
-    answer_id = tokenizer.token_to_id("<|assistant|>")
+    vocabulary = tokenizer.get_vocab()
+    answer_id = vocabulary["<|assistant|>"]
     for i, (row, example) in enumerate(rows):
         start = row.index(answer_id) + 1
         ids[i, : len(row)] = torch.tensor(row)
@@ -97,7 +98,7 @@ def collate(rows: list[tuple[list[int], data.Example]], tokenizer: tokenizers.To
                 del answer[at]
             place = len(hard) + sum(k < at for k in answer)
             for token, count in counts.items():
-                token_id = tokenizer.token_to_id(token.replace(" ", "\u0120"))
+                token_id = vocabulary[token.replace(" ", "\u0120")]
                 soft.append((place, token_id, count / counts.total()))
         learned[i, [start - 1 + at for at in answer]] = True
         hard += answer.values()
@@ -143,7 +144,7 @@ def rate(step: int, steps: int, warmup: int, decay: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--seed", type=int, default=1)

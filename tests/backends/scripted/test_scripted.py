@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import anyio
 import pytest
@@ -23,7 +24,7 @@ HELLO = (Message("system", "be kind"), Message("user", "hello"))
 
 
 def request(
-    messages: tuple[Message, ...] = HELLO, sampling: Sampling | None = None, **more: object
+    messages: tuple[Message, ...] = HELLO, sampling: Sampling | None = None, **more: Any
 ) -> Request:
     return Request("r", "scripted", messages, sampling=sampling or Sampling(), **more)
 

@@ -166,7 +166,7 @@ def come_and_go(
         if case.at == now:
             come(i, case)
     for i, case in enumerate(given_cases):
-        if case.leaves == now and case.at <= case.leaves:
+        if case.leaves == now and case.at <= now:
             go(i)
 
 
@@ -193,7 +193,8 @@ def in_jumps(
     given_cases: list[Case], batch: Batch, fast: list[Stay]
 ) -> tuple[dict[Stay, int], dict[Stay, int], int]:
     """In which step each has its first token and its end, and how many steps were idle."""
-    changes = {c.at for c in given_cases} | {c.leaves for c in given_cases} - {None}
+    changes = {c.at for c in given_cases}
+    changes |= {c.leaves for c in given_cases if c.leaves is not None}
     first: dict[Stay, int] = {}
     ended: dict[Stay, int] = {}
     now = idle = 0

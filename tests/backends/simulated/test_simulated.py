@@ -362,7 +362,8 @@ def test_bad_input() -> None:
             await refused(ask(9, 9, [1, 2]), UsageError, "2 blocks of 10")
             texts = Request("t", "simulated", (Message("user", "hi"),))
             await refused(texts, Unsupported, "token ids")
-            for settings in ({"block_size": 0}, {"concurrency": 0}, {"kv_tokens": 5}):
+            wrong: list[dict[str, Any]] = [{"block_size": 0}, {"concurrency": 0}, {"kv_tokens": 5}]
+            for settings in wrong:
                 with pytest.raises(UsageError, match="at least 1"):
                     SimulatedEngine(timeline, LINES, **settings)
             with pytest.raises(UsageError, match="batched_tokens=8"):
@@ -371,9 +372,12 @@ def test_bad_input() -> None:
     virtual(main)
 
 
-def crowd(seed: int, n: int = 300) -> list[tuple[float, Request] | tuple[float, Request, float]]:
+Arrival = tuple[float, SimulatedRequest] | tuple[float, SimulatedRequest, float]
+
+
+def crowd(seed: int, n: int = 300) -> list[Arrival]:
     randomly = random.Random(seed)
-    calls: list[tuple[float, Request] | tuple[float, Request, float]] = []
+    calls: list[Arrival] = []
     at = 0.0
     for i in range(n):
         at += randomly.expovariate(0.2)
@@ -394,7 +398,7 @@ def test_the_same_requests_give_the_same_log() -> None:
 
 def test_no_work_is_lost_and_no_time() -> None:
     """The engine works exactly while there is something to do (work conservation)."""
-    calls = [call for call in crowd(2) if len(call) == 2]
+    calls = [(call[0], call[1]) for call in crowd(2) if len(call) == 2]
     seen, engine = serve(*calls, kv_tokens=600, concurrency=8)
     requests = [request for _, request in calls]
     assert [one.tokens for one in seen] == [r.answer for r in requests]

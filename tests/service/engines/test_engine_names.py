@@ -60,7 +60,7 @@ def whole(answer: httpx.Response) -> str:
 
 async def test_tenants_see_no_addresses_whatever_happens() -> None:
     engine = ScriptedEngine({"slow": Scripted("x" * 10_000, seconds=0.01)}, model="m")
-    slow = {"messages": [{"role": "user", "content": "slow"}]}
+    slow: Any = {"messages": [{"role": "user", "content": "slow"}]}
     broken = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {"
     with mock.running(engine) as url:
         async with raw_engine(broken) as other:

@@ -20,6 +20,8 @@ from service_process import serving as serving_process
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 
+EVERY_CHECK: list[Any] = list(HealthCheck)
+
 pytestmark = pytest.mark.loops("asyncio")
 
 
@@ -103,7 +105,7 @@ def http(url: str) -> Iterator[httpx.Client]:
         yield client
 
 
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=EVERY_CHECK)
 @given(sent=mangled)
 def test_mangled_bytes_get_an_answer_or_an_end(url: str, sent: bytes) -> None:
     port = int(url.rpartition(":")[2])
@@ -132,7 +134,7 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=EVERY_CHECK)
 @given(
     path=st.sampled_from(list(BODIES)),
     fields=st.dictionaries(st.sampled_from(FIELDS), anything, max_size=4),

@@ -65,7 +65,7 @@ async def test_streams_are_byte_for_byte_what_the_engine_sent() -> None:
         async with serving(url) as service:
             for path in GENERATING:
                 # Asked for usage, so that nothing is added for the gateway's sake.
-                asked = {"stream_options": {"include_usage": True}} if "comp" in path else {}
+                asked: Any = {"stream_options": {"include_usage": True}} if "comp" in path else {}
                 async with service.streaming(path, **asked) as response:
                     ours = await response.aread()
                 body = BODIES[path] | {"stream": True} | asked
@@ -101,7 +101,7 @@ async def test_a_stream_is_passed_on_as_it_comes_however_it_is_cut() -> None:
         writer.write(b"0\r\n\r\n")
 
     async with raw_engine(reply) as engine, serving(engine.url) as service:
-        asked = {"stream_options": {"include_usage": True}}
+        asked: Any = {"stream_options": {"include_usage": True}}
         for _ in range(3):  # the connection to the engine is used again
             async with service.streaming(**asked) as response:
                 assert await response.aread() == b"".join(PIECES)
@@ -194,8 +194,8 @@ async def test_an_engines_refusal_is_the_clients_answer() -> None:
         )
 
     async with raw_engine(reply) as engine, serving(engine.url) as service:
-        for fields in ({}, {"stream": True}):
-            answer = await service.post(**fields)
+        for stream in (False, True):
+            answer = await service.post(stream=stream)
             assert answer.status_code == 422
             assert answer.json() == {"error": {"message": "no such thing", "odd": 1}}
             assert answer.headers["content-type"] == "application/problem+json"

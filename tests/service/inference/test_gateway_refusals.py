@@ -209,7 +209,7 @@ def _head(path: str, length: int) -> bytes:
 
 
 async def test_admin_routes_need_the_admins_key() -> None:
-    admin = {"admin": {"keys": [hash_key("key-of-root-000000")]}}
+    admin: Any = {"admin": {"keys": [hash_key("key-of-root-000000")]}}
     root = {"authorization": "Bearer key-of-root-000000"}
     with mock.running(ScriptedEngine("Hello", model="m")) as url:
         async with serving(url, **tenant(), **admin) as service:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable
 from typing import Any
 
 import httpx
@@ -262,5 +261,5 @@ async def test_who_comes_again_has_the_place_that_it_had() -> None:
     assert order == [b"first", b"early", b"later"]
 
 
-def _say(service: LiveService, text: str) -> Awaitable[httpx.Response]:
-    return service.post(messages=[{"role": "user", "content": text}])
+async def _say(service: LiveService, text: str) -> httpx.Response:
+    return await service.post(messages=[{"role": "user", "content": text}])

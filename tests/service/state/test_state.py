@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -31,7 +32,7 @@ from weft.store.store import Store
 LEASE = 600.0
 
 
-def kept(id: str, blocks: int = 4, **known: float) -> SavedProgram:
+def kept(id: str, blocks: int = 4, **known: Any) -> SavedProgram:
     now = time.time()
     saved = SchedulingState(
         id, "codex", "tenant", "e0", age=9.0, idle=2.0, room=5.0, calls=3, context=100

@@ -247,7 +247,8 @@ async def test_a_client_that_leaves_cancels_everything(
                 )
             else:
                 got = await client.responses.create(model=VOTE, input="hi", stream=stream)
-            async for _ in got:  # only a stream gets here
+            assert isinstance(got, openai.AsyncStream), "only a stream gets here"
+            async for _ in got:
                 pass
 
         async with anyio.create_task_group() as tasks:

@@ -395,9 +395,10 @@ async def test_what_the_block_raises_comes_out_plain() -> None:
 async def test_early_errors_come_before_the_stream() -> None:
     async with Pool(ScriptedEngine(Scripted(refuses="too rude"))) as pool:
         models = StrategyModels(pool)
-        for body, error in {"n": UsageError, "x": RequestRejected}.items():
+        for field, error in {"n": UsageError, "x": RequestRejected}.items():
+            body: Any = {field: 2}
             with pytest.raises(error):
-                async with found(models, "scripted:majority").answer(chat(**{body: 2}), CHAT, "p"):
+                async with found(models, "scripted:majority").answer(chat(**body), CHAT, "p"):
                     raise AssertionError("nothing was to be told")
 
 

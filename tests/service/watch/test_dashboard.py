@@ -68,8 +68,9 @@ class Site:
 
     def program(self, id: str, **fields: Any) -> ProgramRecord:
         now = time.time()
-        given = {"tenant": "", "name": "aider", "source": "session-id", "parent": ""}
-        made = ProgramRecord(id, **given | {"began": now - 100, "seen": now} | fields)
+        given: dict[str, Any] = {"tenant": "", "name": "aider", "parent": "", **fields}
+        given = {"source": "session-id", "began": now - 100, "seen": now, **given}
+        made = ProgramRecord(id, **given)
         self.programs[id] = made
         return made
 
@@ -77,10 +78,10 @@ class Site:
         """A call that came, was sent, answered and ended so many seconds ago."""
         now = time.time()
         times = dict(zip(("sent", "first", "ended"), (now - a for a in ages), strict=False))
-        given = {"engine": "10.0.0.1:8000", "where": "its prefix is cached there", "attempts": 1}
-        given["model"] = "coder"
+        given: dict[str, Any] = {"engine": "10.0.0.1:8000", "model": "coder", "attempts": 1}
+        given |= {"where": "its prefix is cached there", **times, **fields}
         id = f"{of.id}-{len(of.calls)}"
-        made = CallRecord(id, of, "/v1/messages", came=now - came, **given | times | fields)
+        made = CallRecord(id, of, "/v1/messages", came=now - came, **given)
         of.calls.append(made)
         of.seen = now
         if made.ended:

@@ -39,14 +39,15 @@ def logged() -> Generator[Logged]:
 
 
 def program(**fields: Any) -> ProgramRecord:
-    given = {"name": "aider", "source": "session-id", "parent": "", "began": T, "seen": T + 9}
-    return ProgramRecord(**{"id": "a/p", "tenant": "a"} | given | fields)
+    given: dict[str, Any] = {"id": "a/p", "tenant": "a", "name": "aider", "parent": ""}
+    given |= {"source": "session-id", "began": T, "seen": T + 9}
+    return ProgramRecord(**given | fields)
 
 
 def call(of: ProgramRecord, **fields: Any) -> CallRecord:
     times = {"came": T, "sent": T + 0.25, "first": T + 0.5, "ended": T + 3.0}
     rest = {"engine": "gpu0", "status": 200, "attempts": 1, "where": "its home"}
-    made = times | rest | {"prompt": 100, "cached": 60, "generated": 7}
+    made: dict[str, Any] = times | rest | {"prompt": 100, "cached": 60, "generated": 7}
     return CallRecord("c1", of, "/v1/messages", "m", **(made | fields))
 
 

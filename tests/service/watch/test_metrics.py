@@ -30,7 +30,7 @@ PROGRAM = ProgramRecord("a/p", "a", "n", "s", "", T, T + 40)
 def call(model: str = "m", **fields: Any) -> CallRecord:
     times = {"came": T, "sent": T + 0.2, "first": T + 0.5, "ended": T + 3.0}
     rest = {"engine": "gpu0", "status": 200, "attempts": 1}
-    made = times | rest | {"prompt": 100, "cached": 60, "generated": 7}
+    made: dict[str, Any] = times | rest | {"prompt": 100, "cached": 60, "generated": 7}
     return CallRecord("c", PROGRAM, "/v1/messages", model, **(made | fields))
 
 

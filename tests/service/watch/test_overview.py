@@ -23,15 +23,14 @@ class Registry:
     programs: dict[str, ProgramRecord] = field(default_factory=dict[str, ProgramRecord])
 
     def program(self, id: str, tenant: str = "", **fields: Any) -> ProgramRecord:
-        made = ProgramRecord(
-            id, tenant, **{"name": "n", "source": "s", "parent": "", "began": T, "seen": T} | fields
-        )
+        given: dict[str, Any] = {"name": "n", "source": "s", "parent": "", "began": T, "seen": T}
+        made = ProgramRecord(id, tenant, **given | fields)
         self.programs[id] = made
         return made
 
 
 def call(of: ProgramRecord, id: str, came: float, **fields: Any) -> CallRecord:
-    made = CallRecord(id, of, "/v1/messages", "m", came, **{"engine": "gpu0"} | fields)
+    made = CallRecord(id, of, "/v1/messages", "m", came, **{"engine": "gpu0", **fields})
     of.calls.append(made)
     if not made.ended:
         of.live[id] = made

@@ -25,11 +25,9 @@ T = 1_700_000_000.0
 
 
 def program(**fields: Any) -> ProgramRecord:
-    return ProgramRecord(
-        **{"id": "p", "tenant": "", "name": "aider", "source": "conversation", "parent": ""}
-        | {"began": T, "seen": T}
-        | fields
-    )
+    given: dict[str, Any] = {"id": "p", "tenant": "", "name": "aider", "parent": ""}
+    given |= {"source": "conversation", "began": T, "seen": T}
+    return ProgramRecord(**given | fields)
 
 
 def call(of: ProgramRecord, came: float, *times: float, **fields: Any) -> CallRecord:

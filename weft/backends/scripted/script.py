@@ -73,7 +73,7 @@ class Garbled(EngineUnavailable):
 
 Answer = str | Scripted
 Reply = Answer | Sequence[Answer]
-Replies = Callable[[Request], Reply] | Mapping[str, Reply] | Sequence[Answer]
+Replies = Callable[[Request], Reply] | Mapping[str, Reply] | Sequence[Answer] | Scripted
 Scores = Callable[[Request], Mapping[str, float]] | Mapping[str, float]
 
 
