@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 Role = Literal["system", "user", "assistant", "tool"]
-FinishReason = Literal["stop", "length", "cancelled"]
+
+FinishReason = str
+"""Why an answer ended.
+
+`stop` (the model ended it, or a stop string matched), `length` (`max_tokens` cut it off) and
+`cancelled` are weft's own; whatever else an engine says keeps its name, such as
+`content_filter`, `tool_calls`, `error` or `abort`. Only `stop` is a whole answer.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,18 @@ class Sampling:
             the sampled token alone; None reports nothing.
         schema: a JSON schema that the answer must follow.
         ignore_eos: go on to `max_tokens` where the model would end its answer; vLLM only.
+        top_k: sample among the k likeliest tokens.
+        min_p: least probability of a token, relative to the likeliest.
+        presence_penalty: taken from the logits of tokens that were generated, -2 to 2.
+        frequency_penalty: the same, for each time that they were.
+        repetition_penalty: divides the likelihood of tokens that were there; 1 is off.
+        reasoning_effort: how much a reasoning model is to think: `low`, `medium`, `high` or
+            whatever the model knows.
+        thinking: switches the thinking of models on or off that can do both.
+        extra: further fields of the request's body, as the engine takes them. On vLLM
+            `chat_template_kwargs` among them go to the chat template.
+
+    Settings that are None are left to the engine.
     """
 
     max_tokens: int | None = None
@@ -41,6 +60,27 @@ class Sampling:
     logprobs: int | None = None
     schema: dict[str, Any] | None = None
     ignore_eos: bool = False
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    reasoning_effort: str | None = None
+    thinking: bool | None = None
+    extra: dict[str, Any] | None = None
+
+
+class MoreSampling(TypedDict, total=False):
+    """The settings of `Sampling` that few calls need, as keywords of `generate`."""
+
+    top_k: int | None
+    min_p: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    repetition_penalty: float | None
+    reasoning_effort: str | None
+    thinking: bool | None
+    extra: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +134,7 @@ class Usage:
         cancelled: generated tokens of calls that were cancelled or lost; their prompt
             tokens are in `prompt`.
         dollars: cost, where the engine has a price.
+        reasoning: those of the generated tokens that were thinking.
     """
 
     calls: int = 0
@@ -102,6 +143,7 @@ class Usage:
     completion: int = 0
     cancelled: int = 0
     dollars: float = 0.0
+    reasoning: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -111,6 +153,7 @@ class Usage:
             self.completion + other.completion,
             self.cancelled + other.cancelled,
             self.dollars + other.dollars,
+            self.reasoning + other.reasoning,
         )
 
     @property
@@ -134,16 +177,20 @@ class Delta:
     """What an engine has just produced. The last delta has a `finish_reason`.
 
     Attributes:
-        text: new text.
+        text: new text of the answer; thinking that a model writes between marks is in it.
+        reasoning: new thinking, from engines that tell it apart.
         tokens: the ids of the new tokens, where the engine reports ids; the token that
             ends the answer (EOS) is not among them.
-        count: how many tokens were generated since the last delta, EOS included.
+        count: how many tokens were generated since the last delta, EOS included. On the last
+            delta it may be negative, where more were counted than the engine reports.
         logprobs: one for each new token, where asked.
         asked: log-probabilities of `Request.ask` (or `ask_texts`), in their order.
         finish_reason: on the last delta.
         ended: on the last delta: the model itself ended its answer, by no stop string.
         prompt_tokens: on the last delta, if the engine reports it.
         cached_tokens: on the last delta, if the engine reports it.
+        reasoning_tokens: on the last delta, if the engine reports it.
+        missing: on the last delta: what was asked for and is not there (see `Completion`).
     """
 
     text: str = ""
@@ -155,6 +202,9 @@ class Delta:
     ended: bool = False
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
+    reasoning: str = ""
+    reasoning_tokens: int | None = None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

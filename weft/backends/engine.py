@@ -38,6 +38,8 @@ class Engine(ABC):
         takes_tokens: prompts may be token ids, and answers carry theirs.
         continues: an open answer can be continued.
         price: what tokens cost, if they do.
+        opens_thinking: whether the model's chat template ends a prompt within thinking, so that
+            answers begin there; found out when an answer shows it, if not before.
         url: where it takes raw requests: what stands before `/v1`; empty if it takes none.
         api_key: the key that it asks for, if it does.
     """
@@ -51,6 +53,7 @@ class Engine(ABC):
     takes_tokens: bool = False
     continues: bool = False
     price: Price | None = None
+    opens_thinking: bool = False
     url: str = ""
     api_key: str | None = None
 

@@ -24,8 +24,8 @@ PATIENCE = 5.0
 class VLLMEngine(Engine):
     """A vLLM server: prompts go in as token ids, answers come out with theirs.
 
-    Sampling settings that weft does not know, such as top_k, are left to the server's
-    defaults (those of the model's generation_config.json).
+    Sampling settings that are not given, such as top_k, are left to the server's defaults
+    (those of the model's generation_config.json).
 
     Args:
         url: the server's address, `http://host:port`.
@@ -159,10 +159,13 @@ class VLLMEngine(Engine):
         last: Delta | None = None
         prompt: int | None = None
         cached: int | None = None
+        reported, counted = alternatives is None, 0
         assert isinstance(response.stream, httpx.AsyncByteStream)
         async for event in events(response.stream):
             if choices := event.get("choices"):
                 delta = wire.delta(choices[0], alternatives)
+                reported = reported or bool(delta.logprobs)
+                counted += len(delta.tokens)
                 if delta.finish_reason is None:
                     on_delta(delta)
                 else:
@@ -178,7 +181,9 @@ class VLLMEngine(Engine):
                 f"the engine at {self.url} broke off in the middle of an answer; "
                 "see whether it died"
             )
-        on_delta(replace(last, prompt_tokens=prompt, cached_tokens=cached))
+        gaps = {"usage": prompt is not None, "logprobs": reported or not counted}
+        missing = tuple(name for name, there in gaps.items() if not there)
+        on_delta(replace(last, prompt_tokens=prompt, cached_tokens=cached, missing=missing))
 
     async def render(self, messages: tuple[Message, ...], *, open: bool) -> tuple[int, ...]:
         """The token ids of a conversation, by the server's own chat template."""

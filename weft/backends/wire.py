@@ -13,7 +13,7 @@ from weft.errors import (
     RequestRejected,
     Unsupported,
 )
-from weft.types import Delta, FinishReason, Request, TokenLogprob
+from weft.types import Delta, FinishReason, Request, Sampling, TokenLogprob
 
 FLOOR = -9999.0
 """What vLLM writes for a log-probability of minus infinity."""
@@ -48,12 +48,34 @@ def completion_body(
         body["logprobs"] = how.logprobs
     if how.ignore_eos:
         body["ignore_eos"] = True
+    body |= further_fields(how)
     if how.schema is not None:
         body["response_format"] = {
             "type": "json_schema",
             "json_schema": {"name": "answer", "schema": how.schema},
         }
-    return body
+    return body | {k: v for k, v in (how.extra or {}).items() if k != TEMPLATE}
+
+
+TEMPLATE = "chat_template_kwargs"
+"""The field of a body that holds settings of the model's chat template."""
+
+
+def further_fields(how: Sampling) -> dict[str, Any]:
+    """The settings that few calls need, as fields of a body; those given alone."""
+    fields = ("top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
+    return {name: value for name in fields if (value := getattr(how, name)) is not None}
+
+
+def template_settings(how: Sampling) -> dict[str, Any]:
+    """Settings of the model's chat template."""
+    settings: dict[str, Any] = {}
+    if how.thinking is not None:
+        # Templates call their switch one or the other.
+        settings |= {"enable_thinking": how.thinking, "thinking": how.thinking}
+    if how.reasoning_effort is not None:
+        settings["reasoning_effort"] = how.reasoning_effort
+    return settings | ((how.extra or {}).get(TEMPLATE) or {})
 
 
 def ask_fields(request: Request) -> dict[str, Any]:
@@ -96,7 +118,7 @@ def finish_reason(reason: str | None) -> FinishReason | None:
         return reason
     if reason in ("abort", "error"):
         raise EngineUnavailable(f"the engine gave the request up ({reason}); it can be tried again")
-    return "stop"
+    return reason
 
 
 def token_logprobs(reported: dict[str, Any], alternatives: int) -> tuple[TokenLogprob, ...]:

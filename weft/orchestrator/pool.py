@@ -271,6 +271,16 @@ class Pool:
         """Whether all engines of a model take token ids."""
         return all(e.takes_tokens for e in self.engines if e.model == model)
 
+    def opens_thinking(self, model: str) -> bool:
+        """Whether answers of a model begin within its thinking."""
+        return any(e.opens_thinking for e in self.engines if e.model == model)
+
+    def learn_opens_thinking(self, model: str) -> None:
+        """Note that answers of a model begin within its thinking, for one has shown it."""
+        for engine in self.engines:
+            if engine.model == model:
+                engine.opens_thinking = True
+
     def price(self, engine: str) -> Price | None:
         """What tokens cost on an engine, by its name."""
         return next((e.price for e in self.engines if e.name == engine), None)

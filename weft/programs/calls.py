@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import blake2b
 
 import anyio
@@ -12,17 +12,26 @@ import anyio
 from weft.errors import BudgetExceeded
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
+from weft.orchestrator.pool import Pool
 from weft.programs.prompt import Prompt
 from weft.programs.replay import Replay
 from weft.programs.scope import Scope
 from weft.programs.tokens import token_ids
 from weft.store.store import StoredResult
+from weft.thinking import Thinking, split_thinking
 from weft.types import Delta, FinishReason, Request, Sampling, Timing, TokenLogprob, Usage
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a call gave, or has given so far."""
+    """What a call gave, or has given so far.
+
+    Attributes:
+        text: all that was generated, marked thinking included.
+        reasoning: thinking that the engine told apart.
+        inside: whether the text begins within thinking.
+        missing: what was asked for and is not there.
+    """
 
     id: str
     text: str = ""
@@ -34,6 +43,21 @@ class Outcome:
     usage: Usage = field(default_factory=Usage)
     timing: Timing = field(default_factory=Timing)
     engine: str = ""
+    reasoning: str = ""
+    inside: bool = False
+    missing: tuple[str, ...] = ()
+
+    @property
+    def thinking(self) -> Thinking:
+        """The text read: its thinking and its answer.
+
+        A model that ended what it was to begin with thinking, without ever ending that, did
+        not think.
+        """
+        found = split_thinking(self.text, self.inside)
+        if self.inside and self.ended and found.inside:
+            return split_thinking(self.text)
+        return found
 
     def record(self) -> str:
         """As JSON, for the Store."""
@@ -46,10 +70,16 @@ class Outcome:
         data["id"] = id
         data["tokens"] = tuple(data["tokens"])
         data["asked"] = tuple(data["asked"])
+        data["missing"] = tuple(data.get("missing", ()))
         data["logprobs"] = [TokenLogprob(**t) for t in data["logprobs"]]
         data["usage"] = Usage(**data["usage"])
         data["timing"] = Timing(**data["timing"])
         return cls(**data)
+
+
+_FIRST = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "schema")
+_LATER = {f.name: f.default for f in fields(Sampling) if f.name not in _FIRST}
+"""Settings that keys hold only where they are not left alone."""
 
 
 def call_key(
@@ -57,9 +87,10 @@ def call_key(
 ) -> str:
     """What determines a call's result: model, prompt, settings and sample index."""
     how = asdict(sampling)
-    if not how["ignore_eos"]:
-        del how["ignore_eos"]  # results stored before there was this setting keep their keys
-    settings = json.dumps([how, ask, index], sort_keys=True)
+    for name, default in _LATER.items():
+        if how[name] == default:
+            del how[name]  # results stored before there was this setting keep their keys
+    settings = json.dumps([how, ask, index], sort_keys=True, default=str)
     return blake2b(prompt.key + f"\0{model}\0{settings}".encode(), digest_size=20).hexdigest()
 
 
@@ -115,7 +146,7 @@ async def call(
         ask_texts=options,
         cache_salt=scope.cache_salt,
     )
-    outcome = Outcome(id)
+    outcome = Outcome(id, inside=begins_inside(prompt, sampling, scope.pool, model))
     try:
         program = scope.program or journal.name
         await _send(scope, Call(request, program, scope.id, scope.stage, scope.siblings), outcome)
@@ -125,9 +156,26 @@ async def call(
         refused = isinstance(error, Exception) and not isinstance(error, BudgetExceeded)
         journal.note("failed" if refused else "cancelled", id, outcome=outcome)
         raise
+    if outcome.thinking.unopened:
+        scope.pool.learn_opens_thinking(model)
     _keep(scope, key, outcome, done=True)
     journal.note("done", id, outcome=outcome, stored=False)
     return outcome
+
+
+def begins_inside(prompt: Prompt, sampling: Sampling, pool: Pool, model: str) -> bool:
+    """Whether what is generated next begins within the model's thinking."""
+    written: list[str] = []
+    at: Prompt | None = prompt
+    while at is not None and at.open and at.call is None:
+        written.append(at.text)
+        at = at.parent
+    if at is not None and at.open:
+        inside = at.in_thinking
+    else:  # behind the template's own beginning of an answer, if nothing is written yet
+        begun = sampling.thinking is not False and pool.opens_thinking(model)
+        inside = begun and not "".join(written)
+    return split_thinking("".join(reversed(written)), inside).inside
 
 
 async def _due(scope: Scope, replay: Replay, id: str, stored: StoredResult | None) -> None:
@@ -186,6 +234,9 @@ class _Attempts:
         self._generated = self._prompt = 0
         self._tokens: list[int] = []
         self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._thinking = Thinking(outcome.inside)
+        self._thought = 0  # tokens of it
         self._lost = Usage()
 
     def sent(self, ticket: Ticket) -> None:
@@ -193,6 +244,8 @@ class _Attempts:
         if self._outcome.engine:
             self._lost += self._usage(kept=False)
             self._text.clear()
+            self._reasoning.clear()
+            self._thinking, self._thought = Thinking(self._outcome.inside), 0
             self._tokens.clear()
             self._outcome.logprobs.clear()
             self._outcome.asked = ()
@@ -212,8 +265,13 @@ class _Attempts:
         if not self._first:
             self._first = anyio.current_time()
         self._text.append(delta.text)
-        if delta.text and self._scope.live is not None:
-            self._scope.live(outcome.id, delta.text)
+        if delta.reasoning:
+            self._reasoning.append(delta.reasoning)
+        told = self._thinking.feed(delta.text) if delta.text else ""
+        if delta.reasoning or (self._thinking.inside and not told):
+            self._thought += delta.count
+        if told and self._scope.live is not None:
+            self._scope.live(outcome.id, told)
         self._tokens += delta.tokens
         outcome.logprobs += delta.logprobs
         outcome.asked = outcome.asked or delta.asked
@@ -222,11 +280,21 @@ class _Attempts:
         if delta.finish_reason is not None:
             outcome.finish_reason = delta.finish_reason
             outcome.ended = delta.ended
+            outcome.missing = delta.missing
+            if self._thinking.unopened:
+                share = len(self._thinking.reasoning) / max(1, sum(map(len, self._text)))
+                self._thought = round(share * self._generated)
+            if delta.reasoning_tokens is not None:
+                self._thought = delta.reasoning_tokens
             reported = delta.prompt_tokens if delta.prompt_tokens is not None else self._prompt
             more += Usage(prompt=reported - self._prompt)
             self._prompt = reported
             outcome.usage = self._usage(kept=True, cached=delta.cached_tokens or 0)
-            more += Usage(dollars=outcome.usage.dollars, cached=outcome.usage.cached)
+            more += Usage(
+                dollars=outcome.usage.dollars,
+                cached=outcome.usage.cached,
+                reasoning=outcome.usage.reasoning,
+            )
             more += Usage(completion=self._generated, cancelled=-self._generated)
         self._charge(more)
 
@@ -234,6 +302,7 @@ class _Attempts:
         """The call ended, one way or another."""
         outcome = self._outcome
         outcome.text, outcome.tokens = "".join(self._text), tuple(self._tokens)
+        outcome.reasoning = "".join(self._reasoning)
         if not outcome.engine:
             return
         now = anyio.current_time()
@@ -257,6 +326,7 @@ class _Attempts:
             dollars=price.of(prompt=self._prompt, cached=cached, completion=self._generated)
             if price
             else 0.0,
+            reasoning=min(self._thought, self._generated),
         )
 
     def _charge(self, usage: Usage) -> None:

@@ -13,10 +13,11 @@ class Completion:
     """An answer, or the next piece of an open one.
 
     Attributes:
-        text: what was generated; a matched stop string is its end.
-        tokens: its ids, from engines that report them.
+        text: the answer; a matched stop string is its end. Thinking is not in it.
+        tokens: the ids of all that was generated, from engines that report them.
         logprobs: one for each token, where asked.
-        finish_reason: `stop` (the model ended, or a stop string matched) or `length`.
+        finish_reason: `stop` (the model ended, or a stop string matched), `length`, or what
+            else an engine says, such as `content_filter` (see `FinishReason`).
         ended: the model itself ended its answer; there is nothing to continue.
         usage: tokens of this call.
         timing: seconds queued, to the first token, and in all.
@@ -24,6 +25,12 @@ class Completion:
         index: which sample of this Prompt it is.
         engine: name of the engine that ran it.
         call: the call's id in its run.
+        reasoning: what the model thought before, where it shows that.
+        in_thinking: whether it ends within the thinking, so that there is no answer yet.
+        missing: what was asked for and is not there: `logprobs`; `top_logprobs` (fewer
+            alternatives than asked for); `usage`, which is an estimate then;
+            `finish_reason`; `schema`, which the model was then told in words; or a setting
+            that the engine does not know, such as `top_k`.
     """
 
     text: str
@@ -37,6 +44,14 @@ class Completion:
     index: int
     engine: str
     call: str
+    reasoning: str = ""
+    in_thinking: bool = False
+    missing: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a whole answer: neither cut off, in thinking or behind, nor failed."""
+        return self.finish_reason == "stop" and not self.in_thinking
 
     @property
     def mean_logprob(self) -> float | None:

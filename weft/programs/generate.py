@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar, overload
+from dataclasses import replace
+from typing import Any, TypeVar, Unpack, overload
 
 from pydantic import BaseModel, ValidationError
 
@@ -11,9 +12,11 @@ from weft.concurrency import TaskGroup
 from weft.errors import OutputError, UsageError
 from weft.programs.calls import call
 from weft.programs.completion import Completion
+from weft.programs.json_text import json_texts
 from weft.programs.prompt import Prompt
 from weft.programs.scope import Scope, current
-from weft.types import Sampling
+from weft.programs.settings import check_more
+from weft.types import MoreSampling, Sampling
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -33,6 +36,7 @@ async def generate(
     returns: None = None,
     role: str = "solver",
     index: int | None = None,
+    **more: Unpack[MoreSampling],
 ) -> Completion: ...
 @overload
 async def generate(
@@ -48,6 +52,7 @@ async def generate(
     schema: dict[str, Any] | None = None,
     returns: None = None,
     role: str = "solver",
+    **more: Unpack[MoreSampling],
 ) -> list[Completion]: ...
 @overload
 async def generate(
@@ -62,6 +67,7 @@ async def generate(
     returns: type[M],
     role: str = "solver",
     index: int | None = None,
+    **more: Unpack[MoreSampling],
 ) -> M: ...
 async def generate(
     prompt: Prompt,
@@ -77,6 +83,7 @@ async def generate(
     returns: type[BaseModel] | None = None,
     role: str = "solver",
     index: int | None = None,
+    **more: Unpack[MoreSampling],
 ) -> Any:
     """Have a model answer `prompt`, or continue its open answer.
 
@@ -96,6 +103,11 @@ async def generate(
         role: which of the pool's models answers.
         index: which sample of this prompt it is, for the Store; counted up by itself when the
             same is asked several times in a run.
+        **more: settings that few calls need, left to the engine where they are not given:
+            `top_k`, `min_p`, `presence_penalty`, `frequency_penalty`, `repetition_penalty`,
+            `reasoning_effort`, `thinking=False` or `True` for models that can do both, and
+            `extra`, a dict of further fields of the request (see `Sampling`). One that the
+            engine refuses is left out, with a warning, and named in `Completion.missing`.
 
     Returns:
         A Completion; a list of them with `n`; an instance of `returns`.
@@ -109,8 +121,9 @@ async def generate(
     scope = current()
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     _check(prompt, max_tokens, temperature, top_p, stops, n, logprobs)
+    check_more(more)
     schema = returns.model_json_schema() if returns is not None else schema
-    base = Sampling(max_tokens, temperature, top_p, stops, seed, logprobs, schema)
+    base = Sampling(max_tokens, temperature, top_p, stops, seed, logprobs, schema, **more)
     if n is None:
         completion = await _one(scope, prompt, base, role, index)
         return completion if returns is None else _parsed(completion, returns)
@@ -118,8 +131,7 @@ async def generate(
 
     async def sample(i: int) -> None:
         own = seed + i if seed is not None else None
-        sampling = Sampling(max_tokens, temperature, top_p, stops, own, logprobs, schema)
-        completions[i] = await _one(scope, prompt, sampling, role, i)
+        completions[i] = await _one(scope, prompt, replace(base, seed=own), role, i)
 
     async with TaskGroup() as group:
         for i in range(n):
@@ -135,18 +147,28 @@ async def _one(
     outcome = await call(scope, role, prompt, sampling, index=index)
     model = scope.model(role)
     tokens = outcome.tokens if scope.pool.takes_tokens(model) else None
+    thinking = outcome.thinking
+    # What goes back is what the engine produced; to one that takes text, the answer alone.
+    back = outcome.text if tokens is not None else thinking.text
+    # All of it was thinking, where an engine that tells thinking apart had come to no answer.
+    silent = bool(outcome.reasoning) and not outcome.text and outcome.finish_reason == "length"
     return Completion(
-        text=outcome.text,
+        text=thinking.text,
         tokens=outcome.tokens,
         logprobs=tuple(outcome.logprobs),
         finish_reason=outcome.finish_reason,
         ended=outcome.ended,
         usage=outcome.usage,
         timing=outcome.timing,
-        prompt=prompt.produced(outcome.text, tokens=tokens, model=model, call=outcome.id),
+        prompt=prompt.produced(
+            back, tokens=tokens, model=model, call=outcome.id, in_thinking=thinking.inside
+        ),
         index=index,
         engine=outcome.engine,
         call=outcome.id,
+        reasoning="\n".join(filter(None, (outcome.reasoning, thinking.reasoning))),
+        in_thinking=thinking.inside or silent,
+        missing=outcome.missing,
     )
 
 
@@ -176,12 +198,28 @@ def _check(
 
 
 def _parsed(completion: Completion, returns: type[M]) -> M:
-    try:
-        return returns.model_validate_json(completion.text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        cut = " (cut off by max_tokens)" if completion.finish_reason == "length" else ""
-        raise OutputError(
-            f"the answer is no {returns.__name__}: {where}: {first['msg']}{cut}"
-        ) from None
+    """The answer as an instance: of the first JSON in it that fits."""
+    first: ValidationError | None = None
+    for text in json_texts(completion.text):
+        try:
+            return returns.model_validate_json(text)
+        except ValidationError as error:
+            first = first or error
+    if first is None:  # the text is empty, or there was no end to its thinking
+        what = "within its thinking" if completion.in_thinking else "before it began"
+        raise OutputError(f"the answer is no {returns.__name__}: it ended {what}{_why(completion)}")
+    worst = first.errors()[0]
+    where = ".".join(map(str, worst["loc"])) or "the whole"
+    raise OutputError(
+        f"the answer is no {returns.__name__}: {where}: {worst['msg']}{_why(completion)}"
+    )
+
+
+def _why(completion: Completion) -> str:
+    match completion.finish_reason:
+        case "stop":
+            return ""
+        case "length":
+            return " (cut off by max_tokens)"
+        case other:
+            return f" (it ended by {other})"

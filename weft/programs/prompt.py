@@ -70,6 +70,7 @@ class Prompt:
         tokens: the ids of `text` as an engine produced them, or None.
         model: the model that produced them, or None.
         call: id of the call that produced them, or None.
+        in_thinking: whether what a model produced ends within its thinking.
         key: a digest of the whole sequence; equal Prompts have equal keys.
     """
 
@@ -77,6 +78,7 @@ class Prompt:
         "__weakref__",
         "call",
         "ids",
+        "in_thinking",
         "key",
         "model",
         "open",
@@ -111,6 +113,7 @@ class Prompt:
         self.tokens = tokens
         self.model = model
         self.call = call
+        self.in_thinking = False
         self.ids: dict[str, tuple[int, ...]] = {}
         """Token ids of the whole sequence by model: a memo, filled in by `token_ids`."""
         digest = blake2b(parent.key if parent else b"", digest_size=16)
@@ -119,10 +122,18 @@ class Prompt:
         self.key: bytes = digest.digest()
 
     def produced(
-        self, text: str, *, tokens: tuple[int, ...] | None, model: str, call: str
+        self,
+        text: str,
+        *,
+        tokens: tuple[int, ...] | None,
+        model: str,
+        call: str,
+        in_thinking: bool = False,
     ) -> Prompt:
         """The open answer that begins, or goes on, with what a model produced."""
-        return Prompt(self, "assistant", text, open=True, tokens=tokens, model=model, call=call)
+        made = Prompt(self, "assistant", text, open=True, tokens=tokens, model=model, call=call)
+        made.in_thinking = in_thinking
+        return made
 
     def lineage(self) -> Iterator[Prompt]:
         """This Prompt and its ancestors, newest first, without the empty one."""

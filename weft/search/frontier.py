@@ -30,7 +30,7 @@ class Path:
 
     Attributes:
         prompt: the question with the answer so far, open.
-        text: the answer so far.
+        text: all that was generated so far, marked thinking included.
         depth: how many steps it has.
         parent: the path that it extends; None for the root.
         order: the place that its move asked for.
@@ -39,6 +39,7 @@ class Path:
         value: the answer read from it once it is finished, if there is one.
         tokens: generated for all its steps.
         confidence: of those tokens.
+        shown: the answer so far, without the thinking before it.
     """
 
     prompt: Prompt
@@ -51,6 +52,7 @@ class Path:
     value: str | None = None
     tokens: int = 0
     confidence: Confidence = NO_TOKENS
+    shown: str = ""
 
     @cached_property
     def tie(self) -> tuple[int, str]:

@@ -49,7 +49,7 @@ def outcome(
         best = max((*others, *finished), key=_rank, default=None)
         if best is None:
             return Answer(None, None, None, details)
-        return Answer(best.text, None, best.score, details)
+        return Answer(best.shown, None, best.score, details)
     best = chosen or max(valued, key=_rank)
     if pick == "vote":
         given = [p.score or 0.0 for p in finished] if weights is None else weights
@@ -57,7 +57,7 @@ def outcome(
         assert count.winner is not None
         best = max((finished[i] for i in count.winner.members), key=_rank)
         details["votes"] = {c.value: round(c.weight, 6) for c in count.clusters}
-    return Answer(best.text, best.value, best.score, details)
+    return Answer(best.shown, best.value, best.score, details)
 
 
 def _rank(path: Path) -> tuple[float, int, tuple[int, str]]:

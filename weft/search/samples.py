@@ -19,10 +19,10 @@ class Candidate:
 
     Attributes:
         index: which sample it is.
-        text: all of it, thinking included.
+        text: the answer, without the thinking before it.
         value: the answer read from it, if there is one.
         tokens: how many were generated.
-        ended: the model ended it; False where `max_tokens` cut it off.
+        ended: the model ended it; False where it was cut off, or failed.
         score: by a verifier, if one was asked and could answer.
     """
 
@@ -73,14 +73,17 @@ def drawer(
             seed=stable_seed(question.seed, index),
             logprobs=verifier.logprobs if verifier else None,
             index=index,
+            **question.sampling,
         )
+        if verifier is not None:
+            verifier.check_reported(completion)
         text = completion.text
         sample = Candidate(
             index,
             text,
-            question.answer(text),
+            question.read(completion),
             completion.usage.completion,
-            completion.finish_reason == "stop",
+            completion.whole,
         )
         if verifier is None or sample.value is None:
             return sample

@@ -11,6 +11,7 @@ from weft.programs import generate, node
 from weft.search.frontier import Move, Path, Step
 from weft.search.strategy import Question, stable_seed
 from weft.search.verifiers import Verifier
+from weft.thinking import split_thinking
 
 
 class Steps:
@@ -71,17 +72,20 @@ class Steps:
             seed=stable_seed(question.seed, path.text, move.index),
             logprobs=self._verifier.logprobs,
             index=move.index,
+            **question.sampling,
         )
-        text = path.text + completion.text
+        self._verifier.check_reported(completion)
+        text = path.text + completion.prompt.text
+        shown = "" if completion.in_thinking else split_thinking(text).text
         tokens = path.tokens + completion.usage.completion
         finished = (
             last
             or completion.ended
-            or completion.finish_reason == "length"
+            or completion.finish_reason != "stop"
             or (left is not None and completion.usage.completion >= left)
-            or completion.text.endswith(question.stop)
-            or not completion.text.strip()
-            or question.complete(text)
+            or completion.prompt.text.endswith(question.stop)
+            or not completion.prompt.text.strip()
+            or (not completion.in_thinking and question.complete(shown))
         )
         return Path(
             completion.prompt,
@@ -90,7 +94,8 @@ class Steps:
             path,
             move.order,
             finished=finished,
-            value=question.answer(text) if finished else None,
+            value=question.read(completion, shown) if finished else None,
+            shown=shown,
             tokens=tokens,
             confidence=path.confidence.plus(completion.logprobs),
         )

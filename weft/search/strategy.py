@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any, TypeVar, dataclass_transform
 
 from weft.parameters import Parametric
-from weft.programs import Prompt, program
+from weft.programs import Completion, Prompt, program
 from weft.spec import build
+from weft.types import MoreSampling
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class Question:
         stop: strings that end the answer; a matched one is the end of its text.
         schema: a JSON schema that the answer must follow; only for strategies that draw whole
             answers.
+        sampling: further settings of `generate`, such as `top_k`.
+        answer_cut: reads the answer out of a text that `max_tokens` cut off; as `answer` if
+            None. Texts that ended within their thinking, or failed, have none.
     """
 
     prompt: Prompt
@@ -52,6 +56,26 @@ class Question:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     schema: dict[str, Any] | None = None
+    sampling: MoreSampling = field(default_factory=MoreSampling)
+    answer_cut: Callable[[str], str | None] | None = None
+
+    def read(self, completion: Completion, text: str | None = None) -> str | None:
+        """The answer in a text that has come to its end; None without one.
+
+        Args:
+            completion: what ended the text.
+            text: all of it; the completion's own if None.
+        """
+        text = completion.text if text is None else text
+        if completion.in_thinking:
+            return None
+        match completion.finish_reason:
+            case "stop" | "unknown":
+                return self.answer(text)
+            case "length":
+                return (self.answer_cut or self.answer)(text)
+            case _:
+                return None
 
 
 @dataclass(frozen=True)

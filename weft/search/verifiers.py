@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from weft.errors import UnknownName, UsageError
+from weft.errors import UnknownName, Unsupported, UsageError
 from weft.parameters import param
-from weft.programs import node, score
+from weft.programs import Completion, node, score
 from weft.search.strategy import Question
 from weft.types import TokenLogprob
 
@@ -75,6 +75,18 @@ class Verifier:
             )
         if self.kind == "function" and question.check is None:
             raise UsageError("this task has no exact check; use verifier=model or verifier=logprob")
+
+    def check_reported(self, completion: Completion) -> None:
+        """Raise unless an answer came with what this verifier reads.
+
+        Raises:
+            Unsupported: the engine reports no log-probabilities.
+        """
+        if self.logprobs is not None and "logprobs" in completion.missing:
+            raise Unsupported(
+                f"{completion.engine} reports no log-probabilities, which verifier={self.kind} "
+                "needs; use another verifier, or an engine that reports them, such as vLLM"
+            )
 
     async def score(self, question: Question, text: str, confidence: Confidence) -> float:
         """The score of a partial or whole answer, from 0 to 1.

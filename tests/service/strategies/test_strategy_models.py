@@ -153,6 +153,7 @@ async def alike(spec: str) -> None:
         "completion_tokens": usage.completion + usage.cancelled,
         "total_tokens": usage.total,
         "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }
     asked = [sorted(repr((r.messages, r.sampling)) for r in e.requests) for e in (engine, twin)]
     assert asked[0] == asked[1]

@@ -13,6 +13,7 @@ from weft.errors import ConfigError
 from weft.evals.tasks.task import Sample, Task
 from weft.programs import Prompt
 from weft.search.strategy import Answer, Question
+from weft.thinking import visible
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _VERIFY = (
@@ -30,14 +31,6 @@ def number(text: str) -> str | None:
         return None
     value = value.normalize()
     return f"{value:f}" if value else "0"
-
-
-def visible(text: str) -> str | None:
-    """What follows the thinking; None while the thinking goes on."""
-    _, closed, after = text.partition("</think>")
-    if closed:
-        return after
-    return None if "<think>" in text else text
 
 
 class JsonlTask(Task):
@@ -152,10 +145,21 @@ class JsonlTask(Task):
         if (body := visible(text)) is None:
             return None
         if self.pattern is not None:
-            if not (found := list(self.pattern.finditer(body))):
-                return None
-            body = found[-1][1 if self.pattern.groups else 0] or ""
-        return self._form(body if self.pattern is not None or self.numeric else _last_line(body))
+            return self._matched(list(self.pattern.finditer(body)))
+        return self._form(body if self.numeric else _last_line(body))
+
+    def read_cut(self, text: str) -> str | None:
+        """The answer in a text that was cut off: its last number or line is not the answer.
+
+        Nor is what a pattern finds at the very end, of which more may have been to come.
+        """
+        if self.pattern is None or (body := visible(text)) is None:
+            return None
+        return self._matched([m for m in self.pattern.finditer(body) if m.end() < len(body)])
+
+    def _matched(self, found: list[re.Match[str]]) -> str | None:
+        assert self.pattern is not None
+        return self._form(found[-1][1 if self.pattern.groups else 0] or "") if found else None
 
     def _form(self, text: str) -> str | None:
         return number(text) if self.numeric else " ".join(text.split()) or None
@@ -176,6 +180,7 @@ class JsonlTask(Task):
             max_think_tokens=4 * self.max_tokens,
             max_steps=32,
             answer=self.read,
+            answer_cut=self.read_cut,
             # Without a pattern only the model can say that it has finished.
             complete=lambda text: self.pattern is not None and self.read(text) is not None,
             verify=verify,

@@ -98,8 +98,11 @@ class Events:
 
     def _finish(self, result: StrategyResult) -> None:
         self._again = "".join(self._given)
-        self._repeated(result.text)
-        rest = result.text[len(self._again) :]
+        if result.text and self._again.endswith(result.text):
+            rest = ""  # that thinking went before it showed only when that ended
+        else:
+            self._repeated(result.text)
+            rest = result.text[len(self._again) :]
         for at in range(0, len(rest), PIECE):
             self._give(rest[at : at + PIECE])
         self._ready.append(self._form.end(result))

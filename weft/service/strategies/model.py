@@ -22,6 +22,7 @@ from weft.service.strategies.events import Events, Item
 from weft.service.strategies.forms import StrategyResult, form_of
 from weft.service.strategies.question import cut, question_of
 from weft.service.strategies.request import StrategyRequest, read
+from weft.thinking import visible
 
 _SHOWN = 200  # letters of an answer in the list of votes
 
@@ -217,7 +218,9 @@ def _result(
     text, usage, details = answer.text, done.usage, dict(answer.details)
     over = text is None or "budget" in details
     if text is None:
-        text = max((o.text for _, o in _outcomes(done.events, "cancelled")), key=len, default="")
+        text = max(
+            (o.thinking.text for _, o in _outcomes(done.events, "cancelled")), key=len, default=""
+        )
     votes: dict[str, float] = details.pop("votes", {})
     about |= {"calls": usage.calls, "cancelled_tokens": usage.cancelled}
     about |= {"score": answer.score, "value": answer.value and answer.value[:_SHOWN]}
@@ -236,9 +239,10 @@ def _cut_off(events: Sequence[Event], text: str) -> bool:
     """Whether the call that ended a text ran into its limit of tokens."""
     prompts = {e.id: e.data["prompt"] for e in events if e.kind == "call"}
     for id, outcome in _outcomes(events, "done"):
-        if outcome.text and text.endswith(outcome.text):
+        said = outcome.thinking.text
+        if said and text.endswith(said):
             prompt = prompts[id]
-            begun = prompt.answer if prompt.open else ""
-            if begun + outcome.text == text:
+            begun = (visible(prompt.answer) or "") if prompt.open else ""
+            if begun + said == text:
                 return outcome.finish_reason == "length"
     return False

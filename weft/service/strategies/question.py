@@ -3,7 +3,7 @@ r"""A conversation as a Question: how its answers are compared, verified and cut
 A vote needs answers that can be equal. What counts as a text's answer, after any thinking, is
 the first of these that it has:
 
-    the whole text as JSON, where the client asked for JSON: equal values are equal answers
+    its JSON, where the client asked for JSON: equal values are equal answers
     what its last `\boxed{...}` holds
     what follows `Answer:` on the last line that begins so, in any markup
     the whole text
@@ -25,8 +25,10 @@ import secrets
 from typing import Any
 
 from weft.programs import Prompt
+from weft.programs.json_text import json_texts
 from weft.search import Question
 from weft.service.strategies.request import StrategyRequest
+from weft.thinking import visible
 
 STEP = "\n\n"
 MAX_STEPS = 32
@@ -67,14 +69,6 @@ def cut(text: str, stops: tuple[str, ...]) -> str:
     return text.removesuffix(max(ends, key=len)) if ends else text
 
 
-def visible(text: str) -> str | None:
-    """What follows the thinking; None while the thinking goes on."""
-    _, closed, after = text.partition("</think>")
-    if closed:
-        return after
-    return None if "<think>" in text else text
-
-
 def read_answer(text: str) -> str | None:
     """A text's answer in the form in which answers are compared; None without one."""
     body = visible(text)
@@ -102,13 +96,17 @@ def boxed(text: str) -> str | None:
 
 
 def read_json(text: str) -> str | None:
-    """The value that a text writes, in one way of writing it; None if it is no JSON."""
+    """The value that a text writes, in one way of writing it; None if there is no JSON."""
     body = visible(text)
     if body is None:
         return None
-    try:
-        value = json.loads(body, parse_float=_number)
-    except (ValueError, RecursionError):
+    for found in json_texts(body):
+        try:
+            value = json.loads(found, parse_float=_number)
+        except (ValueError, RecursionError):
+            continue
+        break
+    else:
         return None
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 

@@ -1,0 +1,59 @@
+"""Thinking told from answers, in whatever pieces they come."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weft.thinking import Thinking, opens_thinking, split_thinking, visible
+
+MARKS = ["<think>", "</think>", "[THINK]", "[/THINK]", "◁think▷", "◁/think▷"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer", "inside"),
+    [
+        ("5", "", "5", False),
+        ("<think>7 or 8</think>\n\n5", "7 or 8", "5", False),
+        (" <think>\na\n</think>b <think>c</think>d", "a\nc", "b d", False),
+        ("7 or 8</think>\n5", "7 or 8", "5", False),  # the template had opened it
+        ("<think>7 or", "7 or", "", True),
+        ("[THINK]7[/THINK]5", "7", "5", False),
+        ("<seed:think>7</seed:think>5", "7", "5", False),
+        ("◁think▷7◁/think▷5", "7", "5", False),
+        ("write `</think>` to end it", "", "write `</think>` to end it", False),
+        ("a < b and [x]", "", "a < b and [x]", False),
+        (
+            "<|channel|>analysis<|message|>7<|end|><|start|>assistant<|channel|>final<|message|>5",
+            "7",
+            "5",
+            False,
+        ),
+    ],
+)
+def test_thinking_and_answer(text: str, reasoning: str, answer: str, inside: bool) -> None:
+    found = split_thinking(text)
+    assert (found.reasoning, found.text, found.inside) == (reasoning, answer, inside)
+    assert visible(text) == (None if inside else answer)
+
+
+def test_a_text_that_begins_within_thinking() -> None:
+    found = split_thinking("7 or 8", inside=True)
+    assert (found.reasoning, found.text, found.inside) == ("7 or 8", "", True)
+    assert not split_thinking("7</think>5", inside=True).unopened
+    assert split_thinking("7</think>5").unopened
+
+
+@given(st.lists(st.sampled_from([*MARKS, "a", " ", "\n", "<", "`", "b c"])), st.integers(1, 9))
+def test_the_pieces_do_not_matter(parts: list[str], size: int) -> None:
+    text = "".join(parts)
+    whole, pieces = split_thinking(text), Thinking()
+    told = "".join(pieces.feed(text[i : i + size]) for i in range(0, len(text), size))
+    assert (pieces.reasoning, pieces.text) == (whole.reasoning, whole.text)
+    assert (pieces.inside, pieces.unopened) == (whole.inside, whole.unopened)
+    if not whole.unopened:  # what was told is the answer, but for a mark that may have begun
+        assert whole.text.lstrip().startswith(told.lstrip())
+
+
+def test_prompts_that_open_thinking() -> None:
+    assert opens_thinking("<|assistant|>\n<think>\n")
+    assert not opens_thinking("<think>\n\n</think>\n\n")

@@ -1,0 +1,142 @@
+"""Thinking that a model writes into its text, told from the answer.
+
+Some models write what they think between marks of their own, `<think>` and `</think>`. Where a
+chat template has opened the thinking already, the text begins within it and shows only the
+mark that ends it. A mark in backticks is spoken of, not used.
+"""
+
+from __future__ import annotations
+
+import re
+
+_MARKS = (
+    ("<think>", "</think>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+)
+"""What begins thinking, and what ends it."""
+
+_LONGEST = max(len(mark) for pair in _MARKS for mark in pair)
+_FIRST = frozenset(mark[0] for pair in _MARKS for mark in pair)
+_MARK = re.compile(
+    "(?<!`)(?:(?P<opens>"
+    + "|".join(re.escape(opens) for opens, _ in _MARKS)
+    + ")|(?P<closes>"
+    + "|".join(re.escape(closes) for _, closes in _MARKS)
+    + "))"
+)
+_TURNS = re.compile(r"(?:<\|end\|>)?(?:<\|start\|>assistant)?\s*$")
+
+
+class Thinking:
+    """Tells thinking from answer while a text comes.
+
+    Args:
+        inside: whether the text begins within thinking.
+
+    Attributes:
+        inside: whether the text so far ends within thinking.
+        unopened: whether thinking ended that no mark had begun, though `inside` did not say
+            that the text begins there.
+    """
+
+    def __init__(self, inside: bool = False) -> None:
+        self.inside = inside
+        self.unopened = False
+        self._thought: list[str] = []
+        self._said: list[str] = []
+        self._held = ""  # what may be the beginning of a mark
+        self._before = ""  # the character in front of it
+
+    def feed(self, piece: str) -> str:
+        """Take more of the text; gives what is surely more of the answer."""
+        if not self._held and not self.inside and not _FIRST.intersection(piece):
+            return self._say(piece)  # by far the most common case
+        text, start = self._before + self._held + piece, len(self._before)
+        told = ""
+        while (mark := _MARK.search(text, start)) is not None:
+            told += self._take(text[start : mark.start()])
+            if mark["opens"]:
+                self._open()
+            else:
+                self._close()
+            start = mark.end()
+        keep = _begun(text, start)
+        self._held = text[len(text) - keep :] if keep else ""
+        told += self._take(text[start : len(text) - keep])
+        self._before = text[len(text) - keep - 1 : len(text) - keep]
+        return told
+
+    @property
+    def reasoning(self) -> str:
+        """The thinking so far."""
+        return "".join([*self._thought, self._held if self.inside else ""]).strip()
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return "".join([*self._said, "" if self.inside else self._held])
+
+    def _take(self, piece: str) -> str:
+        if not piece:
+            return ""
+        if self.inside:
+            self._thought.append(piece)
+            return ""
+        return self._say(piece)
+
+    def _say(self, piece: str) -> str:
+        if self._thought and not self._said:
+            piece = piece.lstrip()  # what parts an answer from the thinking before it
+        if piece:
+            self._said.append(piece)
+            self._before = piece[-1]
+        return piece
+
+    def _open(self) -> None:
+        self.inside = True
+        if not "".join(self._said).strip():
+            self._said.clear()
+
+    def _close(self) -> None:
+        if not self.inside and self._said:
+            self.unopened = True
+            self._thought += self._said
+            self._said.clear()
+        self._thought = [_TURNS.sub("", "".join(self._thought)) + "\n"]
+        self.inside = False
+
+
+def _begun(text: str, start: int) -> int:
+    """How many characters at a text's end may be the beginning of a mark."""
+    for length in range(min(_LONGEST - 1, len(text) - start), 0, -1):
+        tail = text[-length:]
+        if tail[0] in _FIRST and any(m.startswith(tail) for pair in _MARKS for m in pair):
+            return length
+    return 0
+
+
+def split_thinking(text: str, inside: bool = False) -> Thinking:
+    """A whole text, read.
+
+    Args:
+        text: what was generated.
+        inside: whether it begins within thinking.
+    """
+    found = Thinking(inside)
+    found.feed(text)
+    return found
+
+
+def visible(text: str) -> str | None:
+    """What follows the thinking in a text; None while the thinking goes on."""
+    found = split_thinking(text)
+    return None if found.inside else found.text
+
+
+def opens_thinking(prompt: str) -> bool:
+    """Whether a prompt's end has opened thinking, so that the answer begins within it."""
+    return prompt.rstrip().endswith(tuple(opens for opens, _ in _MARKS))
