@@ -4,6 +4,8 @@ Write an agent workflow or a reasoning strategy as an async function; weft runs 
 of vLLM replicas with a scheduler that sees the whole program.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.pool import Pool
 from weft.programs import (
@@ -19,7 +21,9 @@ from weft.programs import (
     run,
     score,
 )
-from weft.store.store import Store
+
+if TYPE_CHECKING:
+    from weft.store.store import Store
 
 __version__ = "0.1.0"
 
@@ -39,3 +43,12 @@ __all__ = [
     "run",
     "score",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A store brings a database's library, which programs without one need not load.
+    if name == "Store":
+        from weft.store.store import Store
+
+        return Store
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

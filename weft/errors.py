@@ -4,7 +4,8 @@
     ├── UsageError              what was asked for can't be done as asked
     │   ├── UnknownName         no such strategy, task, parameter, engine ...; names the nearest
     │   ├── ConfigError         a file says something wrong; names line and field
-    │   └── Unsupported         the engine can't do this
+    │   ├── Unsupported         the engine can't do this
+    │   └── MissingExtra        a library that this part of weft needs is not installed
     ├── EngineError             an engine failed
     │   ├── EngineUnavailable   it does not answer, or died on the way
     │   ├── NotAnEngine         it answers, but not as an inference server does
@@ -50,6 +51,10 @@ class ConfigError(UsageError):
 
 class Unsupported(UsageError):
     """The engine can't do what was asked of it."""
+
+
+class MissingExtra(UsageError):
+    """A library that this part of weft needs is not installed."""
 
 
 class EngineError(WeftError):

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from weft.extras import need
+
 INK, FAINT = "#0a0b0c", "#8a8b8c"
 """Text and lines. Pages that follow a light or dark mode put their own colours for them."""
 COLOURS = ("#2f81c6", "#d9772b", "#3a9a5b", "#c2453f", "#8b67c4", "#a2744f", "#cf68ad", "#7d8590")
@@ -31,6 +33,7 @@ _SETTINGS = {
 @contextmanager
 def drawing(width: float, height: float) -> Generator[Any]:
     """An empty figure of so many inches, in weft's style for the time of the block."""
+    need("report", "a plot")
     # Imported here, because it takes half a second; through Any, because it is hardly typed.
     matplotlib: Any = import_module("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg

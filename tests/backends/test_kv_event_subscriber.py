@@ -17,7 +17,8 @@ import zmq
 
 from weft.backends import kv_events
 from weft.backends.kv_events import EventSource, find_sources, follow
-from weft.cache.kv_events import ReportedIndex, event_hashes, vllm_block_hashes
+from weft.cache.kv_events import ReportedIndex
+from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.errors import EngineError, EngineUnavailable
 
 TOKENS = list(range(100))

@@ -14,9 +14,8 @@ from weft.cache.kv_events import (
     BlockStored,
     ReportedIndex,
     decode,
-    event_hashes,
-    vllm_block_hashes,
 )
+from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.errors import EngineError
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from weft.backends.kv_events import find_sources, follow
 from weft.backends.vllm import VLLMEngine
-from weft.cache.kv_events import ReportedIndex, event_hashes, vllm_block_hashes
+from weft.cache.kv_events import ReportedIndex
 from weft.cache.prefix import PrefixIndex
+from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.types import Delta, Message, Request, Sampling
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

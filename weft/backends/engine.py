@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from weft.cache.kv_events import ReportedIndex
 from weft.errors import Unsupported
 from weft.types import Delta, Message, Price, Request
+
+if TYPE_CHECKING:
+    from weft.cache.kv_events import ReportedIndex
 
 OnDelta = Callable[[Delta], None]
 

@@ -8,14 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weft.backends.engine import Engine
-from weft.backends.local.flags import AT_ONCE
-from weft.backends.local.launch import Progress, launch
-from weft.backends.local.standing import ls, source_of
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.backends.vllm import VLLMEngine
 from weft.errors import UsageError
+
+if TYPE_CHECKING:
+    from weft.backends.local.launch import Progress
 
 FORMS = (
     "http://host:port (a vLLM server), openai:model[@base_url], local:model (the shipped "
@@ -88,10 +88,13 @@ async def open_engines(
     """
     if not specs:
         raise UsageError(f"no engine given; write one of: {FORMS}")
+    # Each kind of engine brings its own libraries, so it is imported where it is asked for.
     engines: list[Engine] = []
     async with AsyncExitStack() as stack:
         for spec in [parse(text) for text in dict.fromkeys(specs)]:
             if spec.kind == "http":
+                from weft.backends.vllm import VLLMEngine
+
                 engines.append(VLLMEngine(spec.rest, model, api_key))
             elif spec.kind == "openai":
                 name, _, url = spec.rest.partition("@")
@@ -101,6 +104,11 @@ async def open_engines(
             elif spec.kind == "scripted":
                 engines.append(scripted(spec.rest))
             else:
+                from weft.backends.local.flags import AT_ONCE
+                from weft.backends.local.launch import launch
+                from weft.backends.local.standing import ls, source_of
+                from weft.backends.vllm import VLLMEngine
+
                 source = str(shipped(spec.rest) or spec.rest)
                 known = source_of(source)
                 urls = [one.url for one in ls() if one.source == known]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import httpx
@@ -13,9 +13,11 @@ import httpx
 from weft.backends import wire
 from weft.backends.engine import Engine, EngineLoad, OnDelta
 from weft.backends.http import IDLE, client, events, reaching, streaming
-from weft.cache.kv_events import ReportedIndex
 from weft.errors import EngineUnavailable, NotAnEngine, UsageError, WrongModel
 from weft.types import Delta, Message, Price, Request
+
+if TYPE_CHECKING:
+    from weft.cache.kv_events import ReportedIndex
 
 PATIENCE = 5.0
 """Seconds that a health check may take."""

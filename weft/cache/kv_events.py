@@ -7,53 +7,17 @@ default seed (no PYTHONHASHSEED).
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import cbor2
 import msgspec
 
+from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.errors import EngineError
 
 LATE = 16
 """So many batches after a call's end all of its events have come."""
-
-
-def vllm_block_hashes(
-    tokens: Sequence[int],
-    block_size: int,
-    salt: str | None = None,
-    known: Sequence[bytes] = (),
-) -> list[bytes]:
-    """For each whole block vLLM's hash: 32 bytes, over the one before it and its own tokens.
-
-    Args:
-        tokens: token ids.
-        block_size: tokens in a block.
-        salt: the request's `cache_salt`.
-        known: the hashes of the first blocks, if they were computed before.
-    """
-    hashes = list(known)
-    last = hashes[-1] if hashes else _ROOT
-    for start in range(len(hashes) * block_size, len(tokens) - block_size + 1, block_size):
-        extra = (("cache_salt", salt),) if salt and not start else None
-        last = _digest((last, tuple(tokens[start : start + block_size]), extra))
-        hashes.append(last)
-    return hashes
-
-
-def event_hashes(hashes: Iterable[bytes]) -> list[int]:
-    """The hashes as events name them: their low 64 bits."""
-    return [int.from_bytes(block[-8:], "big") for block in hashes]
-
-
-def _digest(value: Any) -> bytes:
-    return hashlib.sha256(cbor2.dumps(value, canonical=True)).digest()
-
-
-_ROOT = _digest("vllm-none-hash")
 
 
 class BlockStored(msgspec.Struct, tag=True):

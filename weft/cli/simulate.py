@@ -10,7 +10,7 @@ import typer
 from weft.cli import simulated
 from weft.cli.bars import Bar
 from weft.cli.common import stderr, stdout
-from weft.errors import UsageError
+from weft.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from weft.simulation.arrivals import Arrivals
@@ -149,7 +149,10 @@ def _draw(folder: SimulationFolder, outcomes: list[PolicyOutcome]) -> None:
     from weft.simulation.folder import COMPLETION, TIMELINE
     from weft.simulation.plot import completion, timeline
 
-    if len({o.load.load for o in outcomes if o.load.load is not None}) > 1:
-        completion(outcomes, folder.path / COMPLETION)
-    for run in folder.runs().values():
-        timeline(run.calls(), "engine-0", run.path / TIMELINE)
+    try:
+        if len({o.load.load for o in outcomes if o.load.load is not None}) > 1:
+            completion(outcomes, folder.path / COMPLETION)
+        for run in folder.runs().values():
+            timeline(run.calls(), "engine-0", run.path / TIMELINE)
+    except MissingExtra as missing:  # the figures are there, only their pictures are not
+        stderr().print(str(missing), markup=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from string import Template
 
+from weft.errors import MissingExtra
 from weft.evals import plot
 from weft.evals.findings import findings
 from weft.evals.results import Evaluation, Result
@@ -72,7 +73,7 @@ def html(evaluation: Evaluation) -> str:
     return _PAGE.substitute(
         title=escape(f"{settings.task}: {len(shown)} strategies on {problems} problems"),
         subtitle=escape(f"Model {settings.model}, seed {settings.seed}"),
-        plot=plot.svg(shown) if shown else "<p>No sample has finished.</p>",
+        plot=_picture(shown),
         findings=_findings(evaluation),
         table=_table(_HEAD, [cells(r) for r in shown]),
         details=_table(_DETAILS, [_detail(r) for r in shown]),
@@ -108,6 +109,16 @@ def cells(r: Result) -> list[str]:
         f"{quantile(times, 0.5):.2f}",
         f"{quantile(times, 0.95):.2f}",
     ]
+
+
+def _picture(shown: list[Result]) -> str:
+    """The plot; without the library that draws it, a sentence that says so."""
+    if not shown:
+        return "<p>No sample has finished.</p>"
+    try:
+        return plot.svg(shown)
+    except MissingExtra as missing:
+        return f"<p>{escape(str(missing))}</p>"
 
 
 def _detail(r: Result) -> list[str]:

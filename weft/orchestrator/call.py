@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from weft.cache.kv_events import event_hashes, vllm_block_hashes
 from weft.cache.prefix import block_hashes
+from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.types import Request
 
 _EXPECTED_OUTPUT = 256  # tokens, where neither the program nor experience says

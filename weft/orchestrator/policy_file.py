@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from weft.errors import ConfigError, WeftError
 from weft.orchestrator.policy import Policy, parse_policy
 
@@ -24,6 +22,8 @@ def load_policy(policy: Policy | str) -> Policy:
         return policy
     if not policy.endswith((".yaml", ".yml")) and not Path(policy).is_file():
         return parse_policy(policy)
+    import yaml
+
     try:
         read: object = yaml.safe_load(Path(policy).read_text(encoding="utf-8"))
     except OSError as e:
@@ -47,5 +47,7 @@ def dump_policy(policy: Policy, found: Mapping[str, Any]) -> str:
         policy: what to keep.
         found: how it was found, for people; plain data.
     """
+    import yaml
+
     values = {p.name: getattr(policy, p.name) for p in policy.parameters()}
     return yaml.safe_dump({"policy": {policy.name: values}, "found": dict(found)}, sort_keys=False)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.abc
@@ -23,8 +23,10 @@ from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import LEASE, Scheduler
-from weft.store.store import Store
 from weft.types import Message, Price
+
+if TYPE_CHECKING:
+    from weft.store.store import Store
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

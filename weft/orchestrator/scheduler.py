@@ -13,7 +13,6 @@ import anyio.abc
 
 from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
-from weft.cache.kv_events import ReportedIndex
 from weft.concurrency import TaskGroup
 from weft.errors import EngineError, EngineUnavailable
 from weft.orchestrator.call import Call
@@ -271,6 +270,8 @@ class Scheduler:
 
     async def _follow(self, replica: Replica) -> None:
         """Know the engine's prefix cache by its own reports, if it gives any."""
+        from weft.cache.kv_events import ReportedIndex  # its wire format takes long to import
+
         index = replica.reported = ReportedIndex()
         try:
             await replica.engine.follow_cache(index)

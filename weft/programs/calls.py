@@ -6,6 +6,7 @@ import json
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -17,9 +18,11 @@ from weft.programs.prompt import Prompt
 from weft.programs.replay import Replay
 from weft.programs.scope import Scope
 from weft.programs.tokens import token_ids
-from weft.store.store import StoredResult
 from weft.thinking import Thinking, split_thinking
 from weft.types import Delta, FinishReason, Request, Sampling, Timing, TokenLogprob, Usage
+
+if TYPE_CHECKING:
+    from weft.store.store import StoredResult
 
 
 @dataclass(slots=True)

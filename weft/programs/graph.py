@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import networkx as nx
-
 from weft.programs.journal import Event
 from weft.programs.prompt import Prompt
 
 if TYPE_CHECKING:
+    import networkx as nx
+
     Graph = nx.DiGraph[str]
 
 _MARKS = {"done": "", "cancelled": " ✗", "failed": " ⚡", "running": " …"}
@@ -26,6 +26,8 @@ def graph_of(events: Iterable[Event]) -> Graph:
     earlier call produced), `data` (a call or node that was given what an earlier call
     produced).
     """
+    import networkx as nx  # takes as long to import as all the rest
+
     graph: Graph = nx.DiGraph()
     answers: dict[str, str] = {}
     for event in events:

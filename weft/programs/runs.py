@@ -17,11 +17,12 @@ from weft.programs.budget import budget as enforce
 from weft.programs.journal import Event, Journal
 from weft.programs.replay import Replay
 from weft.programs.scope import Live, Scope, entered
-from weft.store.store import Store
 from weft.types import Usage
 
 if TYPE_CHECKING:
     import networkx as nx
+
+    from weft.store.store import Store
 
 T = TypeVar("T")
 

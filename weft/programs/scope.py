@@ -12,10 +12,10 @@ from weft.errors import UsageError
 from weft.orchestrator.pool import Pool, current_pool
 from weft.programs.journal import Journal
 from weft.programs.replay import Replay
-from weft.store.store import Store
 
 if TYPE_CHECKING:
     from weft.programs.budget import budget
+    from weft.store.store import Store
 
 
 Live = Callable[[str, str | None], None]

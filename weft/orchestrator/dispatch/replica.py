@@ -5,15 +5,18 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from weft.backends.engine import Engine
-from weft.cache.kv_events import ReportedIndex
 from weft.cache.prefix import PrefixIndex
 from weft.orchestrator.dispatch.call_queue import CallQueue
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.speed import Speed
 from weft.orchestrator.policy import CallView
 from weft.orchestrator.program import Program
+
+if TYPE_CHECKING:
+    from weft.cache.kv_events import ReportedIndex
 
 _UNKNOWN_KV = 1 << 24  # tokens; for engines that don't say
 _QUICKEST = 1e-4  # seconds a token: no engine generates as fast

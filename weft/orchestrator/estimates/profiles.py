@@ -8,13 +8,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
 from weft.errors import StoreError, UsageError
 from weft.orchestrator.estimates.distribution import Distribution
-from weft.store.store import Store
+
+if TYPE_CHECKING:
+    from weft.store.store import Store
 
 _ANSWER = 256  # tokens, where there is no experience
 _CALLS = 8  # of a program, where there is none
