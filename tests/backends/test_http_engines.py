@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
+from waiting import until
 from weft.backends import http
 from weft.backends.engine import Engine
 from weft.backends.mock import server as mock
@@ -192,14 +193,6 @@ async def test_cancelling_reaches_the_engine(server: Server, which: int, text: s
         await until(lambda: scripted.running == 0)
         assert scripted.cancelled == 1
         assert text_of(await ask(engine, request())) == ANSWER
-
-
-async def until(condition: Callable[[], object]) -> None:
-    with anyio.fail_after(5):
-        while True:
-            if condition():
-                return
-            await anyio.sleep(0.005)
 
 
 async def test_many_at_once(server: Server) -> None:

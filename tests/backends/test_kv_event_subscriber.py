@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import zmq
 
+from waiting import until
 from weft.backends import kv_events
 from weft.backends.kv_events import EventSource, find_sources, follow
 from weft.cache.kv_events import ReportedIndex
@@ -73,9 +74,8 @@ class Publisher:
 
     async def subscribed(self) -> None:
         """Wait until a subscription has arrived."""
-        with anyio.fail_after(10):
-            while not await anyio.to_thread.run_sync(self._out.poll, 50):
-                pass
+        while not await anyio.to_thread.run_sync(self._out.poll, 50):
+            pass
         assert self._out.recv() == b"\x01kv@A"
 
     def _answer(self) -> None:
@@ -121,9 +121,8 @@ class Followed:
         self._changed = anyio.Event()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        with anyio.fail_after(20):
-            while not condition():
-                await self._changed.wait()
+        while not condition():
+            await self._changed.wait()
 
     async def knows(self, blocks: int) -> None:
         await self.until(lambda: self.index.match(HASHES) == blocks)
@@ -228,7 +227,7 @@ async def test_events_that_cannot_be_read_end_it_with_one_error() -> None:
     with Publisher() as engine:
         one = Followed()
         engine.publish(payload=b"\xc1")
-        with anyio.fail_after(20), pytest.raises(EngineError, match="in a form"):
+        with pytest.raises(EngineError, match="in a form"):
             await follow(engine.source, one.index, one.changed)
 
 
@@ -245,9 +244,7 @@ async def test_nothing_stays_open() -> None:
             async with following(engine.source) as one:
                 await one.knows(1)
             usual = usual or descriptors()
-            with anyio.fail_after(10):
-                while descriptors() > usual:  # noqa: ASYNC110 - the publisher closes its side later
-                    await anyio.sleep(0.01)
+            await until(lambda most=usual: descriptors() <= most)  # the publisher closes later
 
 
 @contextmanager

@@ -6,13 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import Result
 
+from waiting import block_until
 from weft.backends.mock.server import running
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.evals.tasks.countdown_player import Player
@@ -161,13 +161,11 @@ def free_port() -> int:
 
 
 def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
+    def listens() -> bool:
         with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError("the mock did not start")
+            return s.connect_ex(("127.0.0.1", port)) == 0
+
+    block_until(listens)
 
 
 def test_the_mock_serves_until_interrupted(weft: Weft) -> None:
@@ -184,7 +182,7 @@ def test_the_mock_serves_until_interrupted(weft: Weft) -> None:
         said(weft("mock", "--port", str(port)), "give another --port")
     finally:
         server.send_signal(signal.SIGINT)
-        _, err = server.communicate(timeout=10)
+        _, err = server.communicate()
     assert server.returncode == 0
     assert "Traceback" not in err
 
@@ -212,11 +210,9 @@ def test_an_interrupted_evaluation_says_what_is_kept(weft: Weft) -> None:
         ]  # fmt: skip
         run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         rows = Path("o/samples.jsonl")
-        deadline = time.monotonic() + 15
-        while not (rows.exists() and rows.stat().st_size) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        block_until(lambda: rows.exists() and rows.stat().st_size)
         os.kill(run.pid, signal.SIGINT)
-        _, err = run.communicate(timeout=10)
+        _, err = run.communicate()
     assert run.returncode == 130, err
     assert "Traceback" not in err
     kept = len(rows.read_text().splitlines())

@@ -53,9 +53,8 @@ class Compared:
         """Send a prompt of which weft learns by events only, and wait for these."""
         answer, _ = await answer_of(self.engine, prompt)
         left = event_hashes(vllm_block_hashes([*prompt, *answer], BLOCK))
-        with anyio.fail_after(60):
-            while self.reported.match(left) < len(left):
-                await self.news.wait()
+        while self.reported.match(left) < len(left):
+            await self.news.wait()
 
     async def ask(self, prompt: list[int]) -> list[int]:
         """Send a prompt; gives prompt and answer."""
@@ -135,8 +134,7 @@ async def test_predicted_cached_tokens_are_those_that_the_engine_reports(
         followed = compared.news
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow, source, compared.reported, compared.changed)
-            with anyio.fail_after(20):
-                await followed.wait()
+            await followed.wait()
             # Other tokens each time: nothing hits what earlier tests left.
             await traffic(compared, random.Random(f"{anyio_backend_name} {strangers}"), strangers)
             tasks.cancel_scope.cancel()

@@ -3,6 +3,7 @@ import random
 import anyio
 import pytest
 
+from waiting import until
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import ContextExceeded, EngineUnavailable
 from weft.orchestrator.call import Call
@@ -175,9 +176,7 @@ async def test_an_engine_that_answers_again_is_used_again():
     engine.revive()
     async with anyio.create_task_group() as group:
         group.start_soon(scheduler.watch, 0.001)
-        with anyio.fail_after(5):
-            while not scheduler.replicas[0].alive:
-                await anyio.lowlevel.checkpoint()
+        await until(lambda: scheduler.replicas[0].alive)
         group.cancel_scope.cancel()
     await scheduler.run(call("x"), Log())
 

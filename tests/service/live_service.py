@@ -202,11 +202,3 @@ async def raw_engine(reply: Reply | bytes) -> AsyncGenerator[RawEngine]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # connections close in the loop's next round
-
-
-async def until(true: Callable[[], object], seconds: float = 10) -> None:
-    """Wait until something is true."""
-    with anyio.move_on_after(seconds):
-        while not true():  # noqa: ASYNC110 - what happens elsewhere tells nobody
-            await anyio.sleep(0.01)
-    assert true()

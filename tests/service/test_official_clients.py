@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ import openai
 import pytest
 
 from service_process import serving
+from waiting import block_until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.scripted.script import Scripted, ToolCall
@@ -260,8 +260,7 @@ def test_a_client_that_leaves(engine: ScriptedEngine, ours: openai.OpenAI) -> No
     next(iter(stream))
     assert engine.running == 1
     stream.close()
-    while engine.running:  # the test's time limit is the bound
-        time.sleep(0.01)
+    block_until(lambda: not engine.running)
     assert engine.cancelled == before + 1
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import anyio
@@ -180,7 +179,5 @@ def test_time_is_virtual_on_trio() -> None:
             request(tokens=tokens), lambda _: stamps.append(trio.current_time() - began)
         )
 
-    begun = time.monotonic()
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     assert stamps == [30.0, 40.0, 50.0, 60.0, 70.0, 80.0]
-    assert time.monotonic() - begun < 5

@@ -106,7 +106,7 @@ async def connected(
 async def status(reader: asyncio.StreamReader) -> int:
     """The status of the next answer, read whole; 0 if the connection ended instead."""
     try:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         await reader.readexactly(length)
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -147,12 +147,12 @@ async def test_a_head_without_end_is_cut_off(line: bytes) -> None:
 
 
 async def test_a_slow_head_is_refused_and_a_silent_connection_closed() -> None:
-    async with serving(0.2) as served:
+    async with serving(0.5) as served:
         async with connected(served) as (reader, writer):
             writer.write(b"GET / HTTP/1.1\r\nhost:")
             assert await status(reader) == 408
         async with connected(served) as (reader, _):
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            assert await reader.read() == b""
         async with connected(served) as (reader, writer):
             writer.write(head(200))
             assert await status(reader) == 200
@@ -161,9 +161,9 @@ async def test_a_slow_head_is_refused_and_a_silent_connection_closed() -> None:
 
 
 async def test_a_slow_body_is_not_the_heads_business() -> None:
-    async with serving(0.2) as served, connected(served) as (reader, writer):
+    async with serving(0.5) as served, connected(served) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nabc")
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.8)
         writer.write(b"def")
         assert await status(reader) == 200
         assert served.bodies == [b"abcdef"]

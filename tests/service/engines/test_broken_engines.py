@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ import openai
 import pytest
 
 from service_process import serving
+from waiting import block_until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.scripted.script import Scripted
@@ -100,10 +100,8 @@ def test_an_answer_that_is_none_is_not_passed_on(
     told = answer.json()
     assert told["error"]["message"]
     assert (told.get("type") == "error") == (path == "messages")
-    deadline = time.monotonic() + 20  # the engine may have to rest
-    while httpx.get(f"{url}/ready").status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    # The engine may have to rest.
+    block_until(lambda: httpx.get(f"{url}/ready").status_code == 200)
     works(url, path)
 
 
@@ -136,6 +134,5 @@ def test_an_endless_stream_is_cancelled_with_its_client(
         for _ in range(100):
             next(lines)
         assert engine.running == 1
-    while engine.running:  # the test's time limit is the bound
-        time.sleep(0.01)
+    block_until(lambda: not engine.running)
     assert engine.cancelled == before + 1

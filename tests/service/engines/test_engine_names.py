@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from live_service import GENERATING, LiveService, raw_engine, serving, until
+from live_service import GENERATING, LiveService, raw_engine, serving
+from waiting import until
 from weft.backends.engine import Engine
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,15 @@ import httpx
 import openai
 import pytest
 
-from live_service import BODIES, CHAT, LiveService, raw_engine, serving, until
+from live_service import BODIES, CHAT, LiveService, raw_engine, serving
 from service_process import COMMAND, free_port, wait_ready
+from waiting import block_until, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
+from weft.service.state.state import State
+from weft.store.store import Store
 
-pytestmark = pytest.mark.loops("asyncio")
+pytestmark = [pytest.mark.loops("asyncio"), pytest.mark.timeout(180)]
 
 
 @contextlib.contextmanager
@@ -120,6 +122,14 @@ async def test_an_engine_that_says_it_is_well_but_fails_rests() -> None:
             assert ready.status_code == 200
 
 
+def ready(url: str) -> bool:
+    """Whether a service takes requests."""
+    try:
+        return httpx.get(f"{url}/ready").status_code == 200
+    except httpx.ConnectError:
+        return False
+
+
 def start(log: Path, port: int, *arguments: str) -> Any:
     command = [*COMMAND, "serve", *arguments, "--port", str(port)]
     with log.open("ab") as out:
@@ -146,25 +156,26 @@ def test_a_service_that_is_killed_is_back_where_it_was(tmp_path: Path) -> None:
                 messages.append({"role": "user", "content": f"go on {turn}"})
 
     with mock.running(engine) as address:
-        options = ("--engine", address, "--store", str(tmp_path / "weft.sqlite"))
+        kept = tmp_path / "weft.sqlite"
+        options = ("--engine", address, "--store", str(kept))
         first = start(log, port, *options)
         agent = threading.Thread(target=talk)
         try:
             agent.start()
-            deadline = time.monotonic() + 20
-            while len(answers) < 3 and time.monotonic() < deadline:
-                time.sleep(0.05)
+            block_until(lambda: len(answers) >= 3)
             before = {p["id"]: p for p in httpx.get(f"{url}/v1/programs").json()["data"]}
-            time.sleep(1.2)  # what is written behind is written each second
+            with Store(kept) as store:
+                state = State(store)
+                block_until(lambda: state.conversations(before))  # it is written behind
             first.send_signal(signal.SIGKILL)
             first.wait()
             second = start(log, port, *options)
             try:
-                agent.join(30)
+                agent.join()
                 after = {p["id"]: p for p in httpx.get(f"{url}/v1/programs").json()["data"]}
             finally:
                 second.terminate()
-                assert second.wait(20) == 0
+                assert second.wait() == 0
         finally:
             first.kill()
             first.wait()
@@ -178,7 +189,7 @@ def test_a_service_that_is_killed_is_back_where_it_was(tmp_path: Path) -> None:
 
 
 def test_a_service_that_is_terminated_ends_what_is_under_way(tmp_path: Path) -> None:
-    engine = ScriptedEngine("x" * 40, model="m", token_seconds=0.05)
+    engine = ScriptedEngine("x" * 80, model="m", token_seconds=0.05)
     port, log = free_port(), tmp_path / "log.txt"
     url = f"http://127.0.0.1:{port}"
     with mock.running(engine) as address:
@@ -192,16 +203,16 @@ def test_a_service_that_is_terminated_ends_what_is_under_way(tmp_path: Path) -> 
                 parts = response.iter_bytes()
                 got = next(parts)
                 service.terminate()
-                time.sleep(0.3)
+                block_until(lambda: not ready(url))
                 with contextlib.suppress(httpx.ConnectError):
                     refused = httpx.post(f"{url}{CHAT}", json=BODIES[CHAT])
                     assert refused.status_code == 503
                     assert refused.headers["retry-after"]
                 got += b"".join(parts)
-            assert got.count(b'"content":') >= 40
+            assert got.count(b'"content":') >= 80
             assert b'"error"' not in got
             assert got.endswith(b"data: [DONE]\n\n")
-            assert service.wait(20) == 0
+            assert service.wait() == 0
         finally:
             service.kill()
             service.wait()

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from live_service import BODIES, CHAT, GENERATING, SAID, LiveService, serving, until
+from live_service import BODIES, CHAT, GENERATING, SAID, LiveService, serving
 from service_process import serving as serving_process
+from waiting import until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from live_service import BODIES, CHAT, GENERATING, LiveService, raw_engine, serving, until
+from live_service import BODIES, CHAT, GENERATING, LiveService, raw_engine, serving
+from waiting import until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.config.api_key import hash_key
@@ -194,13 +195,13 @@ async def test_a_body_that_does_not_come_is_408() -> None:
 
 async def test_a_body_that_trickles_is_only_slow() -> None:
     with mock.running(ScriptedEngine("Hello", model="m")) as url:
-        async with serving(url, limits={"client_stall_seconds": 0.3}) as service:
+        async with serving(url, limits={"client_stall_seconds": 1}) as service:
             body = json.dumps(BODIES[CHAT]).encode().ljust(150)
             async with service.connected() as (reader, writer):
                 writer.write(_head(CHAT, len(body)))
                 for byte in body:
                     writer.write(bytes([byte]))
-                    await asyncio.sleep(0.004)
+                    await asyncio.sleep(0.01)
                 assert b" 200 " in await reader.readline()
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from live_service import LiveService, serving, until
+from live_service import LiveService, serving
+from waiting import until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.config.api_key import hash_key

@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from live_service import BODIES, CHAT, GENERATING, LiveService, answered, raw_engine, serving, until
+from live_service import BODIES, CHAT, GENERATING, LiveService, answered, raw_engine, serving
+from waiting import until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 

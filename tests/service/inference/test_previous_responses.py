@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from live_service import LiveService, RawEngine, answered, raw_engine, serving, until
+from live_service import LiveService, RawEngine, answered, raw_engine, serving
+from waiting import until
 from weft.service.config.api_key import hash_key
 from weft.service.config.file import ServiceConfig
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from live_service import BODIES, CHAT, GENERATING, raw_engine, serving, until
+from live_service import BODIES, CHAT, GENERATING, raw_engine, serving
+from waiting import until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 
@@ -64,13 +65,13 @@ async def test_chunks_are_well_formed_and_the_connection_is_used_again() -> None
             for _ in range(3):
                 writer.write(request())
                 head = await reader.readuntil(b"\r\n\r\n")
-                body = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 10)
+                body = await reader.readuntil(b"0\r\n\r\n")
                 assert head.startswith(b"HTTP/1.1 200 OK\r\n")
                 assert b"transfer-encoding: chunked\r\n" in head
                 assert b"connection: close" not in head
                 assert unchunked(body) == EVENT + EVENT + DONE
             writer.write(request().replace(b"host:", b"connection: close\r\nhost:"))
-            got = await asyncio.wait_for(reader.read(), 10)
+            got = await reader.read()
             head, _, body = got.partition(b"\r\n\r\n")
             assert b"connection: close" in head
             assert unchunked(body) == EVENT + EVENT + DONE
@@ -83,7 +84,7 @@ async def test_requests_that_are_sent_ahead_are_answered_in_turn() -> None:
             writer.write(request() * 3)
             for _ in range(3):
                 await reader.readuntil(b"\r\n\r\n")
-                body = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 10)
+                body = await reader.readuntil(b"0\r\n\r\n")
                 assert unchunked(body) == EVENT + EVENT + DONE
         await until(service.idle)
 
@@ -92,7 +93,7 @@ async def test_who_speaks_http_1_0_gets_no_chunks() -> None:
     async with raw_engine(good) as engine, serving(engine.url) as service:
         async with service.connected() as (reader, writer):
             writer.write(request(version="1.0"))
-            got = await asyncio.wait_for(reader.read(), 10)
+            got = await reader.read()
         head, _, body = got.partition(b"\r\n\r\n")
         assert b"transfer-encoding" not in head
         assert b"connection: close" in head
@@ -173,7 +174,7 @@ async def test_a_slow_client_slows_its_engine_and_misses_nothing() -> None:
         transport.resume_reading()
         got = bytearray()
         while not got.endswith(b"0\r\n\r\n"):
-            got += await asyncio.wait_for(reader.read(1 << 20), 10)
+            got += await reader.read(1 << 20)
         assert unchunked(bytes(got)) == event * most + DONE
         await until(service.idle)
 
@@ -196,7 +197,7 @@ async def test_a_client_that_leaves_while_it_takes_nothing_ends_its_request() ->
             writer.write(request())
             await until(lambda: any(one.stuck(float("inf")) for one in service.inside.exchanges))
             transport.abort()
-        await asyncio.wait_for(closed.wait(), 10)
+        await closed.wait()
         await until(service.idle)
 
 

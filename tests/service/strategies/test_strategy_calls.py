@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from live_service import CHAT, LiveService, serving, until
+from live_service import CHAT, LiveService, serving
+from waiting import until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.service.watch.telemetry import Telemetry

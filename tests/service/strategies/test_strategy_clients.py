@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from waiting import until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import UsageError, WeftError
@@ -233,10 +234,8 @@ async def test_a_client_that_leaves_cancels_everything(
 ) -> None:
     engines, urls = replicas
 
-    async def until(counter: str, sum_: int) -> None:
-        with anyio.fail_after(10):  # the engines run in threads of their own
-            while sum(getattr(engine, counter) for engine in engines) != sum_:  # noqa: ASYNC110
-                await anyio.sleep(0.005)
+    def counted(counter: str) -> int:
+        return sum(getattr(engine, counter) for engine in engines)
 
     async with Pool(*urls) as pool, serving(StrategyModels(pool, keep_alive=0.02)) as client:
 
@@ -253,9 +252,9 @@ async def test_a_client_that_leaves_cancels_everything(
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
-            await until("running", 8)
+            await until(lambda: counted("running") == 8)
             assert pool.scheduler.in_flight == 8
             tasks.cancel_scope.cancel()
-        await until("cancelled", 8)
+        await until(lambda: counted("cancelled") == 8)
         assert [engine.running for engine in engines] == [0, 0]
         assert pool.scheduler.in_flight == pool.scheduler.waiting == 0

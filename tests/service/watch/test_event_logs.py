@@ -179,4 +179,4 @@ def test_a_line_is_quick(logged: Logged) -> None:
         for _ in range(1000):
             log.call_ended(made)
         spent.append((time.thread_time() - begun) / 1000)
-    assert min(spent) < 100e-6, "seconds; about 12e-6 where nothing else runs"
+    assert min(spent) < 300e-6, "seconds of CPU; about 12e-6 where nothing else runs"

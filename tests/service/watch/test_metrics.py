@@ -178,4 +178,4 @@ def test_counting_a_call_is_quick(metrics: Metrics) -> None:
         for _ in range(2000):
             metrics.call_ended(made)
         spent.append((time.thread_time() - begun) / 2000)
-    assert min(spent) < 20e-6, "seconds; about 2e-6 where nothing else runs"
+    assert min(spent) < 100e-6, "seconds of CPU; about 2e-6 where nothing else runs"

@@ -150,4 +150,4 @@ async def test_an_overview_of_500_programs_is_cheap(scheduler: Scheduler) -> Non
         begun = time.thread_time()
         msgspec.json.encode(overview.view(T + 620))
         spent.append(time.thread_time() - begun)
-    assert min(spent) < 0.05, "seconds; about 0.01 where nothing else runs"
+    assert min(spent) < 0.2, "seconds of CPU; about 0.01 where nothing else runs"

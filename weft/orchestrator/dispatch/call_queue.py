@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from weft.orchestrator.dispatch.ticket import Ticket
 
 
+_ByKey = tuple[tuple[float, ...], int, int, "Ticket"]
+_ByTime = tuple[float, tuple[float, ...], int, int, "Ticket"]
+
+
 class CallQueue:
     """A queue of tickets: the overdue ones first, then by key, then by arrival.
 
@@ -18,14 +22,15 @@ class CallQueue:
     """
 
     def __init__(self) -> None:
-        # A call that was sent back has its old turn again: numbers keep tickets from comparing.
+        # Numbers tell the entry of a ticket that is here from those of its earlier stays, and
+        # keep tickets from comparing: a call that was sent back has its old turn again.
         self._numbers = itertools.count()
-        self._by_key: list[tuple[tuple[float, ...], int, int, Ticket]] = []
-        self._by_time: list[tuple[float, int, int, Ticket]] = []
-        self._live = 0
+        self._here: dict[Ticket, int] = {}
+        self._by_key: list[_ByKey] = []
+        self._by_time: list[_ByTime] = []
 
     def __len__(self) -> int:
-        return self._live
+        return len(self._here)
 
     def put(self, ticket: Ticket) -> None:
         """Add a ticket."""
@@ -33,48 +38,54 @@ class CallQueue:
         order, arrival, number = ticket.order, ticket.arrival, next(self._numbers)
         heapq.heappush(self._by_key, (order.key, arrival, number, ticket))
         if order.overdue is not None:
-            heapq.heappush(self._by_time, (order.overdue, arrival, number, ticket))
-        self._live += 1
+            heapq.heappush(self._by_time, (order.overdue, order.key, arrival, number, ticket))
+        self._here[ticket] = number
 
     def remove(self, ticket: Ticket) -> None:
         """Take a ticket out, wherever it stands."""
         if ticket.lane is self:
             ticket.lane = None
-            self._live -= 1
-            if len(self._by_key) > 64 + 2 * self._live:
+            del self._here[ticket]
+            if len(self._by_key) > 64 + 2 * len(self._here):
                 self._sweep()
 
     def first(self, now: float) -> Ticket | None:
         """The ticket that is next."""
-        due = self._by_time
-        while due and due[0][3].lane is not self:
-            heapq.heappop(due)
-        if due and due[0][0] <= now:
-            return due[0][3]
+        due = self._due()
+        if due is not None and due[0] <= now:
+            return due[-1]
         queue = self._by_key
-        while queue and queue[0][3].lane is not self:
+        while queue and not self._stands(queue[0]):
             heapq.heappop(queue)
-        return queue[0][3] if queue else None
+        return queue[0][-1] if queue else None
 
     def next_overdue(self, now: float) -> float:
         """When the next ticket after `now` becomes overdue; infinite if none will."""
-        due = self._by_time
-        while due and due[0][3].lane is not self:
-            heapq.heappop(due)
-        return due[0][0] if due and due[0][0] > now else math.inf
+        due = self._due()
+        return due[0] if due is not None and due[0] > now else math.inf
 
     def take_all(self) -> list[Ticket]:
-        """Empty the lane; the tickets in order."""
-        tickets = [ticket for *_, ticket in sorted(self._by_key, key=lambda e: e[:3])]
-        tickets = [ticket for ticket in tickets if ticket.lane is self]
+        """Empty the queue; the tickets in order."""
+        tickets = [entry[-1] for entry in sorted(filter(self._stands, self._by_key))]
         for ticket in tickets:
             self.remove(ticket)
         return tickets
 
+    def _due(self) -> _ByTime | None:
+        """The entry of the ticket that is overdue first."""
+        due = self._by_time
+        while due and not self._stands(due[0]):
+            heapq.heappop(due)
+        return due[0] if due else None
+
+    def _stands(self, entry: _ByKey | _ByTime) -> bool:
+        """Whether an entry is of a ticket that is still here, and not of an earlier stay."""
+        return self._here.get(entry[-1]) == entry[-2]
+
     def _sweep(self) -> None:
         """Forget tickets that have left, so that cancelled calls take no memory."""
-        self._by_key = [entry for entry in self._by_key if entry[3].lane is self]
-        self._by_time = [entry for entry in self._by_time if entry[3].lane is self]
+        self._by_key = list(filter(self._stands, self._by_key))
+        self._by_time = list(filter(self._stands, self._by_time))
         heapq.heapify(self._by_key)
         heapq.heapify(self._by_time)
 
