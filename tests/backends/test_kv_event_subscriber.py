@@ -165,6 +165,18 @@ async def test_lost_batches_are_asked_for() -> None:
             await one.knows(11)
 
 
+async def test_a_last_batch_that_got_lost_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kv_events, "PATIENCE", 0.05)
+    with Publisher() as engine:
+        engine.lost = {1}
+        async with following(engine.source) as one:
+            await engine.subscribed()
+            engine.publish()
+            await one.knows(1)
+            engine.publish()
+            await one.knows(2)
+
+
 async def test_an_answer_with_a_hole_is_asked_for_again() -> None:
     with Publisher() as engine:
         for _ in range(9):

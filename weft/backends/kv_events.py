@@ -143,9 +143,19 @@ async def _while_connected(
     async def listen() -> None:
         nonlocal failed
         try:
-            if await _replay(context, source, index):
+            connected, settled = await _replay(context, source, index), False
+            if connected:
                 changed()
-                while await _take(context, socket, source, index):
+            while connected:
+                batch = await _receive_within(None if settled else PATIENCE, socket)
+                # A batch that got lost shows by the next one only. So when no more come, as
+                # after one that was published while the subscription was under way, ask once.
+                settled, known = batch is None, index.next
+                if batch is None:
+                    connected = await _replay(context, source, index)
+                else:
+                    connected = await _take(batch, context, source, index)
+                if index.next != known:
                     changed()
         except WeftError as error:
             failed = error
@@ -160,13 +170,13 @@ async def _while_connected(
 
 
 async def _take(
+    batch: list[bytes],
     context: zmq.Context[zmq.Socket[bytes]],
-    socket: zmq.Socket[bytes],
     source: EventSource,
     index: ReportedIndex,
 ) -> bool:
-    """Take in the next batch; False if earlier ones are missing and can't be had."""
-    _, sequence, payload = await _receive(socket)
+    """Take in a batch; False if earlier ones are missing and can't be had."""
+    _, sequence, payload = batch
     number, events = int.from_bytes(sequence, "big"), decode(payload)
     return index.apply(number, events) or (
         await _replay(context, source, index) and index.apply(number, events)
@@ -224,3 +234,10 @@ async def _receive(socket: zmq.Socket[bytes]) -> list[bytes]:
         except zmq.Again:
             # The descriptor tells of news only, so it is waited for after having looked.
             await anyio.wait_readable(socket.fileno())
+
+
+async def _receive_within(seconds: float | None, socket: zmq.Socket[bytes]) -> list[bytes] | None:
+    """The next message; None if there is none for so long."""
+    with anyio.move_on_after(seconds):
+        return await _receive(socket)
+    return None

@@ -28,7 +28,7 @@ async def test_everybody_is_served_in_the_end_and_nothing_in_vain() -> None:
                 calls = 0
                 while calls < CALLS:
                     answer = await service.post(_headers={"x-weft-program": name})
-                    longest = max(longest, service.core.scheduler.waiting)
+                    longest = max(longest, service.inside.scheduler.waiting)
                     if answer.status_code == 200:
                         calls += 1
                     else:

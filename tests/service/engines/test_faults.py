@@ -56,7 +56,7 @@ async def test_an_engine_killed_under_load_loses_nothing_that_had_not_begun() ->
         ) as service:
             with mock_process(ports[0]) as victim:
                 engines = service.inside.scheduler.replicas
-                await until(lambda: len(engines) == 2 and all(r.alive for r in engines), 30)
+                await until(lambda: len(engines) == 2 and all(r.alive for r in engines))
                 whole, streams, stop = list[httpx.Response](), list[bytes](), asyncio.Event()
 
                 async def client(number: int) -> None:
@@ -73,7 +73,7 @@ async def test_an_engine_killed_under_load_loses_nothing_that_had_not_begun() ->
                 async with asyncio.TaskGroup() as group:
                     for number in range(50):
                         group.create_task(client(number))
-                    await until(lambda: len(whole) > 50 and len(streams) > 50, 30)
+                    await until(lambda: len(whole) > 50 and len(streams) > 50)
                     used = {answer.headers["x-weft-engine"] for answer in whole}
                     assert used == {"one", "two"}
                     running = engines[0].in_flight
@@ -81,7 +81,7 @@ async def test_an_engine_killed_under_load_loses_nothing_that_had_not_begun() ->
                     victim.wait()
                     await until(lambda: sum(not r.alive for r in engines) == 1)
                     done = len(whole), len(streams)
-                    await until(lambda: len(whole) > done[0] + 50, 30)
+                    await until(lambda: len(whole) > done[0] + 50)
                     stop.set()
             assert {answer.status_code for answer in whole} == {200}
             assert all(answer.json()["usage"]["completion_tokens"] for answer in whole)
@@ -93,7 +93,7 @@ async def test_an_engine_killed_under_load_loses_nothing_that_had_not_begun() ->
             assert any(call.attempts > 1 and call.status == 200 for call in again)
             assert service.idle()
             with mock_process(ports[0]):
-                await until(lambda: all(r.alive for r in engines), 30)
+                await until(lambda: all(r.alive for r in engines))
                 await _until_used(service, "one")
 
 
