@@ -39,10 +39,10 @@ import gateways
 from gateways import running
 from live import BLOCK, CONTEXT, GAP, KV, arguments_of_sessions, described, say, sessions
 from passes import Passes, Way, best, promising, rows, table
+from real_play import random_llama
 from replayed import Outcome, Route, play, scripts
 from weft.backends.local.launch import launch
 from weft.errors import WeftError
-from weft.simulation.live import random_llama
 from weft.simulation.workload import Job
 from words import model_folder, text
 

@@ -19,14 +19,14 @@ from typing import Any
 
 import anyio
 
+from fitting import Observation, fit, observe
 from live import BLOCK, arguments_of_sessions, compare, described, replicas, say, sessions
+from real_play import BATCHED_TOKENS
 from weft.backends.simulated.hardware import Linear
 from weft.backends.vllm import VLLMEngine
 from weft.errors import WeftError
 from weft.orchestrator import Policy, parse_policy
 from weft.simulation.arrivals import parse_arrivals
-from weft.simulation.fitting import Observation, fit, observe
-from weft.simulation.live import BATCHED_TOKENS
 from weft.simulation.metrics import PlayMetrics, measure
 from weft.simulation.simulate import SimulatedFleet, simulate
 from weft.simulation.workload import Job, Workload

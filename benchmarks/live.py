@@ -28,13 +28,13 @@ from typing import Any
 
 import anyio
 
+from real_play import random_llama, replay
 from weft.backends.local.launch import launch
 from weft.backends.specs import shipped_model
 from weft.backends.vllm import VLLMEngine
 from weft.errors import WeftError
 from weft.orchestrator import Policy, parse_policy
 from weft.simulation.arrivals import Arrivals, parse_arrivals
-from weft.simulation.live import random_llama, replay
 from weft.simulation.metrics import PlayMetrics, measure
 from weft.simulation.play import Play
 from weft.simulation.workload import Job, PlannedCall, Workload

@@ -11,12 +11,12 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from fitting import fit, observe
+from real_play import replay
 from weft.backends.simulated.step_time import Linear
 from weft.backends.vllm import VLLMEngine
 from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import parse_arrivals
-from weft.simulation.fitting import fit, observe
-from weft.simulation.live import replay
 from weft.simulation.play import Play
 from weft.simulation.simulate import SimulatedFleet, simulate
 from weft.simulation.workload import Workload

@@ -8,13 +8,13 @@ from dataclasses import fields, replace
 import anyio
 import pytest
 
+from fitting import Observation, fit, observe
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.simulated.engine import SimulatedEngine
 from weft.backends.simulated.hardware import Linear
 from weft.backends.timeline import Timeline
 from weft.errors import EngineError, UsageError
 from weft.simulation.clock import VirtualClock
-from weft.simulation.fitting import Observation, fit, observe
 from weft.types import Delta
 
 LINE = Linear("line", 8288, 0.0046, 0.0003, 0.012, 0.0006, 2e-7, 1.3e-7)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from real_play import IDS, Tokens, random_llama, replay
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.backends.scripted.script import decode
 from weft.backends.simulated.hardware import Linear
@@ -18,7 +19,6 @@ from weft.backends.wire import completion_body
 from weft.errors import UsageError
 from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import parse_arrivals
-from weft.simulation.live import IDS, Tokens, random_llama, replay
 from weft.simulation.simulate import SimulatedFleet, simulate
 from weft.simulation.workload import Job, PlannedCall, Workload
 from weft.simulation.workloads import open_workload

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import anyio
 
+from real_play import IDS
 from weft.backends.engine import Engine
 from weft.backends.simulated.hardware import Linear
 from weft.concurrency import TaskGroup
 from weft.errors import EngineError, UsageError
-from weft.simulation.live import IDS
 from weft.types import Delta, Request, Sampling
 
 _CONTEXTS = (0, 512, 1024, 2048)  # tokens that are cached
