@@ -16,13 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio.testing
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from bpe_server import Host, Model
+
 
 LOOPS = ("asyncio", "trio")
 
@@ -151,3 +155,25 @@ def store_place(request: pytest.FixtureRequest, tmp_path: Path) -> str | Path:
     if request.param == "sqlite":
         return tmp_path / "s.sqlite"
     return request.getfixturevalue("postgres").database()
+
+
+@pytest.fixture(scope="session")
+def bpe_host() -> Iterator[Host]:
+    """A server of models with real tokenizers and chat templates."""
+    from bpe_server import hosting
+
+    with hosting() as host:
+        yield host
+
+
+@pytest.fixture
+def serve(bpe_host: Host) -> Callable[..., tuple[Model, str]]:
+    """Serves a model that gives some answers; gives it and its address."""
+
+    def start(answers: Any, template: str = "llama", **more: Any) -> tuple[Model, str]:
+        from bpe_server import Model
+
+        model = Model(answers, template, **more)
+        return model, bpe_host.add(model)
+
+    return start

@@ -23,6 +23,7 @@ from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import LEASE, Scheduler
+from weft.orchestrator.token_memo import TokenMemo
 from weft.types import Message, Price
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Pool:
         self.engines: list[Engine] = []
         self._token: Token[Pool | None] | None = None
         self._scheduler: Scheduler | None = None
-        self._texts: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._tokens = TokenMemo()
 
     async def __aenter__(self) -> Pool:
         await self._stack.__aenter__()
@@ -294,15 +295,23 @@ class Pool:
     async def render(
         self, model: str, messages: tuple[Message, ...], *, open: bool
     ) -> tuple[int, ...]:
-        """The token ids of a conversation, by any engine that serves the model."""
-        return await self._any(model, lambda e: e.render(messages, open=open))
+        """The token ids of a conversation, by any engine that serves the model.
+
+        However many ask for the same at once, an engine is asked once.
+
+        Raises:
+            RequestRejected: the model's chat template refuses the conversation.
+        """
+        return await self._tokens.get(
+            (model, messages, open),
+            lambda: self._any(model, lambda e: e.render(messages, open=open)),
+        )
 
     async def tokenize(self, model: str, text: str) -> tuple[int, ...]:
         """The token ids of a text, by any engine that serves the model."""
-        known = self._texts.get((model, text))
-        if known is None:
-            known = self._texts[model, text] = await self._any(model, lambda e: e.tokenize(text))
-        return known
+        return await self._tokens.get(
+            (model, text), lambda: self._any(model, lambda e: e.tokenize(text))
+        )
 
     async def _any(self, model: str, ask: Callable[[Engine], Awaitable[T]]) -> T:
         """Ask the least busy engine that serves the model; the next one if that one dies."""

@@ -115,8 +115,10 @@ class Prompt:
         self.call = call
         self.in_thinking = False
         self.ids: dict[str, tuple[int, ...]] = {}
-        """Token ids of the whole sequence by model: a memo, filled in by `token_ids`."""
-        digest = blake2b(parent.key if parent else b"", digest_size=16)
+        """Ids of the whole sequence by model, where it ends with text: a memo of `token_ids`."""
+        # `if parent` would ask for its length, and so walk the whole conversation.
+        above = parent.key if parent is not None and parent.role is not None else b""
+        digest = blake2b(above, digest_size=16)
         digest.update(f"\0{role}\0{open}\0{model}\0{tokens}\0".encode())
         digest.update(text.encode("utf-8", "surrogatepass"))
         self.key: bytes = digest.digest()

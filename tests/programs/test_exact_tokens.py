@@ -1,0 +1,115 @@
+"""What is sent is what was produced, under templates and tokenizers as models have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from bpe_server import Model
+from chat_templates import TEMPLATES
+from weft import Pool, Prompt, ScriptedEngine, generate
+from weft.errors import RequestRejected
+
+THOUGHT = "let me see\n</think>\n\nThe sea"
+
+
+Serve = Callable[..., tuple[Model, str]]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+async def test_turns_and_pieces_under_every_template(serve: Serve, template: str) -> None:
+    for first in ("The sea is.\n\n", THOUGHT, " \nYes \n", "caf\u00e9"):
+        await turns_and_pieces(serve, template, first)
+
+
+async def turns_and_pieces(serve: Serve, template: str, first: str) -> None:
+    model, url = serve({"one?": first, "two?": " Yes.\n\nNo."}, template)
+    async with Pool(url):
+        root = Prompt.user("one?")
+        a = await generate(root, max_tokens=2, temperature=0)
+        b = await generate(a.prompt, temperature=0)
+        c = await generate(b.prompt.user("two?"), max_tokens=1, temperature=0)
+        d = await generate(c.prompt, temperature=0)
+    assert a.text + b.text == b.prompt.answer == first
+    assert c.text + d.text == d.prompt.answer == " Yes.\n\nNo."
+    one, two, three, four = model.sent()
+    assert two == one + list(a.tokens)
+    assert four == three + list(c.tokens)
+    turns = [{"role": "user", "content": "one?"}, {"role": "assistant", "content": first}]
+    whole = model.render([*turns, {"role": "user", "content": "two?"}], open=False, add=True)
+    produced = two + list(b.tokens)
+    if first is THOUGHT and template in ("qwen", "r1"):
+        assert three == whole  # the template drops what was thought
+    else:
+        assert three[: len(produced)] == produced
+        tail = model.ids("two?")
+        assert model.tokenizer.decode(three[len(produced) :]).count("two?") == 1
+        assert whole[-len(tail) :] == three[-len(tail) :] or template != "mistral"
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+async def test_text_within_an_answer_follows_the_very_tokens(serve: Serve, template: str) -> None:
+    """Also where the template would drop the thinking that the text closes."""
+    model, url = serve({"one?": "let me see, and more"}, template)
+    async with Pool(url):
+        a = await generate(Prompt.user("one?"), max_tokens=3, temperature=0)
+        forced = a.prompt.assistant("\n</think>\n\nThe", open=True)
+        await generate(forced, max_tokens=1, temperature=0)
+    one, two = model.sent()
+    assert two == one + list(a.tokens) + model.ids("\n</think>\n\nThe")
+
+
+@pytest.mark.parametrize("template", ["qwen", "r1"])
+async def test_an_open_answer_that_the_template_would_rewrite(serve: Serve, template: str) -> None:
+    model, url = serve({"one?": "x"}, template)
+    async with Pool(url):
+        thought = "a\n\n\n</think>The"
+        await generate(Prompt.user("one?").assistant(thought, open=True), max_tokens=1)
+    begun = model.render([{"role": "user", "content": "one?"}], open=False, add=True)
+    assert model.sent() == [begun + model.ids(thought)]
+
+
+async def test_tool_turns_and_system_turns_in_the_middle(serve: Serve) -> None:
+    for template in TEMPLATES:
+        model, url = serve({"one?": "call", "seen": "The sea"}, template)
+        async with Pool(url):
+            a = await generate(Prompt.system("s").user("one?"), temperature=0)
+            b = await generate(a.prompt.tool("seen"), temperature=0)
+            assert b.text == "The sea"
+            one, two = model.sent()
+            assert two[: len(one) + len(a.tokens)] == one + list(a.tokens)
+            middle = b.prompt.system("be brief").user("seen?")
+            if template == "mistral":
+                with pytest.raises(RequestRejected, match="a system turn must come first"):
+                    await generate(middle)
+            else:
+                assert (await generate(middle, temperature=0)).text == "The sea"
+
+
+async def test_samples_of_one_prompt_are_tokenised_once(serve: Serve) -> None:
+    model, url = serve({"one?": "The sea"})
+    async with Pool(url):
+        before = model.count("tokenize")
+        await generate(Prompt.user("one?"), n=16)
+        assert model.count("tokenize") == before + 1
+        for _ in range(3):
+            await generate(Prompt.user("one?"))
+        assert model.count("tokenize") == before + 1
+
+
+async def test_a_path_of_thousands_of_pieces() -> None:
+    engine = ScriptedEngine("x")
+    async with Pool(engine) as pool:
+        path = Prompt.user("go")
+        for _ in range(3000):
+            path = path.produced("ab", tokens=(10, 11), model="scripted", call="c")
+        await generate(path, max_tokens=1)
+        path = path.user("and")
+        for _ in range(200):
+            path = path.produced("ab", tokens=(10, 11), model="scripted", call="c").user("u")
+        await generate(path, max_tokens=1)
+        assert pool.scheduler.in_flight == 0
+    first = engine.requests[0].tokens
+    assert first is not None
+    assert first[-6000:] == (10, 11) * 3000
