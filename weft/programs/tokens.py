@@ -100,12 +100,10 @@ async def _try(pool: Pool, model: str, prompt: Prompt, *, open: bool) -> tuple[i
 def _added(piece: Prompt, start: Prompt) -> str | None:
     """The text that `piece` adds to the open answer of `start`; None if it is of later turns."""
     texts: list[str] = []
-    at: Prompt | None = piece
-    while at is not None and at is not start:
-        if at.role != "assistant":
+    at = piece
+    while at is not start:
+        if at.role != "assistant" or at.parent is None or not at.parent.open:
             return None
         texts.append(at.text)
         at = at.parent
-        if at is None or not at.open:
-            return None
     return "".join(reversed(texts))
