@@ -59,20 +59,21 @@ WALLS: dict[str, dict[str, set[str]]] = {
     "backends": {
         "specs": {"local", "openai", "scripted", "vllm"},
         "openai": {"chat", "http"},
-        "vllm": {"http", "kv_events", "wire"},
+        "vllm": {"answer_text", "http", "kv_events", "wire"},
         "kv_events": {"http"},
         "local": {"http"},
         "mock": {"scripted"},
         "scripted": {"engine"},
         "simulated": {"engine", "timeline"},
         "chat": {"engine", "wire"},
+        "answer_text": set(),
         "http": {"engine"},
         "wire": {"engine"},
         "timeline": set(),
         "engine": set(),
     },
     "orchestrator": {
-        "pool": {"scheduler", "policy_file"},
+        "pool": {"scheduler", "policy_file", "token_memo"},
         "scheduler": {"health"},
         "restore": {"dispatch"},
         "health": {"dispatch"},
@@ -85,6 +86,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "decision": set(),
         "program": set(),
         "estimates": set(),
+        "token_memo": set(),
     },
 }
 """The same for the rooms of the large layers; a room may import all that is below it."""

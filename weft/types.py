@@ -32,7 +32,8 @@ class Sampling:
         max_tokens: most tokens to generate; None leaves it to the context's end.
         temperature: 0 is greedy.
         top_p: nucleus; 1 is off.
-        stop: strings that end the answer. A matched one is part of the text.
+        stop: strings that end the answer. A matched one is part of the text, and so is
+            what the token that completes it says behind it.
         seed: sent to the engine where given.
         logprobs: how many alternatives to report at each token (at most 20); 0 reports
             the sampled token alone; None reports nothing.
@@ -177,7 +178,8 @@ class Delta:
     """What an engine has just produced. The last delta has a `finish_reason`.
 
     Attributes:
-        text: new text of the answer; thinking that a model writes between marks is in it.
+        text: new text of the answer: what its tokens say up to their last whole character, less
+            what was told before. Thinking that a model writes between marks is in it.
         reasoning: new thinking, from engines that tell it apart.
         tokens: the ids of the new tokens, where the engine reports ids; the token that
             ends the answer (EOS) is not among them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +12,7 @@ import anyio
 import httpx
 
 from weft.backends import wire
+from weft.backends.answer_text import AnswerText, Decoder
 from weft.backends.engine import Engine, EngineLoad, OnDelta
 from weft.backends.http import IDLE, client, events, reaching, streaming
 from weft.errors import EngineUnavailable, NotAnEngine, UsageError, WrongModel
@@ -63,6 +65,8 @@ class VLLMEngine(Engine):
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._idle = idle
         self._client: httpx.AsyncClient | None = None
+        self._decoder = Decoder(self._detokenize)
+        self._detokenizes = True
 
     @property
     def _http(self) -> httpx.AsyncClient:
@@ -132,7 +136,11 @@ class VLLMEngine(Engine):
             tokens = await self.render(request.messages, open=request.open)
         if self.context is not None and len(tokens) >= self.context:
             raise wire.too_long(len(tokens), self.context)
-        body = wire.completion_body(request, tokens, self.context)
+        said = request.messages[-1].content if request.open and request.messages else ""
+        answer = AnswerText(self._decoder, tokens, request.sampling.stop)
+        with reaching(self.url):
+            await answer.begin(said)
+        body = wire.completion_body(request, tokens, self.context, stops=not answer.stops_here)
         sent = self._http.build_request(
             "POST",
             "/v1/completions",
@@ -153,37 +161,47 @@ class VLLMEngine(Engine):
                 if request.ask:
                     on_delta(scored(json.loads(await response.aread()), request.ask))
                 else:
-                    await self._stream(response, request.sampling.logprobs, on_delta)
+                    await self._stream(response, request.sampling.logprobs, answer, on_delta)
 
     async def _stream(
-        self, response: httpx.Response, alternatives: int | None, on_delta: OnDelta
+        self,
+        response: httpx.Response,
+        alternatives: int | None,
+        answer: AnswerText,
+        on_delta: OnDelta,
     ) -> None:
         last: Delta | None = None
         prompt: int | None = None
         cached: int | None = None
         reported, counted = alternatives is None, 0
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        async for event in events(response.stream):
-            if choices := event.get("choices"):
-                delta = wire.delta(choices[0], alternatives)
-                reported = reported or bool(delta.logprobs)
-                counted += len(delta.tokens)
-                if delta.finish_reason is None:
-                    on_delta(delta)
-                else:
+        with anyio.CancelScope() as scope:
+            async for event in events(response.stream):
+                if scope.cancel_called:
+                    continue
+                if choices := event.get("choices"):
+                    delta = wire.delta(choices[0], alternatives)
+                    reported = reported or bool(delta.logprobs)
+                    delta = await answer.mended(delta, wire.end_token(choices[0], delta))
+                    counted += len(delta.tokens)
+                    if delta.finish_reason is None:
+                        on_delta(delta)
+                        continue
                     last = delta  # its usage comes with the next event
-            elif usage := event.get("usage"):
-                prompt, cached = wire.used(usage)
-            elif "error" in event:
-                code = event["error"].get("code")
-                status = code if isinstance(code, int) else 500
-                raise wire.refusal(self.url, status, json.dumps(event).encode())
+                    if choices[0].get("finish_reason") is None:
+                        scope.cancel()  # a stop string that the server was not to look for
+                elif usage := event.get("usage"):
+                    prompt, cached = wire.used(usage)
+                elif "error" in event:
+                    code = event["error"].get("code")
+                    status = code if isinstance(code, int) else 500
+                    raise wire.refusal(self.url, status, json.dumps(event).encode())
         if last is None:
             raise EngineUnavailable(
                 f"the engine at {self.url} broke off in the middle of an answer; "
                 "see whether it died"
             )
-        gaps = {"usage": prompt is not None, "logprobs": reported or not counted}
+        gaps = {"usage": prompt is not None or scope.cancel_called, "logprobs": reported or not counted}
         missing = tuple(name for name, there in gaps.items() if not there)
         on_delta(replace(last, prompt_tokens=prompt, cached_tokens=cached, missing=missing))
 
@@ -220,6 +238,19 @@ class VLLMEngine(Engine):
         if response.status_code != 200:
             raise wire.refusal(self.url, response.status_code, response.content)
         return tuple(response.json()["tokens"])
+
+    async def _detokenize(self, ids: Sequence[int]) -> str | None:
+        """What ids say; None if the server can't tell, for it has no `/detokenize`."""
+        if not self._detokenizes:
+            return None
+        body = {"model": self.model, "tokens": list(ids)}
+        asked = self._http.build_request("POST", "/detokenize", json=body)
+        with reaching(self.url):
+            async with streaming(self._http, asked) as response:
+                await response.aread()
+        if response.status_code in (404, 405):
+            self._detokenizes = False
+        return str(response.json()["prompt"]) if response.status_code == 200 else None
 
     async def follow_cache(self, index: ReportedIndex) -> None:
         """Follow the server's KV events, if it was started with them."""

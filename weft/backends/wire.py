@@ -20,9 +20,16 @@ FLOOR = -9999.0
 
 
 def completion_body(
-    request: Request, tokens: tuple[int, ...], context: int | None
+    request: Request, tokens: tuple[int, ...], context: int | None, *, stops: bool = True
 ) -> dict[str, Any]:
-    """The body of `POST /v1/completions` for a prompt of token ids."""
+    """The body of `POST /v1/completions` for a prompt of token ids.
+
+    Args:
+        request: what is asked.
+        tokens: the prompt.
+        context: most tokens of prompt and answer.
+        stops: whether the server is to look for stop strings.
+    """
     how = request.sampling
     room = how.max_tokens
     if room is None and context is not None:
@@ -40,7 +47,7 @@ def completion_body(
     if request.ask:
         return body | ask_fields(request)
     body |= {"stream": True, "stream_options": {"include_usage": True}}
-    if how.stop:
+    if how.stop and stops:
         body |= {"stop": how.stop, "include_stop_str_in_output": True}
     if how.seed is not None:
         body["seed"] = how.seed
@@ -110,6 +117,12 @@ def delta(choice: dict[str, Any], alternatives: int | None) -> Delta:
         finish_reason=finish_reason(finish),
         ended=ended,
     )
+
+
+def end_token(choice: dict[str, Any], read: Delta) -> int | None:
+    """The token that ended the answer, which `delta` leaves out."""
+    ids: list[int] = choice.get("token_ids") or []
+    return ids[-1] if read.ended and ids else None
 
 
 def finish_reason(reason: str | None) -> FinishReason | None:

@@ -13,7 +13,9 @@ class Completion:
     """An answer, or the next piece of an open one.
 
     Attributes:
-        text: the answer; a matched stop string is its end. Thinking is not in it.
+        text: the answer: what its tokens say, up to the last whole character. The rest of one
+            that was cut off comes with the answer that goes on. A matched stop string is part
+            of it, with what its last token says behind it. Thinking is not in it.
         tokens: the ids of all that was generated, from engines that report them.
         logprobs: one for each token, where asked.
         finish_reason: `stop` (the model ended, or a stop string matched), `length`, or what

@@ -93,8 +93,8 @@ async def generate(
         max_tokens: most tokens to generate; None leaves it to the context's end.
         temperature: 0 is greedy.
         top_p: nucleus sampling; 1 is off.
-        stop: strings that end the answer; a matched one is the end of `Completion.text`, so
-            that continuing goes on behind it.
+        stop: strings that end the answer; `Completion.text` ends with the token that completes
+            one, so that continuing goes on behind it and nothing is lost.
         n: give a list of n samples; they run side by side and share the prompt's prefill.
         seed: sent to the engine; sample i of n gets `seed + i`.
         logprobs: report log-probabilities: 0 of the tokens alone, k of k alternatives too.

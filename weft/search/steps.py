@@ -83,7 +83,7 @@ class Steps:
             or completion.ended
             or completion.finish_reason != "stop"
             or (left is not None and completion.usage.completion >= left)
-            or completion.prompt.text.endswith(question.stop)
+            or any(stop in completion.prompt.text for stop in question.stop)
             or not completion.prompt.text.strip()
             or (not completion.in_thinking and question.complete(shown))
         )

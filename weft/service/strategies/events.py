@@ -33,7 +33,7 @@ class Events:
         self.used = Used()
         self._form, self._items, self._keep_alive = form, items, keep_alive
         # A stop string may be on its way, and is no part of the answer.
-        self._back = max(map(len, stops), default=0)
+        self._stops, self._back = stops, max(map(len, stops), default=0)
         self._given: list[str] = []  # what the client has
         self._again = ""  # what it has and another engine must repeat
         self._held = ""  # what has come of the text behind that
@@ -88,7 +88,8 @@ class Events:
                 return
             self._repeated(self._held)
             self._held, self._again = self._held[len(self._again) :], ""
-        if (sure := len(self._held) - self._back) > 0:
+        ends = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        if (sure := min([len(self._held) - self._back, *ends])) > 0:
             self._give(self._held[:sure])
             self._held = self._held[sure:]
 

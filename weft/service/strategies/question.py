@@ -64,9 +64,8 @@ def question_of(asked: StrategyRequest) -> Question:
 
 
 def cut(text: str, stops: tuple[str, ...]) -> str:
-    """The text without the stop string that ended it."""
-    ends = [stop for stop in stops if text.endswith(stop)]
-    return text.removesuffix(max(ends, key=len)) if ends else text
+    """The text before the stop string that ended it; the token that did may say more."""
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)]
 
 
 def read_answer(text: str) -> str | None:
