@@ -201,7 +201,10 @@ class VLLMEngine(Engine):
                 f"the engine at {self.url} broke off in the middle of an answer; "
                 "see whether it died"
             )
-        gaps = {"usage": prompt is not None or scope.cancel_called, "logprobs": reported or not counted}
+        gaps = {
+            "usage": prompt is not None or scope.cancel_called,
+            "logprobs": reported or not counted,
+        }
         missing = tuple(name for name, there in gaps.items() if not there)
         on_delta(replace(last, prompt_tokens=prompt, cached_tokens=cached, missing=missing))
 
