@@ -136,15 +136,19 @@ def _note(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Place | Non
 
 def _reason(error: Any, model: type[BaseModel], place: Place) -> str:
     if error["type"] == "extra_forbidden":
-        fields = _model_at(model, place[:-1]).model_fields
+        fields = _fields(_model_at(model, place[:-1]))
         return f"there is no such field; the fields are {', '.join(fields)}"
     if error["type"] == "missing":
         return "the field is missing"
     if error["type"] in ("model_type", "model_attributes_type"):
-        fields = _model_at(model, place).model_fields
+        fields = _fields(_model_at(model, place))
         return f"must have fields, some of {', '.join(fields)}"
     message: str = error["msg"].removeprefix("Value error, ")
     return message[0].lower() + message[1:]
+
+
+def _fields(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _model_at(model: type[BaseModel], place: Place) -> type[BaseModel]:

@@ -15,6 +15,7 @@
     ├── Refused                 the service turns a request down, for now or for good
     ├── BudgetExceeded          a limit on tokens, calls, seconds or dollars was reached
     ├── OutputError             an answer does not have the form that was asked for
+    ├── PartFailed              a strategy, task, verifier ... raised an exception of its own
     └── StoreError              a store can't be read or does not belong to this run
 
 Each message is one sentence that names what is wrong and what to do about it. The command
@@ -117,6 +118,13 @@ class BudgetExceeded(WeftError):
 
 class OutputError(WeftError):
     """An answer does not have the form that was asked for."""
+
+
+class PartFailed(WeftError):
+    """A strategy, task, verifier or workload raised an exception that is not weft's.
+
+    The message names the class, the line and the exception, which is the `__cause__`.
+    """
 
 
 class StoreError(WeftError):

@@ -1,18 +1,19 @@
-"""Parameters of strategies and policies: what their values may be, and how they are written."""
+"""Parameters of what specs name: what their values may be, and how they are written."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, cast
 
 from weft.errors import UsageError
+from weft.spec import Spec, read_spec
+from weft.spec import written as written_text
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a strategy or policy: what it may be.
+    """A parameter of what a spec names: what it may be.
 
     Attributes:
         name: as written in a spec.
@@ -24,12 +25,14 @@ class Parameter:
         choices: the only values allowed, if any are named.
         main: the canonical spec always shows it.
         kind: what values are; the type of `default` if left out.
-        read: checks a value further, raising `UsageError`.
+        read: checks a value further, raising `UsageError`. What names another part gives that
+            part, and the value is its canonical spec then.
+        required: a spec must give it; `default` means nothing.
     """
 
     name: str
     default: Any
-    doc: str
+    doc: str = ""
     least: float | None = None
     above: float | None = None
     most: float | None = None
@@ -37,6 +40,34 @@ class Parameter:
     main: bool = False
     kind: type[Any] | None = None
     read: Callable[[str], object] | None = None
+    required: bool = False
+
+    def of(self, owner: str, spec: Spec) -> Any:
+        """The value that a spec gives it, yet to be accepted.
+
+        Raises:
+            UsageError: it is a spec, where a plain value is wanted.
+        """
+        value, kind = spec.values[self.name], self._kind
+        if isinstance(value, Spec):
+            if issubclass(kind, Parametric):
+                return kind.registry.parse(value)
+            if self.read is None:
+                raise UsageError(
+                    f"{self.name} of {owner} takes a plain value, not {value.name}(...); put a "
+                    "text with parentheses in quotes"
+                )
+            return value.renamed(str)
+        if self.read is not None and isinstance(value, Mapping):
+            return read_spec(cast("Mapping[str, Any]", value), self.name).renamed(str)
+        if kind is str and isinstance(value, bool | int | float):
+            # As it is written: `007` and `1e22` are names of files too.
+            return spec.texts.get(self.name, written(value))
+        return value
+
+    @property
+    def _kind(self) -> type[Any]:
+        return self.kind or self.default.__class__
 
     def accept(self, owner: str, value: Any) -> Any:
         """The value as this parameter takes it.
@@ -44,30 +75,35 @@ class Parameter:
         Raises:
             UsageError: it is of another kind, or out of range.
         """
-        kind: type[Any] = self.kind or self.default.__class__
-        if kind is float and type(value) is int:
+        kind: Any = self._kind
+        if value is None and self.default is None:
+            return value
+        if issubclass(kind, Parametric) and isinstance(value, str | Mapping):
+            return kind.registry.parse(value)
+        if kind is float and (type(value) is int or value in ("inf", "-inf")):
             value = float(value)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind not in _BOOL):
             raise self._wrong(owner, value, f"must be {_KINDS.get(kind, f'a {kind.__name__}')}")
         if self.choices and value not in self.choices:
             raise self._wrong(owner, value, f"must be one of {', '.join(self.choices)}")
-        if self.least is not None and not value >= self.least:
+        number: Any = value
+        if self.least is not None and not number >= self.least:
             raise self._wrong(owner, value, f"must be at least {self.least:g}")
-        if self.above is not None and not value > self.above:
+        if self.above is not None and not number > self.above:
             raise self._wrong(owner, value, f"must be above {self.above:g}")
-        if self.most is not None and not value <= self.most:
+        if self.most is not None and not number <= self.most:
             raise self._wrong(owner, value, f"must be at most {self.most:g}")
         if self.read is not None and isinstance(value, str):
-            self.read(value)
+            found = self.read(value)
+            return found.spec if isinstance(found, Parametric) else value
         return value
 
     def _wrong(self, owner: str, value: Any, must: str) -> UsageError:
-        return UsageError(
-            f"{self.name}={written(value)} of {owner} {must}; "
-            f"its default is {self.name}={written(self.default)}"
-        )
+        usual = "" if self.required else f"; its default is {self.name}={written(self.default)}"
+        return UsageError(f"{self.name}={written(value)} of {owner} {must}{usual}")
 
 
+_BOOL = (bool, object)
 _KINDS: dict[type, str] = {
     int: "a whole number",
     float: "a number",
@@ -107,18 +143,21 @@ def temperature(default: float = 0.8) -> Any:
     return param(default, "sampling temperature", least=0, most=2)
 
 
-_WORD = re.compile(r"[A-Za-z_][\w.:/-]*")
-
-
 def written(value: Any) -> str:
     """A value as a spec writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
-    if isinstance(value, str) and not _WORD.fullmatch(value):
-        return f'"{value}"' if '"' not in value else f"'{value}'"
-    return str(value)
+    return written_text(value) if isinstance(value, str) else str(value)
+
+
+class Registers(Protocol):
+    """Where the parts of a kind are known by name (see `PartRegistry`)."""
+
+    def parse(self, spec: Any) -> Any:
+        """The part that a spec describes."""
+        ...
 
 
 class Parametric:
@@ -129,6 +168,7 @@ class Parametric:
     """
 
     name: ClassVar[str] = ""
+    registry: ClassVar[Registers]
 
     def __post_init__(self) -> None:
         for p in self.parameters():
@@ -139,7 +179,11 @@ class Parametric:
         """The parameters, in order."""
         found: list[Parameter] = []
         for f in fields(cls):  # pyright: ignore[reportArgumentType] - its subclasses are ones
-            assert f.default is not MISSING, f"{cls.__name__}.{f.name} needs a default"
+            if f.default is MISSING:
+                raise UsageError(
+                    f"{f.name} of {cls.__name__} needs a default; write "
+                    f"{f.name}: ... = param(DEFAULT, 'what it means')"
+                )
             found.append(Parameter(f.name, f.default, **f.metadata))
         return tuple(found)
 

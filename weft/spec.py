@@ -1,109 +1,115 @@
-"""Specs: strategies and policies as text, `best_of_n(n=16, verifier=model)`, or as YAML.
+"""Specs: strategies, policies, tasks ... as text, `best_of_n(n=16, verifier=model)`, or as YAML.
 
 The same text is read in Python, in configuration files and on the command line:
 
     spec  = name [ "(" [ param { "," param } ] ")" ]
-    param = name "=" value
-    value = number | true | false | name | quoted string | spec with parentheses
+    name  = a registered name | FILE.py:NAME | module:NAME
+    param = parameter "=" value
+    value = quoted string | spec with parentheses | anything without commas and parentheses
 
-Names within values may hold `. : / -` after their first letter: `role:judge`.
+What a value means depends on its parameter: `007` is a number for one that takes numbers, and
+stays as written for one that takes texts. In quotes, commas and parentheses stand for
+themselves; a quote within quotes is written twice.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, cast
 
-from weft.errors import UnknownName, UsageError
-from weft.parameters import Parametric
-
-P = TypeVar("P", bound=Parametric)
+from weft.errors import UsageError
+from weft.importing import absolute, reference
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A name with parameters, as written; not yet known to mean anything."""
+    """A name with parameters, as written; not yet known to mean anything.
+
+    Attributes:
+        name: a registered name, `FILE.py:NAME` or `module:NAME`.
+        values: by parameter; what looks like a number, true or false is one.
+        texts: the same values as they were written, where they were written without quotes.
+    """
 
     name: str
     values: Mapping[str, Any]
+    texts: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+
+    def renamed(self, name: Callable[[str], str]) -> str:
+        """The spec as text again, with another name here and in the specs within."""
+        parts = [f"{key}={self._text(key, name)}" for key in self.values]
+        written = name(self.name)
+        return f"{written}({', '.join(parts)})" if parts else written
+
+    def _text(self, key: str, name: Callable[[str], str]) -> str:
+        value = self.values[key]
+        if isinstance(value, Spec):
+            return value.renamed(name)
+        text = self.texts.get(key)
+        if text is None:
+            return quoted(name(str(value)))
+        return name(text)
 
 
-def read_spec(text: str, kind: str = "strategy") -> Spec:
+def read_spec(spec: str | Mapping[str, Any], kind: str = "strategy") -> Spec:
     """A spec's text as data.
 
     Args:
-        text: what was written.
+        spec: what was written, or the same as YAML reads it: `{majority: {n: 8}}`.
         kind: what is named, for messages.
 
     Raises:
         UsageError: it is malformed; the message names the position.
     """
-    return _Reader(text, kind).whole()
+    return _Reader(spec, kind).whole() if isinstance(spec, str) else _from_mapping(spec, kind)
 
 
-def build(
-    spec: str | Mapping[str, Any], kind: str, base: type[P], known: Mapping[str, type[P]]
-) -> P:
-    """What a spec describes, out of the classes that are known by name.
-
-    Args:
-        spec: a text, or the same as YAML reads it: `{majority: {n: 8}}`.
-        kind: what is named, for messages.
-        base: the class of it; parameters of this kind are specs themselves.
-        known: the classes by name.
-
-    Raises:
-        UnknownName: there is none of that name, or no such parameter.
-        UsageError: the text is malformed, or a value is not allowed.
-    """
-    read = read_spec(spec, kind) if isinstance(spec, str) else _from_mapping(spec, kind)
-    return _build(read, kind, base, known)
+def written(text: str) -> str:
+    """A text as a spec writes it: in quotes, unless it is one plain word."""
+    return text if _WORD.fullmatch(text) else quoted(text)
 
 
-def _build(spec: Spec, kind: str, base: type[P], known: Mapping[str, type[P]]) -> P:
-    if spec.name not in known:
-        raise UnknownName(kind, spec.name, known)
-    cls = known[spec.name]
-    parameters = {p.name: p for p in cls.parameters()}
-    values: dict[str, Any] = {}
-    for name, value in spec.values.items():
-        if name not in parameters:
-            if not parameters:
-                raise UsageError(f"{spec.name} has no parameters; leave out {name}")
-            raise UnknownName(f"parameter of {spec.name}", name, parameters)
-        if parameters[name].kind is base:
-            if not isinstance(value, base | Spec):
-                value = build(value, kind, base, known)
-            elif isinstance(value, Spec):
-                value = _build(value, kind, base, known)
-        elif isinstance(value, Spec):
-            raise UsageError(f"{name} of {spec.name} takes a plain value, not {value.name}(...)")
-        values[name] = value
-    return cls(**values)
+def quoted(text: str) -> str:
+    """A text in quotes."""
+    if '"' in text and "'" not in text:
+        return f"'{text}'"
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _from_mapping(spec: Any, kind: str) -> Spec:
-    if not isinstance(spec, Mapping) or len(spec) != 1:  # pyright: ignore[reportUnknownArgumentType]
+    if not isinstance(spec, Mapping) or len(cast("Mapping[Any, Any]", spec)) != 1:
         raise UsageError(
             f"{spec!r} is not a {kind}; write a name, or a name with its parameters such as "
             "{name: {parameter: 8}}"
         )
-    ((name, values),) = spec.items()  # pyright: ignore[reportUnknownVariableType]
+    ((name, values),) = cast("Mapping[Any, Any]", spec).items()
     if values is None:
         values = {}
     if not isinstance(name, str) or not isinstance(values, Mapping):
         raise UsageError(f"the parameters of {name} must be given as name: value")
-    return Spec(name, {str(k): v for k, v in values.items()})  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return Spec(name.strip(), {str(k): v for k, v in cast("Mapping[Any, Any]", values).items()})
 
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_PLAIN = re.compile(r"[A-Za-z_]\w*(?=\s*(?:[(,)]|$))")
+_REFERENCE = re.compile(r"(?:.+?\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*(?=\s*(?:[(,)]|$))", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_][\w.:/-]*")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?(?![\w.])")
-_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_QUOTED = re.compile(r"'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"")
+_BARE = re.compile(r"[^\s,()'\"][^,()]*")
+_NEXT = re.compile(r"\s([A-Za-z_]\w*\s*=)")
 _CONSTANTS = {"true": True, "True": True, "false": False, "False": False}
+
+
+def _value(text: str) -> Any:
+    """What a text means where nobody knows what it is for."""
+    if _NUMBER.fullmatch(text):
+        return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    return _CONSTANTS.get(text, text)
 
 
 class _Reader:
@@ -113,45 +119,60 @@ class _Reader:
         self._text, self._kind, self._at = text, kind, 0
 
     def whole(self) -> Spec:
-        spec = self._spec()
+        self._skip()
+        if self._text.rstrip().endswith(".py") and not _PLAIN.match(self._text, self._at):
+            file = self._text.strip()
+            raise UsageError(f"{file} is a file; name the {self._kind} in it: {file}:NAME")
+        for pattern in (_PLAIN, _REFERENCE, _NAME):
+            if pattern.match(self._text, self._at):
+                break
+        name = self._take(pattern, f"the name of a {self._kind}")
+        spec = self._spec(name)
         self._skip()
         if self._at < len(self._text):
             self._fail("nothing more")
         return spec
 
-    def _spec(self) -> Spec:
-        name = self._take(_NAME, f"the name of a {self._kind}")
-        return Spec(name, self._values() if self._eat("(") else {})
-
-    def _values(self) -> dict[str, Any]:
+    def _spec(self, name: str) -> Spec:
         values: dict[str, Any] = {}
+        texts: dict[str, str] = {}
+        if not self._eat("("):
+            return Spec(name, values)
         while not self._eat(")"):
             if values and not self._eat(","):
                 self._fail("a comma or a closing parenthesis")
             if values and self._eat(")"):  # a comma may end the list
                 break
             at = self._at
-            name = self._take(_NAME, "the name of a parameter")
-            if name in values:
+            key = self._take(_NAME, "the name of a parameter")
+            if key in values:
                 self._at = at
-                self._fail(f"each parameter once, but {name} is there twice")
+                self._fail(f"each parameter once, but {key} is there twice")
             if not self._eat("="):
-                self._fail(f"= after {name}")
-            values[name] = self._value()
-        return values
+                self._fail(f"= after {key}")
+            values[key], text = self._read()
+            if text is not None:
+                texts[key] = text
+        return Spec(name, values, texts)
 
-    def _value(self) -> Any:
+    def _read(self) -> tuple[Any, str | None]:
+        """A value, and how it was written if that was without quotes."""
         self._skip()
         if match := _QUOTED.match(self._text, self._at):
             self._at = match.end()
-            return match[1] if match[1] is not None else match[2]
-        if match := _NUMBER.match(self._text, self._at):
-            self._at = match.end()
-            return int(match[0]) if re.fullmatch(r"[+-]?\d+", match[0]) else float(match[0])
-        word = self._take(_WORD, "a value")
-        if self._eat("("):
-            return Spec(word, self._values())
-        return _CONSTANTS.get(word, word)
+            if match[1] is not None:
+                return match[1].replace("''", "'"), None
+            return match[2].replace('""', '"'), None
+        begin = self._at
+        text = self._take(_BARE, "a value").rstrip()
+        if match := _NEXT.search(self._text, begin, self._at):
+            self._at = match.start(1)
+            self._fail("a comma or a closing parenthesis")
+        if self._text.startswith("(", self._at):
+            if not _NAME.fullmatch(text) and reference(text) is None:
+                self._fail("a comma or a closing parenthesis")
+            return self._spec(text), None
+        return _value(text), text
 
     def _skip(self) -> None:
         if match := _SPACE.match(self._text, self._at):
@@ -175,5 +196,29 @@ class _Reader:
         found = repr(rest) if rest else "the end"
         raise UsageError(
             f"{self._kind} {self._text!r}: expected {expected} at position {self._at + 1}, found "
-            f"{found}; write name(parameter=value, ...)"
+            f"{found}; write name(parameter=value, ...), and a value with commas or parentheses "
+            "in quotes"
         )
+
+
+def from_folder(spec: Any, folder: Path) -> Any:
+    """A spec, as text or as YAML, whose relative Python files are found in a folder.
+
+    Anything else, and what is malformed, is given back as it is.
+    """
+
+    def name(text: str) -> str:
+        found = reference(text)
+        return f"{absolute(found[0], folder)}:{found[1]}" if found else text
+
+    if isinstance(spec, Mapping):
+        return {
+            name(key) if isinstance(key, str) else key: from_folder(value, folder)
+            for key, value in cast("Mapping[Any, Any]", spec).items()
+        }
+    if not isinstance(spec, str) or ".py:" not in spec:
+        return spec
+    try:
+        return read_spec(spec).renamed(name)
+    except UsageError:
+        return spec

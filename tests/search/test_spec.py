@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from weft.errors import UnknownName, UsageError
 from weft.search import Answer, BestOfN, Question, Strategy, param, parse_strategy, strategies
-from weft.search.strategy import _known, strategy
+from weft.search.strategy import STRATEGIES, strategy
 from weft.spec import Spec, read_spec
 
 
@@ -93,7 +93,7 @@ def test_a_strategy_can_be_a_parameter() -> None:
         assert parse_strategy({"twice_for_test": {"of": {"majority": {"n": 3}}}}) == made
         assert parse_strategy("twice_for_test(of=greedy)").spec == "twice_for_test(of=greedy)"
     finally:
-        del _known["twice_for_test"]
+        del STRATEGIES._known["twice_for_test"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_unknown_names_the_nearest(text: str, says: str) -> None:
         ("best_of_n(n=1 n=2)", "a comma or a closing parenthesis at position 15"),
         ("best_of_n(n=1, n=2)", "each parameter once, but n is there twice at position 16"),
         ("best_of_n(n=1))", "nothing more at position 15"),
-        ("best_of_n(n=1.2.3)", "a value at position 13"),
+        ("best_of_n(n=1.2.3)", 'n="1.2.3" of best_of_n must be a whole number'),
         ("majority(n=0)", "n=0 of majority must be at least 1"),
         ("majority(n=-4)", "n=-4 of majority must be at least 1"),
         ("majority(n=2.5)", "must be a whole number"),

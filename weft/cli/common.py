@@ -167,6 +167,15 @@ Roles = Annotated[
         "--role", metavar="ROLE=MODEL", help="The model for another role, such as verifier."
     ),
 ]
+Imports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="FILE.py|MODULE",
+        help="Import this first, so that what it marks is known by name. May be given several "
+        "times.",
+    ),
+]
 PolicyText = Annotated[
     str | None,
     typer.Option(

@@ -13,6 +13,7 @@ from weft.cli.common import (
     BudgetText,
     CommandGroup,
     Engines,
+    Imports,
     Model,
     PolicyText,
     Replicas,
@@ -25,6 +26,7 @@ from weft.cli.common import (
     stdout,
 )
 from weft.errors import UsageError
+from weft.registry import import_all
 
 if TYPE_CHECKING:
     from weft.evals.results import Evaluation
@@ -38,7 +40,11 @@ app = typer.Typer(
 @app.command("run")
 def run(
     what: Annotated[
-        str, typer.Argument(metavar="SUITE.yaml|TASK", help="A suite file, or a task's spec.")
+        str,
+        typer.Argument(
+            metavar="SUITE.yaml|TASK|FILE.jsonl",
+            help="A suite file, a task's spec, or a file of problems.",
+        ),
     ],
     strategy: Annotated[
         list[str] | None,
@@ -49,6 +55,7 @@ def run(
     replicas: Replicas = None,
     role: Roles = None,
     policy: PolicyText = None,
+    imports: Imports = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="How many problems.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of problems and sampling.")] = None,
     budget: BudgetText = None,
@@ -68,6 +75,7 @@ def run(
 
     Example: weft eval run countdown -s "majority(n=8)" --limit 50 --out results
     """
+    import_all(imports or [])
     given: dict[str, Any] = {
         "strategies": strategy,
         "engine": engine,
@@ -81,7 +89,7 @@ def run(
         "concurrency": concurrency,
     }
     suite = overlaid(what, {k: v for k, v in given.items() if v is not None})
-    folder = out if out is not None else Path(f"eval-{suite.task.partition('(')[0]}")
+    folder = out if out is not None else Path(f"eval-{_title(suite.task)}")
     evaluation = evaluate(suite, folder, store)
     from weft.cli.table import show as show_table
 
@@ -96,11 +104,11 @@ def overlaid(what: str, given: dict[str, Any]) -> Suite:
     from weft.evals.suite import Suite, load
     from weft.evals.tasks.registry import parse_task
 
-    if what.endswith((".yaml", ".yml")) or Path(what).is_file():
-        base = load(Path(what)).model_dump()
+    if _is_suite(what):
+        base = load(Path(what)).model_dump(by_alias=True)
     else:
         task = parse_task(what)
-        base = load(task.suite).model_dump() if task.suite else {}
+        base = load(task.suite).model_dump(by_alias=True) if task.suite else {}
         base["task"] = what
         if not base.get("strategies") and not given.get("strategies"):
             raise UsageError(f"task {task.name} has no suite of its own; give --strategy SPEC")
@@ -116,6 +124,25 @@ def overlaid(what: str, given: dict[str, Any]) -> Suite:
         ) from None
     suite.parts()
     return suite
+
+
+def _title(task: str) -> str:
+    """What a task's folder is called after: the file of its problems, or its name."""
+    from weft.evals.tasks.registry import LINES
+    from weft.spec import read_spec
+
+    if task.strip().endswith(LINES):
+        return Path(task.strip()).stem
+    return read_spec(task, "task").name.rpartition(":")[2]
+
+
+def _is_suite(what: str) -> bool:
+    """Whether this is a suite's file, rather than the spec of a task or a file of problems."""
+    from weft.evals.tasks.registry import LINES
+
+    if what.endswith((".yaml", ".yml")):
+        return True
+    return Path(what).is_file() and not what.endswith((*LINES, ".py"))
 
 
 def evaluate(

@@ -1,127 +1,153 @@
-"""weft strategies, weft policies, weft tasks: what there is, and its parameters."""
+"""weft strategies, weft policies, weft tasks ...: what there is, from where, and its parameters."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Annotated
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weft.cli.common import stdout
-from weft.errors import UnknownName
+from weft.cli.common import Imports, complain, stdout
+
+if TYPE_CHECKING:
+    from weft.parameters import Parameter
+    from weft.registry import PartRegistry
+
+Name = Annotated[
+    str | None, typer.Argument(help="Show this one in full; FILE.py:NAME shows one of a file.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with all parameters.")]
 
 
-def strategies(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
-) -> None:
+def strategies(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
     """List the strategies, or show one with its parameters.
 
     Example: weft strategies best_of_n
     """
-    from weft.parameters import written
-    from weft.search import strategies as all_strategies
-    from weft.search.strategy import Strategy
+    from weft.search.strategy import STRATEGIES
 
-    known = all_strategies()
-    if name is None:
-        _list([(n, _first_line(s)) for n, s in sorted(known.items())])
-        return
-    if name not in known:
-        raise UnknownName("strategy", name, known)
-    found = known[name]
-    rows = [
-        (
-            p.name,
-            p.default.spec if isinstance(p.default, Strategy) else written(p.default),
-            p.doc,
-        )
-        for p in found.parameters()
-    ]
-    _show(name, inspect.getdoc(found) or "", rows)
+    tell(STRATEGIES, name, imports, as_json)
 
 
-def policies(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
-) -> None:
+def policies(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
     """List the scheduling policies, or show one with its parameters.
 
     Example: weft policies cap
     """
-    from weft.orchestrator.policy import policies as all_policies
-    from weft.parameters import written
+    from weft.orchestrator.policy import POLICIES
 
-    known = all_policies()
-    if name is None:
-        _list([(n, _first_line(p)) for n, p in sorted(known.items())])
-        return
-    if name not in known:
-        raise UnknownName("policy", name, known)
-    rows = [(p.name, written(p.default), p.doc) for p in known[name].parameters()]
-    _show(name, inspect.getdoc(known[name]) or "", rows)
+    tell(POLICIES, name, imports, as_json)
 
 
-def tasks(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
-) -> None:
+def tasks(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
     """List the tasks, or show one with its parameters.
 
     Example: weft tasks jsonl
     """
-    from weft.evals.tasks.registry import parameters
-    from weft.evals.tasks.registry import tasks as all_tasks
+    from weft.evals.tasks.task import TASKS
 
-    known = all_tasks()
-    if name is None:
-        _list([(n, _first_line(t)) for n, t in sorted(known.items())])
-        return
-    if name not in known:
-        raise UnknownName("task", name, known)
-    doc, _, listed = (inspect.getdoc(known[name]) or "").partition("\nArgs:")
-    docs = _argument_docs(listed)
-    rows = [(n, _default(p), docs.get(n, "")) for n, p in parameters(known[name]).items()]
-    _show(name, doc, rows)
+    tell(TASKS, name, imports, as_json)
 
 
-def _default(parameter: inspect.Parameter) -> str:
-    default = parameter.default
-    if default is parameter.empty or default is None:
+def workloads(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
+    """List the workloads that can be simulated, or show one with its parameters.
+
+    Example: weft workloads coding_agents
+    """
+    from weft.simulation.sources import SOURCES
+
+    tell(SOURCES, name, imports, as_json)
+
+
+def arrivals(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
+    """List the ways in which a workload's programs may come, or show one with its parameters.
+
+    Example: weft arrivals gamma
+    """
+    from weft.simulation.arrivals import ARRIVALS
+
+    tell(ARRIVALS, name, imports, as_json)
+
+
+def tell(
+    registry: PartRegistry[Any], name: str | None, imports: list[str] | None, as_json: bool
+) -> None:
+    """Print all parts of a kind, or one in full.
+
+    What is wrong with a package's parts is said on stderr; the others are listed.
+    """
+    from weft.registry import Listed, import_all
+
+    import_all(imports or [])
+    if name is not None:
+        part = registry.find(name)
+        shown, wrong = [Listed(name, registry.origin(part), part)], list[str]()
+    else:
+        shown, wrong = registry.listed()
+    for sentence in wrong:
+        complain(sentence)
+    if as_json:
+        print(json.dumps([_described(one) for one in shown], indent=2))
+    elif name is not None:
+        _show(shown[0])
+    else:
+        _list(shown)
+
+
+def _described(one: Any) -> dict[str, Any]:
+    """A part as plain data."""
+    from weft.signature import parameters
+
+    return {
+        "name": one.name,
+        "from": one.origin,
+        "about": _first_line(one.part),
+        "parameters": [
+            {"name": p.name, "default": _default(p), "required": p.required, "meaning": p.doc}
+            for p in parameters(one.part)
+        ],
+    }
+
+
+def _default(p: Parameter) -> str:
+    from weft.parameters import Parametric, written
+
+    if p.required or p.default is None:
         return ""
-    return repr(default) if str(default).isspace() else str(default)
+    if isinstance(p.default, Parametric):
+        return p.default.spec
+    return repr(p.default) if str(p.default).isspace() else written(p.default)
 
 
-def _argument_docs(text: str) -> dict[str, str]:
-    """The arguments of a Google-style docstring."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in text.splitlines():
-        head, colon, rest = line.strip().partition(": ")
-        if colon and line.startswith("    ") and not line.startswith("     "):
-            name = head
-            found[name] = rest
-        elif name and line.strip():
-            found[name] += " " + line.strip()
-    return found
+def _doc(part: type) -> str:
+    return (inspect.getdoc(part) or "").partition("\nArgs:")[0]
 
 
-def _first_line(thing: type) -> str:
-    return (inspect.getdoc(thing) or "").partition("\n")[0]
+def _first_line(part: type) -> str:
+    return _doc(part).partition("\n")[0]
 
 
-def _list(rows: list[tuple[str, str]]) -> None:
+def _list(found: list[Any]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
-    for row in rows:
-        table.add_row(*row)
+    for one in found:
+        table.add_row(one.name, Text(_first_line(one.part)), Text(one.origin, overflow="fold"))
     stdout().print(table)
 
 
-def _show(name: str, doc: str, rows: list[tuple[str, str, str]]) -> None:
+def _show(one: Any) -> None:
     from rich.table import Table
 
+    from weft.signature import parameters
+
     console = stdout()
-    paragraphs = [" ".join(p.split()) for p in doc.strip().split("\n\n")]
-    console.print(f"{name}: " + "\n\n".join(paragraphs), markup=False)
+    paragraphs = [" ".join(p.split()) for p in _doc(one.part).strip().split("\n\n")]
+    console.print(f"{one.name}: " + "\n\n".join(paragraphs), markup=False)
+    console.print(f"\nfrom: {one.origin}", markup=False, soft_wrap=True)
+    rows = [(p.name, _default(p), p.doc) for p in parameters(one.part)]
     if not rows:
         console.print("\nIt has no parameters.")
         return

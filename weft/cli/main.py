@@ -66,6 +66,8 @@ app.command("tune", short_help="Search a policy's parameters by simulation.")(tu
 app.command("policies", short_help="List scheduling policies, or show one.")(listings.policies)
 app.command("strategies", short_help="List strategies, or show one.")(listings.strategies)
 app.command("tasks", short_help="List tasks, or show one.")(listings.tasks)
+app.command("workloads", short_help="List workloads, or show one.")(listings.workloads)
+app.command("arrivals", short_help="List arrivals of programs, or show one.")(listings.arrivals)
 app.command("mock", short_help="Serve scripted answers as vLLM would.")(mock.mock)
 
 

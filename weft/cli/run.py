@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
 import json
-import sys
-import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
@@ -17,6 +14,7 @@ import typer
 from weft.cli.common import (
     BudgetText,
     Engines,
+    Imports,
     Model,
     PolicyText,
     Replicas,
@@ -27,8 +25,10 @@ from weft.cli.common import (
     pairs,
     stderr,
 )
-from weft.concurrency import first_error
-from weft.errors import UnknownName, UsageError, WeftError
+from weft.errors import UnknownName, UsageError
+from weft.faults import blaming
+from weft.importing import load as load_module
+from weft.registry import import_all
 
 if TYPE_CHECKING:
     from weft.orchestrator.policy import Policy
@@ -50,6 +50,7 @@ def run(
     replicas: Replicas = None,
     role: Roles = None,
     policy: PolicyText = None,
+    imports: Imports = None,
     budget: BudgetText = None,
     store: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep results of calls, and reuse them.")
@@ -66,14 +67,16 @@ def run(
 
     Example: weft run fix.py:fix -a issue="It crashes." -e http://127.0.0.1:8000
     """
+    from weft.orchestrator.policy import DEFAULT
     from weft.orchestrator.policy_file import load_policy
 
+    import_all(imports or [])
     program = load(what)
     arguments = bind(program, what, pairs("--arg", arg or []))
     if not engine:
         raise UsageError("no engine to run on; give --engine, such as http://127.0.0.1:8000")
     limits = budget_values(budget)
-    scheduled = load_policy(policy or "weft")
+    scheduled = load_policy(policy or DEFAULT)
     if out is not None:
         make_folder(out)
 
@@ -137,11 +140,8 @@ async def _run(
     @functools.wraps(program)  # profiles are kept under its name
     async def guarded() -> Any:
         try:
-            return await program(**arguments)
-        except WeftError:
-            raise
-        except Exception as e:
-            raise _failed(program, e) from None
+            with blaming("program", program):
+                return await program(**arguments)
         finally:
             if out is not None:
                 write_events(out / EVENTS, current().journal.events)
@@ -165,16 +165,6 @@ async def _run(
                     return await run_program(guarded, pool=pool, budget=budget)
 
 
-def _failed(program: Program, error: Exception) -> UsageError:
-    first = first_error(error)
-    where = ""
-    file = inspect.getsourcefile(inspect.unwrap(program))
-    for frame in traceback.extract_tb(first.__traceback__):
-        if frame.filename == file:
-            where = f" at {frame.filename}:{frame.lineno}"
-    return UsageError(f"the program failed{where}: {type(first).__name__}: {first}")
-
-
 def load(what: str) -> Program:
     """The program that `FILE.py:NAME` names.
 
@@ -184,28 +174,19 @@ def load(what: str) -> Program:
     file, colon, name = what.rpartition(":")
     if not colon or not name or not file:
         raise UsageError(f"{what!r} must be written as FILE.py:PROGRAM")
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is no Python file; its name must end with .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as e:
-        raise UsageError(f"{path} can't be imported: {type(e).__name__}: {e}") from None
+    if not file.endswith(".py"):
+        raise UsageError(f"{file} is no Python file; its name must end with .py")
+    module = load_module(file)
     programs = {
         key: value
         for key, value in vars(module).items()
-        if inspect.iscoroutinefunction(value) and getattr(value, "__module__", "") == path.stem
+        if inspect.iscoroutinefunction(value)
+        and getattr(value, "__module__", "") == module.__name__
     }
     if name not in programs:
         if not programs:
-            raise UsageError(f"{path} has no async functions to run")
-        raise UnknownName(f"program in {path}", name, programs)
+            raise UsageError(f"{file} has no async functions to run")
+        raise UnknownName(f"program in {file}", name, programs)
     return cast(Program, programs[name])
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weft.cli.common import Engines, PolicyText, check_address, stderr
+from weft.cli.common import Engines, Imports, PolicyText, check_address, stderr
 from weft.errors import UnknownName, UsageError
+from weft.registry import import_all
 
 if TYPE_CHECKING:
     from weft.service.config.file import Options, ServiceConfig
@@ -45,6 +46,7 @@ def serve(
         typer.Option(min=1, max=65535, metavar="N", help="Where to listen; 8080 by default."),
     ] = None,
     policy: PolicyText = None,
+    imports: Imports = None,
     store: Annotated[
         str | None,
         typer.Option(metavar="FILE|URL", help="Keep programs and profiles over restarts here."),
@@ -71,6 +73,7 @@ def serve(
     if print_schema:
         print(json.dumps(configuration.schema(), indent=2))
         return
+    import_all(imports or [])
     options = _options(
         engine, local, model, host, port, policy, store, allow_open=allow_open, log_level=log_level
     )

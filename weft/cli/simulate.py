@@ -9,8 +9,9 @@ import typer
 
 from weft.cli import simulated
 from weft.cli.bars import Bar
-from weft.cli.common import stderr, stdout
+from weft.cli.common import Imports, stderr, stdout
 from weft.errors import MissingExtra, UsageError
+from weft.registry import import_all
 
 if TYPE_CHECKING:
     from weft.simulation.arrivals import Arrivals
@@ -27,7 +28,7 @@ def simulate(
             "--policy",
             "-p",
             metavar="SPEC|FILE",
-            help="May be given several times; weft, if none is.",
+            help="May be given several times; weft's own, if none is.",
         ),
     ] = None,
     engines: simulated.EngineCount = 8,
@@ -53,6 +54,7 @@ def simulate(
         bool, typer.Option(help="Compare hit rates with Belady's optimum on the same placement.")
     ] = True,
     seed: simulated.Seed = 0,
+    imports: Imports = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep records, decisions and plots here.")
     ] = None,
@@ -61,12 +63,15 @@ def simulate(
 
     Example: weft simulate "coding_agents(n=100)" -p weft -p "cap(k=8)" --scale 0.25 -n 64
     """
+    from weft.orchestrator.policy import DEFAULT
     from weft.orchestrator.policy_file import load_policy
     from weft.simulation.experiment import Experiment, conduct
 
+    import_all(imports or [])
+
     if slo is not None and not slo > 0:
         raise UsageError(f"--slo {slo:g} must be above 0; leave it out for none")
-    policies = {p.spec: p for p in map(load_policy, policy or ["weft"])}
+    policies = {p.spec: p for p in map(load_policy, policy or [DEFAULT])}
     fleet = simulated.fleet(engines, gpu, model, parallel, kv_tokens, block_size, concurrency)
     work = simulated.workload(
         workload,

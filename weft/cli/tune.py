@@ -10,8 +10,9 @@ import typer
 
 from weft.cli import simulated
 from weft.cli.bars import Bar
-from weft.cli.common import stdout
+from weft.cli.common import Imports, stdout
 from weft.errors import ConfigError, UsageError
+from weft.registry import import_all
 
 if TYPE_CHECKING:
     from weft.orchestrator.policy import Policy
@@ -28,8 +29,11 @@ _WORDS = {
 def tune(
     workload: simulated.WorkloadText,
     policy: Annotated[
-        str, typer.Option("--policy", "-p", metavar="SPEC|FILE", help="Where to begin.")
-    ] = "weft",
+        str | None,
+        typer.Option(
+            "--policy", "-p", metavar="SPEC|FILE", help="Where to begin; weft's own by default."
+        ),
+    ] = None,
     trials: Annotated[
         int, typer.Option(min=1, metavar="N", help="Simulations, that of --policy included.")
     ] = 40,
@@ -56,6 +60,7 @@ def tune(
         typer.Option(metavar="S", help="Seconds within which a program should finish."),
     ] = None,
     seed: simulated.Seed = 0,
+    imports: Imports = None,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="For the policy that was found.")
     ] = Path("policy.yaml"),
@@ -64,10 +69,12 @@ def tune(
 
     Example: weft tune "coding_agents(n=50)" --policy weft --scale 0.25 -n 32 --trials 20
     """
+    from weft.orchestrator.policy import DEFAULT
     from weft.orchestrator.policy_file import dump_policy, load_policy
     from weft.simulation import tune as search
     from weft.simulation.experiment import Experiment
 
+    import_all(imports or [])
     sought = search.objective(objective)
     fleet = simulated.fleet(engines, gpu, model, parallel, kv_tokens, block_size, concurrency)
     work = simulated.workload(
@@ -83,7 +90,7 @@ def tune(
     loads = simulated.loads(arrivals, rate or [], n or [], work, engines)
     if len(loads) > 1:
         raise UsageError("weft tune takes one load; give --rate or --n once")
-    begun = load_policy(policy)
+    begun = load_policy(policy or DEFAULT)
     experiment = Experiment(work, fleet, [begun], loads, seed, slo, optimum=False)
     _writable(out)
     done = _search(experiment, begun, sought, trials)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -11,9 +13,13 @@ from weft.config_file import ConfigFile, Place, read
 from weft.errors import WeftError
 from weft.evals.tasks.registry import parse_task
 from weft.evals.tasks.task import Task
+from weft.importing import absolute
+from weft.importing import load as import_code
+from weft.orchestrator.policy import DEFAULT
 from weft.orchestrator.policy_file import load_policy
 from weft.programs.budget_fields import Budget
 from weft.search.strategy import Strategy, parse_strategy
+from weft.spec import from_folder
 
 
 def _listed(value: object) -> object:
@@ -28,6 +34,8 @@ class Suite(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    imports: Texts = Field(default=[], alias="import")
+    """Python files, relative to the suite's, and modules that mark what the specs name."""
     task: str
     """Spec of the task, such as `countdown` or `jsonl(path=mine.jsonl)`."""
     strategies: Annotated[Texts, Field(min_length=1)]
@@ -44,7 +52,7 @@ class Suite(BaseModel):
     """How many replicas a `local:` engine starts."""
     roles: dict[str, str] = Field(default_factory=dict[str, str])
     """Models for other roles than `solver`, such as `verifier`."""
-    policy: str = "weft"
+    policy: str = DEFAULT
     """The scheduler's: a spec, or a file that `weft tune` wrote."""
     budget: Budget = Budget()
     """For each strategy on each sample."""
@@ -70,7 +78,12 @@ def load(path: Path) -> Suite:
         ConfigError: naming the line and the field that is wrong.
     """
     file = read(path, "suite", "task: countdown")
+    folder = path.absolute().parent
+    data = {key: _found_from(folder, key, value) for key, value in file.data.items()}
+    file = replace(file, data=data)
     suite = file.check(Suite)
+    for i, source in enumerate(suite.imports):
+        _check(file, ("import", i), import_code, source)
     _check(file, ("task",), parse_task, suite.task)
     _check(file, ("policy",), load_policy, suite.policy)
     for i, spec in enumerate(suite.strategies):
@@ -78,7 +91,18 @@ def load(path: Path) -> Suite:
     return suite
 
 
-def _check(file: ConfigFile, place: Place, parse: Any, spec: str) -> None:
+def _found_from(folder: Path, key: str, value: Any) -> Any:
+    """A field in which relative Python files are found in a folder."""
+    if isinstance(value, list):
+        return [_found_from(folder, key, one) for one in cast("list[Any]", value)]
+    if not isinstance(value, str):
+        return value
+    if key == "import":
+        return absolute(value, folder)
+    return from_folder(value, folder) if key in ("task", "strategies", "policy") else value
+
+
+def _check(file: ConfigFile, place: Place, parse: Callable[[str], object], spec: str) -> None:
     try:
         parse(spec)
     except WeftError as e:

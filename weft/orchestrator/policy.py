@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, dataclass_transform
 
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.program import Program
 from weft.parameters import Parametric
-from weft.spec import build
+from weft.registry import PartRegistry
 
 
 class EngineView(Protocol):
@@ -275,7 +274,11 @@ _ARRIVAL = Order((), "first come, first served")
 _NOTHING = Retention(0.0, "no claim between calls")
 
 P = TypeVar("P", bound=type[Policy])
-_known: dict[str, type[Policy]] = {}
+POLICIES = PartRegistry(
+    "policy", Policy, mark="policy", group="weft.policies", own=["weft.orchestrator.policies"]
+)
+DEFAULT = "weft"
+"""The policy where none is named."""
 
 
 @dataclass_transform(frozen_default=True)
@@ -285,27 +288,26 @@ def policy(name: str) -> Callable[[P], P]:
     def mark(cls: P) -> P:
         cls.name = name
         made = dataclass(frozen=True)(cls)
-        _known[name] = made
+        POLICIES.add(name, made)
         return made
 
     return mark
 
 
 def policies() -> Mapping[str, type[Policy]]:
-    """All policies by name."""
-    import weft.orchestrator.policies  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
-    return MappingProxyType(_known)
+    """The policies that are known by name."""
+    return POLICIES.known()
 
 
 def parse_policy(spec: str | Mapping[str, Any] | Policy) -> Policy:
     """The policy that a spec describes.
 
     Args:
-        spec: a text such as `cap(k=8)`, or the same as YAML reads it: `{cap: {k: 8}}`.
+        spec: a text such as `cap(k=8)` or `mine.py:Brisk(most=2)`, or the same as YAML reads
+            it: `{cap: {k: 8}}`.
 
     Raises:
         UnknownName: there is no such policy or parameter.
         UsageError: the text is malformed, or a value is not allowed.
     """
-    return spec if isinstance(spec, Policy) else build(spec, "policy", Policy, policies())
+    return POLICIES.parse(spec)

@@ -1,4 +1,8 @@
-"""Policies in files, as `weft tune` writes them."""
+"""Policies in files, as `weft tune` writes them.
+
+import: [mine.py]            # what marks the policy, if it is not weft's or a package's
+policy: {brisk: {most: 2}}
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from weft.errors import ConfigError, WeftError
-from weft.orchestrator.policy import Policy, parse_policy
+from weft.importing import load
+from weft.orchestrator.policy import POLICIES, Policy, parse_policy
+from weft.spec import from_folder
 
 
 def load_policy(policy: Policy | str) -> Policy:
@@ -20,7 +26,9 @@ def load_policy(policy: Policy | str) -> Policy:
     """
     if isinstance(policy, Policy):
         return policy
-    if not policy.endswith((".yaml", ".yml")) and not Path(policy).is_file():
+    if not policy.endswith((".yaml", ".yml")) and (
+        policy.endswith(".py") or not Path(policy).is_file()
+    ):
         return parse_policy(policy)
     import yaml
 
@@ -31,13 +39,29 @@ def load_policy(policy: Policy | str) -> Policy:
     except (UnicodeDecodeError, yaml.YAMLError) as e:
         reason = " ".join(str(e).split())
         raise ConfigError(f"{policy}: not valid YAML: {reason}") from None
-    found = cast("dict[str, Any]", read).get("policy") if isinstance(read, dict) else None
+    fields = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
+    found = fields.get("policy")
     if not isinstance(found, str | Mapping):
         raise ConfigError(f"{policy} needs a field `policy`, such as `policy: {{cap: {{k: 8}}}}`")
+    folder = Path(policy).absolute().parent
+    for source in _imports(policy, fields.get("import")):
+        try:
+            load(source, folder)
+        except WeftError as e:
+            raise ConfigError(f"{policy}: import: {e}") from e
     try:
-        return parse_policy(cast("str | Mapping[str, Any]", found))
+        return parse_policy(from_folder(cast("str | Mapping[str, Any]", found), folder))
     except WeftError as e:
         raise ConfigError(f"{policy}: policy: {e}") from None
+
+
+def _imports(policy: str, given: object) -> list[str]:
+    listed: list[Any] = cast("list[Any]", given) if isinstance(given, list) else [given]
+    if given is None:
+        return []
+    if not all(isinstance(one, str) for one in listed):
+        raise ConfigError(f"{policy}: import: must be a Python file or a module, or a list of them")
+    return listed
 
 
 def dump_policy(policy: Policy, found: Mapping[str, Any]) -> str:
@@ -50,4 +74,7 @@ def dump_policy(policy: Policy, found: Mapping[str, Any]) -> str:
     import yaml
 
     values = {p.name: getattr(policy, p.name) for p in policy.parameters()}
-    return yaml.safe_dump({"policy": {policy.name: values}, "found": dict(found)}, sort_keys=False)
+    source = POLICIES.source(type(policy))
+    fields = {"import": [source]} if source is not None else {}
+    fields |= {"policy": {policy.name: values}, "found": dict(found)}
+    return yaml.safe_dump(fields, sort_keys=False)

@@ -20,7 +20,7 @@ from weft.errors import EngineError, EngineUnavailable, UnknownName, UsageError
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.policy import Policy
+from weft.orchestrator.policy import DEFAULT, Policy
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import LEASE, Scheduler
 from weft.orchestrator.token_memo import TokenMemo
@@ -72,7 +72,7 @@ class Pool:
         self,
         *engines: Engine | str,
         roles: Mapping[str, str] | None = None,
-        policy: Policy | str = "weft",
+        policy: Policy | str = DEFAULT,
         store: Store | None = None,
         profiles: Profiles | None = None,
         observe: Observe | None = None,

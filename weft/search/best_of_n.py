@@ -21,6 +21,11 @@ class BestOfN(Strategy):
     verifier: str = verifier_param()
     temperature: float = temperature()
 
+    @property
+    def texts(self) -> int:
+        """`n`."""
+        return self.n
+
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
         draw = drawer(question, self.temperature, verifier=read_verifier(self.verifier))

@@ -18,6 +18,11 @@ class FirstFinish(Strategy):
     think: bool = param(True, "ask for visible thinking, if the task has it")
     temperature: float = temperature()
 
+    @property
+    def texts(self) -> int:
+        """`n`."""
+        return self.n
+
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
         return await shortest(question, 1, self.n, self.temperature, self.think)

@@ -13,6 +13,11 @@ class Greedy(Strategy):
 
     think: bool = param(False, "ask for visible thinking, if the task has it")
 
+    @property
+    def texts(self) -> int:
+        """One."""
+        return 1
+
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
         found, budget = await collect(drawer(question, 0.0, think=self.think), 1)

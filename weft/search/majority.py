@@ -22,6 +22,11 @@ class Majority(Strategy):
     think: bool = param(False, "ask for visible thinking, if the task has it")
     temperature: float = temperature()
 
+    @property
+    def texts(self) -> int:
+        """`n`."""
+        return self.n
+
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
 

@@ -30,6 +30,11 @@ class ShortMAtK(Strategy):
         if self.m > self.k:
             raise UsageError(f"m={self.m} of {self.name} must be at most k={self.k}")
 
+    @property
+    def texts(self) -> int:
+        """`k`."""
+        return self.k
+
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
         return await shortest(question, self.m, self.k, self.temperature, self.think)

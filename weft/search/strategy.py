@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from types import MappingProxyType
 from typing import Any, TypeVar, dataclass_transform
 
+from weft.faults import blaming
 from weft.parameters import Parametric
 from weft.programs import Completion, Prompt, program
-from weft.spec import build
+from weft.registry import PartRegistry
 from weft.types import MoreSampling
 
 
@@ -105,9 +105,18 @@ class Strategy(Parametric, ABC):
     When a budget runs out, a strategy gives the best that it has so far. It leaves nothing
     running, and derives all chance from the question's seed.
 
+    Attributes:
+        texts: among how many whole texts it chooses; 1 if its answer is the only text that it
+            draws, None if its answers come about in other ways.
+
     Raises:
         UsageError: a parameter is of the wrong kind or out of range.
     """
+
+    @property
+    def texts(self) -> int | None:
+        """None, unless a strategy says otherwise."""
+        return None
 
     async def __call__(self, question: Question) -> Answer:
         """Answer the question.
@@ -115,15 +124,19 @@ class Strategy(Parametric, ABC):
         Raises:
             UsageError: the question lacks what the strategy needs, such as a check.
             EngineError: an engine failed.
+            PartFailed: the strategy's code raised an exception that is not weft's.
         """
-        return await self.solve(question)
+        with blaming("strategy", type(self)):
+            return await self.solve(question)
 
     @abstractmethod
     async def solve(self, question: Question) -> Answer:
         """What calling the strategy does; `@strategy` makes it a program."""
 
 
-_known: dict[str, type[Strategy]] = {}
+STRATEGIES = PartRegistry(
+    "strategy", Strategy, mark="strategy", group="weft.strategies", own=["weft.search"]
+)
 S = TypeVar("S", bound=type[Strategy])
 
 
@@ -136,15 +149,15 @@ def strategy(name: str) -> Callable[[S], S]:
         cls.solve.__name__ = name  # what a run's graph shows
         setattr(cls, "solve", program(cls.solve))  # noqa: B010 - pyright takes it for a clash
         made = dataclass(frozen=True)(cls)
-        _known[name] = made
+        STRATEGIES.add(name, made)
         return made
 
     return mark
 
 
 def strategies() -> Mapping[str, type[Strategy]]:
-    """All strategies by name."""
-    return MappingProxyType(_known)
+    """The strategies that are known by name."""
+    return STRATEGIES.known()
 
 
 def stable_seed(*parts: int | str) -> int:
@@ -157,11 +170,11 @@ def parse_strategy(spec: str | Mapping[str, Any] | Strategy) -> Strategy:
     """The strategy that a spec describes.
 
     Args:
-        spec: a text such as `majority(n=8)`, or the same as YAML reads it:
-            `{majority: {n: 8}}`.
+        spec: a text such as `majority(n=8)` or `mine.py:Mine(n=8)`, or the same as YAML reads
+            it: `{majority: {n: 8}}`.
 
     Raises:
         UnknownName: there is no such strategy or parameter.
         UsageError: the text is malformed, or a value is not allowed.
     """
-    return spec if isinstance(spec, Strategy) else build(spec, "strategy", Strategy, _known)
+    return STRATEGIES.parse(spec)

@@ -6,13 +6,12 @@ import random
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, TypeVar, dataclass_transform
 
 from weft.errors import UsageError
 from weft.parameters import Parametric, param
+from weft.registry import PartRegistry
 from weft.simulation.workload import Job
-from weft.spec import build
 
 
 class Arrivals(Parametric):
@@ -43,7 +42,7 @@ class Arrivals(Parametric):
 
 
 A = TypeVar("A", bound=type[Arrivals])
-_known: dict[str, type[Arrivals]] = {}
+ARRIVALS = PartRegistry("arrival process", Arrivals, mark="arrivals", group="weft.arrivals")
 
 
 @dataclass_transform(frozen_default=True)
@@ -53,15 +52,15 @@ def arrivals(name: str) -> Callable[[A], A]:
     def mark(cls: A) -> A:
         cls.name = name
         made = dataclass(frozen=True)(cls)
-        _known[name] = made
+        ARRIVALS.add(name, made)
         return made
 
     return mark
 
 
 def arrival_processes() -> Mapping[str, type[Arrivals]]:
-    """All arrival processes by name."""
-    return MappingProxyType(_known)
+    """The arrival processes that are known by name."""
+    return ARRIVALS.known()
 
 
 def parse_arrivals(spec: str | Mapping[str, Any] | Arrivals) -> Arrivals:
@@ -74,9 +73,7 @@ def parse_arrivals(spec: str | Mapping[str, Any] | Arrivals) -> Arrivals:
         UnknownName: there is no such process or parameter.
         UsageError: the text is malformed, or a value is not allowed.
     """
-    if isinstance(spec, Arrivals):
-        return spec
-    return build(spec, "arrival process", Arrivals, arrival_processes())
+    return ARRIVALS.parse(spec)
 
 
 @arrivals("gamma")

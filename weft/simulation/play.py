@@ -10,6 +10,7 @@ import anyio.abc
 
 from weft.concurrency import TaskGroup
 from weft.errors import EngineError
+from weft.faults import each
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.program import Program
@@ -75,7 +76,8 @@ async def play(
             on_end(record)
 
     async with TaskGroup() as group:
-        for at, job in arrivals.times(workload, seed):
+        times = each("arrival process", type(arrivals), lambda: arrivals.times(workload, seed))
+        for at, job in times:
             if slots is not None:
                 await slots.acquire()
             elif (wait := begun + at - anyio.current_time()) > 0:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TypeVar, dataclass_transform
 
 from weft.parameters import Parametric
+from weft.registry import PartRegistry
 from weft.simulation.workload import Job
 
 
@@ -30,7 +30,13 @@ class Source(Parametric):
 
 
 S = TypeVar("S", bound=type[Source])
-_known: dict[str, type[Source]] = {}
+SOURCES = PartRegistry(
+    "workload",
+    Source,
+    mark="source",
+    group="weft.workloads",
+    own=["weft.simulation.formats", "weft.simulation.generators"],
+)
 
 
 @dataclass_transform(frozen_default=True)
@@ -40,15 +46,12 @@ def source(name: str) -> Callable[[S], S]:
     def mark(cls: S) -> S:
         cls.name = name
         made = dataclass(frozen=True)(cls)
-        _known[name] = made
+        SOURCES.add(name, made)
         return made
 
     return mark
 
 
 def sources() -> Mapping[str, type[Source]]:
-    """All sources by name."""
-    import weft.simulation.formats  # pyright: ignore[reportUnusedImport]
-    import weft.simulation.generators  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
-    return MappingProxyType(_known)
+    """The sources that are known by name."""
+    return SOURCES.known()

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from weft.errors import ConfigError, UnknownName, UsageError
+from weft.faults import each
 from weft.simulation.formats.lines import read_lines
-from weft.simulation.sources import Source, sources
+from weft.simulation.sources import SOURCES, Source, sources
 from weft.simulation.workload import Job, Workload
-from weft.spec import build
 
 BLOCK_SIZE = 16
-_SPEC = re.compile(r"\s*[A-Za-z_]\w*\s*(\(|$)")
+_SPEC = re.compile(r"\s*(?:(?:.+?\.py|[A-Za-z_][\w.]*):)?[A-Za-z_]\w*\s*(\(|$)", re.DOTALL)
 
 
 def open_workload(
@@ -64,7 +64,8 @@ class _Jobs:
     tenants: int
 
     def __iter__(self) -> Iterator[Job]:
-        jobs = self.source.jobs(self.block_size, self.seed)
+        source = self.source
+        jobs = each("workload", type(source), lambda: source.jobs(self.block_size, self.seed))
         if not self.tenants:
             return jobs
         return (replace(job, tenant=f"tenant-{i % self.tenants}") for i, job in enumerate(jobs))
@@ -78,13 +79,13 @@ def _source(spec: Any, format: str | None, options: Mapping[str, Any]) -> Source
             raise UsageError(
                 f"format and options belong to a file; write the parameters into {spec!r} itself"
             )
-        return build(spec, "workload", Source, sources())  # pyright: ignore[reportUnknownArgumentType]
+        return SOURCES.parse(spec)  # pyright: ignore[reportUnknownArgumentType]
     path = Path(spec).expanduser()
     _require(str(path), "a workload")
     name = format or _format(path)
     if name not in readers():
         raise UnknownName("trace format", name, readers())
-    return build({name: {"path": str(path), **options}}, "workload", Source, sources())
+    return SOURCES.parse({name: {"path": str(path), **options}})
 
 
 def readers() -> list[str]:

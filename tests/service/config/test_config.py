@@ -98,7 +98,7 @@ def test_every_field_is_described() -> None:
         ("engines:\n- 3\n", ":2: engines.0:", "must have fields, some of spec, name"),
         ("engines:\n- name: a\n", ":2: engines.0.spec:", "the field is missing"),
         ("engines: [http://h, http://h]\n", ":1: engines.1:", "'http://h' is there twice"),
-        ("engines: [http://h]\nport: 1\n", ":2: port:", "the fields are listen, engines"),
+        ("engines: [http://h]\nport: 1\n", ":2: port:", "the fields are listen, import, engines"),
         ("engines: [http://h]\nlisten: {port: 0}\n", ":2: listen.port:", "greater than or equal"),
         ("engines: [http://h]\nlisten:\n  prt: 0\n", ":3: listen.prt:", "host, port, allow_open"),
         ("engines: [http://h]\nlisten: 80\n", ":2: listen:", "must have fields, some of host"),

@@ -15,7 +15,7 @@ from weft.evals.tasks.countdown import (
     still_solvable,
 )
 from weft.evals.tasks.expression import Expression
-from weft.evals.tasks.task import Sample, Task
+from weft.evals.tasks.task import Sample, Task, task
 from weft.programs import Prompt
 from weft.search.strategy import Answer, Question
 
@@ -71,10 +71,10 @@ def _verify(problem: Problem) -> Callable[[str], Prompt]:
     return ask
 
 
+@task("countdown")
 class CountdownTask(Task):
     """Reach a target from four numbers with + - * /; the problems are held out from training."""
 
-    name = "countdown"
     suite = Path(__file__).parent.parent / "suites" / "countdown.yaml"
     engine = "local:countdown"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from weft.errors import ConfigError
-from weft.evals.tasks.task import Sample, Task
+from weft.evals.tasks.task import Sample, Task, task
 from weft.programs import Prompt
 from weft.search.strategy import Answer, Question
 from weft.thinking import visible
@@ -33,6 +33,7 @@ def number(text: str) -> str | None:
     return f"{value:f}" if value else "0"
 
 
+@task("jsonl")
 class JsonlTask(Task):
     """Questions and answers from your own JSONL file, compared as numbers or exactly.
 
@@ -51,8 +52,6 @@ class JsonlTask(Task):
         max_tokens: the most tokens of an answer.
         steps: the text that ends a step, for step searches.
     """
-
-    name = "jsonl"
 
     def __init__(
         self,
@@ -94,7 +93,8 @@ class JsonlTask(Task):
     @property
     def spec(self) -> str:
         """Names the file only: `fingerprint` holds what is in it."""
-        return f"jsonl(path='{self.path}')"
+        path = str(self.path).replace("'", "''")
+        return f"jsonl(path='{path}')"
 
     def _read(self) -> tuple[list[Sample], str]:
         try:

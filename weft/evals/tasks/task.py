@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
+from weft.registry import PartRegistry
 from weft.search.strategy import Answer, Question
 
 
@@ -26,8 +28,8 @@ class Sample:
 class Task(ABC):
     """A set of problems with an exact check of answers.
 
-    A subclass's first docstring line is what `weft tasks` shows. Its parameters are those
-    of its `__init__`.
+    Subclasses are marked with `@task(name)`. The first line of their docstring is what
+    `weft tasks` shows; their parameters are those of their `__init__`.
 
     Attributes:
         name: as in specs: `countdown`, `jsonl(path=...)`.
@@ -57,3 +59,24 @@ class Task(ABC):
     @abstractmethod
     def correct(self, sample: Sample, answer: Answer) -> bool:
         """Whether the answer is right."""
+
+
+TASKS = PartRegistry(
+    "task",
+    Task,
+    mark="task",
+    group="weft.tasks",
+    own=["weft.evals.tasks.countdown_task", "weft.evals.tasks.jsonl"],
+)
+T = TypeVar("T", bound=type[Task])
+
+
+def task(name: str) -> Callable[[T], T]:
+    """Make a class a task that specs call `name`."""
+
+    def mark(cls: T) -> T:
+        cls.name = name
+        TASKS.add(name, cls)
+        return cls
+
+    return mark

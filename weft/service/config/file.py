@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from weft.config_file import ConfigFile, Place, read
+from weft.errors import UsageError
+from weft.importing import absolute, load
 from weft.service.config.api_key import HASH, SHORTEST, hash_key
 from weft.service.config.settings import EngineConfig, ServiceConfig
+from weft.spec import from_folder
 
 __all__ = ["Changes", "Options", "ServiceConfig", "changed", "load_config", "schema"]
 
@@ -40,6 +43,7 @@ def load_config(path: Path | None, options: Options | None = None) -> ServiceCon
         file = replace(file, data=_resolved(_filled(file, file.data, ()), path.parent, file))
     else:
         file = _with_options(file, options or {})
+    _import(file)
     config = file.check(ServiceConfig)
     for place, reason in _problems(config):
         raise file.error(place, reason)
@@ -71,6 +75,7 @@ class Changes:
 
 _FIXED = {
     "listen": "it listens where it did",
+    "imports": "what was imported stays as it was",
     "local": "the replicas on this machine stay as they are",
     "policy": "the scheduler keeps its policy",
     "roles": "roles keep their models",
@@ -89,7 +94,8 @@ def changed(old: ServiceConfig, new: ServiceConfig) -> Changes:
     """What a reload can apply, and what needs a restart."""
     differ = [f for f in ServiceConfig.model_fields if getattr(old, f) != getattr(new, f)]
     restart = [
-        f"{name} has changed, but {_FIXED[name]} until the service is restarted"
+        f"{ServiceConfig.model_fields[name].alias or name} has changed, but {_FIXED[name]} until "
+        "the service is restarted"
         for name in differ
         if name in _FIXED
     ]
@@ -158,6 +164,7 @@ def _variable(file: ConfigFile, place: Place, found: re.Match[str]) -> str:
 
 def _resolved(data: dict[str, Any], folder: Path, file: ConfigFile) -> dict[str, Any]:
     """The same with paths that hold from any folder."""
+    _found_from(folder, data, file)
     for place in _PATHS:
         if place in file.options:
             continue
@@ -168,6 +175,38 @@ def _resolved(data: dict[str, Any], folder: Path, file: ConfigFile) -> dict[str,
         if isinstance(text, str) and _is_path(place, text):
             section[place[-1]] = str(folder / Path(text).expanduser())
     return data
+
+
+def _found_from(folder: Path, data: dict[str, Any], file: ConfigFile) -> None:
+    """Have relative Python files found in the configuration's folder."""
+    for place in (("import",), ("policy",)):
+        if place in file.options or place[0] not in data:
+            continue
+        value = data[place[0]]
+        if place == ("policy",):
+            data["policy"] = from_folder(value, folder)
+        elif isinstance(value, str):
+            data["import"] = absolute(value, folder)
+        elif isinstance(value, list):
+            listed = cast("list[Any]", value)
+            data["import"] = [absolute(v, folder) if isinstance(v, str) else v for v in listed]
+    section: Any = data.get("strategies")
+    models: Any = cast("dict[str, Any]", section).get("models") if isinstance(section, dict) else []
+    for model in cast("list[Any]", models) if isinstance(models, list) else []:
+        if isinstance(model, dict) and "strategy" in model:
+            model["strategy"] = from_folder(cast(Any, model["strategy"]), folder)
+
+
+def _import(file: ConfigFile) -> None:
+    """Import what the configuration names, before the specs that need it are checked."""
+    given: Any = file.data.get("import")
+    listed: list[Any] = cast("list[Any]", given) if isinstance(given, list) else [given]
+    for i, source in enumerate(listed):  # what is no text, the check refuses
+        if isinstance(source, str):
+            try:
+                load(source)
+            except UsageError as e:
+                raise file.error(("import", i), str(e)) from None
 
 
 def _is_path(place: Place, text: str) -> bool:

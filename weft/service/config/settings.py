@@ -16,10 +16,12 @@ from pydantic import (
 )
 
 from weft.backends.specs import parse
+from weft.orchestrator.policy import DEFAULT
 from weft.orchestrator.policy_file import load_policy
 from weft.programs.budget_fields import Budget
 from weft.search.strategy import parse_strategy
 from weft.service.config.api_key import HASH
+from weft.spec import read_spec
 
 LONGEST_SALT = 128
 """Letters of a `cache_salt` that vLLM takes."""
@@ -50,6 +52,10 @@ def _hashed(key: str) -> str:
             "where the environment holds the key itself"
         )
     return key
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
 
 
 def _named(value: object) -> object:
@@ -138,7 +144,12 @@ class StrategyModelSettings(Section):
     @property
     def title(self) -> str:
         """What clients call it."""
-        return self.name or f"{self.model}:{self.strategy}"
+        if self.name is not None:
+            return self.name
+        spec = self.strategy
+        if ":" in read_spec(spec).name:  # clients need not know where its code stands
+            spec = parse_strategy(spec).spec
+        return f"{self.model}:{spec}"
 
 
 class Strategies(Section):
@@ -238,13 +249,17 @@ class ServiceConfig(Section):
 
     listen: Listen = Listen()
     """Where the service listens."""
+    imports: Annotated[list[str], BeforeValidator(_listed)] = Field(
+        default_factory=list[str], alias="import"
+    )
+    """Python files and modules that mark what the specs here name, imported when it starts."""
     engines: list[
         Annotated[EngineConfig, BeforeValidator(_named, json_schema_input_type=EngineConfig | str)]
     ] = Field(default_factory=list[EngineConfig])
     """The inference servers, each a spec or fields."""
     local: Local | None = None
     """Replicas to start on this machine; none by default."""
-    policy: Annotated[str, AfterValidator(_policy)] = "weft"
+    policy: Annotated[str, AfterValidator(_policy)] = DEFAULT
     """The scheduler's policy: a spec such as cap(k=8), or a file that `weft tune` wrote."""
     roles: dict[str, str] = Field(default_factory=dict[str, str])
     """Models for the roles of strategies, such as {verifier: small-judge}."""

@@ -26,15 +26,6 @@ from weft.thinking import visible
 
 _SHOWN = 200  # letters of an answer in the list of votes
 
-_SAMPLES = {
-    "best_of_n": "n",
-    "first_finish": "n",
-    "majority": "n",
-    "short_m_at_k": "k",
-    "weighted_majority": "n",
-}
-"""Strategies that choose among whole texts, and the parameter that says among how many."""
-
 
 class StrategyModel:
     """A strategy on a model, under the name that a request gave it.
@@ -150,7 +141,7 @@ class StrategyModel:
         calls: StrategyCalls | None,
     ) -> StrategyResult:
         strategy, question = self._at(asked.temperature), question_of(asked)
-        told = [live] if live is not None and _one_text(strategy) else []
+        told = [live] if live is not None and strategy.texts == 1 else []
         told += [calls.live] if calls is not None else []
 
         def tell(id: str, text: str | None) -> None:
@@ -190,12 +181,6 @@ class StrategyModel:
             return self.strategy
         changed: Any = {"temperature": temperature}
         return replace(cast(Any, self.strategy), **changed)
-
-
-def _one_text(strategy: Strategy) -> bool:
-    """Whether the strategy can only answer with the first text that it generates."""
-    samples = _SAMPLES.get(strategy.name)
-    return strategy.name == "greedy" or (samples is not None and getattr(strategy, samples) == 1)
 
 
 def _first_call(tell: Callable[[str | None], None]) -> Live:

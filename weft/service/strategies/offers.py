@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from weft.errors import UnknownName, UsageError
+from weft.importing import names_only
 from weft.orchestrator.pool import ROLES, Pool
 from weft.programs import Limits
 from weft.programs.budget_fields import Budget
-from weft.search import Strategy, parse_strategy, strategies
+from weft.search import Strategy, parse_strategy
+from weft.search.strategy import STRATEGIES
 from weft.search.verifiers import read_verifier
 from weft.service.config.settings import ServiceConfig
 from weft.service.strategies.model import StrategyModel
@@ -38,7 +40,7 @@ def split_model(name: str) -> tuple[str, str] | None:
     at = name.rfind(":")
     while at > 0:
         found = _BEGINS.match(name, at + 1)
-        if found is not None and found[1] in strategies():
+        if found is not None and found[1] in STRATEGIES.names():
             return name[:at], name[at + 1 :]
         at = name.rfind(":", 0, at)
     return None
@@ -122,7 +124,8 @@ class StrategyModels:
         """
         if (offer := self.offers.get(model)) is not None:
             base = offer.model or self.pool.model("solver")
-            return self._made(model, base, offer.strategy, offer.limits or self.limits)
+            strategy = parse_strategy(offer.strategy)
+            return self._made(model, base, strategy, offer.strategy, offer.limits or self.limits)
         if ":" not in model or not self.any:
             return None
         served = self._served()
@@ -133,13 +136,19 @@ class StrategyModels:
             return None
         if len(model) > LONGEST:
             raise UsageError(f"model must be at most {LONGEST} letters long")
-        return self._made(model, *split, self.limits)
+        base, spec = split
+        if base not in served:
+            raise UnknownName("model", base, served)
+        with names_only():  # a client must not have code imported
+            strategy = parse_strategy(spec)
+        return self._made(model, base, strategy, spec, self.limits)
 
-    def _made(self, name: str, base: str, spec: str, limits: Limits) -> StrategyModel:
+    def _made(
+        self, name: str, base: str, strategy: Strategy, spec: str, limits: Limits
+    ) -> StrategyModel:
         served = self._served()
         if base not in served:
             raise UnknownName("model", base, served)
-        strategy = parse_strategy(spec)
         most = math.inf if limits.calls is None else limits.calls
         for parameter in strategy.parameters():
             value = getattr(strategy, parameter.name)

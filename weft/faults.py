@@ -1,0 +1,111 @@
+"""Faults of users' code: exceptions of a part that a user brought, told in one sentence."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from weft.concurrency import first_error
+from weft.errors import PartFailed, WeftError
+
+T = TypeVar("T")
+_WEFT = str(Path(__file__).parent)
+
+
+def place_of(part: Callable[..., object]) -> str:
+    """Where a class or function is written, as `file:line`; its dotted name if nobody knows."""
+    part = inspect.unwrap(part)
+    try:
+        file = inspect.getsourcefile(part)
+        return f"{file}:{max(1, inspect.getsourcelines(part)[1])}"
+    except (OSError, TypeError):
+        pass  # typed into a notebook or a shell: the code of its methods still knows
+    inner: Iterable[Any] = vars(part).values() if isinstance(part, type) else [part]
+    codes = [c for one in inner if (c := getattr(inspect.unwrap(one), "__code__", None))]
+    if codes:
+        first = min(codes, key=lambda code: code.co_firstlineno)
+        return f"{first.co_filename}:{first.co_firstlineno}"
+    return f"{part.__module__}.{part.__qualname__}"
+
+
+def raised_at(error: BaseException, file: str | None = None) -> str | None:
+    """The innermost line of a file, or of any code but weft's, that an error came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        mine = not frame.filename.startswith((_WEFT, "<")) if file is None else False
+        if mine or frame.filename == file:
+            return f"{frame.filename}:{frame.lineno}"
+    return None
+
+
+def said(error: BaseException) -> str:
+    """An exception's type and message."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def sentence(kind: str, part: Callable[..., object], error: Exception) -> str:
+    """What went wrong in a part of a kind, with its name and the line that raised."""
+    part = inspect.unwrap(part)
+    try:
+        file = inspect.getsourcefile(part)
+    except TypeError:
+        file = None
+    at = raised_at(error, file) or raised_at(error) or place_of(part)
+    return f"{kind} {part.__name__} failed at {at}: {said(error)}"
+
+
+class blaming:
+    """Whatever the block raises is the fault of a part, and says so.
+
+    Errors of weft go through as they are.
+
+    Args:
+        kind: what the part is: `task`, `strategy`.
+        part: its class or function.
+
+    Raises:
+        PartFailed: the block raised something else, which is the `__cause__`.
+    """
+
+    __slots__ = ("_kind", "_part")
+
+    def __init__(self, kind: str, part: Callable[..., object]) -> None:
+        self._kind, self._part = kind, part
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, Exception) or isinstance(error, WeftError):
+            return
+        first = cast(Exception, first_error(error))
+        if isinstance(first, WeftError):
+            raise first
+        raise PartFailed(sentence(self._kind, self._part, first)) from first
+
+
+def each(kind: str, part: Callable[..., object], items: Callable[[], Iterable[T]]) -> Iterator[T]:
+    """What a part yields, with its exceptions put down to it.
+
+    Raises:
+        PartFailed: the part raised something.
+    """
+    with blaming(kind, part):
+        found = iter(items())
+    while True:
+        with blaming(kind, part):
+            try:
+                item = next(found)
+            except StopIteration:
+                return
+        yield item

@@ -1,0 +1,315 @@
+"""Registry: where the parts of one kind are known by name, weft's own and those of users.
+
+A part is known by name once its class is marked: as weft's own are, by a file that was
+imported, or by an installed package that names it as an entry point of the kind's group.
+Any other is named where it stands, `FILE.py:NAME` or `module:NAME`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from weft.errors import UnknownName, UsageError, WeftError
+from weft.faults import place_of, said, sentence
+from weft.importing import load, reference
+from weft.parameters import Parametric
+from weft.signature import converted, parameters
+from weft.spec import Spec, read_spec
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
+P = TypeVar("P")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+class PartRegistry(Generic[T]):
+    """The parts of one kind.
+
+    Args:
+        kind: what one is called in messages: `strategy`.
+        base: the class that each part's class extends.
+        mark: the decorator that makes a class known, for messages.
+        group: entry points of packages that bring such parts.
+        own: modules of weft that mark weft's own, imported when a name is looked up.
+        short: reads other ways to write a part; None for what it does not know.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        base: type[T],
+        *,
+        mark: str,
+        group: str,
+        own: Sequence[str] = (),
+        short: Callable[[str], T | None] | None = None,
+    ) -> None:
+        self.kind, self.base, self.mark, self.group = kind, base, mark, group
+        self._own, self._short = own, short
+        self._known: dict[str, type[T]] = {}
+        if issubclass(base, Parametric):
+            base.registry = self
+
+    def add(self, name: str, part: type[T]) -> None:
+        """Make a class known; one from the same place before is replaced.
+
+        Raises:
+            UsageError: another class has the name, it can't be written in a spec, or a
+                parameter has no default.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} is no name for a {self.kind}; take letters, digits and underscores"
+            )
+        if not part.__module__.startswith("weft."):
+            self._import_own()
+        there = self._known.get(name)
+        if there is not None and not _replaces(part, there):
+            raise self._twice(name, place_of(there), place_of(part))
+        parameters(part)
+        self._known[name] = part
+
+    def parse(self, spec: str | Spec | Mapping[str, Any] | T) -> T:
+        """The part that a spec describes.
+
+        Args:
+            spec: a text such as `majority(n=8)` or `mine.py:Brisk(most=2)`, or the same as
+                YAML reads it: `{majority: {n: 8}}`.
+
+        Raises:
+            UnknownName: there is no such part or parameter.
+            UsageError: the text is malformed, a value is not allowed, or the part's own code
+                raised something.
+        """
+        if isinstance(spec, self.base):
+            return spec
+        if isinstance(spec, str) and self._short and (made := self._short(spec)) is not None:
+            return made
+        read = spec if isinstance(spec, Spec) else read_spec(cast(Any, spec), self.kind)
+        part = self.find(read.name)
+        return build(self.kind, part, read)
+
+    def find(self, name: str) -> type[T]:
+        """The class of a name, of `FILE.py:NAME` or of `module:NAME`.
+
+        Raises:
+            UnknownName: there is none.
+            UsageError: two packages bring the name, or importing failed.
+        """
+        if (referred := reference(name)) is not None:
+            return self._referred(*referred)
+        self._import_own()
+        part = self._known.get(name)
+        if part is not None and part.__module__.startswith("weft."):
+            return part
+        offers = [e for e in _entry_points(self.group, tuple(sys.path)) if e.name == name]
+        if part is not None:
+            offers = [e for e in offers if e.value != f"{part.__module__}:{part.__qualname__}"]
+        places = [*([place_of(part)] if part is not None else []), *map(_place, offers)]
+        if len(places) > 1:
+            raise self._twice(name, *places[:2])
+        if part is not None:
+            return part
+        if not offers:
+            raise UnknownName(self.kind, name, self.names())
+        return self._loaded(offers[0])
+
+    def names(self) -> list[str]:
+        """All names, those of packages included; nothing of these is imported."""
+        self._import_own()
+        brought = [e.name for e in _entry_points(self.group, tuple(sys.path))]
+        return sorted({*self._known, *brought})
+
+    def known(self) -> Mapping[str, type[T]]:
+        """The classes that are marked by now, by name."""
+        self._import_own()
+        return MappingProxyType(self._known)
+
+    def listed(self) -> tuple[list[Listed], list[str]]:
+        """All parts, those of packages imported, and what is wrong with packages' parts."""
+        self._import_own()
+        wrong: list[str] = []
+        for offer in _entry_points(self.group, tuple(sys.path)):
+            try:
+                self._loaded(offer)
+            except WeftError as e:
+                wrong.append(str(e))
+        found = [Listed(name, self.origin(part), part) for name, part in self._known.items()]
+        return sorted(found, key=lambda one: one.name), wrong
+
+    def origin(self, part: type[T]) -> str:
+        """Where a part comes from: `weft`, a package with its version, or `file:line`."""
+        if part.__module__.startswith("weft."):
+            return "weft"
+        value = f"{part.__module__}:{part.__qualname__}"
+        for offer in _entry_points(self.group, tuple(sys.path)):
+            if offer.value == value and offer.dist is not None:
+                return f"{offer.dist.name} {offer.dist.version}"
+        return place_of(part)
+
+    def source(self, part: type[T]) -> str | None:
+        """What to import for a part to be known by name again; None if nothing needs to be."""
+        if place_of(part) != self.origin(part):
+            return None  # weft's own, or a package's entry point
+        if "." in part.__module__:
+            return part.__module__
+        return getattr(sys.modules.get(part.__module__), "__file__", None)
+
+    def _import_own(self) -> None:
+        for module in self._own:
+            importlib.import_module(module)
+
+    def _referred(self, where: str, name: str) -> type[T]:
+        module = load(where)
+        part = vars(module).get(name)
+        if part is None:
+            part = self._marked_in(module).get(name)
+        if part is None:
+            mine = [
+                key
+                for key, value in vars(module).items()
+                if isinstance(value, type)
+                and issubclass(value, self.base)
+                and value.__module__ == module.__name__
+            ]
+            if not mine:
+                raise UsageError(
+                    f"{where} has no {self.kind} {name!r}, nor any other; mark a class "
+                    f"@{self.mark}(NAME) in it"
+                )
+            raise UnknownName(f"{self.kind} in {where}", name, mine)
+        return self._fitting(part, f"{name} in {where}")
+
+    def _marked_in(self, module: ModuleType) -> dict[str, type[T]]:
+        return {n: c for n, c in self._known.items() if c.__module__ == module.__name__}
+
+    def _loaded(self, offer: EntryPoint) -> type[T]:
+        try:
+            part: object = offer.load()
+        except (Exception, SystemExit) as e:
+            reason = str(e) if isinstance(e, WeftError) else said(e)
+            raise UsageError(
+                f"{self.kind} {offer.name!r} of {_place(offer)} can't be imported: {reason}; mend "
+                "or uninstall the package"
+            ) from e
+        found = self._fitting(part, f"{self.kind} {offer.name!r} of {_place(offer)}")
+        name = getattr(found, "name", offer.name)
+        if name != offer.name:
+            raise UsageError(
+                f"{_place(offer)} brings the {self.kind} {name!r} under the name "
+                f"{offer.name!r}; give its entry point the same name"
+            )
+        return found
+
+    def _fitting(self, part: object, what: str) -> type[T]:
+        """A class as one of this kind."""
+        if not isinstance(part, type) or not issubclass(part, self.base):
+            raise UsageError(
+                f"{what} is no {self.kind}; it must be a class that extends "
+                f"{self.base.__module__}.{self.base.__name__}, marked @{self.mark}(NAME)"
+            )
+        missing = sorted(
+            name
+            for name in dir(part)
+            if getattr(getattr(part, name, None), "__isabstractmethod__", False)
+        )
+        if missing:
+            raise UsageError(f"{what} has no {' and no '.join(missing)}; write it")
+        if not any(known is part for known in self._known.values()):
+            raise UsageError(f"{what} has no name; mark the class @{self.mark}(NAME)")
+        return part
+
+    def _twice(self, name: str, first: str, second: str) -> UsageError:
+        return UsageError(
+            f"the name {name!r} is that of two {plural(self.kind)}: {first} and {second}; give "
+            "one of them another name"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A part in a listing.
+
+    Attributes:
+        name: in specs.
+        origin: `weft`, a package with its version, or `file:line`.
+        part: its class.
+    """
+
+    name: str
+    origin: str
+    part: type[Any]
+
+
+def plural(kind: str) -> str:
+    """The name of a kind, for several."""
+    if kind.endswith("s"):
+        return f"{kind}es"
+    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+
+
+def build(kind: str, part: type[P], spec: Spec) -> P:
+    """A class's object, with the values of a spec.
+
+    Raises:
+        UnknownName: it has no such parameter.
+        UsageError: a value is missing or not allowed, or the code raised something.
+    """
+    name: str = getattr(part, "name", None) or part.__name__
+    known = {p.name: p for p in parameters(part)}
+    for key in spec.values:
+        if key not in known:
+            if not known:
+                raise UsageError(f"{kind} {name} has no parameters; leave out {key}")
+            raise UnknownName(f"parameter of {name}", key, known)
+    for p in known.values():
+        if p.required and p.name not in spec.values:
+            raise UsageError(f"{kind} {name} needs {p.name}; write {name}({p.name}=...)")
+    values = {key: known[key].of(name, spec) for key in spec.values}
+    if not issubclass(cast(Any, part), Parametric):
+        values = {key: known[key].accept(name, value) for key, value in values.items()}
+        values = converted(part, values)
+    try:
+        return part(**values)
+    except WeftError:
+        raise
+    except Exception as e:
+        raise UsageError(f"{sentence(kind, part, e)}; give it other parameters or mend it") from e
+
+
+def _replaces(new: type, old: type) -> bool:
+    """Whether a class is another's next version: a cell run again, a module reloaded."""
+    same = (new.__module__, new.__qualname__) == (old.__module__, old.__qualname__)
+    return new is old or same or sys.modules.get(old.__module__) is None
+
+
+def _place(offer: EntryPoint) -> str:
+    package = f"package {offer.dist.name}" if offer.dist is not None else "a package"
+    return f"{package} ({offer.value})"
+
+
+@lru_cache(maxsize=32)
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of a group; `path` is where packages are looked for."""
+    from importlib.metadata import entry_points  # takes as long as the rest of this module
+
+    return tuple(entry_points(group=group))
+
+
+def import_all(sources: Sequence[str]) -> None:
+    """Import files and modules, so that what they mark is known by name.
+
+    Raises:
+        UsageError: one can't be imported.
+    """
+    for source in sources:
+        load(source)
