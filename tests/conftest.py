@@ -41,6 +41,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("anyio_backend", mark.args if mark else LOOPS, indirect=True)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Share tests out by files, where they run in several processes (`make test`).
+
+    So what a module starts is started once. All tests on real vLLM are in one process, for they
+    share replicas; they begin first, since they take longest.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        slow = item.get_closest_marker("integration")
+        file = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group("vllm" if slow else file))
+    items.sort(key=lambda item: item.get_closest_marker("integration") is None)
+
+
 @pytest.fixture
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """The event loop of a test, as anyio wants it named."""
