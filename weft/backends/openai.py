@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
 import openai
 
-from weft.backends.chat import finish_of, one_line, relay
+from weft.backends.chat import Wanted, finish_of, one_line, relay, text_of
+from weft.backends.complaints import complaints
+from weft.backends.dialect import Dialect, Phrased
 from weft.backends.engine import Engine, OnDelta
-from weft.backends.http import events
-from weft.backends.wire import used
+from weft.backends.sse import server_events
+from weft.backends.usage import counts
+from weft.backends.wire import TEMPLATE, further_fields, template_settings
 from weft.errors import (
     ContextExceeded,
     EngineUnavailable,
@@ -44,6 +47,11 @@ class OpenAIEngine(Engine):
         price: what its tokens cost.
         name: unique in a pool; model and address by default.
         concurrency: how many calls to send at once.
+        omit: parameters never to send, such as `temperature`.
+        rename: parameters to send under other names: `{"seed": "random_seed"}`.
+        extra: fields to send with every request, in OpenAI's form.
+
+    Parameters that the endpoint refuses are learned from its refusals; see `Dialect`.
     """
 
     def __init__(
@@ -55,6 +63,9 @@ class OpenAIEngine(Engine):
         name: str | None = None,
         *,
         concurrency: int = 64,
+        omit: Collection[str] = (),
+        rename: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
         self.url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
@@ -64,6 +75,9 @@ class OpenAIEngine(Engine):
         self._official = "api.openai.com" in self.url
         self.api_key = api_key or os.environ.get("OPENAI_API_KEY")
         self._api: openai.AsyncOpenAI | None = None
+        names = {k: v for host, n in _NAMES.items() if host in self.url for k, v in n.items()}
+        names |= dict(rename or {})
+        self._dialect = Dialect(self.name, self.url, model, omit=omit, rename=names, extra=extra)
 
     @property
     def _connected(self) -> openai.AsyncOpenAI:
@@ -122,50 +136,86 @@ class OpenAIEngine(Engine):
             else:
                 await self._generate(request, on_delta)
 
-    def _settings(self, request: Request) -> dict[str, Any]:
+    def _fields(self, request: Request) -> dict[str, Any]:
+        """The request in OpenAI's words."""
         how = request.sampling
-        settings: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "model": request.model,
             "messages": [{"role": m.role, "content": m.content} for m in request.messages],
             "temperature": how.temperature,
             "top_p": how.top_p,
-            "extra_headers": {"X-Request-Id": request.id},
         }
         if how.max_tokens is not None:
-            settings["max_completion_tokens" if self._official else "max_tokens"] = how.max_tokens
+            fields["max_tokens"] = how.max_tokens
         if how.seed is not None:
-            settings["seed"] = how.seed
+            fields["seed"] = how.seed
         if how.logprobs is not None:
-            settings |= {"logprobs": True}
+            fields |= {"logprobs": True}
             if how.logprobs:
-                settings["top_logprobs"] = how.logprobs
-        if how.schema is not None:
-            settings["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": how.schema},
-            }
-        return settings
+                fields["top_logprobs"] = how.logprobs
+        fields |= further_fields(how)
+        if how.reasoning_effort is not None:
+            fields["reasoning_effort"] = how.reasoning_effort
+        if how.thinking is not None or TEMPLATE in (how.extra or {}):
+            fields[TEMPLATE] = template_settings(how)
+        return fields | {k: v for k, v in (how.extra or {}).items() if k != TEMPLATE}
 
     async def _generate(self, request: Request, on_delta: OnDelta) -> None:
-        create: Any = self._connected.chat.completions.with_streaming_response.create
-        settings = self._settings(request)
+        how = request.sampling
+        fields = self._fields(request)
+        fields |= {"stream": True, "stream_options": {"include_usage": True}}
         # The package's own parsing leaves generators behind unfinished, which trio minds.
-        async with create(
-            **settings, stream=True, stream_options={"include_usage": True}
-        ) as response:
-            stream = events(response.http_response.stream)
-            await relay(stream, request.sampling.stop, on_delta, self.url)
+        async with self._asked(request, fields) as (response, body):
+            limit = None if body.limited else how.max_tokens
+            wanted = Wanted(how.stop, how.logprobs is not None, limit, body.missing)
+            stream = server_events(response.http_response.stream)
+            await relay(stream, wanted, on_delta, self.url)
+
+    @asynccontextmanager
+    async def _asked(
+        self, request: Request, fields: Mapping[str, Any]
+    ) -> AsyncGenerator[tuple[Any, Phrased]]:
+        """The response to a request, sent again for as long as its refusals teach something."""
+        own, before = set(request.sampling.extra or {}), self._dialect.facts
+        heard: list[str] = []
+        async with AsyncExitStack() as stack:
+            while True:
+                body = self._dialect.body(fields, request.sampling.schema)
+                try:
+                    sent = self._sent(body.fields, request.id)
+                    response = await stack.enter_async_context(sent)
+                    break
+                except openai.APIStatusError as error:
+                    heard.append(error.message)
+                    if len(heard) <= _LESSONS and self._learned(error, body, own):
+                        continue
+                    if error.message in heard[:-1]:  # what was learned of it did not help
+                        self._dialect.forget(body.facts, before)
+                    raise
+            yield response, body
+
+    def _sent(self, fields: Mapping[str, Any], id: str) -> Any:
+        create: Any = self._connected.chat.completions.with_streaming_response.create
+        rest = dict(fields)
+        given = {name: rest.pop(name) for name in ("model", "messages", "stream") if name in rest}
+        return create(**given, extra_body=rest, extra_headers={"X-Request-Id": id})
+
+    def _learned(self, error: openai.APIStatusError, body: Phrased, own: set[str]) -> bool:
+        """Whether a refusal taught something, so that the request may be sent again."""
+        if error.status_code not in _TEACHING or _too_long(error):
+            return False
+        found = complaints(error.body if error.body is not None else error.message)
+        return any([self._dialect.learn(one, body, own) for one in found])
 
     async def _score(self, request: Request) -> Delta:
-        settings = self._settings(request) | {"logprobs": True, "top_logprobs": TOP}
-        settings["max_completion_tokens" if self._official else "max_tokens"] = 1
-        settings["temperature"] = 0.0
-        create: Any = self._connected.chat.completions.create
-        answer: dict[str, Any] = (await create(**settings)).model_dump()
+        fields = self._fields(request) | {"logprobs": True, "top_logprobs": TOP}
+        fields |= {"max_tokens": 1, "temperature": 0.0}
+        async with self._asked(request, fields) as (response, body):
+            answer: dict[str, Any] = await response.json()
         choice = answer["choices"][0]
         reported: dict[str, Any] = choice.get("logprobs") or {}
         content: list[dict[str, Any]] = reported.get("content") or []
-        if not content:
+        if not content or "logprobs" in body.missing:
             raise Unsupported(
                 f"{self.name} reports no log-probabilities, which scoring needs; use vLLM, or "
                 "a model that reports them"
@@ -173,16 +223,17 @@ class OpenAIEngine(Engine):
         seen: dict[str, float] = {}
         for top in content[0]["top_logprobs"]:
             seen.setdefault(top["token"].strip(), top["logprob"])  # the likeliest comes first
-        usage: dict[str, Any] = answer.get("usage") or {}
-        prompt, cached = used(usage)
+        used = counts(answer)
+        message: dict[str, Any] = choice.get("message") or {}
         return Delta(
-            choice["message"].get("content") or "",
-            count=usage.get("completion_tokens", 1),
+            text_of(message.get("content")),
+            count=1 if used.completion is None else used.completion,
             asked=tuple(seen.get(text.strip(), float("-inf")) for text in request.ask_texts),
-            finish_reason=finish_of(choice["finish_reason"]),
-            ended=choice["finish_reason"] == "stop",
-            prompt_tokens=prompt,
-            cached_tokens=cached,
+            finish_reason=finish_of(choice.get("finish_reason")),
+            ended=choice.get("finish_reason") == "stop",
+            prompt_tokens=used.prompt,
+            cached_tokens=used.cached,
+            missing=() if used.prompt is not None else ("usage",),
         )
 
     async def healthy(self) -> bool:
@@ -230,6 +281,23 @@ class OpenAIEngine(Engine):
             if type(error).__module__.partition(".")[0] not in _TRANSPORTS:
                 raise
             raise EngineUnavailable(f"{self.url} broke the connection; try again") from error
+
+
+_NAMES: Mapping[str, Mapping[str, str]] = {
+    "api.openai.com": {"max_tokens": "max_completion_tokens"},
+    "api.mistral.ai": {"seed": "random_seed"},
+}
+"""What endpoints whose words are known call parameters."""
+
+_TEACHING = (400, 404, 422, 501)
+"""Statuses with which endpoints refuse parameters."""
+
+_LESSONS = 24
+"""Most times that one request is sent again for what its refusals teach."""
+
+
+def _too_long(error: openai.APIStatusError) -> bool:
+    return error.code == "context_length_exceeded" or "context length" in error.message
 
 
 _TRANSPORTS = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp")

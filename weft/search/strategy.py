@@ -67,7 +67,7 @@ class Question:
             text: all of it; the completion's own if None.
         """
         text = completion.text if text is None else text
-        if completion.in_thinking:
+        if completion.in_thinking or not text.strip():
             return None
         match completion.finish_reason:
             case "stop" | "unknown":
