@@ -31,8 +31,9 @@ async def turns_and_pieces(serve: Serve, template: str, first: str) -> None:
         b = await generate(a.prompt, temperature=0)
         c = await generate(b.prompt.user("two?"), max_tokens=1, temperature=0)
         d = await generate(c.prompt, temperature=0)
-    assert a.text + b.text == b.prompt.answer == first
-    assert c.text + d.text == d.prompt.answer == " Yes.\n\nNo."
+    assert a.prompt.text + b.prompt.text == b.prompt.answer == first
+    assert c.prompt.text + d.prompt.text == d.prompt.answer == " Yes.\n\nNo."
+    assert first is THOUGHT or template == "r1" or a.text + b.text == first
     one, two, three, four = model.sent()
     assert two == one + list(a.tokens)
     assert four == three + list(c.tokens)
@@ -113,3 +114,32 @@ async def test_a_path_of_thousands_of_pieces() -> None:
     first = engine.requests[0].tokens
     assert first is not None
     assert first[-6000:] == (10, 11) * 3000
+
+
+async def test_a_template_that_opens_thinking_is_seen(serve: Serve) -> None:
+    """So that an answer that is cut off within it is not taken for one."""
+    for template in ("r1", "llama"):
+        _, url = serve({"one?": "let me see\n</think>\n\nThe sea"}, template)
+        async with Pool(url):
+            cut = await generate(Prompt.user("one?"), max_tokens=2)
+            whole = await generate(Prompt.user("one?"))
+        assert cut.in_thinking == (template == "r1")
+        assert (whole.text, whole.reasoning) == ("The sea", "let me see")
+
+
+async def test_settings_of_the_template(serve: Serve) -> None:
+    model, url = serve({"one?": "The sea"})
+    async with Pool(url):
+        a = await generate(Prompt.user("one?"), thinking=False, top_k=3, max_tokens=1)
+        await generate(a.prompt, thinking=False)
+        await generate(Prompt.user("one?"), extra={"chat_template_kwargs": {"x": 1}, "y": 2})
+        await generate(Prompt.user("one?"), reasoning_effort="low")
+    rendered = [b for path, b in model.asked if path == "tokenize" and "messages" in b][1:]
+    off = {"enable_thinking": False, "thinking": False}
+    assert [b.get("chat_template_kwargs") for b in rendered] == [
+        off, {"x": 1}, {"reasoning_effort": "low"}
+    ]  # fmt: skip
+    bodies = [b for path, b in model.asked if path == "v1/completions"]
+    assert bodies[0]["top_k"] == 3
+    assert bodies[2]["y"] == 2
+    assert not any("chat_template_kwargs" in b for b in bodies)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weft.errors import Unsupported
 from weft.types import Delta, Message, Price, Request
@@ -83,11 +83,17 @@ class Engine(ABC):
             Unsupported: the engine can't do what the request asks for.
         """
 
-    async def render(self, messages: tuple[Message, ...], *, open: bool) -> tuple[int, ...]:
+    async def render(
+        self,
+        messages: tuple[Message, ...],
+        *,
+        open: bool,
+        template: Mapping[str, Any] | None = None,
+    ) -> tuple[int, ...]:
         """The token ids of a conversation under the model's chat template.
 
         Ends with the generation prompt, or, if `open`, in the midst of the last answer.
-        Only for engines that take tokens.
+        `template` are settings of the template. Only for engines that take tokens.
         """
         raise Unsupported(f"engine {self.name} does not take token ids; send it messages")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,11 +15,14 @@ from weft.backends import wire
 from weft.backends.answer_text import AnswerText, Decoder
 from weft.backends.engine import Engine, EngineLoad, OnDelta
 from weft.backends.http import IDLE, client, events, reaching, streaming
-from weft.errors import EngineUnavailable, NotAnEngine, UsageError, WrongModel
+from weft.errors import EngineUnavailable, NotAnEngine, RequestRejected, UsageError, WrongModel
+from weft.thinking import opens_thinking
 from weft.types import Delta, Message, Price, Request
 
 if TYPE_CHECKING:
     from weft.cache.kv_events import ReportedIndex
+
+_TAIL = 16  # tokens at a prompt's end that hold what opens an answer
 
 PATIENCE = 5.0
 """Seconds that a health check may take."""
@@ -107,6 +110,15 @@ class VLLMEngine(Engine):
                 # One block is vLLM's null block.
                 self.kv_tokens = (int(labels["num_gpu_blocks"]) - 1) * self.block_size
         await self.tokenize("a")
+        self.opens_thinking = await self._opens_thinking()
+
+    async def _opens_thinking(self) -> bool:
+        """Whether the chat template ends a prompt within thinking, as far as can be seen."""
+        try:
+            ids = await self.render((Message("user", "a"),), open=False)
+            return opens_thinking(await self._detokenize(ids[-_TAIL:]) or "")
+        except (RequestRejected, NotAnEngine):
+            return False  # a model without a chat template, for instance
 
     async def _models(self) -> list[dict[str, Any]]:
         response = await self._get("/v1/models")
@@ -208,7 +220,13 @@ class VLLMEngine(Engine):
         missing = tuple(name for name, there in gaps.items() if not there)
         on_delta(replace(last, prompt_tokens=prompt, cached_tokens=cached, missing=missing))
 
-    async def render(self, messages: tuple[Message, ...], *, open: bool) -> tuple[int, ...]:
+    async def render(
+        self,
+        messages: tuple[Message, ...],
+        *,
+        open: bool,
+        template: Mapping[str, Any] | None = None,
+    ) -> tuple[int, ...]:
         """The token ids of a conversation, by the server's own chat template."""
         turns = messages
         if open and not messages[-1].content:
@@ -219,6 +237,7 @@ class VLLMEngine(Engine):
                 "messages": [{"role": m.role, "content": m.content} for m in turns],
                 "add_generation_prompt": not open,
                 "continue_final_message": open,
+                **({wire.TEMPLATE: dict(template)} if template else {}),
             }
         )
 

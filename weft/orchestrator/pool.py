@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.abc
@@ -293,7 +294,12 @@ class Pool:
         return next((e.name for e in self.engines if e.price is None), None)
 
     async def render(
-        self, model: str, messages: tuple[Message, ...], *, open: bool
+        self,
+        model: str,
+        messages: tuple[Message, ...],
+        *,
+        open: bool,
+        template: Mapping[str, Any] | None = None,
     ) -> tuple[int, ...]:
         """The token ids of a conversation, by any engine that serves the model.
 
@@ -302,9 +308,11 @@ class Pool:
         Raises:
             RequestRejected: the model's chat template refuses the conversation.
         """
+        # Engines whose templates have no settings need not know of them.
+        settings: dict[str, Any] = {"template": template} if template else {}
         return await self._tokens.get(
-            (model, messages, open),
-            lambda: self._any(model, lambda e: e.render(messages, open=open)),
+            (model, messages, open, json.dumps(template, sort_keys=True)),
+            lambda: self._any(model, lambda e: e.render(messages, open=open, **settings)),
         )
 
     async def tokenize(self, model: str, text: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from weft.backends.wire import template_settings
 from weft.errors import BudgetExceeded
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
@@ -137,7 +138,8 @@ async def call(
         return outcome
     tokens: tuple[int, ...] | None = None
     if scope.pool.takes_tokens(model):
-        tokens = await token_ids(prompt, scope.pool, model) + suffix
+        settings = template_settings(sampling)
+        tokens = await token_ids(prompt, scope.pool, model, settings) + suffix
     request = Request(
         id=f"{journal.name}-{id}",
         model=model,

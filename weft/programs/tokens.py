@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from weft.errors import RequestRejected
 from weft.orchestrator.pool import Pool
 from weft.programs.prompt import Prompt
+from weft.types import Message
 
 
-async def token_ids(prompt: Prompt, pool: Pool, model: str) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class _View:
+    """A model's chat template under the settings of a call."""
+
+    pool: Pool
+    model: str
+    template: Mapping[str, Any] | None
+
+    @property
+    def key(self) -> str:
+        """What ids are remembered by."""
+        settings = json.dumps(self.template, sort_keys=True) if self.template else ""
+        return self.model + settings
+
+    async def render(self, messages: tuple[Message, ...], *, open: bool) -> tuple[int, ...]:
+        return await self.pool.render(self.model, messages, open=open, template=self.template)
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        return await self.pool.tokenize(self.model, text)
+
+
+async def token_ids(
+    prompt: Prompt, pool: Pool, model: str, template: Mapping[str, Any] | None = None
+) -> tuple[int, ...]:
     """The ids of `prompt` for `model`; ends where the model is to go on.
 
     What `model` produced keeps its ids. Text is rendered by an engine under the model's chat
@@ -19,20 +47,28 @@ async def token_ids(prompt: Prompt, pool: Pool, model: str) -> tuple[int, ...]:
     rendering of the whole is taken, as a chat endpoint would. Text within an answer that
     itself can't be rendered open is tokenised alone, and follows what was there.
 
+    Args:
+        prompt: the conversation.
+        pool: whose engines render.
+        model: whose template and tokens are wanted.
+        template: settings of the template, such as whether to think.
+
     Raises:
         RequestRejected: the template refuses the conversation.
     """
     # From the newest piece of text back to the oldest that must be known for it. A loop, not
     # a recursion: a search's path may have thousands of pieces.
+    view = _View(pool, model, template)
+    key = view.key
     wanted: list[Prompt] = []
     at: Prompt | None = _text_below(prompt, model)
-    while at is not None and model not in at.ids:
+    while at is not None and key not in at.ids:
         wanted.append(at)
         start = _last_produced(at, model)
         at = None if start is None else _text_below(start, model)
     for piece in reversed(wanted):
-        piece.ids[model] = await _rendered(piece, pool, model)
-    return _exact(prompt, model)
+        piece.ids[key] = await _rendered(piece, view)
+    return _exact(prompt, view)
 
 
 def _is_produced(piece: Prompt, model: str) -> bool:
@@ -53,7 +89,7 @@ def _last_produced(prompt: Prompt, model: str) -> Prompt | None:
     return next((piece for piece in prompt.lineage() if _is_produced(piece, model)), None)
 
 
-def _exact(prompt: Prompt, model: str) -> tuple[int, ...]:
+def _exact(prompt: Prompt, view: _View) -> tuple[int, ...]:
     """The ids of a Prompt of which the text below what was produced last is known.
 
     They are put together anew each time: kept at every step of a path, they would take
@@ -61,38 +97,38 @@ def _exact(prompt: Prompt, model: str) -> tuple[int, ...]:
     """
     produced: list[tuple[int, ...]] = []
     at = prompt
-    while _is_produced(at, model):
+    while _is_produced(at, view.model):
         assert at.parent is not None
         assert at.tokens is not None
         produced.append(at.tokens)
         at = at.parent
-    known = at.ids[model]
+    known = at.ids[view.key]
     return (*known, *chain.from_iterable(reversed(produced))) if produced else known
 
 
-async def _rendered(piece: Prompt, pool: Pool, model: str) -> tuple[int, ...]:
+async def _rendered(piece: Prompt, view: _View) -> tuple[int, ...]:
     """The ids of a Prompt that ends with text."""
-    start = _last_produced(piece, model)
-    whole = await _try(pool, model, piece, open=piece.open)
+    start = _last_produced(piece, view.model)
+    whole = await _try(view, piece, open=piece.open)
     if start is not None:
-        written = None if whole is None else await _try(pool, model, start, open=True)
+        written = None if whole is None else await _try(view, start, open=True)
         if whole is not None and written is not None and whole[: len(written)] == written:
-            return _exact(start, model) + whole[len(written) :]
+            return _exact(start, view) + whole[len(written) :]
         if piece.open and (added := _added(piece, start)) is not None:
-            return _exact(start, model) + await pool.tokenize(model, added)
+            return _exact(start, view) + await view.tokenize(added)
     if whole is not None:
         return whole
     if not piece.open:
-        return await pool.render(model, piece.messages, open=False)  # raises what it says
+        return await view.render(piece.messages, open=False)  # raises what it says
     *earlier, answer = piece.messages
-    before = await pool.render(model, tuple(earlier), open=False)
-    return before + await pool.tokenize(model, answer.content)
+    before = await view.render(tuple(earlier), open=False)
+    return before + await view.tokenize(answer.content)
 
 
-async def _try(pool: Pool, model: str, prompt: Prompt, *, open: bool) -> tuple[int, ...] | None:
+async def _try(view: _View, prompt: Prompt, *, open: bool) -> tuple[int, ...] | None:
     """A rendering, or None if the template refuses it."""
     try:
-        return await pool.render(model, prompt.messages, open=open)
+        return await view.render(prompt.messages, open=open)
     except RequestRejected:
         return None
 

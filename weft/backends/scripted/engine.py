@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -279,8 +280,14 @@ class ScriptedEngine(Engine):
             raise Unsupported(f"{self.name} has no scores; give it `scores`")
         return self.scores(request) if callable(self.scores) else self.scores
 
-    async def render(self, messages: tuple[Message, ...], *, open: bool) -> tuple[int, ...]:
-        """A conversation's tokens."""
+    async def render(
+        self,
+        messages: tuple[Message, ...],
+        *,
+        open: bool,
+        template: Mapping[str, Any] | None = None,
+    ) -> tuple[int, ...]:
+        """A conversation's tokens; the template has no settings."""
         return script.render(messages, open=open)
 
     async def tokenize(self, text: str) -> tuple[int, ...]:
