@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from weft.errors import ConfigError
+from weft.evals.runner import with_sampling
 from weft.evals.suite import load
 from weft.evals.tasks.registry import tasks
 
@@ -84,3 +85,19 @@ def test_errors_name_line_and_field(tmp_path: Path, text: str, where: str, what:
 def test_a_missing_file() -> None:
     with pytest.raises(ConfigError, match=r"can't read suite none\.yaml: No such file"):
         load(Path("none.yaml"))
+
+
+def test_settings_of_sampling(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    head = "task: countdown\nstrategies: [greedy]\n"
+    path.write_text(head + "sampling: {top_k: 20, top_p: 0.9, thinking: false}\n")
+    suite = load(path)
+    assert suite.sampling == {"top_k": 20, "top_p": 0.9, "thinking": False}
+    task, _ = suite.parts()
+    question = with_sampling(task.question(task.samples(1, 0)[0], 0), suite.sampling)
+    assert question.top_p == 0.9
+    assert question.sampling == {"top_k": 20, "thinking": False}
+    for bad in ("{top_k: many}", "{topk: 2}", "{top_p: 3}"):
+        path.write_text(head + f"sampling: {bad}\n")
+        with pytest.raises(ConfigError, match=r":3: sampling: .*top"):
+            load(path)

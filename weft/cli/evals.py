@@ -58,6 +58,10 @@ def run(
     imports: Imports = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="How many problems.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of problems and sampling.")] = None,
+    sampling: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Such as top_k=20 or thinking=false."),
+    ] = None,
     budget: BudgetText = None,
     concurrency: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Most samples under way at once.")
@@ -85,6 +89,7 @@ def run(
         "policy": policy,
         "limit": limit,
         "seed": seed,
+        "sampling": settings("--sampling", sampling) if sampling else None,
         "budget": budget_values(budget) or None,
         "concurrency": concurrency,
     }
@@ -95,6 +100,16 @@ def run(
 
     show_table(evaluation)
     stdout().print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
+
+
+def settings(option: str, given: list[str]) -> dict[str, Any]:
+    """`name=value` options as a dict, values read as YAML has them."""
+    import yaml
+
+    try:
+        return {name: yaml.safe_load(value) for name, value in pairs(option, given).items()}
+    except yaml.YAMLError:
+        raise UsageError(f"{option} {' '.join(given)}: a value can't be read; quote it") from None
 
 
 def overlaid(what: str, given: dict[str, Any]) -> Suite:

@@ -63,6 +63,7 @@ class Settings:
         seed: of the samples and of sampling.
         budget: limits for one sample.
         roles: models for other roles than `solver`.
+        sampling: further settings of sampling.
     """
 
     task: str
@@ -71,6 +72,7 @@ class Settings:
     seed: int
     budget: dict[str, float] = field(default_factory=dict[str, float])
     roles: dict[str, str] = field(default_factory=dict[str, str])
+    sampling: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(slots=True)

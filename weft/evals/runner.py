@@ -11,9 +11,9 @@ from a Store that another has filled, and errors of samples are independent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
 
 import anyio
 
@@ -25,7 +25,8 @@ from weft.evals.results import Evaluation, Result
 from weft.evals.tasks.task import Sample, Task
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, budget, run
-from weft.search.strategy import Answer, Strategy, stable_seed
+from weft.search.strategy import Answer, Question, Strategy, stable_seed
+from weft.types import MoreSampling
 
 _FEW = 3
 _SHARE = 0.1
@@ -157,7 +158,7 @@ class _Pass:
 
     async def _row(self, sample: Sample) -> Row:
         seed = stable_seed(self.plan.settings.seed, self.strategy.spec, sample.id)
-        question = self.plan.task.question(sample, seed)
+        question = with_sampling(self.plan.task.question(sample, seed), self.plan.settings.sampling)
 
         async def attempt() -> Answer | Exception:
             # Errors are values here, so that what was spent before them is known.
@@ -206,3 +207,13 @@ class _Pass:
             f"{done} finished ones are kept in {self.folder.path}, and the same command goes on "
             "from there"
         )
+
+
+def with_sampling(question: Question, sampling: Mapping[str, Any]) -> Question:
+    """The question under further settings of sampling."""
+    if not sampling:
+        return question
+    more = dict(sampling)
+    top_p = more.pop("top_p", question.top_p)
+    both = cast("MoreSampling", {**question.sampling, **more})
+    return replace(question, top_p=top_p, sampling=both)

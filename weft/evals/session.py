@@ -65,6 +65,7 @@ async def run_suite(
                     seed=suite.seed,
                     budget=suite.budget.model_dump(exclude_none=True),
                     roles=suite.roles,
+                    sampling=suite.sampling,
                 )
                 session = folder.open(settings)
                 session.engines = [e.name for e in pool.engines]

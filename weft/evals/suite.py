@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from weft.config_file import ConfigFile, Place, read
-from weft.errors import WeftError
+from weft.errors import UsageError, WeftError
 from weft.evals.tasks.registry import parse_task
 from weft.evals.tasks.task import Task
 from weft.importing import absolute
@@ -18,12 +18,22 @@ from weft.importing import load as import_code
 from weft.orchestrator.policy import DEFAULT
 from weft.orchestrator.policy_file import load_policy
 from weft.programs.budget_fields import Budget
+from weft.programs.settings import check_more
 from weft.search.strategy import Strategy, parse_strategy
 from weft.spec import from_folder
 
 
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
+
+
+def _checked(sampling: dict[str, Any]) -> dict[str, Any]:
+    more = dict(sampling)
+    top_p = more.pop("top_p", 1.0)
+    if isinstance(top_p, bool) or not isinstance(top_p, int | float) or not 0 < top_p <= 1:
+        raise UsageError(f"top_p={top_p!r} must be above 0 and at most 1")
+    check_more(more)
+    return sampling
 
 
 Texts = Annotated[list[str], BeforeValidator(_listed)]
@@ -52,6 +62,10 @@ class Suite(BaseModel):
     """How many replicas a `local:` engine starts."""
     roles: dict[str, str] = Field(default_factory=dict[str, str])
     """Models for other roles than `solver`, such as `verifier`."""
+    sampling: Annotated[dict[str, Any], AfterValidator(_checked)] = Field(
+        default_factory=dict[str, Any]
+    )
+    """Further settings of sampling: `top_p`, `top_k`, `thinking`, `extra` ...; see `generate`."""
     policy: str = DEFAULT
     """The scheduler's: a spec, or a file that `weft tune` wrote."""
     budget: Budget = Budget()
