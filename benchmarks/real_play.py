@@ -13,7 +13,7 @@ from weft.concurrency import TaskGroup
 from weft.errors import EngineError, UsageError
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Decision
-from weft.orchestrator.dispatch.residents import DispatchCounters
+from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.scheduler import Scheduler
 from weft.simulation.arrivals import Arrivals

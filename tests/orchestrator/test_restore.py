@@ -172,7 +172,7 @@ async def test_room_that_was_not_kept_is_not_kept_now(anyio_backend):
     old, new = scheduler("sticky"), scheduler("sticky")
     await old.run(call("a"), Ignore())
     await old.run(call("b"), Ignore())
-    old.dispatcher.residents.release(old.dispatcher.programs["a"], "made room")
+    old.dispatcher.claims.release(old.dispatcher.programs["a"], "made room")
     hand_over(old, new, {})
     programs = new.dispatcher.programs
     assert (programs["a"].claim, programs["b"].claim > 0) == (0, True)

@@ -5,7 +5,7 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from weft.orchestrator.dispatch.residents import DispatchCounters
+from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.simulation.arrivals import parse_arrivals
 from weft.simulation.experiment import PolicyOutcome
 from weft.simulation.metrics import measure

@@ -26,6 +26,8 @@ class Call:
             (the width of a fan-out), itself included.
         tool: what the program will wait for after the answer, as far as the answer tells;
             may be set until the call has ended.
+        patience: seconds for which whoever asks will hardly wait longer: a policy that lets
+            calls become overdue lets this one become so by then. None if they wait for ever.
         only: name of the engine that alone can run it, for what it holds; empty for any.
     """
 
@@ -36,6 +38,7 @@ class Call:
     siblings: int = 1
     tool: str = ""
     only: str = ""
+    patience: float | None = None
     _hashes: dict[int, list[int]] = field(default_factory=lambda: {})
     _reported: dict[int, tuple[list[bytes], list[int]]] = field(default_factory=lambda: {})
 

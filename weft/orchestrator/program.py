@@ -39,6 +39,8 @@ class Program:
         acting: when its last call ended, while it has no call; None while it has one.
         tool: what it does meanwhile, if its last answer told, or else the stage of that call.
         silent: whether it may end without a word, as clients of a service do.
+        held: whether a block of code holds it, which tells of its end: until then it is not
+            forgotten, however long it does nothing.
         ended: whether it is over, as far as is known.
     """
 
@@ -67,6 +69,7 @@ class Program:
     acting: float | None = None
     tool: str = ""
     silent: bool = False
+    held: bool = False
     ended: bool = False
 
     @property

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from weft.cache.prefix import PrefixIndex
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
-from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.program import Program
 
 
@@ -123,7 +122,7 @@ def restore(
         if replica.alive
     }
     now = dispatcher.clock()
-    residents: list[tuple[Program, Replica, SchedulingState]] = []
+    residents: list[tuple[Program, SchedulingState]] = []
     # The last to be released is the last to be evicted.
     for saved, chain in sorted(programs, key=lambda one: -one[0].idle):
         if saved.id in dispatcher.programs:
@@ -152,9 +151,9 @@ def restore(
             _seed(home.index, chain.hashes, program)
         home.attach(program, program.context)
         if saved.room > 0:
-            residents.append((program, home, saved))
-    for program, home, saved in reversed(residents):
-        _keep(dispatcher, program, home, saved)
+            residents.append((program, saved))
+    for program, saved in reversed(residents):
+        dispatcher.claims.restore(program, saved.idle, saved.room)
 
 
 def _seed(index: PrefixIndex, hashes: Sequence[int], program: Program) -> None:
@@ -163,18 +162,3 @@ def _seed(index: PrefixIndex, hashes: Sequence[int], program: Program) -> None:
     hold = index.open(hashes, blocks)
     index.grow(hold, hashes, blocks)
     index.close(hold, program)
-
-
-def _keep(dispatcher: Dispatcher, program: Program, home: Replica, saved: SchedulingState) -> None:
-    """Keep a program's room as its policy would."""
-    if home.claimed + program.context > home.capacity:
-        return
-    fleet, now = dispatcher.fleets[home.engine.model], dispatcher.clock()
-    fleet.now = now
-    retention = dispatcher.policy.retain(program, home, fleet)
-    dispatcher.counters.decisions += 1
-    seconds = min(retention.seconds - saved.idle, saved.room)
-    if seconds <= 0:
-        return
-    home.claim(program, program.context, retention.rank, now + seconds)
-    dispatcher.residents.expires(program)

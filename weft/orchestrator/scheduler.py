@@ -117,9 +117,11 @@ class Scheduler:
 
     @contextmanager
     def program(self, program: Program) -> Generator[Program]:
-        """A program, for the time of the block."""
+        """A program, for the time of the block; so long it is known, whatever its lease."""
+        known = self.begin(program)
+        known.held = True
         try:
-            yield self.begin(program)
+            yield known
         finally:
             self.end(program.id)
 

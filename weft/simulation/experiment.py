@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from weft.errors import UsageError
-from weft.orchestrator.dispatch.residents import DispatchCounters
+from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.policy import Policy
 from weft.simulation.arrivals import Arrivals
 from weft.simulation.folder import SPEED, SimulationFolder, write_json

@@ -18,7 +18,7 @@ from weft.backends.timeline import Timeline
 from weft.concurrency import TaskGroup, first_error
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Decision
-from weft.orchestrator.dispatch.residents import DispatchCounters
+from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.scheduler import LEASE, Scheduler

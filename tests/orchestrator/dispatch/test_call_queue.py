@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.call_queue import CallQueue, before
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.policy import Order
 from weft.orchestrator.program import Program
 from weft.types import Request
 
@@ -17,15 +16,14 @@ from weft.types import Request
 def ticket(number: int, key: float = 0.0, overdue: float | None = None) -> Ticket:
     call = Call(Request(str(number), "m", ()), "p")
     made = Ticket(call, Program("p"), number, 0.0, 1, lambda: None)
-    made.order = Order((key,), "", overdue)
+    made.key, made.overdue = (key,), math.inf if overdue is None else overdue
     return made
 
 
 def rank(one: Ticket, now: float) -> tuple[Any, ...]:
     """The order by its definition: the overdue by their times, then by key, then by arrival."""
-    due = one.order.overdue
-    late = due is not None and due <= now
-    return (not late, due if late else 0.0, one.order.key, one.arrival)
+    late = one.overdue <= now
+    return (not late, one.overdue if late else 0.0, one.key, one.arrival)
 
 
 tickets = st.lists(
@@ -53,10 +51,10 @@ def test_it_is_a_sorted_list_in_which_calls_come_and_go(
             now += number / 4
         assert len(queue) == len(there)
         assert queue.first(now) is min(there, key=lambda one: rank(one, now), default=None)
-        coming = [at for one in there if (at := one.order.overdue) is not None and at > now]
-        late = any(at <= now for one in there if (at := one.order.overdue) is not None)
+        coming = [one.overdue for one in there if one.overdue > now]
+        late = any(one.overdue <= now for one in there)
         assert queue.next_overdue(now) == (math.inf if late else min(coming, default=math.inf))
-    assert queue.take_all() == sorted(there, key=lambda one: (one.order.key, one.arrival))
+    assert queue.take_all() == sorted(there, key=lambda one: (one.key, one.arrival))
     assert len(queue) == 0
     assert queue.first(now) is None
 

@@ -272,7 +272,7 @@ def test_a_claim_is_where_the_last_call_ended():
     program = world.dispatcher.programs["a"]
     assert program.home is home
     assert (home.programs, other.programs) == (1, 0)
-    world.dispatcher.residents.release(program, "for room")
+    world.dispatcher.claims.release(program, "for room")
     assert program.claim == home.claimed == 0
 
 

@@ -35,10 +35,10 @@ class CallQueue:
     def put(self, ticket: Ticket) -> None:
         """Add a ticket."""
         ticket.lane = self
-        order, arrival, number = ticket.order, ticket.arrival, next(self._numbers)
-        heapq.heappush(self._by_key, (order.key, arrival, number, ticket))
-        if order.overdue is not None:
-            heapq.heappush(self._by_time, (order.overdue, order.key, arrival, number, ticket))
+        key, arrival, number = ticket.key, ticket.arrival, next(self._numbers)
+        heapq.heappush(self._by_key, (key, arrival, number, ticket))
+        if ticket.overdue < math.inf:
+            heapq.heappush(self._by_time, (ticket.overdue, key, arrival, number, ticket))
         self._here[ticket] = number
 
     def remove(self, ticket: Ticket) -> None:
@@ -92,10 +92,9 @@ class CallQueue:
 
 def before(a: Ticket, b: Ticket, now: float) -> bool:
     """Whether `a` goes before `b`, which waits in another lane."""
-
-    def rank(ticket: Ticket) -> tuple[bool, float, tuple[float, ...], int]:
-        overdue = ticket.order.overdue
-        late = overdue is not None and overdue <= now
-        return (not late, overdue if late and overdue is not None else 0.0, ticket.order.key, 0)
-
-    return (*rank(a)[:3], a.arrival) < (*rank(b)[:3], b.arrival)
+    late = a.overdue <= now
+    if late != (b.overdue <= now):
+        return late
+    if late and a.overdue != b.overdue:
+        return a.overdue < b.overdue
+    return (a.key, a.arrival) < (b.key, b.arrival)

@@ -1,4 +1,4 @@
-"""Dispatcher: applies a policy's decisions to calls, engines and claims. Nothing here waits."""
+"""Dispatcher: what comes, ends and changes, and what follows from it. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 
 from weft.errors import ContextExceeded, EngineUnavailable
 from weft.orchestrator.call import Call
-from weft.orchestrator.decision import Kind, Observe, teller
-from weft.orchestrator.dispatch.call_queue import CallQueue, before
+from weft.orchestrator.decision import Observe, teller
+from weft.orchestrator.dispatch.binder import Binder
+from weft.orchestrator.dispatch.claims import Claims
+from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.dispatch.fleet import Fleet
+from weft.orchestrator.dispatch.guarded_callback import guarded_callback
+from weft.orchestrator.dispatch.guarded_policy import GuardedPolicy
 from weft.orchestrator.dispatch.replica import Replica
-from weft.orchestrator.dispatch.residents import DispatchCounters, Ended, Residents
+from weft.orchestrator.dispatch.residents import Ended, Residents
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.dispatch.timer import At
 from weft.orchestrator.estimates.profiles import Profiles
@@ -44,28 +48,22 @@ class Dispatcher:
         observe: Observe | None = None,
         ended: Ended | None = None,
     ) -> None:
-        self.policy, self.profiles, self.clock, self.at = policy, profiles, clock, at
-        self._tell = None if observe is None else teller(observe, clock)
+        self.profiles, self.clock, self.at = profiles, clock, at
+        tell = None if observe is None else teller(guarded_callback(observe, "observe"), clock)
+        if ended is not None:
+            ended = guarded_callback(ended, "ended")
+        self._tell = tell
         self.counters = DispatchCounters()
-        self.fleets: dict[str, Fleet] = {}
-        self.residents = Residents(
-            policy,
-            profiles,
-            self.fleets,
-            clock,
-            at,
-            lease,
-            self.counters,
-            self.serve,
-            self._tell,
-            ended,
-        )
+        guarded = GuardedPolicy(policy, self.counters)
+        self.claims = Claims(guarded, clock, at, lease, self._freed, tell)
+        self._binder = Binder(guarded, self.claims, self.counters, tell)
+        self.residents = Residents(self.claims, profiles, clock, at, lease, self._freed, ended)
         self.programs = self.residents.programs
-        for replica in replicas:
-            self.add(replica)
+        self.fleets: dict[str, Fleet] = {}
         self._arrivals = itertools.count()
         self._fair: dict[str, float] = {}
-        self._fair_now = 0.0
+        for replica in replicas:
+            self.add(replica)
 
     def begin(self, program: Program) -> Program:
         """Note a program; one of the same id that is there already goes on."""
@@ -74,6 +72,10 @@ class Dispatcher:
     def end(self, id: str) -> None:
         """A program is over: its claim goes, and its course is learned from."""
         self.residents.end(id)
+
+    def _freed(self, replica: Replica) -> None:
+        """A claim has given its room back."""
+        self._binder.serve(replica)
 
     # Calls
 
@@ -109,14 +111,20 @@ class Dispatcher:
             ticket = Ticket(call, program, next(self._arrivals), now, answer, wake)
         else:
             ticket = Ticket(call, program, failed.arrival, failed.since, answer, wake)
-            ticket.avoid = failed.replica
-        program.waiting += 1
+            ticket.avoid, ticket.overdue = failed.replica, failed.overdue
         start = self._fair.get(program.tenant, 0.0)
-        if start < self._fair_now:
-            start = self._fair_now
+        if start < self._binder.fair_now:
+            start = self._binder.fair_now
         ticket.fair_start = start
         self._fair[program.tenant] = start + (ticket.prompt_tokens + answer) / program.weight
-        self._enqueue(ticket, fleet)
+        try:
+            self._binder.enqueue(ticket, fleet)
+        except BaseException:  # somebody ends the process while a policy decides
+            if ticket.replica is not None:
+                self.finish(ticket, (), 0, None, done=False)
+            else:
+                self.residents.idle(program, None, now)
+            raise
         return ticket
 
     def _check(self, call: Call, fleet: Fleet) -> None:
@@ -138,99 +146,16 @@ class Dispatcher:
             return EngineUnavailable(f"{only}, which alone can run this call, is away{why}")
         return EngineUnavailable(f"no engine that serves {fleet.model!r} is left{why}")
 
-    def _enqueue(self, ticket: Ticket, fleet: Fleet) -> None:
-        ticket.order = order = self.policy.order(ticket, fleet)
-        placement = self.policy.place(ticket, fleet.able(ticket))
-        self.counters.decisions += 2
-        replica = self._replica(placement.engine)
-        firm = placement.firm or bool(ticket.call.only)
-        lane = replica.lane if firm else fleet.common
-        ticket.where, ticket.reason = placement.reason, "others are ahead of it"
-        fleet.waiting += 1
-        if self._tell is not None:
-            self._told("come", ticket, replica if firm else None, order.reason)
-        # Only the first of its lane may start; where nobody waits it need not queue for that.
-        if len(lane):
-            lane.put(ticket)
-            if lane.first(fleet.now) is ticket:
-                self._try(ticket, replica, fleet, placement.reason)
-        elif not self._try(ticket, replica, fleet, placement.reason):
-            lane.put(ticket)
-        if ticket.lane is not None and order.overdue is not None:
-            fleet.timer.set(max(order.overdue, fleet.now))
-
-    def _replica(self, engine: object) -> Replica:
-        assert isinstance(engine, Replica), "place one of the view's engines"
-        return engine
-
-    def _overdue(self, fleet: Fleet) -> None:
-        """A call may have become overdue."""
-        for replica in fleet.engines:
-            self.serve(replica, fleet)
-        now = fleet.tick()
-        lanes = [fleet.common, *(replica.lane for replica in fleet.engines)]
-        fleet.timer.set(min(lane.next_overdue(now) for lane in lanes))
-
-    def _try(self, ticket: Ticket, replica: Replica, fleet: Fleet, reason: str) -> bool:
-        """Start a call on an engine if there is room and it is admitted."""
-        now, overdue = fleet.now, ticket.order.overdue
-        if not replica.has_room(ticket):
-            if overdue is not None and overdue <= now and replica.waiting_for is None:
-                replica.waiting_for = ticket
-            full = f"{replica.name} is full: {replica.in_flight} calls run there"
-            return self._refuse(ticket, replica, full)
-        admission = self.policy.admit(ticket, replica, fleet)
-        self.counters.decisions += 1
-        while not admission.enter and admission.displace is not None:
-            self.counters.revoked += 1
-            self.residents.release(admission.displace, f"made room for {ticket.id}")
-            admission = self.policy.admit(ticket, replica, fleet)
-            self.counters.decisions += 1
-        forced = not admission.enter and overdue is not None and overdue <= now
-        if not admission.enter and not forced:
-            return self._refuse(ticket, replica, admission.reason)
-        ticket.reason = f"{reason}; " + ("overdue" if forced else admission.reason)
-        ticket.forced = forced
-        self._start(ticket, replica, fleet)
-        return True
-
-    def _refuse(self, ticket: Ticket, replica: Replica, reason: str) -> bool:
-        ticket.reason = reason
-        if not ticket.refused:
-            ticket.refused = True
-            self._told("wait", ticket, replica, reason)
-        return False
-
-    def _start(self, ticket: Ticket, replica: Replica, fleet: Fleet) -> None:
-        if ticket.lane is not None:
-            ticket.lane.remove(ticket)
-        fleet.waiting -= 1
-        program = ticket.program
-        now = ticket.bound_at = fleet.now
-        waited = now - ticket.since
-        program.waiting -= 1
-        program.waited += waited
-        if ticket.fair_start > self._fair_now:
-            self._fair_now = ticket.fair_start
-        counters = self.counters
-        counters.started += 1
-        counters.forced += ticket.forced
-        if waited > counters.longest_wait:
-            counters.longest_wait = waited
-        replica.start(ticket)
-        if self._tell is not None:
-            self._told("start", ticket, replica, ticket.reason)
-        ticket.wake()
-
     def leave(self, ticket: Ticket) -> None:
         """A call that waits is cancelled."""
-        if ticket.lane is not None:
-            lane, fleet = ticket.lane, self.fleets[ticket.call.request.model]
-            lane.remove(ticket)
-            fleet.waiting -= 1
-            ticket.program.waiting -= 1
-            self.residents.idle(ticket.program, ticket.program.home, fleet.tick())
-            self._serve_lane(lane, fleet)
+        lane, fleet = ticket.lane, self.fleets[ticket.call.request.model]
+        if lane is None:
+            return
+        now = fleet.tick()
+        was_next = self._binder.leave(ticket, fleet)
+        self.residents.idle(ticket.program, ticket.program.home, now)
+        if was_next:
+            self._binder.vacated(lane, ticket, fleet)
 
     def finish(
         self, ticket: Ticket, answer: Sequence[int], tokens: int, cached: int | None, done: bool
@@ -246,8 +171,7 @@ class Dispatcher:
         """
         replica, program = ticket.replica, ticket.program
         assert replica is not None
-        fleet = self.fleets[ticket.call.request.model]
-        now = fleet.tick()
+        now = replica.fleet.tick()
         replica.finish(ticket, answer, tokens)
         seconds = now - ticket.bound_at
         program.calls += 1
@@ -265,15 +189,16 @@ class Dispatcher:
             self.profiles.answered(program.name, ticket.stage, tokens)
         if self._tell is not None:
             found = "unknown" if cached is None else str(cached)
-            self._told(
+            self._tell(
                 "end",
-                ticket,
-                replica,
+                program.id,
+                ticket.id,
+                replica.name,
                 f"{tokens} tokens generated, {found} of {ticket.prompt_tokens} were cached "
                 f"({ticket.cached} foreseen)" + ("" if done else "; it did not finish"),
             )
         self.residents.idle(program, replica, now)
-        self.serve(replica, fleet)
+        self._binder.serve(replica)
 
     # Engines
 
@@ -283,93 +208,60 @@ class Dispatcher:
         fleet = self.fleets.get(model)
         if fleet is None:
             fleet = self.fleets[model] = Fleet(
-                model, self.profiles, self.clock, self.at, self._overdue
+                model, self.profiles, self.clock, self.at, self._binder.overdue
             )
-        fleet.replicas.append(replica)
+        fleet.add(replica)
         self.back(replica)
 
     def remove(self, replica: Replica) -> list[Ticket]:
-        """Let an engine go; calls that run there run on. Returns as `died` does."""
-        fleet = self.fleets[replica.engine.model]
+        """Let an engine go that may be well: calls that run there run on, none follows.
+
+        What waits for it is placed anew; returns what no engine is left for.
+        """
+        fleet = replica.fleet
         fleet.replicas.remove(replica)
-        return self.died(replica, EngineUnavailable(f"{replica.name} was taken out of service"))
-
-    def serve(self, replica: Replica, fleet: Fleet) -> None:
-        """Start what can start now that an engine has changed."""
-        if not fleet.waiting:
-            return
-        now = fleet.tick()
-        blocked_own = blocked_common = False
-        while replica.alive and not (blocked_own and blocked_common):
-            own = None if blocked_own else replica.lane.first(now)
-            common = None if blocked_common else fleet.common.first(now)
-            if own is None and common is None:
-                break
-            if common is None or (own is not None and before(own, common, now)):
-                assert own is not None
-                blocked_own = not self._try(own, replica, fleet, own.where)
-            else:
-                placement = self.policy.place(common, fleet.able(common))
-                self.counters.decisions += 1
-                target = self._replica(placement.engine)
-                if not self._try(common, target, fleet, placement.reason):
-                    # Others need not wait with a call that now waits for one engine only.
-                    blocked_common = not placement.firm
-                    if placement.firm:
-                        fleet.common.remove(common)
-                        target.lane.put(common)
-        if replica.alive and not len(replica.lane) and not len(fleet.common):
-            self._steal(replica, fleet)
-
-    def _steal(self, replica: Replica, fleet: Fleet) -> None:
-        """Ask again about a call that waits for another engine, now that this one is free."""
-        longest = max(fleet.engines, key=lambda r: len(r.lane))
-        ticket = longest.lane.first(fleet.now)
-        if ticket is None or not replica.has_room(ticket):
-            return
-        placement = self.policy.place(ticket, fleet.able(ticket))
-        self.counters.decisions += 1
-        if placement.engine is replica:
-            self._try(ticket, replica, fleet, placement.reason)
-
-    def _serve_lane(self, lane: CallQueue, fleet: Fleet) -> None:
-        for replica in fleet.engines:
-            if lane is replica.lane or lane is fleet.common:
-                self.serve(replica, fleet)
+        replica.retire()
+        self.claims.lost(replica, "its engine was taken out of service")
+        self.residents.homeless(replica)
+        return self._place_anew(replica, fleet)
 
     def died(self, replica: Replica, error: Exception) -> list[Ticket]:
         """An engine died. What waits for it is placed anew; returns what no engine is left for."""
         replica.died(error)
-        fleet = self.fleets[replica.engine.model]
+        self.claims.lost(replica, "its engine is lost")
+        return self._place_anew(replica, replica.fleet)
+
+    def _place_anew(self, replica: Replica, fleet: Fleet) -> list[Ticket]:
+        """Place calls that waited for an engine on others; returns those that can't be."""
         fleet.refresh()
-        tickets = replica.lane.take_all()
-        fleet.waiting -= len(tickets)
+        now = fleet.tick()
+        tickets, promised = replica.lane.take_all(), replica.empties_for
+        replica.waiting_for = None
         if fleet.engines:
             orphans = [ticket for ticket in tickets if ticket.call.only]
+            tickets = [ticket for ticket in tickets if not ticket.call.only]
         else:
-            orphans = tickets + fleet.common.take_all()
-            fleet.waiting = 0
-        for ticket in orphans:
+            orphans = tickets + fleet.apart.take_all() + fleet.common.take_all()
+            tickets = []
+        fleet.waiting -= len(tickets) + len(orphans)
+        for ticket in tickets + orphans:
+            ticket.emptied = None
             ticket.program.waiting -= 1
-        fleet.tick()
         for ticket in tickets:
-            if fleet.engines and not ticket.call.only:
-                self._enqueue(ticket, fleet)
+            self._binder.enqueue(ticket, fleet)
+        if promised is not None and promised.lane is fleet.apart:
+            self._binder.put_back(promised, fleet)
+        for ticket in orphans:
+            self.residents.idle(ticket.program, None, now)
         return orphans
 
     def back(self, replica: Replica) -> None:
         """An engine answers again."""
         replica.alive, replica.error = True, None
-        fleet = self.fleets[replica.engine.model]
-        fleet.refresh()
-        self.serve(replica, fleet)
+        replica.fleet.refresh()
+        self._binder.serve(replica)
 
     def drain(self, replica: Replica, draining: bool = True) -> None:
         """Give an engine no new programs, or again."""
         replica.draining = draining
-        self.serve(replica, self.fleets[replica.engine.model])
-
-    def _told(self, kind: Kind, ticket: Ticket, replica: Replica | None, reason: str) -> None:
-        if self._tell is not None:
-            engine = replica.name if replica is not None else ""
-            self._tell(kind, ticket.program.id, ticket.id, engine, reason)
+        self._binder.serve(replica)

@@ -15,7 +15,7 @@ Stands = Callable[[Program, float | None], bool]
 class DueTimes:
     """Rings for each program at its date, unless the date no longer stands by then.
 
-    DueTimes that no longer stand take no memory for long, nor do their programs: of many short
+    Times that no longer stand take no memory for long, nor do their programs: of many short
     programs all but few have ended long before what they were given would fall due.
 
     Args:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from weft.orchestrator.dispatch.call_queue import CallQueue
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.dispatch.timer import At, Timer
 from weft.orchestrator.estimates.profiles import Profiles
+
+
+@dataclass(slots=True)
+class FleetView:
+    """A `View` of some engines of a fleet."""
+
+    now: float
+    engines: Sequence[Replica]
+    waiting: int
+    profiles: Profiles
 
 
 class Fleet:
@@ -25,6 +36,9 @@ class Fleet:
         timer: for the first call that becomes overdue.
         now: the scheduler's clock when something last happened.
         waiting: calls that wait.
+        common: those that wait for any engine.
+        apart: overdue ones, each with an engine that empties itself for it; they go to
+            whichever has room first.
     """
 
     def __init__(
@@ -38,17 +52,23 @@ class Fleet:
         self.model = model
         self.replicas: list[Replica] = []
         self.profiles = profiles
-        self.common = CallQueue()
+        self.common, self.apart = CallQueue(), CallQueue()
         self.waiting = 0
-        self.engines: Sequence[Replica] = ()
+        self.engines: tuple[Replica, ...] = ()
         self.timer = Timer(at, lambda: overdue(self))
         self._clock = clock
         self.now = 0.0
         self.refresh()
 
+    def add(self, replica: Replica) -> None:
+        """Take a replica in."""
+        replica.fleet = self
+        self.replicas.append(replica)
+        self.refresh()
+
     def refresh(self) -> None:
         """Look again which engines live."""
-        self.engines = [replica for replica in self.replicas if replica.alive]
+        self.engines = tuple(replica for replica in self.replicas if replica.alive)
         sizes = [replica.capacity for replica in self.engines]
         self.least, self.most = min(sizes, default=0), max(sizes, default=0)
 
@@ -57,18 +77,19 @@ class Fleet:
         self.now = now = self._clock()
         return now
 
-    def able(self, ticket: Ticket) -> Fleet:
+    def has_slot(self) -> bool:
+        """Whether any engine could run one call more, were there KV for it."""
+        return any(r.in_flight < r.concurrency for r in self.engines)
+
+    def able(self, ticket: Ticket) -> Fleet | FleetView:
         """The view for a call: without the engine that failed it, if there are others."""
         only = ticket.call.only
         if ticket.avoid is None and self.least > ticket.prompt_tokens and not only:
             return self
         if only:
-            able = [r for r in self.engines if r.name == only]
+            able = tuple(r for r in self.engines if r.name == only)
         else:
-            able = [r for r in self.engines if r.capacity > ticket.prompt_tokens]
-        able = able or list(self.engines)
-        view = Fleet.__new__(Fleet)
-        view.model, view.replicas, view.common = self.model, self.replicas, self.common
-        view.profiles, view.now, view.waiting = self.profiles, self.now, self.waiting
-        view.engines = [r for r in able if r is not ticket.avoid] or able
-        return view
+            able = tuple(r for r in self.engines if r.capacity > ticket.prompt_tokens)
+        able = able or self.engines
+        others = tuple(r for r in able if r is not ticket.avoid)
+        return FleetView(self.now, others or able, self.waiting, self.profiles)

@@ -17,6 +17,7 @@ from weft.orchestrator.program import Program
 
 if TYPE_CHECKING:
     from weft.cache.kv_events import ReportedIndex
+    from weft.orchestrator.dispatch.fleet import Fleet
 
 _UNKNOWN_KV = 1 << 24  # tokens; for engines that don't say
 _QUICKEST = 1e-4  # seconds a token: no engine generates as fast
@@ -45,6 +46,8 @@ class Replica:
         self.attached = 0
         self.lane = CallQueue()
         self.waiting_for: Ticket | None = None
+        self.fleet: Fleet
+        """Where it serves; set when it is taken in."""
         self.on_empty: Callable[[], None] | None = None
         """Called when its last call has ended."""
         self.speed = speed if speed is not None else Speed()
@@ -128,11 +131,8 @@ class Replica:
         """Whether the engine can start the call at once."""
         if not self.alive or self.in_flight >= self.concurrency:
             return False
-        first = self.waiting_for
-        if first is not None and first is not call:
-            if first.lane is not None:
-                return False  # it is overdue: the engine empties itself for it
-            self.waiting_for = None
+        if self.waiting_for is not None and self.empties_for not in (None, call):
+            return False
         if not self.in_flight:
             return True
         room = self.capacity - self.reserved
@@ -140,6 +140,13 @@ class Replica:
         return call.prompt_tokens + call.answer_tokens + self.block_size <= room or (
             self.need(call) <= room
         )
+
+    @property
+    def empties_for(self) -> Ticket | None:
+        """The overdue call that it lets nobody else in for, if that still waits."""
+        if self.waiting_for is not None and self.waiting_for.lane is None:
+            self.waiting_for = None
+        return self.waiting_for
 
     def prefill_seconds(self, tokens: int) -> float:
         """As measured; 0 if unknown."""
@@ -250,9 +257,16 @@ class Replica:
             self._claimed -= program.claim
             program.claim = 0
 
+    @property
+    def claiming(self) -> list[Program]:
+        """Programs that hold a claim here."""
+        return list(self._claiming)
+
     def died(self, error: Exception) -> None:
         """Take the engine out of service; its cache is gone."""
         self.alive, self.error = False, error
         self._reset()
-        for program in list(self._claiming):
-            self.unclaim(program)
+
+    def retire(self) -> None:
+        """Let nothing begin here any more; what runs here ends as it would have."""
+        self.alive = False

@@ -1,78 +1,48 @@
-"""Residents: the programs that live on engines; how long they are remembered, what is kept."""
+"""Residents: the programs that the scheduler knows, and how long they are remembered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from weft.orchestrator.decision import Tell
+from weft.orchestrator.dispatch.claims import Claims
 from weft.orchestrator.dispatch.due_times import DueTimes
 from weft.orchestrator.dispatch.timer import At
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.policy import Policy
 from weft.orchestrator.program import Program
 
 if TYPE_CHECKING:
-    from weft.orchestrator.dispatch.fleet import Fleet
     from weft.orchestrator.dispatch.replica import Replica
 
 Ended = Callable[[Program, str], None]
 
 
-@dataclass(slots=True)
-class DispatchCounters:
-    """What a dispatcher has done.
-
-    Attributes:
-        decisions: made by its policy.
-        started: calls that were sent to an engine.
-        forced: those of them that the policy refused, but that were overdue.
-        revoked: claims taken from programs to make room.
-        longest_wait: of a call, in seconds.
-    """
-
-    decisions: int = 0
-    started: int = 0
-    forced: int = 0
-    revoked: int = 0
-    longest_wait: float = 0.0
-
-
 class Residents:
-    """Programs from their first call to their end, with their leases and claims.
+    """Programs from their first call to their end.
 
     Args:
-        policy: decides what is kept between calls.
+        claims: the room that they keep.
         profiles: learns from programs that end.
-        fleets: the engines by model.
         clock: the time in seconds.
         at: has a callback called at a time.
-        lease: most seconds that a program which does nothing is remembered and keeps a claim.
-        counters: counts decisions.
-        serve: is called when an engine has got room.
-        tell: is told of every decision.
+        lease: most seconds that a program which does nothing is remembered.
+        freed: is called when a program that ended had a claim, with the engine that held it.
         ended: is told of programs that end, and why.
     """
 
     def __init__(
         self,
-        policy: Policy,
+        claims: Claims,
         profiles: Profiles,
-        fleets: Mapping[str, Fleet],
         clock: Callable[[], float],
         at: At,
         lease: float,
-        counters: DispatchCounters,
-        serve: Callable[[Replica, Fleet], None],
-        tell: Tell | None,
+        freed: Callable[[Replica], None],
         ended: Ended | None,
     ) -> None:
-        self._policy, self._profiles, self._fleets = policy, profiles, fleets
-        self._clock, self._lease = clock, lease
-        self._counters, self._serve, self._tell, self._ended = counters, serve, tell, ended
+        self._claims, self._profiles, self._clock, self._lease = claims, profiles, clock, lease
+        self._freed, self._ended = freed, ended
         self.programs: dict[str, Program] = {}
-        self._claims = DueTimes(clock, at, _same_claim, self._claim_over)
         self._leases = DueTimes(clock, at, _lives, self._lease_over)
 
     def begin(self, program: Program) -> Program:
@@ -101,67 +71,42 @@ class Residents:
         if home is not None:
             home.attach(program, 0)
             if program.claim:
-                self.release(program, reason)
-                self._serve(home, self._fleets[home.engine.model])
+                self._claims.release(program, reason)
+                self._freed(home)
+
+    def idle(self, program: Program, replica: Replica | None, now: float) -> None:
+        """If a program has no call any more, note it, and decide about its room.
+
+        Args:
+            program: had a call that ended.
+            replica: where the call ran, if it did.
+            now: the time.
+        """
+        if program.running or program.waiting or program.ended or program.acting is not None:
+            return
+        program.acting = now
+        if replica is not None and replica.alive:
+            self._claims.idle(program, replica, now)
+
+    def homeless(self, replica: Replica) -> None:
+        """An engine was let go: none of its programs has its cache there any more."""
+        for program in self.programs.values():
+            if program.home is replica and not program.running:
+                replica.attach(program, 0)
+                program.home = None
 
     def _lease_over(self, program: Program) -> None:
         """Let a program go that never says goodbye, if it does nothing by now."""
         idle_since, now = program.acting, self._clock()
-        if idle_since is not None and now >= idle_since + self._lease:
+        if idle_since is None or now < idle_since + self._lease:
+            self._leases.set(program, (now if idle_since is None else idle_since) + self._lease)
+        elif not program.held:
             self.end(program.id, "its lease is over")
         else:
-            self._leases.set(program, (now if idle_since is None else idle_since) + self._lease)
-
-    def idle(self, program: Program, replica: Replica | None, now: float) -> None:
-        """If a program has no call any more, decide about its room."""
-        if program.running or program.waiting or program.ended or program.acting is not None:
-            return
-        program.acting = now
-        if replica is None or not replica.alive:
-            return
-        fleet = self._fleets[replica.engine.model]
-        fleet.now = now
-        retention = self._policy.retain(program, replica, fleet)
-        self._counters.decisions += 1
-        seconds = retention.seconds if retention.seconds < self._lease else self._lease
-        if self._tell is not None:
-            how = f"kept for {seconds:.4g} s" if seconds < self._lease else "kept till it ends"
-            kept = how if seconds > 0 else "not kept"
-            self._tell("retain", program.id, "", replica.name, f"{kept}: {retention.reason}")
-        if seconds <= 0:
-            return
-        if program.home is not replica:  # it had calls on several; this one's context is the last
-            replica.attach(program, program.context)
-        replica.claim(program, program.context, retention.rank, now + seconds)
-        if seconds < self._lease:  # else it ends with the program itself
-            self.expires(program)
-
-    def expires(self, program: Program) -> None:
-        """Let a program's claim go when its time is up, unless it has made a call by then."""
-        self._claims.set(program, program.expires)
-
-    def _claim_over(self, program: Program) -> None:
-        home = program.home
-        if home is None:
-            return
-        if program.calls == 1:  # known long before its lease is over
-            self._profiles.returned(program.name, False)
-        if program.silent and program.calls:
-            self._profiles.fell_silent(program.name, program.calls)
-        self.release(program, "its time is up")
-        self._serve(home, self._fleets[home.engine.model])
-
-    def release(self, program: Program, reason: str) -> None:
-        """Take a program's claim away."""
-        if program.claim and program.home is not None:
-            if self._tell is not None:
-                self._tell("release", program.id, "", program.home.name, reason)
-            program.home.unclaim(program)
-
-
-def _same_claim(program: Program, since: float | None) -> bool:
-    """Whether the claim that it got then is the one that it has."""
-    return program.claim > 0 and program.acting == since
+            self._leases.set(program, now + self._lease)
+            if program.claim and program.home is not None:
+                self._claims.release(program, "its lease is over")
+                self._freed(program.home)
 
 
 def _lives(program: Program, since: float | None) -> bool:

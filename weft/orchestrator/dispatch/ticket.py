@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from weft.cache.prefix import Hold, PrefixIndex
 from weft.orchestrator.call import Call
-from weft.orchestrator.policy import Order
 from weft.orchestrator.program import Program
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.call_queue import CallQueue
     from weft.orchestrator.dispatch.replica import Replica
-
-_UNORDERED = Order((), "")
 
 
 class Ticket:
@@ -24,6 +22,9 @@ class Ticket:
         wake: called when the call is bound to an engine, or when no engine is left.
         replica: where it is bound to.
         lane: where it waits.
+        key: its place there, by the policy.
+        overdue: when it goes before all others; infinite for never. It never moves further away.
+        emptied: the engine that lets nobody else in until this one, overdue, fits.
         where: why it was to go where it was placed when it came.
         reason: why it was bound there, or why it waits.
         refused: whether an engine was asked to start it and could not.
@@ -40,13 +41,15 @@ class Ticket:
         "cached",
         "call",
         "critical",
+        "emptied",
         "fair_start",
         "forced",
         "hold",
         "id",
         "index",
+        "key",
         "lane",
-        "order",
+        "overdue",
         "program",
         "prompt_tokens",
         "reason",
@@ -79,7 +82,9 @@ class Ticket:
         self.answer_tokens = answer_tokens
         self.fair_start = 0.0
         self.critical = program.critical
-        self.order = _UNORDERED
+        self.key: tuple[float, ...] = ()
+        self.overdue = math.inf
+        self.emptied: Replica | None = None
         self.wake = wake
         self.avoid: Replica | None = None
         self.lane: CallQueue | None = None

@@ -1,0 +1,257 @@
+"""Binder: which waiting call starts on which engine, and when."""
+
+from __future__ import annotations
+
+import math
+
+from weft.orchestrator.decision import Tell
+from weft.orchestrator.dispatch.call_queue import CallQueue, before
+from weft.orchestrator.dispatch.claims import Claims
+from weft.orchestrator.dispatch.counters import DispatchCounters
+from weft.orchestrator.dispatch.fleet import Fleet
+from weft.orchestrator.dispatch.guarded_policy import GuardedPolicy
+from weft.orchestrator.dispatch.replica import Replica
+from weft.orchestrator.dispatch.ticket import Ticket
+
+
+class Binder:
+    """Binds calls to engines as the policy says, when one has room.
+
+    What changes asks the policy as little as will do: of each queue only the head is looked
+    at, once for all engines, and not at all while none has a slot. Nothing is changed before
+    the decision is in, so an interruption leaves all as it was.
+
+    Args:
+        policy: decides.
+        claims: what stands in the way, and may be displaced.
+        counters: of what is done.
+        tell: is told of every decision.
+    """
+
+    def __init__(
+        self, policy: GuardedPolicy, claims: Claims, counters: DispatchCounters, tell: Tell | None
+    ) -> None:
+        self._policy, self._claims, self._counters, self._tell = policy, claims, counters, tell
+        self.fair_now = 0.0
+        """The largest start tag of calls that were started."""
+
+    def enqueue(self, ticket: Ticket, fleet: Fleet) -> None:
+        """Take in a call, or one whose engine is lost; it may start at once."""
+        key, overdue, why = self._policy.order(ticket, fleet)
+        replica, reason, firm = self._policy.place(ticket, fleet.able(ticket))
+        # What a policy says of a call that comes again makes it wait no longer than it did before.
+        ticket.key, ticket.overdue = key, min(ticket.overdue, overdue)
+        if ticket.call.patience is not None and ticket.overdue < math.inf:
+            ticket.overdue = min(ticket.overdue, ticket.since + ticket.call.patience)
+        firm = firm or bool(ticket.call.only)
+        lane = replica.lane if firm else fleet.common
+        ticket.where, ticket.reason = reason, "others are ahead of it"
+        fleet.waiting += 1
+        ticket.program.waiting += 1
+        if self._tell is not None:
+            engine = replica.name if firm else ""
+            self._tell("come", ticket.program.id, ticket.id, engine, why)
+        try:
+            # Only the first of its lane may start; where nobody waits it need not queue for that.
+            if len(lane):
+                lane.put(ticket)
+                if lane.first(fleet.now) is ticket:
+                    self._try(ticket, replica, fleet, reason)
+            elif not self._try(ticket, replica, fleet, reason):
+                lane.put(ticket)
+            if ticket.lane is not None and ticket.overdue < math.inf:
+                if ticket.overdue > fleet.now:
+                    fleet.timer.set(ticket.overdue)
+                else:
+                    self.overdue(fleet)
+        except BaseException:
+            if ticket.replica is None:
+                self.leave(ticket, fleet)
+            raise
+
+    def leave(self, ticket: Ticket, fleet: Fleet) -> bool:
+        """Take a call that waits out; whether it was the first, so that another may start now."""
+        lane = ticket.lane
+        first = lane is not None and lane.first(fleet.now) is ticket
+        if lane is not None:
+            lane.remove(ticket)
+        fleet.waiting -= 1
+        ticket.program.waiting -= 1
+        return first or ticket.emptied is not None
+
+    def vacated(self, lane: CallQueue, ticket: Ticket, fleet: Fleet) -> None:
+        """The call that was the first of its queue has left it."""
+        if lane is fleet.common and len(lane):
+            self._serve_common(fleet)
+            return
+        emptied, ticket.emptied = ticket.emptied, None
+        for replica in fleet.engines:
+            if lane is replica.lane or lane is fleet.common or replica is emptied:
+                self.serve(replica)
+
+    def serve(self, replica: Replica) -> None:
+        """Start what can start now that an engine has changed."""
+        fleet = replica.fleet
+        if not fleet.waiting:
+            return
+        now = fleet.tick()
+        if len(fleet.apart):
+            self._serve_apart(replica, fleet)
+        blocked_own = blocked_common = False
+        while replica.alive and not (blocked_own and blocked_common):
+            own = None if blocked_own else replica.lane.first(now)
+            common = None if blocked_common else fleet.common.first(now)
+            if own is None and common is None:
+                break
+            if common is None or (own is not None and before(own, common, now)):
+                assert own is not None
+                blocked_own = not self._try(own, replica, fleet, own.where)
+                if blocked_own and own.overdue <= now:
+                    self._empty(replica, own)
+            else:
+                blocked_common = not self._advance(common, fleet)
+        if replica.alive and not len(replica.lane) and not len(fleet.common):
+            self._steal(replica, fleet)
+
+    def overdue(self, fleet: Fleet) -> None:
+        """A call may have become overdue."""
+        now = fleet.tick()
+        for replica in fleet.engines:
+            first = replica.lane.first(now)
+            if first is not None and first.overdue <= now:
+                self.serve(replica)
+        self._serve_common(fleet)
+        lanes = [fleet.common, *(replica.lane for replica in fleet.engines)]
+        fleet.timer.set(min(lane.next_overdue(now) for lane in lanes))
+
+    def put_back(self, ticket: Ticket, fleet: Fleet) -> None:
+        """The engine that emptied itself for a call is lost: another one must."""
+        ticket.emptied = None
+        fleet.apart.remove(ticket)
+        fleet.common.put(ticket)
+        self.overdue(fleet)
+
+    def _serve_common(self, fleet: Fleet) -> None:
+        """Start what can start of the calls that wait for any engine."""
+        while (ticket := fleet.common.first(fleet.now)) is not None:
+            if not self._advance(ticket, fleet):
+                break
+
+    def _advance(self, ticket: Ticket, fleet: Fleet) -> bool:
+        """Place the first of those that wait for any engine; whether the next one may follow."""
+        late = ticket.overdue <= fleet.now
+        if not fleet.has_slot() and not (late and self._free(ticket, fleet)):
+            return False
+        target, reason, firm = self._policy.place(ticket, fleet.able(ticket))
+        if self._try(ticket, target, fleet, reason):
+            return True
+        if firm:  # others need not wait with a call that now waits for one engine only
+            fleet.common.remove(ticket)
+            target.lane.put(ticket)
+            if late:
+                self._empty(target, ticket)
+            return True
+        return late and self._set_apart(ticket, fleet)
+
+    def _serve_apart(self, replica: Replica, fleet: Fleet) -> None:
+        """Start overdue calls on an engine that has room for them."""
+        while True:
+            ticket = replica.waiting_for
+            if ticket is None or ticket.lane is not fleet.apart:
+                ticket = fleet.apart.first(fleet.now)
+            if ticket is None or replica not in fleet.able(ticket).engines:
+                return
+            if not self._try(ticket, replica, fleet, ticket.where):
+                return
+
+    def _free(self, ticket: Ticket, fleet: Fleet) -> list[Replica]:
+        """Engines that could run a call and empty themselves for no other."""
+        return [r for r in fleet.able(ticket).engines if r.empties_for in (None, ticket)]
+
+    def _set_apart(self, ticket: Ticket, fleet: Fleet) -> bool:
+        """Have one engine empty itself for an overdue call; all others go on without it.
+
+        It is the engine that will soonest have room, as far as that is known; if another one
+        has room before, the call goes there.
+        """
+
+        def lacks(replica: Replica) -> tuple[bool, int, float]:
+            tokens = replica.need(ticket) - (replica.capacity - replica.reserved)
+            return replica.draining, max(0, tokens), replica.in_flight / replica.concurrency
+
+        free = self._free(ticket, fleet)
+        if not free:
+            return False
+        chosen = min(free, key=lacks)
+        if self._try(ticket, chosen, fleet, ticket.where):
+            return True
+        fleet.common.remove(ticket)
+        fleet.apart.put(ticket)
+        self._empty(chosen, ticket)
+        return True
+
+    def _empty(self, replica: Replica, ticket: Ticket) -> None:
+        """Have an engine take in nothing else until an overdue call fits."""
+        if replica.empties_for is None:
+            replica.waiting_for, ticket.emptied = ticket, replica
+
+    def _steal(self, replica: Replica, fleet: Fleet) -> None:
+        """Ask again about a call that waits for another engine, now that this one is free."""
+        longest = max(fleet.engines, key=lambda r: len(r.lane))
+        ticket = longest.lane.first(fleet.now)
+        if ticket is None or not replica.has_room(ticket):
+            return
+        target, reason, _ = self._policy.place(ticket, fleet.able(ticket))
+        if target is replica:
+            self._try(ticket, replica, fleet, reason)
+
+    def _try(self, ticket: Ticket, replica: Replica, fleet: Fleet, reason: str) -> bool:
+        """Start a call on an engine if there is room and it is admitted."""
+        if not replica.has_room(ticket):
+            full = f"{replica.name} is full: {replica.in_flight} calls run there"
+            return self._refuse(ticket, replica, full)
+        admission = self._policy.admit(ticket, replica, fleet)
+        while not admission.enter and admission.displace is not None:
+            # Each takes a claim of this engine, of which there are so many and no more.
+            self._counters.revoked += 1
+            self._claims.release(admission.displace, f"made room for {ticket.id}")
+            admission = self._policy.admit(ticket, replica, fleet)
+        forced = not admission.enter and ticket.overdue <= fleet.now
+        if not admission.enter and not forced:
+            return self._refuse(ticket, replica, admission.reason)
+        ticket.reason = f"{reason}; " + ("overdue" if forced else admission.reason)
+        ticket.forced = forced
+        self._start(ticket, replica, fleet)
+        return True
+
+    def _refuse(self, ticket: Ticket, replica: Replica, reason: str) -> bool:
+        ticket.reason = reason
+        if not ticket.refused:
+            ticket.refused = True
+            if self._tell is not None:
+                self._tell("wait", ticket.program.id, ticket.id, replica.name, reason)
+        return False
+
+    def _start(self, ticket: Ticket, replica: Replica, fleet: Fleet) -> None:
+        if ticket.lane is not None:
+            ticket.lane.remove(ticket)
+        fleet.waiting -= 1
+        program = ticket.program
+        now = ticket.bound_at = fleet.now
+        waited = now - ticket.since
+        program.waiting -= 1
+        program.waited += waited
+        if ticket.fair_start > self.fair_now:
+            self.fair_now = ticket.fair_start
+        counters = self._counters
+        counters.started += 1
+        counters.forced += ticket.forced
+        if waited > counters.longest_wait:
+            counters.longest_wait = waited
+        replica.start(ticket)
+        if self._tell is not None:
+            self._tell("start", program.id, ticket.id, replica.name, ticket.reason)
+        ticket.wake()
+        emptied, ticket.emptied = ticket.emptied, None
+        if emptied is not None and emptied is not replica:
+            self.serve(emptied)  # it need not have emptied itself

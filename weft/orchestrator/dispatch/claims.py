@@ -1,0 +1,105 @@
+"""Claims: room that programs keep on engines between their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from weft.orchestrator.decision import Tell
+from weft.orchestrator.dispatch.due_times import DueTimes
+from weft.orchestrator.dispatch.guarded_policy import GuardedPolicy
+from weft.orchestrator.dispatch.timer import At
+from weft.orchestrator.program import Program
+
+if TYPE_CHECKING:
+    from weft.orchestrator.dispatch.replica import Replica
+
+
+class Claims:
+    """Given by the policy when a program's last running call ends; each ends at its time.
+
+    Args:
+        policy: decides what is kept.
+        clock: the time in seconds.
+        at: has a callback called at a time.
+        lease: most seconds that a claim lasts.
+        freed: is called when a claim's time is up, with the engine that has its room back.
+        tell: is told of every decision.
+    """
+
+    def __init__(
+        self,
+        policy: GuardedPolicy,
+        clock: Callable[[], float],
+        at: At,
+        lease: float,
+        freed: Callable[[Replica], None],
+        tell: Tell | None,
+    ) -> None:
+        self._policy, self._lease, self._freed, self._tell = policy, lease, freed, tell
+        self._due = DueTimes(clock, at, _same_claim, self._over)
+
+    def idle(self, program: Program, replica: Replica, now: float) -> None:
+        """Decide about the room of a program that has no call any more."""
+        fleet = replica.fleet
+        fleet.now = now
+        retention = self._policy.retain(program, replica, fleet)
+        seconds = retention.seconds if retention.seconds < self._lease else self._lease
+        if self._tell is not None:
+            how = f"kept for {seconds:.4g} s" if seconds < self._lease else "kept till it ends"
+            kept = how if seconds > 0 else "not kept"
+            self._tell("retain", program.id, "", replica.name, f"{kept}: {retention.reason}")
+        if seconds <= 0:
+            return
+        if program.home is not replica:  # it had calls on several; this one's context is the last
+            replica.attach(program, program.context)
+        replica.claim(program, program.context, retention.rank, now + seconds)
+        if seconds < self._lease:  # else it ends with the program's lease
+            self._due.set(program, program.expires)
+
+    def restore(self, program: Program, idle: float, room: float) -> None:
+        """Keep a program's room at its home as the policy would, if all that is kept fits.
+
+        Args:
+            program: was known to an earlier scheduler.
+            idle: seconds since its last call ended.
+            room: for how many seconds more its room was kept there.
+        """
+        home = program.home
+        if home is None or home.claimed + program.context > home.capacity:
+            return
+        now = home.fleet.tick()
+        retention = self._policy.retain(program, home, home.fleet)
+        seconds = min(retention.seconds - idle, room)
+        if seconds > 0:
+            home.claim(program, program.context, retention.rank, now + seconds)
+            self._due.set(program, program.expires)
+
+    def _over(self, program: Program) -> None:
+        home = program.home
+        if home is None:
+            return
+        profiles = home.fleet.profiles
+        if program.calls == 1:  # known long before its lease is over
+            profiles.returned(program.name, False)
+        if program.silent and program.calls:
+            profiles.fell_silent(program.name, program.calls)
+        self.release(program, "its time is up")
+        self._freed(home)
+
+    def release(self, program: Program, reason: str) -> None:
+        """Take a program's claim away."""
+        if program.claim and program.home is not None:
+            if self._tell is not None:
+                self._tell("release", program.id, "", program.home.name, reason)
+            program.home.unclaim(program)
+
+    def lost(self, replica: Replica, reason: str) -> None:
+        """An engine is gone, and all claims with it."""
+        for program in replica.claiming:
+            self.release(program, reason)
+
+
+def _same_claim(program: Program, since: float | None) -> bool:
+    """Whether the claim that it got then is the one that it has."""
+    return program.claim > 0 and program.acting == since
