@@ -10,9 +10,10 @@ from typing import Any
 
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.call import Call
-from weft.orchestrator.decision import Decision
+from weft.orchestrator.decision import Decision, Observe
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
 from weft.orchestrator.dispatch.replica import Replica
+from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy, parse_policy
@@ -31,7 +32,14 @@ class World:
     """
 
     def __init__(
-        self, policy: Policy | str, engines: int = 1, *, lease: float = 600.0, **kwargs: Any
+        self,
+        policy: Policy | str,
+        engines: int = 1,
+        *,
+        lease: float = 600.0,
+        observe: Observe | None = None,
+        ended: Ended | None = None,
+        **kwargs: Any,
     ) -> None:
         self.now = 0.0
         self._numbers = itertools.count()
@@ -49,7 +57,8 @@ class World:
             lambda: self.now,
             self.at,
             lease,
-            self.log.append,
+            self.log.append if observe is None else observe,
+            ended,
         )
         self.running: list[str] = []
         self.tickets: dict[str, Ticket] = {}

@@ -643,13 +643,13 @@ def test_fair_of_one_tenant_is_first_come_first_served() -> None:
 def test_active_paused_new_the_smallest_first() -> None:
     engine, policy = Engine(), parse_policy("thunderagent")
     calls = [
-        Call(at(engine, "active"), prompt_tokens=9000),
-        Call(at(engine, "small", claim=0, calls=2), prompt_tokens=100),
-        Call(at(engine, "large", claim=0, calls=2), prompt_tokens=200),
-        Call(Program("new small"), prompt_tokens=10),
-        Call(Program("new large"), prompt_tokens=20),
+        Call(at(engine, "active"), prompt_tokens=9000, since=5.0),
+        Call(at(engine, "small", claim=0, calls=2), prompt_tokens=100, since=5.0),
+        Call(at(engine, "large", claim=0, calls=2), prompt_tokens=200, since=5.0),
+        Call(Program("new small"), prompt_tokens=10, since=5.0),
+        Call(Program("new large"), prompt_tokens=20, since=5.0),
     ]
-    orders = [policy.order(call, View([engine], now=5.0)) for call in calls]
+    orders = [policy.order(call, View([engine], now=7.0)) for call in calls]
     assert [order.key for order in orders] == sorted(order.key for order in orders)
     assert [order.overdue for order in orders] == [None] + [5.0 + 1800] * 4
 

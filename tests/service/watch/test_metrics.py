@@ -121,6 +121,7 @@ async def test_engines_and_scheduler(metrics: Metrics, scheduler: Scheduler) -> 
     other.died(EngineUnavailable("gone"))
     scheduler.dispatcher.counters.forced = 4
     scheduler.dispatcher.counters.longest_wait = 12.5
+    scheduler.dispatcher.counters.unanswered["place"] = 3
     found = read(metrics)
     first, second = (("engine", "gpu0"),), (("engine", "gpu1"),)
     assert (found["weft_engine_up", first], found["weft_engine_up", second]) == (1, 0)
@@ -133,6 +134,8 @@ async def test_engines_and_scheduler(metrics: Metrics, scheduler: Scheduler) -> 
     assert found["weft_calls_in_flight", ()] == 2
     assert found["weft_scheduler_forced_total", ()] == 4
     assert found["weft_scheduler_longest_wait_seconds", ()] == 12.5
+    assert found["weft_scheduler_unanswered_total", (("decision", "place"),)] == 3
+    assert found["weft_scheduler_unanswered_total", (("decision", "admit"),)] == 0
     assert found["process_resident_memory_bytes", ()] > 0
 
 

@@ -12,7 +12,6 @@ from traceback import format_exception_only
 from types import CodeType
 from typing import TYPE_CHECKING, Any, cast
 
-import weft
 from weft.orchestrator.dispatch.counters import DispatchCounters, Question
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, View
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from weft.orchestrator.dispatch.ticket import Ticket
 
 _log = logging.getLogger(__name__)
-_OURS = str(Path(weft.__file__).parent)
+_OURS = str(Path(__file__).parents[2])
 _STALL = 1.0  # seconds of a decision that are worth a word: nothing else happens meanwhile
 _MOST = 100  # different errors that are logged
 _PLAIN = {int, float, bool}

@@ -50,7 +50,7 @@ class ThunderAgent(Policy):
         if program.resident:
             return Order((0.0,), "its program is active")
         size = float(call.prompt_tokens)
-        overdue = view.now + self.patience
+        overdue = call.since + self.patience
         if program.calls:
             return Order((1.0, size), f"its program is paused and has {size:.0f} tokens", overdue)
         return Order((2.0, size), f"its program is new and has {size:.0f} tokens", overdue)

@@ -56,7 +56,7 @@ class Weft(Policy):
     def order(self, call: CallView, view: View) -> Order:
         """Resident programs first, then the least expected work; before all, the overdue."""
         program = call.program
-        overdue = view.now + self.patience
+        overdue = call.since + self.patience
         if program.resident:
             return Order((0.0,), "its program is resident", overdue)
         work, source = self._work(program, call.prompt_tokens, view)

@@ -278,6 +278,12 @@ class Metrics:
             ("revoked", "Claims taken from programs to make room.", counters.revoked),
         ):
             yield _counter(f"weft_scheduler_{name}", text, (), [((), value)])
+        yield _counter(
+            "weft_scheduler_unanswered",
+            "Decisions that the policy failed to make, and that were made the plain way.",
+            ("decision",),
+            (((name,), count) for name, count in counters.unanswered.items()),
+        )
         yield _gauge(
             "weft_scheduler_longest_wait_seconds",
             "The longest that a call has waited since the service began.",
