@@ -62,12 +62,23 @@ def test_a_program_yields_to_one_with_a_fraction_of_its_work():
     assert weft(swap=9).admit(small, busy, view).displace is None
 
 
-def test_an_idle_engine_of_unknown_speed_takes_claims_back():
-    """Of one whose speed is known claims end by themselves, when they no longer pay."""
+def test_an_idle_engine_refuses_nobody():
     big = Program("big", claim=5000, context=5000, rank=0)
-    for rate, yields in ((0.0, big), (1000.0, None)):
-        busy = engine(claims=9000, weakest=big, in_flight=0, prefill_rate=rate)
-        assert weft().admit(Call(), busy, View(waiting=2)).displace is yields
+    for rate in (0.0, 1000.0):
+        full = engine(claims=9000, weakest=big, in_flight=0, prefill_rate=rate)
+        assert weft().admit(Call(), full, View(waiting=2)).displace is big
+        # Neither growth nor `fill` is a reason to do nothing.
+        room = engine(claims=8900, programs=3, weakest=big, in_flight=0, prefill_rate=rate)
+        assert weft(horizon=100).admit(Call(), room, View(waiting=2)).enter
+        alone = engine(claims=0, programs=1, in_flight=0, prefill_rate=rate)
+        assert weft().admit(Call(prompt_tokens=9700), alone, View()).enter
+
+
+def test_calls_go_to_the_idle_engine_that_would_take_them():
+    """However much nearer another one is where they would wait."""
+    busy = engine("busy", claims=9000, in_flight=2, held=1000)
+    idle = engine("idle", claims=9000, in_flight=0, attached=9000, weakest=Program("w", claim=1))
+    assert weft().place(Call(), View([busy, idle])).engine is idle
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ class Replica:
         self.engine = engine
         self.name = engine.name
         self.alive = True
+        self.retired = False
         self.draining = False
         self.error: Exception | None = None
         self.in_flight = 0
@@ -237,6 +238,12 @@ class Replica:
         program.home, program.attached = self, tokens
         self.attached += tokens
 
+    def detach(self, program: Program) -> None:
+        """Be a program's home no longer."""
+        if program.home is self:
+            self.attach(program, 0)
+            program.home = None
+
     def claim(self, program: Program, tokens: int, rank: float, expires: float) -> None:
         """Keep room for a program between its calls."""
         self.unclaim(program)
@@ -269,4 +276,4 @@ class Replica:
 
     def retire(self) -> None:
         """Let nothing begin here any more; what runs here ends as it would have."""
-        self.alive = False
+        self.alive, self.retired = False, True

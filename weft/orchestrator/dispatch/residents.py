@@ -87,13 +87,14 @@ class Residents:
         program.acting = now
         if replica is not None and replica.alive:
             self._claims.idle(program, replica, now)
+        elif replica is not None and replica.retired:
+            replica.detach(program)
 
     def homeless(self, replica: Replica) -> None:
         """An engine was let go: none of its programs has its cache there any more."""
         for program in self.programs.values():
-            if program.home is replica and not program.running:
-                replica.attach(program, 0)
-                program.home = None
+            if not program.running:
+                replica.detach(program)
 
     def _lease_over(self, program: Program) -> None:
         """Let a program go that never says goodbye, if it does nothing by now."""

@@ -21,6 +21,7 @@ from weft.orchestrator.program import Program
 from weft.parameters import param
 
 _GROWTH = 0.1  # of a context with each call, without experience
+_ENTERS, _DISPLACES, _WAITS = range(3)
 _LITTLE = 0.02  # of a call's own time in an engine: more work that is worth less waiting
 
 
@@ -37,7 +38,9 @@ class Weft(Policy):
     as long as that costs the engine less than loading its context again would, and yields it
     to one that has far less work left.
 
-    A call that has waited for `patience` goes before all others and needs no admission; its
+    An engine that runs nothing refuses nobody: neither growth nor `fill` is waited for there, and
+    if claims are in the way, the weakest yield. A call that has waited for `patience` goes before
+    all others and needs no admission; its
     engine takes in nothing else until it has room. That is the bound on starvation.
     """
 
@@ -96,13 +99,13 @@ class Weft(Policy):
                 return Placement(home, f"{cached} of {call.prompt_tokens} tokens are still cached")
         known = call.program.home is not None
         best: EngineView | None = None
-        least: tuple[bool, float, int] = (True, math.inf, 0)
+        least: tuple[int, float, int] = (_WAITS, math.inf, 0)
         for engine in allowed(call, view):
-            fits = self._fits(call, engine, growth)
-            if best is not None and not fits and not least[0]:
+            start = self._starts(call, engine, growth)
+            if best is not None and start > least[0]:
                 continue
             cost = self._seconds(call, engine) if known else self._crowd(call, engine)
-            mine = (not fits, cost, engine.claimed)
+            mine = (start, cost, engine.claimed)
             if best is None or mine < least:
                 best, least = engine, mine
         assert best is not None
@@ -114,6 +117,12 @@ class Weft(Policy):
         """Tokens that a new program would have to load, and share the engine with."""
         return float(call.prompt_tokens - engine.cached(call) + engine.attached)
 
+    def _starts(self, call: CallView, engine: EngineView, growth: float) -> int:
+        """Whether it would be admitted there now, and if so whether others would yield to it."""
+        if self._fits(call, engine, growth):
+            return _ENTERS
+        return _WAITS if engine.in_flight or not engine.has_room(call) else _DISPLACES
+
     def _fits(self, call: CallView, engine: EngineView, growth: float) -> bool:
         """Whether it would be admitted there now without displacing anyone."""
         if not engine.has_room(call):
@@ -121,6 +130,8 @@ class Weft(Policy):
         programs = engine.programs
         if not programs or resides(call.program, engine):
             return True
+        if not engine.in_flight:
+            return engine.claimed + engine.need(call) <= engine.capacity
         room, least = self.fill * engine.capacity - engine.claimed, growth * (programs + 1)
         # What the call needs, less what is shared, is dear to find out.
         return room >= least and room - engine.need(call) >= least
@@ -163,13 +174,15 @@ class Weft(Policy):
             return Admission(True, f"it leaves {max(0, room):.0f} tokens unclaimed")
         why = f"it lacks {-room:.0f} tokens beside running calls and claims"
         weakest = engine.weakest
+        if not engine.in_flight:
+            if weakest is None or engine.claimed + engine.need(call) <= engine.capacity:
+                return Admission(True, f"{why}, but nothing runs there")
+            return Admission(False, f"{why}, but nothing runs there: {weakest.id} yields", weakest)
         if weakest is None:
             return Admission(False, why)
         reload, own = self._reload(weakest, engine, view), self._seconds(call, engine)
         if reload < _LITTLE * own and engine.prefill_seconds(weakest.context):
             return Admission(False, f"{why}; {weakest.id} is soon loaded again", weakest)
-        if not engine.in_flight and not reload:
-            return Admission(False, f"{why}, but nothing runs there: {weakest.id} yields", weakest)
         work, _ = self._work(call.program, call.prompt_tokens, view)
         if -weakest.rank > self.swap * work:
             return Admission(False, f"{why}; {weakest.id} has more work left", weakest)

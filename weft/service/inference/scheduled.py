@@ -16,6 +16,9 @@ from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.programs.text_prefix import TextPrefix
 from weft.service.protocols.errors import NO_RESPONSE
 
+_PATIENCE = 0.5
+"""Share of the longest wait after which a call is overdue: the rest is for running ones to end."""
+
 
 async def scheduled(request: ClientRequest, model: str) -> None:
     """Answer a call of a program by an engine of a model.
@@ -87,7 +90,7 @@ async def _run(
             return TextPrefix.of(pieces, turn.prefix.chunk * wanted // size, root).hashes
 
         call = TextCall(record.id, model, id, turn.tokens, limit, chain, identity.stage)
-        call.only = turn.engine
+        call.only, call.patience = turn.engine, limits.queue_seconds * _PATIENCE
         raw = _raw(request, changed)
         service.changed(turn, size)
         earlier = service.turns.take(id, exchange.raw)
