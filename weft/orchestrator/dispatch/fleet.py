@@ -79,7 +79,11 @@ class Fleet:
 
     def has_slot(self) -> bool:
         """Whether any engine could run one call more, were there KV for it."""
-        return any(r.in_flight < r.concurrency for r in self.engines)
+        # Asked at every event, where a generator would cost as much again.
+        for replica in self.engines:  # noqa: SIM110
+            if replica.in_flight < replica.concurrency:
+                return True
+        return False
 
     def able(self, ticket: Ticket) -> Fleet | FleetView:
         """The view for a call: without the engine that failed it, if there are others."""

@@ -207,15 +207,19 @@ def _order(answer: Order) -> tuple[tuple[float, ...], float, str]:
 def _placement(answer: Placement, view: View) -> tuple[Replica, str, bool]:
     if type(answer) is not Placement:
         _check(answer, Placement)
-    engine = answer.engine
+    engine, firm, reason = answer.engine, answer.firm, answer.reason
     if not isinstance(engine, Replica) or engine not in view.engines:
         raise _NoAnswer(f"{_shown(engine)} is none of the engines in view")
-    return engine, _reason(answer.reason), _truth(answer.firm, "its firm is")
+    if type(firm) is bool and type(reason) is str:
+        return engine, reason, firm
+    return engine, _reason(reason), _truth(firm, "its firm is")
 
 
 def _admission(answer: Admission, replica: Replica) -> Admission:
     if type(answer) is not Admission:
         _check(answer, Admission)
+    elif answer.enter is True and type(answer.reason) is str:
+        return answer
     if _truth(answer.enter, "its enter is"):
         return Admission(True, _reason(answer.reason))
     program = cast(object, answer.displace)

@@ -101,7 +101,10 @@ class Weft(Policy):
         best: EngineView | None = None
         least: tuple[int, float, int] = (_WAITS, math.inf, 0)
         for engine in allowed(call, view):
-            start = self._starts(call, engine, growth)
+            if self._fits(call, engine, growth):
+                start = _ENTERS
+            else:  # one that runs nothing takes it, if others must yield
+                start = _WAITS if engine.in_flight or not engine.has_room(call) else _DISPLACES
             if best is not None and start > least[0]:
                 continue
             cost = self._seconds(call, engine) if known else self._crowd(call, engine)
@@ -116,12 +119,6 @@ class Weft(Policy):
     def _crowd(self, call: CallView, engine: EngineView) -> float:
         """Tokens that a new program would have to load, and share the engine with."""
         return float(call.prompt_tokens - engine.cached(call) + engine.attached)
-
-    def _starts(self, call: CallView, engine: EngineView, growth: float) -> int:
-        """Whether it would be admitted there now, and if so whether others would yield to it."""
-        if self._fits(call, engine, growth):
-            return _ENTERS
-        return _WAITS if engine.in_flight or not engine.has_room(call) else _DISPLACES
 
     def _fits(self, call: CallView, engine: EngineView, growth: float) -> bool:
         """Whether it would be admitted there now without displacing anyone."""
