@@ -13,7 +13,7 @@ from weft.backends.vllm import VLLMEngine
 from weft.errors import BudgetExceeded
 from weft.evals.tasks.countdown_task import CountdownTask
 from weft.search import parse_strategy
-from weft.types import Request
+from weft.types import Delta, Request
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -23,16 +23,23 @@ MOST = 1900
 
 
 class Endless(VLLMEngine):
-    """Its answers go on to `max_tokens`."""
+    """Its answers go on to `max_tokens`; tells when one has begun."""
+
+    begun: anyio.Event | None = None
 
     async def complete(self, request: Request, on_delta: OnDelta) -> None:
+        def delta(one: Delta) -> None:
+            on_delta(one)
+            if self.begun is not None:
+                self.begun.set()
+
         sampling = replace(request.sampling, ignore_eos=True)
-        await super().complete(replace(request, sampling=sampling), on_delta)
+        await super().complete(replace(request, sampling=sampling), delta)
 
 
-async def until_running(pool: Pool, some: bool) -> None:
-    """Wait until the engines themselves say that calls run, or that none does."""
-    while any([(await e.load()).running for e in pool.engines]) != some:  # noqa: ASYNC110
+async def idle(pool: Pool) -> None:
+    """Wait until the engines themselves say that nothing runs."""
+    while any([(await e.load()).running for e in pool.engines]):  # noqa: ASYNC110
         await anyio.sleep(0.02)
 
 
@@ -71,15 +78,16 @@ async def test_scores_are_probabilities_through_the_prefix_cache(replicas: list[
 
 async def test_leaving_a_fan_out_frees_the_engines(replicas: list[str]) -> None:
     rambling = Prompt.user("think 7 7 7 7 for 99")
+    engines, begun = [*map(Endless, replicas)], anyio.Event()
+    for engine in engines:
+        engine.begun = begun
 
-    async with Pool(*map(Endless, replicas)) as pool:
+    async with Pool(*engines) as pool:
 
         async def sample(index: int) -> int:
-            if index:
-                await generate(rambling, max_tokens=MOST, index=index)
-            else:
-                await until_running(pool, True)  # others'
-                await generate(rambling, max_tokens=64)
+            if not index:
+                await begun.wait()  # others have said something, and have far to go
+            await generate(rambling, max_tokens=MOST if index else 4, index=index)
             return index
 
         async def first_of_many() -> int:
@@ -90,10 +98,10 @@ async def test_leaving_a_fan_out_frees_the_engines(replicas: list[str]) -> None:
 
         result = await run(first_of_many, pool=pool)
         assert result.value == 0
-        assert result.usage.completion == 64
+        assert result.usage.completion == 4
         assert result.usage.cancelled > 0
         assert pool.scheduler.in_flight == 0
-        await until_running(pool, False)
+        await idle(pool)
 
 
 async def test_a_budget_aborts_in_the_engine(replicas: list[str]) -> None:
@@ -103,7 +111,7 @@ async def test_a_budget_aborts_in_the_engine(replicas: list[str]) -> None:
         # How far beyond the limit depends on how much the engine sends at once.
         assert limit.spent.total > 200
         assert limit.spent.completion == 0
-        await until_running(pool, False)
+        await idle(pool)
 
 
 @pytest.mark.parametrize(
