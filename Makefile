@@ -2,16 +2,21 @@
 # requirements change. Only Python 3.11 or newer and make are needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench agents clean
+.PHONY: help demo test check docs docs-serve bench agents pins clean
 SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON := $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,\
   $(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
-# --no-deps: the lists are complete (requirements/run.txt says why). --no-compile: the little
+# --no-deps: the lists are complete (requirements/vllm.in says why). --no-compile: the little
 # that is used of PyTorch and vLLM is compiled when first imported.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile
+# A part of the tests needs not reach the floor. `make test COVERAGE=` measures nothing: up to
+# Python 3.13 measuring about doubles the CPU time of tests that run much Python.
+COVERAGE = --cov --cov-report=term $(if $(PYTEST),--cov-fail-under=0)
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+  --no-annotate --custom-compile-command 'make pins' $(PINS)
 
 # The coding agents of the acceptance suite, each in a folder of its own.
 AGENTS := .agents
@@ -27,12 +32,18 @@ demo: $(VENV)/.run ## Compare strategies on Countdown, on two local vLLM replica
 	@$(BIN)/weft demo
 
 test: $(VENV)/.dev ## Run all tests, those on real vLLM servers included (PYTEST=... adds options).
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest $(COVERAGE) $(PYTEST)
 
 check: $(VENV)/.dev ## Lint, check formatting, check types.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+docs: $(VENV)/.docs ## Build the documentation in site/; a broken link or name is an error.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+docs-serve: $(VENV)/.docs ## Show the documentation on http://127.0.0.1:8000 while it is written.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 bench: $(VENV)/.run ## Compare with its_hub on the same replicas (BENCH=... adds options).
 	@$(BIN)/python benchmarks/tts.py $(BENCH)
@@ -40,8 +51,15 @@ bench: $(VENV)/.run ## Compare with its_hub on the same replicas (BENCH=... adds
 agents: $(VENV)/.dev $(AGENTS)/.made ## Run real coding agents through weft, installed in .agents/.
 	@$(BIN)/python -m pytest -m agents tests/agents $(PYTEST)
 
+pins: $(VENV)/.made ## Write requirements/*.txt from pyproject.toml (PINS=--upgrade renews versions).
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check uv==0.13.9
+	@$(LOCK) --extra all pyproject.toml -o requirements/run.txt
+	@$(LOCK) --no-deps -c requirements/run.txt requirements/vllm.in -o requirements/vllm.txt
+	@for group in build dev docs; do $(LOCK) --group $$group \
+	  -c requirements/run.txt -c requirements/vllm.txt -o requirements/$$group.txt || exit; done
+
 clean: ## Remove the environment and all caches.
-	rm -rf $(VENV) $(AGENTS) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(AGENTS) .pytest_cache .ruff_cache .hypothesis .coverage build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
@@ -50,15 +68,23 @@ $(VENV)/.made:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.made requirements/run.txt pyproject.toml
+RUN := $(addprefix requirements/,run.txt torch.txt vllm.txt build.txt)
+
+$(VENV)/.run: $(VENV)/.made $(RUN) pyproject.toml
 	@echo "Installing weft, PyTorch and vLLM for the CPU (one to two minutes, once) ..."
-	@$(PIP) -r requirements/run.txt
+	@$(PIP) -r requirements/torch.txt
+	@$(PIP) --require-hashes -r requirements/run.txt -r requirements/vllm.txt -r requirements/build.txt
 	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@echo "Installing what tests and checks need ..."
-	@$(PIP) -r requirements/dev.txt
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.made requirements/docs.txt
+	@echo "Installing what the documentation is built with ..."
+	@$(PIP) --require-hashes -r requirements/docs.txt
 	@touch $@
 
 $(AGENTS)/.made: Makefile $(VENV)/.made

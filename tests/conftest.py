@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,17 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
         # Seconds pass at once, and nothing but their order orders events.
         return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
     return request.param
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was skipped, and why; reasons name what to install."""
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.getreports("skipped"):
+        if isinstance(report.longrepr, tuple):
+            reasons[report.longrepr[2].removeprefix("Skipped: ")] += 1
+    if reasons:
+        why = "; ".join(f"{count} because {reason}" for reason, count in reasons.most_common())
+        terminalreporter.write_line(f"skipped: {why}", yellow=True)
 
 
 def local(host: Any) -> bool:
@@ -155,7 +167,7 @@ def postgres() -> Iterator[PostgreSQL]:
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     found = shutil.which("initdb", path=os.pathsep.join([os.environ["PATH"], *map(str, debian)]))
     if found is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.skip("PostgreSQL is missing: install postgresql")
     # Not in pytest's folder, which other users can't enter.
     with tempfile.TemporaryDirectory(prefix="weft-") as folder:
         server = PostgreSQL(Path(found).resolve().parent, Path(folder))

