@@ -103,17 +103,32 @@ class Refused(WeftError):
 
 
 class BudgetExceeded(WeftError):
-    """A budget was used up.
+    """A budget was used up, or a call needs more than is left of it.
 
     Attributes:
         resource: `tokens`, `calls`, `seconds` or `dollars`.
         limit: the budget's limit.
-        spent: what had been spent when it was crossed.
+        spent: what had been spent of it.
+        prompt: tokens of the prompt that what was left is too small for; 0 if it was used up.
+        text: what the call had written when the budget cut it off.
     """
 
-    def __init__(self, resource: str, limit: float, spent: float) -> None:
-        super().__init__(f"budget of {limit:g} {resource} used up ({spent:g} spent)")
+    def __init__(
+        self, resource: str, limit: float, spent: float, prompt: int = 0, text: str = ""
+    ) -> None:
+        if prompt:
+            said = (
+                f"has no room for a prompt of {prompt} tokens and an answer ({spent:g} spent); "
+                f"shorten the prompt, or raise {resource}"
+            )
+        else:
+            said = f"used up ({spent:g} spent)"
+        super().__init__(f"budget of {limit:g} {resource} {said}")
         self.resource, self.limit, self.spent = resource, limit, spent
+        self.prompt, self.text = prompt, text
+
+    def __reduce__(self) -> tuple[type[BudgetExceeded], tuple[object, ...]]:
+        return type(self), (self.resource, self.limit, self.spent, self.prompt, self.text)
 
 
 class OutputError(WeftError):

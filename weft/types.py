@@ -125,7 +125,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and calls; adds up with `+`.
+    """Tokens and calls; adds up with `+` and `-`.
 
     Attributes:
         calls: calls that reached an engine.
@@ -155,6 +155,17 @@ class Usage:
             self.cancelled + other.cancelled,
             self.dollars + other.dollars,
             self.reasoning + other.reasoning,
+        )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls - other.calls,
+            self.prompt - other.prompt,
+            self.cached - other.cached,
+            self.completion - other.completion,
+            self.cancelled - other.cancelled,
+            self.dollars - other.dollars,
+            self.reasoning - other.reasoning,
         )
 
     @property

@@ -9,20 +9,33 @@ from weft.types import Price
 Q = Prompt.user("q")  # three tokens on the scripted engine
 
 
-async def test_crossing_tokens_aborts_what_is_in_flight():
+async def test_an_answer_ends_where_the_budget_does():
     engine = ScriptedEngine("x" * 1000)
     async with Pool(engine):
         with budget(tokens=50) as limit:
             with pytest.raises(BudgetExceeded) as caught:
                 await generate(Q)
             assert caught.value.resource == "tokens"
+            assert caught.value.text == "x" * 47
             assert engine.running == 0
-            assert engine.cancelled == 1
             with pytest.raises(BudgetExceeded):
                 await generate(Q)
-        assert 50 < limit.spent.total <= 52
-        assert limit.spent.cancelled == limit.spent.total - 3
+        assert limit.spent.total == 50
+        assert limit.spent.cancelled == 47
+        assert limit.late == 0
         assert len(engine.requests) == 1
+
+
+async def test_an_engine_that_minds_no_limit_is_aborted():
+    engine = ScriptedEngine(Scripted("x" * 7, endless=True))
+    async with Pool(engine):
+        with budget(tokens=50) as limit, pytest.raises(BudgetExceeded, match="50 tokens") as caught:
+            await generate(Q)
+        assert engine.cancelled == 1
+        # It gives seven tokens at once, so some come late.
+        assert limit.spent.total == 52
+        assert limit.late == 2
+        assert caught.value.text == "x" * 49
 
 
 async def test_budgets_nest_and_the_inner_one_leaves_the_outer_going():
@@ -68,9 +81,9 @@ async def test_dollars_follow_the_engines_price():
             await generate(Q)
             assert limit.spent.dollars == pytest.approx(3 + 2 * 3)
             await generate(Q)
-            await generate(Q)  # crosses at its very end, and still gives its result
             with pytest.raises(BudgetExceeded, match="20 dollars"):
                 await generate(Q)
+            assert limit.spent.dollars == pytest.approx(18)
 
 
 async def test_dollars_without_a_price_are_refused():

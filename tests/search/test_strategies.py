@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
-from weft.errors import RequestRejected, Unsupported
+from weft.errors import PartFailed, RequestRejected, Unsupported
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, run
 from weft.search import parse_strategy, strategies
@@ -138,17 +140,21 @@ async def test_an_engines_error_comes_as_it_is(spec: str, question, player) -> N
 
 
 @pytest.mark.parametrize("spec", STEPWISE)
-async def test_an_error_stops_what_runs_beside_it(spec: str, question, player) -> None:
+async def test_an_error_of_a_tasks_own_stops_what_runs_beside_it(
+    spec: str, question, player
+) -> None:
     calls = iter(range(999))
 
     def reply(request):
-        return Scripted(refuses="no more") if next(calls) == 3 else Scripted("1\n", hangs=True)
+        return "1\n" if next(calls) == 2 else Scripted("1\n", hangs=True)
 
+    def complete(text: str) -> bool:
+        raise ZeroDivisionError(text)
+
+    theirs = replace(question, complete=complete)
     async with Pool(engine := player(reply)):
-        if "k=3" in spec:
-            next(calls)  # so that the last of its three calls is refused
-        with pytest.raises(RequestRejected, match="no more"):
-            await parse_strategy(spec)(question)
+        with pytest.raises(PartFailed, match="ZeroDivisionError"):
+            await parse_strategy(spec)(theirs)
         assert engine.running == engine.waiting == 0
         assert engine.cancelled > 0
 

@@ -165,13 +165,7 @@ class _Pass:
             try:
                 if self.plan.limits is None:
                     return await self.strategy(question)
-                limits = self.plan.limits
-                with budget(
-                    tokens=limits.tokens,
-                    calls=limits.calls,
-                    seconds=limits.seconds,
-                    dollars=limits.dollars,
-                ):
+                with budget(self.plan.limits):
                     return await self.strategy(question)
             except Exception as e:
                 return cast("Exception", first_error(e))

@@ -46,7 +46,7 @@ class Call:
     def prompt_tokens(self) -> int:
         """Tokens of the prompt; an estimate where only its text is known."""
         tokens = self.request.tokens
-        return len(tokens) if tokens is not None else len(self._text()) // _BYTES_PER_TOKEN
+        return len(tokens) if tokens is not None else -(-len(self._text()) // _BYTES_PER_TOKEN)
 
     @property
     def limit(self) -> int | None:

@@ -289,6 +289,20 @@ class Pool:
         """What tokens cost on an engine, by its name."""
         return next((e.price for e in self.engines if e.name == engine), None)
 
+    def dearest(self, model: str) -> Price:
+        """What tokens of a model cost at most."""
+        prices = [e.price for e in self.engines if e.model == model and e.price is not None]
+        return Price(
+            max((p.prompt for p in prices), default=0.0),
+            max((p.completion for p in prices), default=0.0),
+        )
+
+    def context(self, model: str) -> int | None:
+        """Most tokens of prompt and answer on every engine of a model; None if unknown."""
+        return min(
+            (e.context for e in self.engines if e.model == model and e.context), default=None
+        )
+
     def without_price(self) -> str | None:
         """The name of an engine without a price, if there is one."""
         return next((e.name for e in self.engines if e.price is None), None)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -12,7 +15,11 @@ from weft.errors import BudgetExceeded, UsageError
 from weft.programs.scope import current, entered
 from weft.types import Usage
 
+if TYPE_CHECKING:
+    from weft.programs.reservation import Reservation
+
 _GRACE = 0.5  # seconds for a program to give its best so far after its time is up
+_ROUNDING = 1e-9  # of a limit in dollars: sums of many small prices are not exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +47,51 @@ class Limits:
                 )
 
 
+@dataclass(slots=True)
+class Amounts:
+    """What calls in flight hold of a budget."""
+
+    calls: int = 0
+    tokens: float = 0
+    dollars: float = 0.0
+
+    def add(self, other: Amounts, sign: int = 1) -> None:
+        """Add, or with `sign=-1` take away."""
+        self.calls += sign * other.calls
+        self.tokens += sign * other.tokens
+        self.dollars += sign * other.dollars
+
+
 class budget:
     """Limit what the block may spend.
 
-    When a limit is crossed, every call in flight under this budget is aborted in its engine
-    and raises `BudgetExceeded` where it was awaited; so does every later call. A call that
-    can't be afforded to begin with (one too many, or a prompt longer than the tokens left)
-    is refused with the same error, and those in flight go on. A program catches the error
-    and gives its best so far. Budgets nest: what is spent inside counts outside.
+    A call is let in when its prompt and the answer it may give fit what is left: what is
+    neither spent nor held by calls in flight. Until then the call waits; it is held to fewer
+    tokens if what is left is all there is, and refused with `BudgetExceeded` if not even a
+    first token of an answer would ever fit. A call that reaches the tokens to which a budget
+    held it raises `BudgetExceeded` as well, with what it had written as `text`. A program
+    catches the error and gives its best so far. Budgets nest: what is spent inside counts
+    outside, and each is in force.
 
-    Time runs for everything: what still runs half a second after `seconds` (a tool, say) is
-    cancelled, and the block raises `BudgetExceeded`.
+    No more is spent than the limit, but for what engines report late (`late`): the true
+    length of a prompt sent as text, several tokens in one piece, tokens that were under way
+    when a call was aborted. When that crosses a limit, every call in flight is aborted.
+
+    Time runs for everything: calls are aborted when it is up, and what still runs half a
+    second after `seconds` (a tool, say) is cancelled, and the block raises `BudgetExceeded`.
+
+    Args:
+        limits: the limits as one object, in place of the keywords.
+        tokens: prompt and generated tokens together.
+        calls: calls that reach an engine.
+        seconds: wall-clock time.
+        dollars: by the engines' prices.
+
+    Attributes:
+        limits: what may be spent.
+        spent: what was.
+        exceeded: the first limit that was crossed, if one was.
+        deadline: when the time is up, on anyio's clock.
 
     Raises:
         UsageError: a limit is not above 0, or dollars are limited and an engine has no price.
@@ -58,25 +99,38 @@ class budget:
 
     def __init__(
         self,
+        limits: Limits | None = None,
         *,
         tokens: int | None = None,
         calls: int | None = None,
         seconds: float | None = None,
         dollars: float | None = None,
     ) -> None:
-        self.limits = Limits(tokens, calls, seconds, dollars)
+        given = Limits(tokens, calls, seconds, dollars)
+        if limits is not None and not isinstance(limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(
+                f"budget takes Limits, or keywords such as tokens=1000, not {limits!r}"
+            )
+        if limits is not None and given != Limits():
+            raise UsageError("budget takes Limits or keywords, not both; put all into the Limits")
+        self.limits = given if limits is None else limits
         self.spent = Usage()
         self.exceeded: BudgetExceeded | None = None
         self.deadline = math.inf
-        self._in_flight: set[anyio.CancelScope] = set()
+        self.held = Amounts()
+        self.queue: OrderedDict[Reservation, None] = OrderedDict()
+        """Calls that wait for what others hold, first come first."""
+        self._reservations: set[Reservation] = set()
+        self._noted = False
+
+    @property
+    def late(self) -> int:
+        """Tokens beyond the limit, which engines reported when they had been spent."""
+        return max(0, self.spent.total - self.limits.tokens) if self.limits.tokens else 0
 
     def __enter__(self) -> budget:
         scope = current()
-        if self.limits.dollars is not None and (free := scope.pool.without_price()):
-            raise UsageError(
-                f"budget dollars={self.limits.dollars:g} needs prices, and engine {free} has none; "
-                "give the engine price=Price(...)"
-            )
+        self.check_prices(scope.pool.without_price() if self.limits.dollars else None)
         self._journal = scope.journal
         self._scope_id = scope.id
         self._started = anyio.current_time()
@@ -101,6 +155,14 @@ class budget:
             raise self.out_of_time()
         return swallowed
 
+    def check_prices(self, free: str | None) -> None:
+        """Raise if dollars are limited and an engine, `free`, has no price."""
+        if self.limits.dollars is not None and free is not None:
+            raise UsageError(
+                f"budget dollars={self.limits.dollars:g} needs prices, and engine {free} has none; "
+                "give the engine price=Price(...)"
+            )
+
     def check(self) -> None:
         """Raise if the budget is used up."""
         if self.exceeded is None and anyio.current_time() >= self.deadline:
@@ -115,39 +177,85 @@ class budget:
         assert self.exceeded is not None
         return self.exceeded
 
+    def rooms(
+        self, prompt: int, prompt_price: float = 0.0, price: float = 0.0
+    ) -> Iterator[tuple[str, float, float]]:
+        """What there is for the answer to a prompt, limit by limit.
+
+        Args:
+            prompt: tokens of the prompt.
+            prompt_price: dollars for each of them.
+            price: dollars for each token of the answer.
+
+        Yields:
+            the limit's name; tokens of an answer that fit now; those that would fit if all
+            that is held came back.
+        """
+        limits, spent, held = self.limits, self.spent, self.held
+        if limits.calls is not None:
+            left = limits.calls - spent.calls
+            yield "calls", _one(left - held.calls), _one(left)
+        if limits.tokens is not None:
+            left = limits.tokens - spent.total - prompt
+            yield "tokens", left - held.tokens, left
+        if limits.dollars is not None:
+            left = limits.dollars * (1 + _ROUNDING) - spent.dollars - prompt * prompt_price
+            yield "dollars", _affordable(left - held.dollars, price), _affordable(left, price)
+
+    def refusal(self, resource: str, prompt: int = 0) -> BudgetExceeded:
+        """The error for what does not fit what is left."""
+        limit = getattr(self.limits, resource)
+        spent = self.spent.total if resource == "tokens" else getattr(self.spent, resource)
+        error = BudgetExceeded(resource, limit, spent, 0 if resource == "calls" else prompt)
+        self._note(error)
+        return error
+
     def charge(self, usage: Usage) -> None:
         """Count what was spent, and abort what is in flight if that crosses a limit."""
         self.spent += usage
-        for resource, limit, spent in (
-            ("tokens", self.limits.tokens, self.spent.total),
-            ("dollars", self.limits.dollars, self.spent.dollars),
-        ):
-            if limit is not None and spent > limit:
-                self._cross(resource, limit, spent)
+        tokens, dollars = self.limits.tokens, self.limits.dollars
+        if tokens is not None and self.spent.total > tokens:
+            self._cross("tokens", tokens, self.spent.total)
+        if dollars is not None and self.spent.dollars > dollars * (1 + _ROUNDING):
+            self._cross("dollars", dollars, self.spent.dollars)
 
-    def admit(self, scope: anyio.CancelScope, *, prompt_tokens: int) -> None:
-        """Let a call in flight, or refuse it by raising if it can't be afforded.
+    def join(self, reservation: Reservation) -> None:
+        """A call is to be aborted when a limit is crossed."""
+        self._reservations.add(reservation)
 
-        Refusing one call leaves those in flight alone: they were affordable.
-        """
-        self.check()
-        calls, tokens = self.limits.calls, self.limits.tokens
-        if calls is not None and self.spent.calls + len(self._in_flight) >= calls:
-            raise BudgetExceeded("calls", calls, self.spent.calls + len(self._in_flight))
-        if tokens is not None and self.spent.total + prompt_tokens >= tokens:
-            raise BudgetExceeded("tokens", tokens, self.spent.total + prompt_tokens)
-        self._in_flight.add(scope)
+    def leave(self, reservation: Reservation) -> None:
+        """A call is over."""
+        self._reservations.discard(reservation)
+        self.wake()
 
-    def release(self, scope: anyio.CancelScope) -> None:
-        """A call is no longer in flight."""
-        self._in_flight.discard(scope)
+    def wake(self) -> None:
+        """Have the first that waits look again."""
+        if self.queue:
+            next(iter(self.queue)).wake()
 
     def _cross(self, resource: str, limit: float, spent: float) -> None:
         if self.exceeded is not None:
             return
         self.exceeded = BudgetExceeded(resource, limit, spent)
-        self._journal.note(
-            "budget", f"{resource}", self._scope_id, resource=resource, limit=limit, spent=spent
-        )
-        for scope in self._in_flight:
-            scope.cancel()
+        self._note(self.exceeded)
+        for reservation in self._reservations:
+            reservation.scope.cancel()
+
+    def _note(self, error: BudgetExceeded) -> None:
+        if not self._noted:
+            self._noted = True
+            resource, limit, spent = error.resource, error.limit, error.spent
+            self._journal.note(
+                "budget", resource, self._scope_id, resource=resource, limit=limit, spent=spent
+            )
+
+
+def _one(calls: int) -> float:
+    return math.inf if calls >= 1 else 0
+
+
+def _affordable(dollars: float, price: float) -> float:
+    """Tokens that an amount pays for."""
+    if dollars < 0:
+        return -1
+    return math.floor(dollars / price * (1 + _ROUNDING)) if price > 0 else math.inf

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -13,72 +12,18 @@ import anyio
 from weft.backends.wire import template_settings
 from weft.errors import BudgetExceeded
 from weft.orchestrator.call import Call
-from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.pool import Pool
+from weft.programs.outcome import Outcome
+from weft.programs.progress import CallProgress
 from weft.programs.prompt import Prompt
-from weft.programs.replay import Replay
+from weft.programs.reservation import Reservation
 from weft.programs.scope import Scope
 from weft.programs.tokens import token_ids
-from weft.thinking import Thinking, split_thinking
-from weft.types import Delta, FinishReason, Request, Sampling, Timing, TokenLogprob, Usage
+from weft.thinking import split_thinking
+from weft.types import Request, Sampling
 
 if TYPE_CHECKING:
     from weft.store.store import StoredResult
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a call gave, or has given so far.
-
-    Attributes:
-        text: all that was generated, marked thinking included.
-        reasoning: thinking that the engine told apart.
-        inside: whether the text begins within thinking.
-        missing: what was asked for and is not there.
-    """
-
-    id: str
-    text: str = ""
-    tokens: tuple[int, ...] = ()
-    logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
-    asked: tuple[float, ...] = ()
-    finish_reason: FinishReason = "cancelled"
-    ended: bool = False
-    usage: Usage = field(default_factory=Usage)
-    timing: Timing = field(default_factory=Timing)
-    engine: str = ""
-    reasoning: str = ""
-    inside: bool = False
-    missing: tuple[str, ...] = ()
-
-    @property
-    def thinking(self) -> Thinking:
-        """The text read: its thinking and its answer.
-
-        A model that ended what it was to begin with thinking, without ever ending that, did
-        not think.
-        """
-        found = split_thinking(self.text, self.inside)
-        if self.inside and self.ended and found.inside:
-            return split_thinking(self.text)
-        return found
-
-    def record(self) -> str:
-        """As JSON, for the Store."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def of(cls, id: str, record: str) -> Outcome:
-        """A stored outcome, under the id that the call has in this run."""
-        data = json.loads(record)
-        data["id"] = id
-        data["tokens"] = tuple(data["tokens"])
-        data["asked"] = tuple(data["asked"])
-        data["missing"] = tuple(data.get("missing", ()))
-        data["logprobs"] = [TokenLogprob(**t) for t in data["logprobs"]]
-        data["usage"] = Usage(**data["usage"])
-        data["timing"] = Timing(**data["timing"])
-        return cls(**data)
 
 
 _FIRST = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "schema")
@@ -122,50 +67,33 @@ async def call(
         index: which sample of this prompt it is.
     """
     model = scope.model(role)
-    journal = scope.journal
     ask = (*options, *map(str, asked), "after", *map(str, suffix)) if options or asked else ()
     key = call_key(model, prompt, sampling, ask, index)
-    id = journal.begin(
+    id = scope.journal.begin(
         "call", scope.id, prompt=prompt, model=model, role=role, score=bool(ask), index=index
     )
-    stored = scope.store.get(key) if scope.store is not None else None
-    if scope.replay is not None:
-        await _due(scope, scope.replay, id, stored)
-    if stored is not None and stored.done:
-        outcome = Outcome.of(id, stored.outcome)
-        journal.usage += outcome.usage
-        journal.note("done", id, outcome=outcome, stored=True)
-        return outcome
-    tokens: tuple[int, ...] | None = None
-    if scope.pool.takes_tokens(model):
-        settings = template_settings(sampling)
-        tokens = await token_ids(prompt, scope.pool, model, settings) + suffix
     request = Request(
-        id=f"{journal.name}-{id}",
+        id=f"{scope.journal.name}-{id}",
         model=model,
         messages=prompt.messages,
         open=prompt.open,
-        tokens=tokens,
         sampling=sampling,
         ask=asked,
         ask_texts=options,
         cache_salt=scope.cache_salt,
     )
-    outcome = Outcome(id, inside=begins_inside(prompt, sampling, scope.pool, model))
+    one = _Call(scope, prompt, request, suffix, key, id)
+    budgets = scope.budgets
     try:
-        program = scope.program or journal.name
-        await _send(scope, Call(request, program, scope.id, scope.stage, scope.siblings), outcome)
+        if budgets:
+            with Reservation(budgets) as one.reservation:
+                await one.run()
+        else:
+            await one.run()
     except BaseException as error:
-        if outcome.engine:
-            _keep(scope, key, outcome, done=False)
-        refused = isinstance(error, Exception) and not isinstance(error, BudgetExceeded)
-        journal.note("failed" if refused else "cancelled", id, outcome=outcome)
+        one.broken_off(error)
         raise
-    if outcome.thinking.unopened:
-        scope.pool.learn_opens_thinking(model)
-    _keep(scope, key, outcome, done=True)
-    journal.note("done", id, outcome=outcome, stored=False)
-    return outcome
+    return one.outcome
 
 
 def begins_inside(prompt: Prompt, sampling: Sampling, pool: Pool, model: str) -> bool:
@@ -183,157 +111,163 @@ def begins_inside(prompt: Prompt, sampling: Sampling, pool: Pool, model: str) ->
     return split_thinking("".join(reversed(written)), inside).inside
 
 
-async def _due(scope: Scope, replay: Replay, id: str, stored: StoredResult | None) -> None:
-    """Wait for a stored result's turn, or until none is left to come before a call is sent.
+class _Call:
+    """One call on its way, through Store, budgets and scheduler."""
 
-    If the program cancels the call meanwhile, as it did the first time, what it cost then
-    counts.
-    """
-    try:
-        if stored is not None and stored.done:
-            await replay.turn(stored.order)
-        else:
-            await replay.exhausted()
-    except anyio.get_cancelled_exc_class():
+    def __init__(
+        self,
+        scope: Scope,
+        prompt: Prompt,
+        request: Request,
+        suffix: tuple[int, ...],
+        key: str,
+        id: str,
+    ) -> None:
+        self._scope, self._prompt, self._request = scope, prompt, request
+        self._suffix, self._key = suffix, key
+        self.outcome = Outcome(id)
+        self.reservation: Reservation | None = None
+        self._known: Outcome | None = None
+        self._pending = False
+        """Whether a stored result is known that has not been counted yet."""
+
+    async def run(self) -> None:
+        """Give the outcome its result."""
+        scope = self._scope
+        stored = scope.store.get(self._key) if scope.store is not None else None
         if stored is not None:
-            outcome = Outcome.of(id, stored.outcome)
-            scope.journal.usage += outcome.usage
-            scope.journal.note("cancelled", id, outcome=outcome, stored=True)
-        raise
+            self._known = known = Outcome.of(self.outcome.id, stored.outcome)
+            self._pending = True
+            # As when the result was made, so that what does not fit is the same.
+            await self._admit(known.prompt_tokens or known.usage.prompt)
+            if stored.done or self._cut_as_before(known):
+                await self._again(known, stored)
+                return
+        if scope.store is not None:
+            self.outcome.after = anyio.current_time() - scope.journal.last_end
+            if scope.replay is not None:
+                await scope.replay.exhausted(stored)
+        await self._perform()
 
-
-def _keep(scope: Scope, key: str, outcome: Outcome, *, done: bool) -> None:
-    scope.journal.usage += outcome.usage
-    if scope.store is not None:
-        scope.store.put(key, outcome.record(), done=done)
-
-
-async def _send(scope: Scope, call: Call, outcome: Outcome) -> None:
-    """Have the scheduler run the call, counting and checking budgets as tokens come."""
-    attempts = _Attempts(scope, call, outcome)
-    abort = anyio.CancelScope(
-        deadline=min((b.deadline for b in scope.budgets), default=float("inf"))
-    )
-    with ExitStack() as held:
-        for b in scope.budgets:
-            b.admit(abort, prompt_tokens=call.prompt_tokens)
-            held.callback(b.release, abort)
-        try:
-            with abort:
-                await scope.pool.scheduler.run(call, attempts)
-        finally:
-            attempts.close()
-    if abort.cancelled_caught:
-        for b in scope.budgets:
-            b.check()
-        raise AssertionError("a call was aborted by no budget")
-
-
-class _Attempts:
-    """Follows a call through the engines that try it."""
-
-    def __init__(self, scope: Scope, call: Call, outcome: Outcome) -> None:
-        self._scope, self._call, self._outcome = scope, call, outcome
-        self._created = anyio.current_time()
-        self._sent = self._first = 0.0
-        self._generated = self._prompt = 0
-        self._tokens: list[int] = []
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._thinking = Thinking(outcome.inside)
-        self._thought = 0  # tokens of it
-        self._lost = Usage()
-
-    def sent(self, ticket: Ticket) -> None:
-        """The call goes to an engine, perhaps for another time."""
-        if self._outcome.engine:
-            self._lost += self._usage(kept=False)
-            self._text.clear()
-            self._reasoning.clear()
-            self._thinking, self._thought = Thinking(self._outcome.inside), 0
-            self._tokens.clear()
-            self._outcome.logprobs.clear()
-            self._outcome.asked = ()
-            if self._scope.live is not None:
-                self._scope.live(self._outcome.id, None)
-        self._outcome.engine = ticket.engine
-        self._sent, self._first, self._generated = anyio.current_time(), 0.0, 0
-        self._prompt = self._call.prompt_tokens
-        self._charge(Usage(prompt=self._prompt))
-        self._scope.journal.note(
-            "sent", self._outcome.id, engine=ticket.engine, reason=ticket.reason
-        )
-
-    def delta(self, delta: Delta) -> None:
-        """The engine produced something."""
-        outcome = self._outcome
-        if not self._first:
-            self._first = anyio.current_time()
-        self._text.append(delta.text)
-        if delta.reasoning:
-            self._reasoning.append(delta.reasoning)
-        told = self._thinking.feed(delta.text) if delta.text else ""
-        if delta.reasoning or (self._thinking.inside and not told):
-            self._thought += delta.count
-        if told and self._scope.live is not None:
-            self._scope.live(outcome.id, told)
-        self._tokens += delta.tokens
-        outcome.logprobs += delta.logprobs
-        outcome.asked = outcome.asked or delta.asked
-        self._generated += delta.count
-        more = Usage(cancelled=delta.count)
-        if delta.finish_reason is not None:
-            outcome.finish_reason = delta.finish_reason
-            outcome.ended = delta.ended
-            outcome.missing = delta.missing
-            if self._thinking.unopened:
-                share = len(self._thinking.reasoning) / max(1, sum(map(len, self._text)))
-                self._thought = round(share * self._generated)
-            if delta.reasoning_tokens is not None:
-                self._thought = delta.reasoning_tokens
-            reported = delta.prompt_tokens if delta.prompt_tokens is not None else self._prompt
-            more += Usage(prompt=reported - self._prompt)
-            self._prompt = reported
-            outcome.usage = self._usage(kept=True, cached=delta.cached_tokens or 0)
-            more += Usage(
-                dollars=outcome.usage.dollars,
-                cached=outcome.usage.cached,
-                reasoning=outcome.usage.reasoning,
-            )
-            more += Usage(completion=self._generated, cancelled=-self._generated)
-        self._charge(more)
-
-    def close(self) -> None:
-        """The call ended, one way or another."""
-        outcome = self._outcome
-        outcome.text, outcome.tokens = "".join(self._text), tuple(self._tokens)
-        outcome.reasoning = "".join(self._reasoning)
-        if not outcome.engine:
+    async def _again(self, known: Outcome, stored: StoredResult) -> None:
+        """Take a stored result when its turn comes, at its price."""
+        scope = self._scope
+        if scope.replay is not None:
+            await scope.replay.turn(stored)
+        self._pending = False
+        self.outcome = known
+        scope.journal.spend(known.usage)
+        if self.reservation is not None and scope.charge_stored:
+            self.reservation.charge(known.usage, last=True)
+        if stored.done:
+            self._hear(known, whole=True)
+            scope.journal.note("done", known.id, outcome=known, stored=True)
             return
-        now = anyio.current_time()
-        outcome.timing = Timing(
-            self._sent - self._created, (self._first or now) - self._sent, now - self._created
-        )
-        if outcome.finish_reason == "cancelled":
-            outcome.usage = self._usage(kept=False)
-            self._charge(Usage(dollars=outcome.usage.dollars))
-        outcome.usage += self._lost
-        self._charge(Usage(calls=outcome.usage.calls))
+        if known.ended_by == "seconds":
+            for b in scope.budgets:
+                if b.limits.seconds is not None and b.limits.seconds <= known.limit:
+                    b.out_of_time()
+                    b.check()
+        if self.reservation is not None and self.reservation.reached(None):
+            assert self.reservation.end is not None
+            raise self.reservation.end
 
-    def _usage(self, *, kept: bool, cached: int = 0) -> Usage:
-        price = self._scope.pool.price(self._outcome.engine)
-        return Usage(
-            calls=1,
-            prompt=self._prompt,
-            cached=cached,
-            completion=self._generated if kept else 0,
-            cancelled=0 if kept else self._generated,
-            dollars=price.of(prompt=self._prompt, cached=cached, completion=self._generated)
-            if price
-            else 0.0,
-            reasoning=min(self._thought, self._generated),
+    def _cut_as_before(self, known: Outcome) -> bool:
+        """Whether a budget would cut the call off no later than one did the first time."""
+        if known.ended_by == "seconds":
+            limits = [b.limits.seconds for b in self._scope.budgets]
+            return any(limit is not None and limit <= known.limit for limit in limits)
+        held_to = self.reservation.most_tokens if self.reservation is not None else None
+        return (
+            known.ended_by != ""
+            and known.most_tokens is not None
+            and held_to is not None
+            and held_to <= known.most_tokens
         )
 
-    def _charge(self, usage: Usage) -> None:
-        for b in self._scope.budgets:
-            b.charge(usage)
+    async def _admit(self, prompt_tokens: int) -> None:
+        if self.reservation is not None and not self.reservation.admitted:
+            request = self._request
+            most = request.sampling.max_tokens
+            await self.reservation.admit(self._scope.pool, request.model, prompt_tokens, most)
+
+    async def _perform(self) -> None:
+        """Have the scheduler run the call, counting and checking budgets as tokens come."""
+        scope, request, held = self._scope, self._request, self.reservation
+        if scope.pool.takes_tokens(request.model):
+            settings = template_settings(request.sampling)
+            ids = await token_ids(self._prompt, scope.pool, request.model, settings)
+            request = replace(request, tokens=ids + self._suffix)
+        # Rendering the prompt may have shown that its template opens thinking.
+        self.outcome.inside = begins_inside(
+            self._prompt, request.sampling, scope.pool, request.model
+        )
+        program = scope.program or scope.journal.name
+        call = Call(request, program, scope.id, scope.stage, scope.siblings)
+        self.outcome.prompt_tokens = call.prompt_tokens
+        await self._admit(call.prompt_tokens)
+        if held is not None and held.most_tokens is not None:
+            self.outcome.most_tokens = held.most_tokens
+            call.request = limited(request, held.most_tokens)
+        self._pending = False
+        progress = CallProgress(scope, call, self.outcome, held, self._lost)
+        try:
+            await scope.pool.scheduler.run(call, progress)
+        finally:
+            progress.close()
+        if held is not None and held.end is not None:
+            raise held.end
+        if self.outcome.thinking.unopened:
+            scope.pool.learn_opens_thinking(request.model)
+        self._keep(done=True)
+        self._hear(self.outcome, whole=True)
+        scope.journal.note("done", self.outcome.id, outcome=self.outcome, stored=False)
+
+    def _lost(self, text: str) -> None:
+        self._hear(replace(self.outcome, text=text))
+
+    def _hear(self, outcome: Outcome, *, whole: bool = False) -> None:
+        hear = self._scope.hear
+        if hear is not None and outcome.text:
+            hear(self._prompt, outcome, whole)
+
+    def _keep(self, *, done: bool) -> None:
+        scope = self._scope
+        scope.journal.spend(self.outcome.usage)
+        if scope.store is not None:
+            run = scope.replay.run if scope.replay is not None else None
+            scope.store.put(self._key, self.outcome.record(), done=done, run=run)
+
+    def broken_off(self, error: BaseException) -> None:
+        """Count and keep what the call cost that did not come to its end."""
+        outcome, journal, stored = self.outcome, self._scope.journal, False
+        if isinstance(error, BudgetExceeded):
+            outcome.ended_by, outcome.limit = error.resource, error.limit
+            error.text = outcome.text
+        if outcome is self._known:
+            stored = True
+        elif outcome.engine:
+            self._keep(done=False)
+        elif self._pending and self._known is not None and self._was_sent(error):
+            # It is cancelled, as it was the first time: what it cost then counts.
+            outcome, stored = self._known, True
+            journal.spend(outcome.usage)
+            if self._scope.charge_stored:
+                for b in self._scope.budgets:
+                    b.charge(outcome.usage)
+        self._hear(outcome)
+        failed = isinstance(error, Exception) and not isinstance(error, BudgetExceeded)
+        more = {"error": str(error)} if failed else {}
+        kind = "failed" if failed else "cancelled"
+        journal.note(kind, outcome.id, outcome=outcome, stored=stored, **more)
+
+    def _was_sent(self, error: BaseException) -> bool:
+        """Whether a call that is broken off before it is sent had been sent the first time."""
+        if isinstance(error, BudgetExceeded):
+            return self.reservation is not None and self.reservation.admitted
+        return not isinstance(error, Exception)
+
+
+def limited(request: Request, most: int) -> Request:
+    """A request whose answer has no more tokens than `most`."""
+    return replace(request, sampling=replace(request.sampling, max_tokens=most))

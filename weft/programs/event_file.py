@@ -10,8 +10,8 @@ from textwrap import shorten
 from typing import Any
 
 from weft.errors import ConfigError, UnknownName
-from weft.programs.calls import Outcome
 from weft.programs.journal import Event
+from weft.programs.outcome import Outcome
 from weft.programs.prompt import Prompt
 
 EVENTS = "events.jsonl"

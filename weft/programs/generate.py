@@ -131,8 +131,10 @@ async def generate(
 
     async def sample(i: int) -> None:
         own = seed + i if seed is not None else None
-        completions[i] = await _one(scope, prompt, replace(base, seed=own), role, i)
+        completions[i] = await _one(scope, prompt, replace(base, seed=own), role, first + i)
 
+    # Asked for again in a run, these are further samples.
+    first = scope.journal.occurrence(prompt.key + repr(base).encode(), n)
     async with TaskGroup() as group:
         for i in range(n):
             group.start_soon(sample, i)

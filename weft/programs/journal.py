@@ -16,6 +16,8 @@ Kind = Literal[
     "program", "node", "fan_out", "call", "sent", "done", "cancelled", "failed", "budget"
 ]
 
+_BEGINNINGS = ("program", "node", "fan_out", "call")
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -42,25 +44,43 @@ class Journal:
 
     Args:
         observe: told of each event as it happens.
+
+    Attributes:
+        outer: the journal of the run inside which this one runs, if there is one; it is told
+            of everything too, and counts with it what was asked before.
+        last_end: when a call last ended, on anyio's clock.
     """
 
     def __init__(self, observe: Callable[[Event], None] | None = None) -> None:
         self._observe = observe
+        self.outer: Journal | None = None
+        self._inside: str | None = None
         self.name = uuid4().hex[:12]
-        self.started = anyio.current_time()
+        self.started = self.last_end = anyio.current_time()
         self.events: list[Event] = []
         self.usage = Usage()
         self._occurrences: dict[bytes, int] = {}
         self._ids = itertools.count(1)
 
-    def occurrence(self, asked: bytes) -> int:
-        """How often the same was asked before in this run.
+    def belong(self, outer: Journal, inside: str | None) -> None:
+        """Make this the journal of a run inside another, in its part `inside`."""
+        self.outer, self._inside = outer, inside
+        self._occurrences, self._ids = outer._occurrences, outer._ids
+
+    def occurrence(self, asked: bytes, times: int = 1) -> int:
+        """How often the same was asked before in this run; it is asked `times` times now.
 
         Asked for again, the same is another sample, not the same one again.
         """
         count = self._occurrences.get(asked, 0)
-        self._occurrences[asked] = count + 1
+        self._occurrences[asked] = count + times
         return count
+
+    def spend(self, usage: Usage) -> None:
+        """Count what a call cost."""
+        self.usage += usage
+        if self.outer is not None:
+            self.outer.spend(usage)
 
     def begin(self, kind: Kind, parent: str | None, **data: Any) -> str:
         """Note that something begins; returns its id."""
@@ -70,7 +90,13 @@ class Journal:
 
     def note(self, kind: Kind, id: str, parent: str | None = None, **data: Any) -> None:
         """Note an event."""
-        event = Event(anyio.current_time() - self.started, kind, id, parent, data)
+        now = anyio.current_time()
+        if "outcome" in data:
+            self.last_end = now
+        event = Event(now - self.started, kind, id, parent, data)
         self.events.append(event)
         if self._observe is not None:
             self._observe(event)
+        if self.outer is not None:
+            begins = parent is None and kind in _BEGINNINGS
+            self.outer.note(kind, id, self._inside if begins else parent, **data)

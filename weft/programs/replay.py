@@ -2,57 +2,156 @@
 
 A program that takes the first of many answers must take the same one when it is run again
 from the Store, and must not send the others to an engine meanwhile. So stored results are
-released one at a time, oldest first, with time for the program to react between them; and a
-call without a stored result waits until none is left to release.
+released one at a time, oldest first, with time for the program to react between them. A call
+without a stored result waits until none is left to release, and while the program works on
+its way to the next one, with a tool perhaps, for about as long as it did the first time.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
+import json
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.lowlevel import checkpoint
+
+if TYPE_CHECKING:
+    from weft.store.store import Store, StoredResult
 
 # Turns of the event loop in which a program can react to a result: leave a fan-out, cancel
 # the losers, send the next call. A nested fan-out needs some ten.
 _SETTLE = 25
 
+_SLACK = 1.0  # seconds that a program may take longer to its next call than the first time
+_LONGEST = 60.0  # seconds that a call waits at most for the next stored result to be asked for
+
 
 class Replay:
-    """The stored results that a run waits for."""
+    """The stored results that a run waits for.
 
-    def __init__(self) -> None:
-        self._waiting: list[int] = []
-        self._changed = anyio.Event()
+    Args:
+        store: has them.
+        run: the name under which the run's own results are stored.
+
+    Attributes:
+        run: that name; the first run's, once one of its results has come up again.
+    """
+
+    def __init__(self, store: Store, run: str) -> None:
+        self.run = run
+        self._store = store
+        self._seen = self._new = False
+        self._released = self._last = -1
+        self._due: list[tuple[int, int, _Waiter]] = []
+        self._missing: list[_Waiter] = []
+        self._numbers = itertools.count()
         self._movement = 0
+        self._moved = anyio.Event()
+        self._driven = False
+
+    async def turn(self, stored: StoredResult) -> None:
+        """Wait until a stored result is due."""
+        self._see(stored)
+        waiter = _Waiter()
+        heapq.heappush(self._due, (stored.order, next(self._numbers), waiter))
+        await self._wait(waiter)
+
+    async def exhausted(self, stored: StoredResult | None) -> None:
+        """Wait until no stored result is left to release.
+
+        Args:
+            stored: what is known of the call that waits, if it was sent before.
+        """
+        if stored is not None:
+            self._see(stored)
+        elif self._new:
+            return
+        waiter = _Waiter()
+        self._missing.append(waiter)
+        await self._wait(waiter)
+
+    def _see(self, stored: StoredResult) -> None:
+        self._new = False
+        if not self._seen and stored.run is not None:
+            self._seen, self.run = True, stored.run
+            self._last = self._store.last(stored.run)
+
+    async def _wait(self, waiter: _Waiter) -> None:
+        """Wait for release. One of those that wait drives for all."""
+        self._move()
+        try:
+            while not waiter.released:
+                if self._driven:
+                    await waiter.woken.wait()
+                    waiter.woken = anyio.Event()
+                    continue
+                self._driven = True
+                try:
+                    await self._drive(waiter)
+                finally:
+                    self._driven = False
+        finally:
+            waiter.gone = True
+            self._move()
+            if not self._driven:
+                self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Have another drive."""
+        while self._due and self._due[0][2].gone:
+            heapq.heappop(self._due)
+        if self._due:
+            self._due[0][2].woken.set()
+            return
+        while self._missing and self._missing[-1].gone:
+            self._missing.pop()
+        if self._missing:
+            self._missing[-1].woken.set()
+
+    async def _drive(self, driver: _Waiter) -> None:
+        """Release one after the other, until the driver's own turn."""
+        while not driver.released:
+            if not await self._settled():
+                continue
+            while self._due and self._due[0][2].gone:
+                heapq.heappop(self._due)
+            if self._due:
+                order, _, waiter = heapq.heappop(self._due)
+                self._released = max(self._released, order)
+                self._release(waiter)
+            elif (patience := self._patience()) is not None:
+                self._moved = anyio.Event()
+                with anyio.move_on_after(patience) as rest:
+                    await self._moved.wait()
+                if rest.cancelled_caught:
+                    self._last = self._released  # the run takes another course
+            else:
+                # Nothing of an earlier run is left, so what follows is new.
+                self._new = True
+                missing, self._missing = self._missing, []
+                for waiter in missing:
+                    self._release(waiter)
+
+    def _patience(self) -> float | None:
+        """Seconds to wait for the next stored result to be asked for; None if none is left."""
+        if self._released >= self._last:
+            return None
+        following = self._store.following(self.run, self._released)
+        if following is None:
+            return None
+        after: float = json.loads(following.outcome).get("after", 0.0)
+        return min(_LONGEST, 2 * after + _SLACK)
+
+    def _release(self, waiter: _Waiter) -> None:
+        waiter.released = True
+        waiter.woken.set()
+        self._movement += 1
 
     def _move(self) -> None:
         self._movement += 1
-        self._changed.set()
-        self._changed = anyio.Event()
-
-    async def turn(self, order: int) -> None:
-        """Wait until the stored result that came as number `order` is due."""
-        heapq.heappush(self._waiting, order)
-        self._move()
-        try:
-            while True:
-                if self._waiting[0] != order:
-                    await self._changed.wait()
-                elif await self._settled():
-                    return
-        finally:
-            self._waiting.remove(order)
-            heapq.heapify(self._waiting)
-            self._move()
-
-    async def exhausted(self) -> None:
-        """Wait until no stored result is left to release."""
-        while True:
-            if self._waiting:
-                await self._changed.wait()
-            elif await self._settled():
-                return
+        self._moved.set()
 
     async def _settled(self) -> bool:
         """Let everything run that can; whether no result came or went meanwhile."""
@@ -62,3 +161,13 @@ class Replay:
             if self._movement != before:
                 return False
         return True
+
+
+class _Waiter:
+    """A call that waits."""
+
+    __slots__ = ("gone", "released", "woken")
+
+    def __init__(self) -> None:
+        self.released = self.gone = False
+        self.woken = anyio.Event()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -16,7 +16,7 @@ from weft.programs.budget import Limits
 from weft.programs.budget import budget as enforce
 from weft.programs.journal import Event, Journal
 from weft.programs.replay import Replay
-from weft.programs.scope import Live, Scope, entered
+from weft.programs.scope import Live, Scope, enclosing, entered
 from weft.types import Usage
 
 if TYPE_CHECKING:
@@ -65,6 +65,27 @@ def _program(id: str, name: str, budget: Limits | None) -> Program:
     return Program(id, name, deadline=deadline, most_calls=budget.calls, most_tokens=budget.tokens)
 
 
+def _within(outer: Scope, scope: Scope) -> Scope:
+    """The scope of a run inside another."""
+    budgets = outer.budgets
+    default = outer.pool.default_run
+    if isinstance(default, Scope) and outer.journal is default.journal:  # calls outside any run
+        return replace(scope, budgets=budgets)
+    scope.journal.belong(outer.journal, outer.id)
+    same = outer.store is not None and outer.pool is scope.pool and scope.store is scope.pool.store
+    return replace(
+        scope,
+        budgets=budgets,
+        store=outer.store if same else scope.store,
+        replay=outer.replay if same or outer.store is scope.store else scope.replay,
+        roles=scope.roles or outer.roles,
+        live=scope.live or outer.live,
+        cache_salt=scope.cache_salt or outer.cache_salt,
+        charge_stored=scope.charge_stored and outer.charge_stored,
+        hear=outer.hear,
+    )
+
+
 async def run(
     program: Callable[..., Awaitable[T]],
     *args: Any,
@@ -76,6 +97,7 @@ async def run(
     live: Live | None = None,
     cache_salt: str = "",
     journal: Journal | None = None,
+    charge_stored: bool = True,
     **kwargs: Any,
 ) -> Run[T]:
     """Run `program(*args, **kwargs)` on `pool`.
@@ -94,7 +116,12 @@ async def run(
         live: told of text as it is generated.
         cache_salt: keeps its prefixes apart from others in the engines' caches.
         journal: takes what happens; for those who want to hear of it meanwhile.
+        charge_stored: whether results from the store count against budgets as they did when
+            they were made, so that a rerun takes the same course; False has budgets bound
+            only what is paid anew.
         **kwargs: for the program.
+
+    A run inside a run is under its budgets, and counts in its usage and its graph.
 
     Raises:
         BudgetExceeded: the budget was used up and the program did not catch it.
@@ -102,20 +129,22 @@ async def run(
     """
     journal = journal if journal is not None else Journal()
     store = store if store is not None else pool.store
-    replay = Replay() if store is not None and store.resumed else None
-    limits = enforce(**asdict(budget)) if budget is not None else nullcontext()
+    limits = enforce(budget) if budget is not None else nullcontext()
     name = getattr(program, "__name__", "")
     scope = Scope(
         pool,
         journal,
         stage=name,
         store=store,
-        replay=replay,
+        replay=Replay(store, journal.name) if store is not None else None,
         program=identity.id if identity is not None else "",
         roles=roles or {},
         live=live,
         cache_salt=cache_salt,
+        charge_stored=charge_stored,
     )
+    if (outer := enclosing()) is not None:
+        scope = _within(outer, scope)
     if identity is not None:
         known = nullcontext(pool.scheduler.begin(identity))
     else:

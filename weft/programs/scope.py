@@ -15,6 +15,8 @@ from weft.programs.replay import Replay
 
 if TYPE_CHECKING:
     from weft.programs.budget import budget
+    from weft.programs.outcome import Outcome
+    from weft.programs.prompt import Prompt
     from weft.store.store import Store
 
 
@@ -42,6 +44,8 @@ class Scope:
         roles: which model plays a role, where it is not as in the pool.
         live: told of text as it is generated.
         cache_salt: keeps the run's prefixes apart in the engines' caches.
+        charge_stored: whether results from the Store count against budgets.
+        hear: told of what each call generated: its Prompt, its outcome, whether it is whole.
     """
 
     pool: Pool
@@ -56,6 +60,8 @@ class Scope:
     roles: Mapping[str, str] = field(default_factory=dict[str, str])
     live: Live | None = None
     cache_salt: str = ""
+    charge_stored: bool = True
+    hear: Callable[[Prompt, Outcome, bool], None] | None = None
 
     def model(self, role: str) -> str:
         """The name of the model that plays a role in this run.
@@ -83,6 +89,11 @@ def running() -> Scope | None:
     if not isinstance(pool.default_run, Scope):
         pool.default_run = Scope(pool, Journal(), store=pool.store)
     return pool.default_run
+
+
+def enclosing() -> Scope | None:
+    """The scope of the run, or of the budget, that the code is in; None outside any."""
+    return _scope.get()
 
 
 def current() -> Scope:

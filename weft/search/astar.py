@@ -9,6 +9,7 @@ from functools import cached_property
 
 from weft.errors import BudgetExceeded
 from weft.parameters import param, temperature
+from weft.search.failures import NO_RESULT
 from weft.search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.outcome import outcome, pick_param
 from weft.search.steps import Steps
@@ -46,19 +47,19 @@ class AStar(Strategy):
         """Answer the question."""
         steps = Steps(question, read_verifier(self.verifier), self.temperature)
         frontier = AStarFrontier(steps.root, self)
-        over = await explore(frontier, steps.mover())
-        found, others = frontier.solutions, [*frontier.open_paths, *steps.unscored]
-        forced = False
-        if not found and over is None and (best := frontier.best_unfinished) is not None:
+        errors = await explore(frontier, steps.mover())
+        over = any(isinstance(error, BudgetExceeded) for error in errors)
+        found, forced = frontier.solutions, False
+        if not found and not over and (best := frontier.best_unfinished) is not None:
             try:
                 last = await steps.grow(Move(best, frontier.indices.of(best)), whole=True)
                 found, forced = [replace(last, score=best.score)], True
-            except BudgetExceeded as error:
-                over = error
+            except NO_RESULT as error:
+                errors.append(error)
         return outcome(
             found or frontier.dead,
-            others,
-            over,
+            steps.paths,
+            [*errors, *steps.errors],
             pick=self.pick if not forced else "best",
             expansions=frontier.expansions,
             forced=forced,
@@ -126,13 +127,22 @@ class AStarFrontier(Frontier):
         """Extend the root."""
         return self._expand(self._root)
 
+    def failed(self, move: Move) -> Sequence[Move]:
+        """One step less is to come."""
+        self._come(move.path)
+        return self._take()
+
+    def _come(self, path: Path) -> Open:
+        """Count a step from `path` that is no longer under way."""
+        parent, to_come = self._under_way.pop(path)
+        if to_come > 1:
+            self._under_way[path] = parent, to_come - 1
+        return parent
+
     def landed(self, path: Path) -> Sequence[Move]:
         """Put the path on the frontier, and take what comes first now."""
         assert path.parent is not None
-        parent, to_come = self._under_way[path.parent]
-        self._under_way[path.parent] = parent, to_come - 1
-        if to_come == 1:
-            del self._under_way[path.parent]
+        parent = self._come(path.parent)
         self.steps += 1
         if (path.parent, path.text) not in self._seen:
             self._seen.add((path.parent, path.text))

@@ -42,12 +42,11 @@ class Beam(Strategy):
         """Answer the question."""
         steps = Steps(question, read_verifier(self.verifier), self.temperature)
         frontier = BeamFrontier(steps.root, self.n, self.width, unique=self.unique)
-        over = await explore(frontier, steps.mover())
-        others = [p for r in frontier.rounds for p in r if not p.finished]
+        errors = await explore(frontier, steps.mover())
         return outcome(
             sorted(frontier.finished, key=lambda p: (p.depth, p.tie)),
-            [*others, *steps.unscored],
-            over,
+            steps.paths,
+            [*errors, *steps.errors],
             pick=self.pick,
             steps=sum(len(r) for r in frontier.rounds),
             rounds=len(frontier.rounds),
@@ -75,6 +74,7 @@ class BeamFrontier(Frontier):
         self._root, self._n, self._width, self._unique = root, n, width, unique
         self._indices = Indices()
         self._started: set[Path] = set()
+        self._lost: list[int] = []
 
     def begin(self) -> Sequence[Move]:
         """All beams start from the root."""
@@ -82,13 +82,27 @@ class BeamFrontier(Frontier):
 
     def landed(self, path: Path) -> Sequence[Move]:
         """Extend the paths that are sure to be kept by now."""
-        while len(self.rounds) < path.depth:
-            self.rounds.append([])
-        this_round = self.rounds[path.depth - 1]
-        this_round.append(path)
+        self._reach(path.depth)
+        self.rounds[path.depth - 1].append(path)
         if path.finished:
             self.finished.append(path)
-        to_come = self._n - len(this_round)
+        return self._advance(path.depth)
+
+    def failed(self, move: Move) -> Sequence[Move]:
+        """One path less is to come in its round."""
+        depth = move.path.depth + 1
+        self._reach(depth)
+        self._lost[depth - 1] += 1
+        return self._advance(depth)
+
+    def _reach(self, depth: int) -> None:
+        while len(self.rounds) < depth:
+            self.rounds.append([])
+            self._lost.append(0)
+
+    def _advance(self, depth: int) -> list[Move]:
+        this_round = self.rounds[depth - 1]
+        to_come = self._n - len(this_round) - self._lost[depth - 1]
         ranked = self._ranked(this_round)
         keep = self._n // self._width
         moves: list[Move] = []

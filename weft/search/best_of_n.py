@@ -13,8 +13,8 @@ class BestOfN(Strategy):
     """The answer that a verifier scores highest among n samples.
 
     Each sample is scored as soon as it is there, while others are still generated. Of equal
-    scores the earliest sample wins. Samples without a readable answer are not scored. If a
-    budget leaves no sample scored, the samples vote.
+    scores the earliest sample wins. Samples without a readable answer are not scored. If
+    budgets or failures leave no sample scored, the samples vote.
     """
 
     n: int = param(8, "samples", least=1, main=True)
@@ -29,9 +29,10 @@ class BestOfN(Strategy):
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
         draw = drawer(question, self.temperature, verifier=read_verifier(self.verifier))
-        found, budget = await collect(draw, self.n)
+        drawn = await collect(draw, self.n)
+        found = drawn.found
         scored = [found[i] for i in sorted(found) if found[i].score is not None]
         if not scored:
-            return voted(found, budget, scored=0)
+            return voted(drawn, scored=0)
         best = max(scored, key=lambda s: s.score or 0.0)
-        return answered(found, best, best.score, budget, scored=len(scored))
+        return answered(drawn, best, best.score, scored=len(scored))

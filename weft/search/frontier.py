@@ -18,8 +18,9 @@ from functools import cached_property, wraps
 import anyio
 
 from weft.concurrency import TaskGroup
-from weft.errors import BudgetExceeded
+from weft.errors import BudgetExceeded, WeftError
 from weft.programs import Prompt, fan_out
+from weft.search.failures import NO_RESULT
 from weft.search.strategy import stable_seed
 from weft.search.verifiers import NO_TOKENS, Confidence
 
@@ -93,52 +94,56 @@ class Frontier(ABC):
     def landed(self, path: Path) -> Sequence[Move]:
         """The moves to make now that a path was generated and scored."""
 
+    def failed(self, move: Move) -> Sequence[Move]:
+        """The moves to make now that a move came to nothing; none by default."""
+        return ()
+
     @property
     def done(self) -> bool:
         """Whether what is still under way can be cancelled."""
         return False
 
 
-async def explore(frontier: Frontier, step: Step) -> BudgetExceeded | None:
+async def explore(frontier: Frontier, step: Step) -> list[WeftError]:
     """Search until the frontier is done or has no moves left.
 
-    Moves that are named together are announced together, as one fan-out.
+    Moves that are named together are announced together, as one fan-out. A move that engines
+    refuse comes to nothing, and the search goes on; when a budget refuses one, no further
+    moves are begun, and those under way are brought to their end.
 
     Args:
         frontier: the policy.
         step: makes a move: generates and scores.
 
     Returns:
-        The error, if a budget ran out. Moves under way that the budget still allowed were
-        then brought to their end.
+        Why moves came to nothing.
 
     Raises:
-        WeftError: whatever a step raised, budgets excepted.
+        Exception: what a step raised, budgets' and engines' refusals excepted.
     """
-    send, receive = anyio.create_memory_object_stream[Path | Exception | None](math.inf)
-    over: BudgetExceeded | None = None
-    failure: Exception | None = None
+    send, receive = anyio.create_memory_object_stream[Path | _Failed | None](math.inf)
+    errors: list[WeftError] = []
+    over = False
 
     @wraps(step)
     async def land(move: Move) -> None:
         # Handed over at once, so that paths land in the order in which their calls ended: a
         # search whose course depends on that order then takes the same one in a rerun.
-        send.send_nowait(await step(move))
+        try:
+            send.send_nowait(await step(move))
+        except NO_RESULT as error:
+            send.send_nowait(_Failed(move, error))
 
     async def make(moves: Sequence[Move]) -> None:
-        end: Exception | None = None
-        try:
-            async with fan_out(land, moves) as landings:
-                async for _ in landings:
-                    pass
-        except Exception as error:
-            end = error
-        send.send_nowait(end)
+        async with fan_out(land, moves) as landings:
+            async for _ in landings:
+                pass
+        send.send_nowait(None)
 
     async with send, receive, TaskGroup() as tasks:
         moves, batches = frontier.begin(), 0
         while True:
-            if moves and over is None:
+            if moves and not over:
                 batches += 1
                 tasks.start_soon(make, moves)
             moves = ()
@@ -147,18 +152,22 @@ async def explore(frontier: Frontier, step: Step) -> BudgetExceeded | None:
             match await receive.receive():
                 case Path() as path:
                     moves = frontier.landed(path)
-                case BudgetExceeded() as error:
-                    over, batches = error, batches - 1
+                case _Failed(move, error):
+                    errors.append(error)
+                    over = over or isinstance(error, BudgetExceeded)
+                    moves = frontier.failed(move)
                 case None:
                     batches -= 1
-                case error:
-                    failure = error
-                    break
         tasks.cancel_scope.cancel()
-    # Raised out here, where it does not come wrapped in the task group's exception group.
-    if failure is not None:
-        raise failure
-    return over
+    return errors
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """A move that came to nothing."""
+
+    move: Move
+    error: WeftError
 
 
 class Indices:

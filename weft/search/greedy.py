@@ -20,5 +20,5 @@ class Greedy(Strategy):
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
-        found, budget = await collect(drawer(question, 0.0, think=self.think), 1)
-        return answered(found, None, None, budget)
+        drawn = await collect(drawer(question, 0.0, think=self.think), 1)
+        return answered(drawn, None, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weft.parameters import param, temperature
-from weft.search.samples import Found, collect, drawer, voted
+from weft.search.samples import Drawn, collect, drawer, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.voting import tally
 
@@ -30,13 +30,13 @@ class Majority(Strategy):
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
 
-        def enough(found: Found) -> bool:
-            pending = set(range(self.n)) - found.keys()
-            return tally({i: s.value for i, s in found.items()}).settled(pending)
+        def enough(drawn: Drawn) -> bool:
+            pending = set(range(self.n)) - drawn.found.keys() - drawn.missing
+            return tally({i: s.value for i, s in drawn.found.items()}).settled(pending)
 
         draw = drawer(question, self.temperature, think=self.think)
         if self.stop_early:
-            found, budget = await collect(draw, self.n, enough)
+            drawn = await collect(draw, self.n, enough)
         else:
-            found, budget = await collect(draw, self.n)
-        return voted(found, budget)
+            drawn = await collect(draw, self.n)
+        return voted(drawn)

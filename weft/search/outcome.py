@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from weft.errors import BudgetExceeded
+from weft.errors import WeftError
 from weft.parameters import param
+from weft.search.failures import note
 from weft.search.frontier import Path
 from weft.search.strategy import Answer
 from weft.search.voting import tally
@@ -21,7 +22,7 @@ def pick_param(*more: str) -> Any:
 def outcome(
     finished: Sequence[Path],
     others: Sequence[Path],
-    over: BudgetExceeded | None,
+    errors: Sequence[WeftError],
     *,
     pick: str = "best",
     weights: Sequence[float] | None = None,
@@ -32,21 +33,27 @@ def outcome(
 
     Args:
         finished: paths to choose among; those without a value are only counted.
-        others: paths to fall back on when none of these has a value; unfinished, perhaps
-            unscored.
-        over: the budget that ran out, if one did.
+        others: all paths to fall back on when none of these has a value: finished ones
+            first, be they unscored.
+        errors: why steps and scores came to nothing.
         pick: `best` takes the highest score, `vote` the value with the largest sum of weights.
         weights: of the finished paths in a vote; their scores if left out.
         chosen: the path to answer with, if the search has chosen one itself.
         details: for `Answer.details`.
+
+    Raises:
+        EngineError: no path was finished, and that is for the engines' failures.
     """
+    if all(p.value is None for p in finished) and (more := [p for p in others if p.finished]):
+        finished, weights, chosen = more, None, None
     details["finished"] = len(finished)
     details["unparsable"] = sum(p.value is None for p in finished)
-    if over is not None:
-        details["budget"] = over.resource
+    note(details, errors)
     valued = [p for p in finished if p.value is not None]
     if not valued:
-        best = max((*others, *finished), key=_rank, default=None)
+        if not finished and errors and "budget" not in details:
+            raise errors[0]
+        best = max(finished or others, key=_rank, default=None)
         if best is None:
             return Answer(None, None, None, details)
         return Answer(best.shown, None, best.score, details)

@@ -43,7 +43,7 @@ class ParticleFilter(Strategy):
         steps = Steps(question, read_verifier(self.verifier), self.temperature)
         rng = random.Random(stable_seed(question.seed, "particles"))
         frontier = ParticleFrontier(steps.root, self, rng)
-        over = await explore(frontier, steps.mover())
+        errors = await explore(frontier, steps.mover())
         slots = [p for p in frontier.slots if p.depth]
         finished = [p for p in slots if p.finished]
         weights = frontier.weights if len(finished) == self.n else None
@@ -55,8 +55,8 @@ class ParticleFilter(Strategy):
                 chosen = rng.choices(list(valued.values()), odds)[0]
         return outcome(
             finished,
-            [*slots, *steps.unscored],
-            over,
+            steps.paths,
+            [*errors, *steps.errors],
             pick=self.pick,
             weights=weights,
             chosen=chosen,
@@ -83,6 +83,7 @@ class ParticleFrontier(Frontier):
         self._settings, self._rng, self._indices = settings, rng, Indices()
         self._moving: set[int] = set()
         self._moved: set[int] = set()
+        self._dead: set[int] = set()
 
     def begin(self) -> Sequence[Move]:
         """All particles start from the root."""
@@ -94,7 +95,16 @@ class ParticleFrontier(Frontier):
         self.steps += 1
         self._moving.remove(path.order)
         self._moved.add(path.order)
-        if self._moving:
+        return self._next_round()
+
+    def failed(self, move: Move) -> Sequence[Move]:
+        """The particle has no weight, so another takes its place."""
+        self._moving.remove(move.order)
+        self._dead.add(move.order)
+        return self._next_round()
+
+    def _next_round(self) -> Sequence[Move]:
+        if self._moving or len(self._dead) == len(self.slots):
             return ()
         self.weights = self._weigh()
         self.ess.append(1 / math.fsum(w * w for w in self.weights))
@@ -107,13 +117,16 @@ class ParticleFrontier(Frontier):
 
     def _move(self) -> list[Move]:
         self._moving = {i for i, p in enumerate(self.slots) if not p.finished}
-        self._moved = set()
+        self._moved, self._dead = set(), set()
         return [
             Move(self.slots[i], self._indices.of(self.slots[i]), i) for i in sorted(self._moving)
         ]
 
     def _weigh(self) -> list[float]:
-        logs = [self._log_weight(i, path) for i, path in enumerate(self.slots)]
+        logs = [
+            -math.inf if i in self._dead else self._log_weight(i, path)
+            for i, path in enumerate(self.slots)
+        ]
         top = max(logs)
         raw = [math.exp(log - top) for log in logs]
         total = math.fsum(raw)

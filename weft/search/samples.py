@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from weft.errors import BudgetExceeded
+from weft.errors import WeftError
 from weft.programs import fan_out, generate, node
+from weft.search.failures import NO_RESULT, note
 from weft.search.strategy import Answer, Question, stable_seed
 from weft.search.verifiers import NO_TOKENS, Verifier
 from weft.search.voting import tally
@@ -24,6 +25,7 @@ class Candidate:
         tokens: how many were generated.
         ended: the model ended it; False where it was cut off, or failed.
         score: by a verifier, if one was asked and could answer.
+        error: why it could not.
     """
 
     index: int
@@ -32,6 +34,7 @@ class Candidate:
     tokens: int
     ended: bool
     score: float | None = None
+    error: WeftError | None = None
 
 
 Draw = Callable[[int], Awaitable[Candidate]]
@@ -87,76 +90,86 @@ def drawer(
         )
         if verifier is None or sample.value is None:
             return sample
+        confidence = NO_TOKENS.plus(completion.logprobs)
         try:
-            confidence = NO_TOKENS.plus(completion.logprobs)
             return replace(sample, score=await verifier.score(question, text, confidence))
-        except BudgetExceeded as over:
-            raise Unscored(over, sample) from None
+        except NO_RESULT as error:
+            return replace(sample, error=error)
 
     return draw
 
 
-class Unscored(BudgetExceeded):
-    """The budget was enough for a sample, but not for scoring it."""
+@dataclass
+class Drawn:
+    """What became of n samples.
 
-    def __init__(self, over: BudgetExceeded, sample: Candidate) -> None:
-        super().__init__(over.resource, over.limit, over.spent)
-        self.sample = sample
+    Attributes:
+        found: samples by index, in the order in which they finished.
+        missing: indices of those that a budget refused, or that failed.
+        errors: why samples are missing, or have no score.
+    """
+
+    found: Found = field(default_factory=dict[int, Candidate])
+    missing: set[int] = field(default_factory=set[int])
+    errors: list[WeftError] = field(default_factory=list[WeftError])
 
 
-async def collect(
-    draw: Draw, n: int, enough: Callable[[Found], bool] = lambda _: False
-) -> tuple[Found, str | None]:
-    """Draw n samples at once, until all are there, enough are, or a budget runs out.
+async def collect(draw: Draw, n: int, enough: Callable[[Drawn], bool] = lambda _: False) -> Drawn:
+    """Draw n samples at once, until all are there or missing, or enough are there.
 
     Args:
         draw: draws the sample of an index.
         n: how many.
         enough: whether the rest can be cancelled; asked after each sample.
-
-    Returns:
-        The samples by index, in the order in which they finished; and the resource that ran
-        out, if one did.
     """
-    found: Found = {}
-    over: list[str] = []
+    drawn = Drawn()
 
-    async def attempt(index: int) -> Candidate:
+    async def attempt(index: int) -> tuple[int, Candidate | WeftError]:
         try:
-            return await draw(index)
-        except Unscored as error:
-            over.append(error.resource)
-            return error.sample
+            return index, await draw(index)
+        except NO_RESULT as error:
+            return index, error
 
-    try:
-        async with fan_out(attempt, range(n)) as results:
-            async for sample in results:
-                found[sample.index] = sample
-                if enough(found):
-                    break
-    except BudgetExceeded as error:
-        over.append(error.resource)
-    return found, over[0] if over else None
+    async with fan_out(attempt, range(n)) as results:
+        async for index, result in results:
+            if isinstance(result, Candidate):
+                drawn.found[index] = result
+                error = result.error
+            else:
+                drawn.missing.add(index)
+                error = result
+            if error is not None:
+                drawn.errors.append(error)
+            if enough(drawn):
+                break
+    return drawn
 
 
-def answered(
-    found: Found, chosen: Candidate | None, score: float | None, budget: str | None, **details: Any
-) -> Answer:
-    """The Answer that gives `chosen`, or the earliest sample where none could be chosen."""
+def answered(drawn: Drawn, chosen: Candidate | None, score: float | None, **details: Any) -> Answer:
+    """The Answer that gives `chosen`, or the earliest sample where none could be chosen.
+
+    A sample that can be read comes before one that can't.
+
+    Raises:
+        EngineError: there is no sample, and that is for the engines' failures.
+    """
+    found = drawn.found
     details["samples"] = len(found)
     details["unparsable"] = sum(s.value is None for s in found.values())
-    if budget is not None:
-        details["budget"] = budget
+    note(details, drawn.errors)
     if chosen is None and found:
-        chosen = found[min(found)]
+        chosen = found[min(found, key=lambda index: (found[index].value is None, index))]
     if chosen is None:
+        if "budget" not in details and drawn.errors:
+            raise drawn.errors[0]
         return Answer(None, None, None, details)
     return Answer(chosen.text, chosen.value, score, details)
 
 
-def voted(found: Found, budget: str | None, **details: Any) -> Answer:
+def voted(drawn: Drawn, **details: Any) -> Answer:
     """The Answer of a plain vote; its score is the winner's share."""
+    found = drawn.found
     count = tally({i: s.value for i, s in found.items()})
     chosen = found[count.winner.members[0]] if count.winner else None
     details["votes"] = {c.value: len(c.members) for c in count.clusters}
-    return answered(found, chosen, count.share if chosen else None, budget, **details)
+    return answered(drawn, chosen, count.share if chosen else None, **details)

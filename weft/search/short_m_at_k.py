@@ -43,18 +43,18 @@ class ShortMAtK(Strategy):
 async def shortest(question: Question, m: int, k: int, temperature: float, think: bool) -> Answer:
     """The vote of the first m of k to finish."""
     draw = drawer(question, temperature, think=think)
-    found, budget = await collect(draw, k, lambda found: len(_finished(found)) >= m)
-    first = _finished(found)[:m]
+    drawn = await collect(draw, k, lambda drawn: len(_finished(drawn.found)) >= m)
+    first = _finished(drawn.found)[:m]
     details: dict[str, Any] = {"finished": [s.index for s in first]}
     if not first:
-        return answered(found, None, None, budget, **details)
+        return answered(drawn, None, None, **details)
     samples = {s.index: s for s in first}
     count = tally({i: s.value for i, s in samples.items()})
     ahead = max(len(c.members) for c in count.clusters)
     leaders = {i for c in count.clusters if len(c.members) == ahead for i in c.members}
     best = min((samples[i] for i in leaders), key=lambda s: (s.tokens, s.index))
     details["votes"] = {c.value: len(c.members) for c in count.clusters}
-    return answered(found, best, ahead / len(first), budget, **details)
+    return answered(drawn, best, ahead / len(first), **details)
 
 
 def _finished(found: Found) -> list[Candidate]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from weft.errors import BudgetExceeded, UsageError
+from weft.errors import EngineError, UsageError, WeftError
 from weft.programs import generate, node
 from weft.search.frontier import Move, Path, Step
 from weft.search.strategy import Question, stable_seed
@@ -26,8 +26,10 @@ class Steps:
             )
         self._question, self._verifier, self._temperature = question, verifier, temperature
         self._scores: dict[str, _Scoring] = {}
-        self.unscored: list[Path] = []
-        """Paths that a budget left without a score."""
+        self.paths: list[Path] = []
+        """All paths that were grown, with their scores as far as there are any."""
+        self.errors: list[WeftError] = []
+        """Why paths have no score."""
 
     @property
     def root(self) -> Path:
@@ -41,10 +43,12 @@ class Steps:
         async def step(move: Move) -> Path:
             path = await self.grow(move)
             try:
-                return replace(path, score=await self._score(path))
-            except BudgetExceeded:
-                self.unscored.append(path)
-                raise
+                path = replace(path, score=await self._score(path))
+            except EngineError as error:
+                self.errors.append(error)
+            finally:
+                self.paths.append(path)
+            return path
 
         return step
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, TypeVar, dataclass_transform
 
 from weft.faults import blaming
 from weft.parameters import Parametric
 from weft.programs import Completion, Prompt, program
+from weft.programs.hearing import hearing
 from weft.registry import PartRegistry
-from weft.types import MoreSampling
+from weft.search.failures import NO_RESULT, note
+from weft.search.readable import readable
+from weft.types import FinishReason, MoreSampling
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,18 @@ class Question:
             text: all of it; the completion's own if None.
         """
         text = completion.text if text is None else text
-        if completion.in_thinking or not text.strip():
+        return None if completion.in_thinking else self.read_ended(text, completion.finish_reason)
+
+    def read_ended(self, text: str, reason: FinishReason) -> str | None:
+        """The answer in a text without its thinking; None without one.
+
+        Args:
+            text: all of it.
+            reason: why it ended.
+        """
+        if not text.strip():
             return None
-        match completion.finish_reason:
+        match reason:
             case "stop" | "unknown":
                 return self.answer(text)
             case "length":
@@ -87,7 +99,8 @@ class Answer:
         value: the answer read from it; None if there is none.
         score: the verifier's score of it, or the share of the vote; None without either.
         details: what the search did, plain data: `samples`, `unparsable`, ...; `budget`
-            names the resource that ran out, if one did.
+            names the resource that ran out, if one did, `failed` counts samples, steps and
+            verdicts that engines refused.
     """
 
     text: str | None
@@ -102,8 +115,9 @@ class Strategy(Parametric, ABC):
     Subclasses are marked with `@strategy`, which makes them frozen dataclasses. Their fields
     are their parameters, each with a default.
 
-    When a budget runs out, a strategy gives the best that it has so far. It leaves nothing
-    running, and derives all chance from the question's seed.
+    When a budget runs out, or calls fail, a strategy gives the best that it has so far. If it
+    has none, calling it gives what was generated and can be read as an answer, be it cut off.
+    It leaves nothing running, and derives all chance from the question's seed.
 
     Attributes:
         texts: among how many whole texts it chooses; 1 if its answer is the only text that it
@@ -123,11 +137,23 @@ class Strategy(Parametric, ABC):
 
         Raises:
             UsageError: the question lacks what the strategy needs, such as a check.
-            EngineError: an engine failed.
+            EngineError: engines failed, and nothing can be read as an answer.
             PartFailed: the strategy's code raised an exception that is not weft's.
         """
-        with blaming("strategy", type(self)):
-            return await self.solve(question)
+        with hearing() as heard:
+            try:
+                with blaming("strategy", type(self)):
+                    answer = await self.solve(question)
+            except NO_RESULT as error:
+                answer = Answer(None, None)
+                note(answer.details, [error])
+                if (found := readable(question, heard)) is None:
+                    raise
+            else:
+                if answer.value is not None or not answer.details.keys() & {"budget", "failed"}:
+                    return answer
+                found = readable(question, heard)
+        return answer if found is None else replace(answer, text=found[0], value=found[1])
 
     @abstractmethod
     async def solve(self, question: Question) -> Answer:

@@ -30,10 +30,11 @@ class WeightedMajority(Strategy):
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
         draw = drawer(question, self.temperature, verifier=read_verifier(self.verifier))
-        found, budget = await collect(draw, self.n)
+        drawn = await collect(draw, self.n)
+        found = drawn.found
         weights = {i: s.score for i, s in found.items() if s.score is not None}
         if not weights:
-            return voted(found, budget, scored=0)
+            return voted(drawn, scored=0)
         count = tally({i: found[i].value for i in weights}, weights)
         assert count.winner is not None
         best = max(count.winner.members, key=lambda i: weights[i])
@@ -41,4 +42,4 @@ class WeightedMajority(Strategy):
             "scored": len(weights),
             "votes": {c.value: round(c.weight, 6) for c in count.clusters},
         }
-        return answered(found, found[best], count.share, budget, **details)
+        return answered(drawn, found[best], count.share, **details)

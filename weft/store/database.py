@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    inspect,
     make_url,
     select,
     text,
@@ -224,6 +225,13 @@ def _create(connection: Connection, tables: MetaData) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('weft'))"))
     for table in tables.sorted_tables:
         connection.execute(CreateTable(table, if_not_exists=True))
+        # Columns that are younger than a table are added to it; older versions don't mind them.
+        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                added = f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}'
+                connection.execute(text(added))
         for index in table.indexes:
             connection.execute(CreateIndex(index, if_not_exists=True))
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Float,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
     Text,
@@ -40,8 +41,11 @@ _calls = Table(
     Column("done", Boolean, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("at", Float, nullable=False),
+    Column("run", String(64), index=True),  # younger than the others
     sqlite_autoincrement=True,
 )
+_RESULT = select(_calls.c.order, _calls.c.done, _calls.c.outcome, _calls.c.run)
+
 # Younger than the calls. A file without it gets it, and older versions of weft don't mind it.
 _profiles = Table(
     "profiles",
@@ -60,11 +64,13 @@ class StoredResult:
         order: results that came later have a higher one.
         done: False for a call that was cancelled; `outcome` then holds what it cost.
         outcome: the result as JSON.
+        run: the run that it is of; None if that was not kept.
     """
 
     order: int
     done: bool
     outcome: str
+    run: str | None = None
 
 
 class Store:
@@ -97,19 +103,33 @@ class Store:
 
     def get(self, key: str) -> StoredResult | None:
         """What is stored under `key`."""
-        wanted = select(_calls.c.order, _calls.c.done, _calls.c.outcome).where(_calls.c.key == key)
+        return self._first(_RESULT.where(_calls.c.key == key))
+
+    def last(self, run: str) -> int:
+        """The order of a run's last result; -1 if it has none."""
+        wanted = select(func.max(_calls.c.order)).where(_calls.c.run == run)
+        with self.database.reading() as connection:
+            order: int | None = connection.execute(wanted).scalar_one()
+        return -1 if order is None else order
+
+    def following(self, run: str, order: int) -> StoredResult | None:
+        """The first finished result of a run that came after the one of an order."""
+        later = and_(_calls.c.run == run, _calls.c.done, _calls.c.order > order)
+        return self._first(_RESULT.where(later).order_by(_calls.c.order).limit(1))
+
+    def _first(self, wanted: Select[int, bool, str, str | None]) -> StoredResult | None:
         with self.database.reading() as connection:
             row = connection.execute(wanted).first()
         return StoredResult(*row) if row is not None else None
 
-    def put(self, key: str, outcome: str, *, done: bool) -> None:
+    def put(self, key: str, outcome: str, *, done: bool, run: str | None = None) -> None:
         """Keep a result; a finished one takes the place of a cancelled one, never the reverse."""
-        row = {"key": key, "done": done, "outcome": outcome, "at": time.time()}
+        row = {"key": key, "done": done, "outcome": outcome, "at": time.time(), "run": run}
         kept = self.database.insert(_calls)
         kept = kept.on_conflict_do_update(
             index_elements=[_calls.c.key],
             # It comes now, so its order is new too.
-            set_={name: kept.excluded[name] for name in ("order", "done", "outcome", "at")},
+            set_={name: kept.excluded[name] for name in ("order", "done", "outcome", "at", "run")},
             where=and_(kept.excluded.done, _calls.c.done.is_(False)),
         )
         with self.database.writing() as connection:

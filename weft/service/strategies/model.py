@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import anyio
@@ -151,7 +151,7 @@ class StrategyModel:
         async def attempt() -> Answer | WeftError:
             # Errors are values here, so that what was spent before them is known.
             try:
-                with budget(**asdict(self.limits)):
+                with budget(self.limits):
                     return await strategy(question)
             except WeftError as error:
                 return error

@@ -1,0 +1,45 @@
+"""Hearing of every text that is generated, also of those that were broken off."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple
+
+from weft.programs.outcome import Outcome
+from weft.programs.prompt import Prompt
+from weft.programs.scope import entered, running
+
+
+class Heard(NamedTuple):
+    """A text that was generated.
+
+    Attributes:
+        prompt: what it answers, or continues.
+        outcome: what was generated.
+        whole: False if its call was broken off.
+    """
+
+    prompt: Prompt
+    outcome: Outcome
+    whole: bool
+
+
+@contextmanager
+def hearing() -> Generator[list[Heard]]:
+    """The texts that are generated within the block, as they end."""
+    heard: list[Heard] = []
+    scope = running()
+    if scope is None:
+        yield heard
+        return
+    outer = scope.hear
+
+    def hear(prompt: Prompt, outcome: Outcome, whole: bool) -> None:
+        heard.append(Heard(prompt, outcome, whole))
+        if outer is not None:
+            outer(prompt, outcome, whole)
+
+    with entered(replace(scope, hear=hear)):
+        yield heard

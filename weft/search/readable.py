@@ -1,0 +1,50 @@
+"""What of all that was generated for a question can be read as an answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from weft.programs import Prompt
+from weft.programs.hearing import Heard
+from weft.thinking import split_thinking
+
+if TYPE_CHECKING:
+    from weft.search.strategy import Question
+
+
+def readable(question: Question, heard: Sequence[Heard]) -> tuple[str, str] | None:
+    """The text and the answer that most of what was generated for a question agrees on.
+
+    Complete answers come before texts that their calls ended, and these before texts that were
+    broken off. None if nothing can be read.
+    """
+    ranks: tuple[dict[str, str], ...] = {}, {}, {}
+    votes: tuple[list[str], ...] = [], [], []
+    for prompt, outcome, whole in heard:
+        before, thinking = _answered(question, prompt), outcome.thinking
+        if before is None or thinking.inside:
+            continue
+        text = split_thinking(before + outcome.text).text if before else thinking.text
+        value = question.read_ended(text, outcome.finish_reason if whole else "length")
+        if value is not None:
+            rank = 2 if not whole else 0 if question.complete(text) else 1
+            ranks[rank].setdefault(value, text)
+            votes[rank].append(value)
+    for texts, given in zip(ranks, votes, strict=True):
+        if given:
+            value = max(texts, key=given.count)  # of equals the earliest
+            return texts[value], value
+    return None
+
+
+def _answered(question: Question, prompt: Prompt) -> str | None:
+    """The part of the answer that a prompt holds; None if it does not ask the question."""
+    pieces: list[str] = []
+    for piece in prompt.lineage():
+        if piece in (question.prompt, question.think):
+            return "".join(reversed(pieces))
+        if piece.role != "assistant":
+            return None
+        pieces.append(piece.text)
+    return None
