@@ -26,10 +26,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class WeftError(Exception):
-    """Base of all errors raised by weft."""
+    """Base of all errors raised by weft. Errors keep their fields in another process too."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are unpickled by calling them with their message, which is not what the
+        # constructors of ours take.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[WeftError], args: tuple[Any, ...], fields: dict[str, Any]) -> WeftError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 class UsageError(WeftError, ValueError):

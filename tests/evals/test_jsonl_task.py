@@ -102,7 +102,7 @@ def test_a_bad_file_is_named_with_line_and_field(tmp_path: Path, lines: str, mes
 
 
 def test_bad_parameters(tmp_path: Path, sums: Path) -> None:
-    with pytest.raises(ConfigError, match=r"can't read path=.*: No such file"):
+    with pytest.raises(ConfigError, match=r"can't read .*: No such file"):
         parse_task(f"jsonl(path='{tmp_path / 'none.jsonl'}')")
     with pytest.raises(UsageError, match="task jsonl needs path"):
         parse_task("jsonl")
@@ -122,3 +122,106 @@ def test_bad_parameters(tmp_path: Path, sums: Path) -> None:
 )
 def test_number(text: str, value: str | None) -> None:
     assert number(text) == value
+
+
+def read(path: Path, *lines: str) -> JsonlTask:
+    path.write_bytes("\n".join(lines).encode())
+    return JsonlTask(str(path))
+
+
+def asked(task: JsonlTask) -> list[str]:
+    return [s.data["question"] for s in task.samples(None, 0)]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\u00a0"])
+def test_only_a_newline_ends_a_line(tmp_path: Path, mark: str) -> None:
+    row = json.dumps({"question": f"a{mark}b?", "answer": 5}, ensure_ascii=False)
+    row = row.replace("\\u000b", mark).replace("\\f", mark).replace("\\u001c", mark)
+    if mark < " ":  # JSON has these only escaped
+        row = json.dumps({"question": f"a{mark}b?", "answer": 5})
+    task = read(tmp_path / "q.jsonl", row, '{"question": "c?", "answer": 6}')
+    assert asked(task) == [f"a{mark}b?", "c?"]
+
+
+def test_marks_and_line_ends_of_other_systems(tmp_path: Path) -> None:
+    task = read(
+        tmp_path / "q.jsonl",
+        '\ufeff{"question": "a?", "answer": 5}\r',
+        "\r",
+        '{"question": "b?", "answer": 6}\r',
+        "",
+    )
+    assert asked(task) == ["a?", "b?"]
+    assert [s.id for s in task.samples(None, 0)] == ["1", "3"]
+
+
+def test_ids_that_are_null_or_missing(tmp_path: Path) -> None:
+    rows = ['{"id": null, "question": "a?", "answer": 1}'] * 2
+    assert [s.id for s in read(tmp_path / "q.jsonl", *rows).samples(None, 0)] == ["1", "2"]
+    rows = ['{"id": 2, "question": "a?", "answer": 1}', '{"question": "b?", "answer": 2}']
+    assert [s.id for s in read(tmp_path / "q.jsonl", *rows).samples(None, 0)] == ["2", "line 2"]
+
+
+@pytest.mark.parametrize(
+    ("written", "said", "right"),
+    [
+        ("0.00001", "so 0.00001", True),
+        ("0.00001", "so 1e-05", True),
+        ("1e22", "it is 10,000,000,000,000,000,000,000", True),
+        ("1e22", "it is 1", False),
+        ("12345678901234567890123456789012345", "12345678901234567890123456789012345", True),
+        ("12345678901234567890123456789012345", "12345678901234567890123456789012346", False),
+        ("1E400", "1e400", True),
+        ("-0.0", "0", True),
+        ("5e2", "500", True),
+        ("7", "7 e3 is a move", False),
+        ("7", "option e7", True),
+    ],
+)
+def test_numbers_are_kept_as_written(tmp_path: Path, written: str, said: str, right: bool) -> None:
+    task = read(tmp_path / "q.jsonl", f'{{"question": "x?", "answer": {written}}}')
+    (sample,) = task.samples(None, 0)
+    assert sample.data["answer"] == written
+    value = task.question(sample, 0).answer(said)
+    assert task.correct(sample, Answer("", value)) is right
+
+
+def test_truth_values_are_as_json_has_them(tmp_path: Path) -> None:
+    task = read(tmp_path / "q.jsonl", '{"question": "x?", "answer": true}')
+    (sample,) = task.samples(None, 0)
+    assert task.correct(sample, Answer("", task.question(sample, 0).answer("true")))
+
+
+def test_what_does_not_change_the_questions_does_not_change_the_fingerprint(tmp_path: Path) -> None:
+    one = read(tmp_path / "a.jsonl", '{"question": "x?", "answer": 5}')
+    same = read(tmp_path / "b.jsonl", '{"answer":5,"question":"x?","source":"book"}\r', "")
+    assert one.fingerprint == same.fingerprint
+    assert one.fingerprint != JsonlTask(str(tmp_path / "a.jsonl"), match="exact").fingerprint
+    assert one.fingerprint != JsonlTask(str(tmp_path / "a.jsonl"), pattern="x").fingerprint
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"question": "x?", "answer": NaN}', ":1: not JSON: JSON has no NaN"),
+        ('{"question": "x?", "answer": -Infinity}', ":1: not JSON: JSON has no -Infinity"),
+        ('{"question": "x?", "answer": null}', "field 'answer' must be a text or a number"),
+        ('{"question": "x?", "answer": ["5"]}', "field 'answer' must be a text or a number"),
+        ('{"question": "x?", "answer": ""}', "the answer of '1' is empty"),
+        ('{"question": "\\ud800", "answer": "5"}', "field 'question' holds half a character"),
+        ('{"id": [1], "question": "x?", "answer": "5"}', "field 'id' must be a text or a number"),
+        ("[" * 100_000, ":1: "),
+    ],
+)
+def test_lines_that_can_not_be_used(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read(tmp_path / "q.jsonl", line)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_bytes(b'{"question": "a?", "answer": 5}\n{"question": "\xff", "answer": 5}\n')
+    with pytest.raises(ConfigError, match=r"q\.jsonl:2: is not UTF-8"):
+        JsonlTask(str(path))

@@ -7,15 +7,17 @@ import json
 import re
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from weft.errors import ConfigError
+from weft.evals.tasks.json_lines import read_objects, text_of
 from weft.evals.tasks.task import Sample, Task, task
 from weft.programs import Prompt
 from weft.search.strategy import Answer, Question
 from weft.thinking import visible
 
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d{1,6}(?!\w))?")
+_PLAIN = 60  # digits; a longer number is compared with its power of ten apart
 _VERIFY = (
     "\n\nAn answer, perhaps unfinished:\n{}\n\nIs it right as far as it goes? Answer yes or no."
 )
@@ -29,8 +31,23 @@ def number(text: str) -> str | None:
         value = Decimal(found[-1].replace(",", ""))
     except InvalidOperation:
         return None
-    value = value.normalize()
-    return f"{value:f}" if value else "0"
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        return None
+    # By hand, for `normalize` rounds to 28 digits.
+    written = "".join(map(str, digits))
+    short = written.rstrip("0")
+    exponent += len(written) - len(short)
+    short = short.lstrip("0")
+    if not short:
+        return "0"
+    minus = "-" if sign else ""
+    if not -_PLAIN <= exponent <= _PLAIN:
+        return f"{minus}{short}e{exponent}"
+    if exponent >= 0:
+        return minus + short + "0" * exponent
+    short = short.rjust(1 - exponent, "0")
+    return f"{minus}{short[:exponent]}.{short[exponent:]}"
 
 
 @task("jsonl")
@@ -78,17 +95,23 @@ class JsonlTask(Task):
             raise ConfigError(f"jsonl: pattern {pattern!r} is no regular expression: {e}") from None
         if max_tokens < 1:
             raise ConfigError(f"jsonl: max_tokens={max_tokens} must be at least 1")
-        self._samples, self.fingerprint = self._read()
+        self._samples = self._read()
         right = [s.data["answer"] for s in self._samples]
         self.numeric = match == "numeric" or (
             match == "auto" and all(_NUMBER.fullmatch(a.strip()) for a in right)
         )
-        if self.numeric:
-            for s in self._samples:
-                if number(s.data["answer"]) is None:
-                    raise ConfigError(
-                        f"{self.path}: the answer of {s.id!r} has no number; use match=exact"
-                    )
+        for s in self._samples:
+            if self._form(s.data["answer"]) is None:
+                what = "has no number; use match=exact" if self.numeric else "is empty; give it one"
+                raise ConfigError(f"{self.path}: the answer of {s.id!r} {what}")
+        self.fingerprint = self._digest()
+
+    def _digest(self) -> str:
+        """Of all that decides what is asked and what is right; not of where the file is."""
+        rows = [[s.id, s.data["question"], s.data["answer"]] for s in self._samples]
+        pattern = self.pattern.pattern if self.pattern else None
+        settings = [self.system, self.think, self.steps, self.max_tokens, pattern, self.numeric]
+        return hashlib.sha256(json.dumps([rows, settings]).encode()).hexdigest()[:16]
 
     @property
     def spec(self) -> str:
@@ -96,45 +119,44 @@ class JsonlTask(Task):
         path = str(self.path).replace("'", "''")
         return f"jsonl(path='{path}')"
 
-    def _read(self) -> tuple[list[Sample], str]:
-        try:
-            raw = self.path.read_bytes()
-            lines = raw.decode().splitlines()
-        except (OSError, UnicodeDecodeError) as e:
-            reason = e.strerror if isinstance(e, OSError) else "it is not UTF-8"
-            raise ConfigError(f"jsonl: can't read path={self.path}: {reason}") from None
-        samples: dict[str, Sample] = {}
-        for at, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            sample = self._sample(at, line)
-            if sample.id in samples:
-                raise ConfigError(f"{self.path}:{at}: id {sample.id!r} is there twice")
-            samples[sample.id] = sample
+    def _read(self) -> list[Sample]:
+        rows = [(at, self._row(at, row)) for at, row in read_objects(self.path)]
+        taken: dict[str, int] = {}
+        for at, (id, _, _) in rows:
+            if id is not None and taken.setdefault(id, at) != at:
+                raise ConfigError(
+                    f"{self.path}:{at}: id {id!r} is there twice, first in line {taken[id]}; "
+                    "give each line its own"
+                )
+        samples: list[Sample] = []
+        for at, (id, question, answer) in rows:
+            if id is None:
+                id = str(at) if str(at) not in taken else f"line {at}"
+            samples.append(Sample(id, {"question": question, "answer": answer}))
         if not samples:
             raise ConfigError(f"{self.path} holds no samples; put one JSON object on each line")
-        settings = repr((self.fields, self.system, self.think, self.steps, self.max_tokens))
-        pattern = self.pattern.pattern if self.pattern else ""
-        digest = hashlib.sha256(raw + settings.encode() + pattern.encode()).hexdigest()[:16]
-        return list(samples.values()), digest
+        return samples
 
-    def _sample(self, at: int, line: str) -> Sample:
+    def _row(self, at: int, row: dict[str, Any]) -> tuple[str | None, str, str]:
+        """A line's id, None where it has none, its question and its answer."""
         question, answer, id = self.fields
-        try:
-            row: Any = json.loads(line)
-        except ValueError as e:
-            raise ConfigError(f"{self.path}:{at}: not JSON: {e}") from None
-        if not isinstance(row, dict):
-            raise ConfigError(f"{self.path}:{at}: must be a JSON object with {question!r}")
-        values = cast("dict[str, Any]", row)
-        for name in (question, answer):
-            if not isinstance(values.get(name), str | int | float):
+        found: list[str | None] = []
+        for name in (id, question, answer):
+            value = row.get(name)
+            text = text_of(value)
+            if text is None and not (name == id and value is None):
+                has = ", ".join(row) or "no fields"
                 raise ConfigError(
-                    f"{self.path}:{at}: field {name!r} must be a text or a number; "
-                    f"the line has {', '.join(values) or 'no fields'}"
+                    f"{self.path}:{at}: field {name!r} must be a text or a number; the line has "
+                    f"{has}"
                 )
-        data = {"question": str(values[question]), "answer": str(values[answer])}
-        return Sample(str(values.get(id, at)), data)
+            if text is not None and not text.isascii() and not _encodes(text):
+                raise ConfigError(
+                    f"{self.path}:{at}: field {name!r} holds half a character (a lone surrogate); "
+                    "write it whole"
+                )
+            found.append(text)
+        return found[0], found[1] or "", found[2] or ""
 
     def samples(self, limit: int | None, seed: int) -> list[Sample]:
         """The first `limit` lines; the seed does not matter."""
@@ -194,5 +216,13 @@ class JsonlTask(Task):
 
 
 def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.split("\n") if line.strip()]
     return lines[-1] if lines else ""
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -32,7 +32,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         with path.open("rb") as probe:
             zipped = probe.read(2) == b"\x1f\x8b"
         opened = gzip.open if zipped else open
-        with opened(path, "rt", encoding="utf-8") as file:
+        with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
             for at, line in enumerate(file, 1):
                 if line.strip():
                     yield at, line
