@@ -115,7 +115,7 @@ def test_ones_own_questions(weft: Weft) -> None:
         (["countdown", "--role", "verifier"], ["--role 'verifier' must be written as key=value"]),
         (["countdown", "-e", "bogus"], ["unknown engine 'bogus'"]),
         (["none.yaml"], ["can't read suite none.yaml: No such file"]),
-        (["jsonl(path='none.jsonl')", "-s", "greedy"], ["can't read path=none.jsonl"]),
+        (["jsonl(path='none.jsonl')", "-s", "greedy"], ["can't read none.jsonl"]),
         (["jsonl", "-s", "greedy"], ["task jsonl needs path"]),
     ],
 )
@@ -190,7 +190,8 @@ def test_an_engine_that_dies_on_the_way(weft: Weft) -> None:
         )
     assert "the same command goes on from there" in said
     with running(ScriptedEngine(play.reply, model="countdown")) as url:
-        result = weft(*arguments, "-e", url)
+        refused(weft(*arguments, "-e", url), "or --moved if it is the same server to go on")
+        result = weft(*arguments, "-e", url, "--moved")
     assert result.exit_code == 0, result.output
     assert "6 from before" in result.stderr
     assert json.loads(Path("o/run.json").read_text())["results"][0]["n"] == 12

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import anyio
@@ -12,7 +16,7 @@ from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import EngineError, StoreError, UsageError
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.results import Evaluation, Result, read
-from weft.evals.runner import Plan, evaluate
+from weft.evals.runner import Plan, evaluate, most_errors
 from weft.evals.tasks.countdown_player import Player
 from weft.evals.tasks.countdown_task import CountdownTask
 from weft.orchestrator.pool import Pool
@@ -74,7 +78,8 @@ async def test_every_strategy_answers_every_sample(tmp_path: Path) -> None:
     run = json.loads((folder.path / "run.json").read_text())
     assert set(run) >= {"task", "model", "engines", "results"}
     assert set(run["results"][0]) == {
-        "strategy", "n", "accuracy", "stderr", "calls", "tokens", "seconds",
+        "strategy", "n", "samples", "errors", "refused", "accuracy", "stderr", "calls", "tokens",
+        "seconds",
         "seconds_per_sample_p50", "seconds_per_sample_p95",
     }  # fmt: skip
     assert set(run["results"][0]["tokens"]) == {"prompt", "cached", "completion", "cancelled"}
@@ -139,21 +144,23 @@ async def test_a_broken_line_in_the_midst_is_an_error(tmp_path: Path) -> None:
         ({"seed": 1}, "was made with seed 0, not 1"),
         ({"model": "other"}, "was made with model 'scripted', not 'other'"),
         ({"budget": {"tokens": 9}}, "was made with budget none, not {'tokens': 9}"),
-        ({"data": "abc"}, "was made with task's data none, not 'abc'"),
+        ({"data": "abc"}, "was made with task's data 'old', not 'abc'"),
+        ({"task": "jsonl(path='q.jsonl')"}, "was made with task 'countdown', not 'jsonl'"),
+        ({"server": ["http://b:1"]}, "give another --out, or --moved if it is the same server"),
     ],
 )
 def test_other_settings_are_refused(
     tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     folder = Folder(tmp_path, create=True)
-    settings = Settings("countdown", "", "scripted", 0)
+    settings = Settings("countdown", "old", "scripted", 0)
     folder.save(settings, Session())
     with pytest.raises(StoreError) as error:
         folder.open(replace(settings, **change))  # type: ignore[arg-type]
     assert message in str(error.value)
 
 
-async def test_one_sample_that_fails_is_recorded_and_tried_again(tmp_path: Path) -> None:
+async def test_a_sample_that_is_refused_counts_as_wrong_and_is_tried_again(tmp_path: Path) -> None:
     what = plan("greedy", limit=12)
     bad = what.samples[3].id
     player = Player()
@@ -166,9 +173,9 @@ async def test_one_sample_that_fails_is_recorded_and_tried_again(tmp_path: Path)
     folder = Folder(tmp_path / "out", create=True)
     evaluation = await go(what, ScriptedEngine(refusing), folder)
     result = evaluation.results[0]
-    assert (result.n, result.errors) == (11, 1)
+    assert (result.n, result.errors, result.refused) == (12, 0, 1), "it counts as wrong"
     row = next(r for r in folder.rows() if r.id == bad)
-    assert row.correct is None
+    assert row.correct is False
     assert row.error is not None
     assert "rather not" in row.error
     well = engine()
@@ -244,3 +251,82 @@ async def test_samples_draw_different_chance(tmp_path: Path) -> None:
     seeds = [r.sampling.seed for r in on.requests if not r.ask]
     assert None not in seeds
     assert len(set(seeds)) == len(seeds)
+
+
+def refusing(*ids: str) -> ScriptedEngine:
+    """An engine that never takes some samples."""
+    player, never = Player(), {f"solve {id}" for id in ids}
+
+    def reply(request: Request) -> str | Scripted:
+        if request.messages[0].content in never:
+            return Scripted(refuses="maximum context length is 9 tokens")
+        return player.reply(request)
+
+    return ScriptedEngine(reply)
+
+
+async def test_samples_that_never_work_are_no_outage(tmp_path: Path) -> None:
+    what = plan("greedy", "majority(n=2)", limit=10)
+    bad = [s.id for s in what.samples[:5]]
+    folder = Folder(tmp_path / "out", create=True)
+    evaluation = await go(what, refusing(*bad), folder)
+    for result in evaluation.results:
+        assert (result.n, result.refused, result.errors, result.count) == (10, 5, 0, "10")
+        assert result.correct == sum(bool(r.correct) for r in result.rows) <= 5
+
+
+async def test_a_strategy_that_fails_lets_the_next_one_start(tmp_path: Path) -> None:
+    what = plan("greedy", "majority(n=2)", limit=6)
+    folder = Folder(tmp_path / "out", create=True)
+    with pytest.raises(EngineError) as error:
+        await go(what, refusing(*(s.id for s in what.samples)), folder)
+    assert "greedy: 6 samples were refused" in str(error.value)
+    assert "majority(n=2): 6 samples were refused" in str(error.value)
+    assert [r.n for r in read(folder).results] == [6, 6]
+
+
+@pytest.mark.parametrize(
+    ("bound", "samples", "most"),
+    [("10%", 10, 3), ("10%", 100, 10), ("0%", 100, 3), ("0", 9, 0), ("7", 9, 7), ("all", 9, inf)],
+)
+def test_how_many_errors_end_a_strategy(bound: str, samples: int, most: float) -> None:
+    assert most_errors(bound, samples) == most
+
+
+@pytest.mark.parametrize("bound", ["", "x", "-1", "1.5", "101%", "%", "²"])
+def test_bounds_that_are_none(bound: str) -> None:
+    with pytest.raises(UsageError, match="must be a number, a share such as 10%, or all"):
+        most_errors(bound, 10)
+
+
+async def test_the_bound_on_errors_is_kept(tmp_path: Path) -> None:
+    what = replace(plan("greedy", limit=20), max_errors="0", concurrency=1)
+    mortal = engine()
+    mortal.kill()
+    folder = Folder(tmp_path / "out", create=True)
+    with pytest.raises(EngineError):
+        await go(what, mortal, folder)
+    assert len(folder.rows()) == 1
+    assert read(folder).results[0].count == "0 of 20"
+
+
+def test_of_two_writers_the_second_is_told(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "out", create=True)
+    code = (
+        "import sys; from pathlib import Path; from weft.evals.records import Folder\n"
+        "from weft.errors import StoreError\n"
+        "try:\n"
+        "    with Folder(Path(sys.argv[1])).writing(): print('in')\n"
+        "except StoreError as e: print(e)"
+    )
+
+    def other() -> str:
+        words = [sys.executable, "-c", code, str(folder.path)]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+    folder.save(Settings("countdown", "", "scripted", 0), Session())
+    with folder.writing():
+        said = other()
+        assert f"another evaluation (process {os.getpid()}) writes into" in said
+        assert "give another --out" in said
+    assert other() == "in\n"

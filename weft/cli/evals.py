@@ -66,12 +66,22 @@ def run(
     concurrency: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Most samples under way at once.")
     ] = None,
+    max_errors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|N%|all",
+            help="Errors that end a strategy if it has more; 10% by default, three at least.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="For results; eval-TASK by default.")
     ] = None,
     store: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Results of calls; DIR/store.sqlite.")
     ] = None,
+    moved: Annotated[
+        bool, typer.Option("--moved", help="The engines are the same, at other addresses.")
+    ] = False,
 ) -> None:
     """Run strategies on a task; finished samples are never run again.
 
@@ -92,10 +102,11 @@ def run(
         "sampling": settings("--sampling", sampling) if sampling else None,
         "budget": budget_values(budget) or None,
         "concurrency": concurrency,
+        "max_errors": max_errors,
     }
     suite = overlaid(what, {k: v for k, v in given.items() if v is not None})
     folder = out if out is not None else Path(f"eval-{_title(suite.task)}")
-    evaluation = evaluate(suite, folder, store)
+    evaluation = evaluate(suite, folder, store, moved=moved)
     from weft.cli.table import show as show_table
 
     show_table(evaluation)
@@ -133,9 +144,9 @@ def overlaid(what: str, given: dict[str, Any]) -> Suite:
         error = e.errors()[0]
         name = ".".join(str(p) for p in error["loc"] if not str(p).startswith("function-"))
         message = error["msg"]
+        option = name.replace("strategies", "strategy").replace("_", "-")
         raise UsageError(
-            f"--{name.replace('strategies', 'strategy')}: {message[0].lower()}{message[1:]}, "
-            f"not {error['input']!r}"
+            f"--{option}: {message[0].lower()}{message[1:]}, not {error['input']!r}"
         ) from None
     suite.parts()
     return suite
@@ -161,7 +172,7 @@ def _is_suite(what: str) -> bool:
 
 
 def evaluate(
-    suite: Suite, out: Path, store: Path | None = None, *, kept: bool = True
+    suite: Suite, out: Path, store: Path | None = None, *, kept: bool = True, moved: bool = False
 ) -> Evaluation:
     """Run a suite and show how it goes.
 
@@ -169,6 +180,7 @@ def evaluate(
         suite: what to run.
         out: the folder for results.
         store: the file for results of calls.
+        moved: whether the engines are those of before at other addresses.
         kept: whether the folder will still be there when this is interrupted.
     """
     from weft.cli.progress import shown
@@ -185,6 +197,7 @@ def evaluate(
                     out,
                     view,
                     store=store,
+                    moved=moved,
                     command=command,
                     version=version(),
                     on_progress=view.say,

@@ -33,7 +33,7 @@ class StrategyProgress:
     def add(self, row: Row) -> None:
         """Count a row."""
         self.usage += row.usage
-        if row.error is not None:
+        if row.correct is None:
             self.errors += 1
             return
         self.done += 1

@@ -35,6 +35,15 @@ def show(evaluation: Evaluation) -> None:
     console.print(table)
     for finding in findings(evaluation):
         print_finding(finding)
+    for result in evaluation.results:
+        if result.refused:
+            reason = next(r.error for r in result.rows if r.refused)
+            console.print(
+                f"{result.strategy}: {result.refused} of {result.n} samples were refused and "
+                f"count as wrong; the first: {reason}",
+                markup=False,
+                soft_wrap=True,
+            )
     if evaluation.errors:
         console.print(f"{evaluation.errors} samples failed; the same command tries them again.")
 
@@ -57,7 +66,7 @@ def _cells(r: Result) -> list[str]:
     times = r.json()
     return [
         r.strategy,
-        str(r.n),
+        r.count,
         f"{100 * r.accuracy:.1f} ± {100 * r.stderr:.1f}",
         f"{r.computed:.0f}",
         f"{usage.calls / n:.1f}",

@@ -51,10 +51,10 @@ def compared(first: Path, second: Path) -> list[Compared]:
         UsageError: they have no task, strategy or problem in common.
     """
     a, b = read(Folder(first)), read(Folder(second))
-    if (a.settings.task, a.settings.data) != (b.settings.task, b.settings.data):
+    if a.settings.question != b.settings.question:
         raise UsageError(
             f"{first} has task {a.settings.task} and {second} has {b.settings.task}"
-            + (" with other data" if a.settings.task == b.settings.task else "")
+            + (" with other data" if a.settings.question[0] == b.settings.question[0] else "")
             + "; only runs of one task can be compared"
         )
     there = {r.strategy: r for r in b.results}

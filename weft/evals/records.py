@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,13 @@ from typing import Any
 from weft.errors import StoreError
 from weft.types import Usage
 
-SETTINGS, ROWS, RESULTS, REPORT, STORE = (
+SETTINGS, ROWS, RESULTS, REPORT, STORE, LOCK = (
     "settings.json",
     "samples.jsonl",
     "run.json",
     "report.html",
     "store.sqlite",
+    ".lock",
 )
 
 
@@ -28,7 +32,7 @@ class Row:
     Attributes:
         strategy: the canonical spec.
         id: of the sample.
-        correct: None if there was an error.
+        correct: None if there was an error; False also if engines refused the sample.
         answer: the answer's canonical form, None if there was none.
         score: the strategy's own score of its answer.
         details: what the strategy says of how it went.
@@ -47,6 +51,11 @@ class Row:
     seconds: float = 0.0
     error: str | None = None
 
+    @property
+    def refused(self) -> bool:
+        """Whether engines refused the sample, such as one that is longer than their context."""
+        return self.correct is False and self.error is not None
+
     def line(self) -> str:
         """The row as a line of JSON."""
         return json.dumps(asdict(self), default=str) + "\n"
@@ -60,6 +69,7 @@ class Settings:
         task: its spec.
         data: the task's fingerprint.
         model: that solves.
+        server: the engines' specs.
         seed: of the samples and of sampling.
         budget: limits for one sample.
         roles: models for other roles than `solver`.
@@ -73,6 +83,12 @@ class Settings:
     budget: dict[str, float] = field(default_factory=dict[str, float])
     roles: dict[str, str] = field(default_factory=dict[str, str])
     sampling: dict[str, Any] = field(default_factory=dict[str, Any])
+    server: list[str] = field(default_factory=list[str])
+
+    @property
+    def question(self) -> tuple[str, str]:
+        """What is asked: the task and its data, wherever the data's file is."""
+        return self.task.partition("(")[0] if self.data else self.task, self.data
 
 
 @dataclass(slots=True)
@@ -84,12 +100,30 @@ class Session:
         seconds: wall time spent on each strategy, over all sessions.
         command: of the last session.
         version: of weft in the last session.
+        samples: how many each strategy has in all.
     """
 
     engines: list[str] = field(default_factory=list[str])
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     command: str = ""
     version: str = ""
+    samples: dict[str, int] = field(default_factory=dict[str, int])
+
+
+def _locked(file: int) -> bool:
+    """Lock an open file for this process, whose end frees the lock; False if it is locked."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        return e.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # no locks there at all
+    return True
 
 
 def write(path: Path, text: str) -> None:
@@ -119,8 +153,32 @@ class Folder:
         except OSError as e:
             raise StoreError(f"can't use {path} for an evaluation: {e.strerror}") from None
 
-    def open(self, settings: Settings) -> Session:
+    @contextmanager
+    def writing(self) -> Generator[None]:
+        """Be the only one who writes into the folder.
+
+        Raises:
+            StoreError: somebody else writes there now.
+        """
+        with (self.path / LOCK).open("a+", encoding="utf-8") as file:
+            if not _locked(file.fileno()):
+                file.seek(0)
+                other = f" (process {pid})" if (pid := file.read(20).strip()) else ""
+                raise StoreError(
+                    f"another evaluation{other} writes into {self.path} now; wait until it has "
+                    "ended, or give another --out"
+                )
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def open(self, settings: Settings, *, moved: bool = False) -> Session:
         """Begin or go on under `settings`.
+
+        Args:
+            settings: of all rows.
+            moved: whether the server may have another address than before.
 
         Raises:
             StoreError: the folder was made under other settings.
@@ -130,11 +188,13 @@ class Folder:
         there, session = self.settings()
         for f in fields(Settings):
             old, new = getattr(there, f.name), getattr(settings, f.name)
-            if old != new:
+            if f.name == "task":
+                old, new = there.question[0], settings.question[0]
+            if old != new and not (moved and f.name == "server"):
                 name = "task's data" if f.name == "data" else f.name
                 raise StoreError(
                     f"{self.path} was made with {name} {_short(old)}, not {_short(new)}; "
-                    "give another --out, or the old settings to go on"
+                    f"give another --out, or {_way(f.name)} to go on"
                 )
         return session
 
@@ -184,6 +244,10 @@ class Folder:
         """Add a row; it is on disk, for a crash of this process, when this returns."""
         with (self.path / ROWS).open("a", encoding="utf-8") as file:
             file.write(row.line())
+
+
+def _way(name: str) -> str:
+    return "--moved if it is the same server" if name == "server" else "the old settings"
 
 
 def _short(value: object) -> str:

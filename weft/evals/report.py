@@ -97,7 +97,7 @@ def cells(r: Result) -> list[str]:
     times = [row.seconds for row in r.rows]
     return [
         r.strategy,
-        str(r.n),
+        r.count,
         f"{100 * r.accuracy:.1f} ± {100 * r.stderr:.1f}",
         f"{usage.calls / n:.1f}",
         f"{r.computed:.0f}",

@@ -18,20 +18,33 @@ class Result:
 
     Attributes:
         strategy: its spec.
-        rows: its samples without error.
+        rows: its samples with a result: those without error, and those that were refused.
         errors: how many samples had one; they count in nothing else.
         seconds: wall time of the strategy.
+        samples: how many it was to answer; 0 if that is not known.
     """
 
     strategy: str
     rows: tuple[Row, ...]
     errors: int = 0
     seconds: float = 0.0
+    samples: int = 0
 
     @property
     def n(self) -> int:
         """Samples with a result."""
         return len(self.rows)
+
+    @property
+    def count(self) -> str:
+        """Samples with a result, and of how many if some have none: `19 of 20`."""
+        total = max(self.samples, self.n + self.errors)
+        return str(self.n) if self.n == total else f"{self.n} of {total}"
+
+    @property
+    def refused(self) -> int:
+        """Samples that engines refused; they count as wrong."""
+        return sum(r.refused for r in self.rows)
 
     @property
     def correct(self) -> int:
@@ -75,6 +88,9 @@ class Result:
         return {
             "strategy": self.strategy,
             "n": self.n,
+            "samples": max(self.samples, self.n + self.errors),
+            "errors": self.errors,
+            "refused": self.refused,
             "accuracy": self.accuracy,
             "stderr": self.stderr,
             "calls": usage.calls,
@@ -123,9 +139,10 @@ def gather(settings: Settings, session: Session, rows: Sequence[Row]) -> Evaluat
     results = [
         Result(
             strategy,
-            tuple(sorted((r for r in rows if r.error is None), key=lambda r: r.id)),
-            sum(r.error is not None for r in rows),
+            tuple(sorted((r for r in rows if r.correct is not None), key=lambda r: r.id)),
+            sum(r.correct is None for r in rows),
             session.seconds.get(strategy, 0.0),
+            session.samples.get(strategy, 0),
         )
         for strategy, rows in by.items()
     ]

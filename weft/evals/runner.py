@@ -11,6 +11,7 @@ from a Store that another has filled, and errors of samples are independent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
@@ -18,7 +19,14 @@ from typing import Any, Protocol, cast
 import anyio
 
 from weft.concurrency import TaskGroup, first_error
-from weft.errors import BudgetExceeded, EngineError, UsageError, WeftError
+from weft.errors import (
+    BudgetExceeded,
+    ContextExceeded,
+    EngineError,
+    RequestRejected,
+    UsageError,
+    WeftError,
+)
 from weft.evals import results
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.results import Evaluation, Result
@@ -28,8 +36,21 @@ from weft.programs import Limits, budget, run
 from weft.search.strategy import Answer, Question, Strategy, stable_seed
 from weft.types import MoreSampling
 
-_FEW = 3
-_SHARE = 0.1
+_FEW = 3  # errors that never end a strategy where its bound is a share
+
+
+def most_errors(bound: str, samples: int) -> float:
+    """How many errors a strategy may have: `5`, `10%` (but three at least), or `all`.
+
+    Raises:
+        UsageError: the bound has none of these forms.
+    """
+    if bound == "all":
+        return math.inf
+    number = bound.removesuffix("%")
+    if not number.isascii() or not number.isdigit() or (bound != number and int(number) > 100):
+        raise UsageError(f"max_errors={bound} must be a number, a share such as 10%, or all")
+    return int(number) if bound == number else max(_FEW, int(number) / 100 * samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,7 @@ class Plan:
         settings: what all rows have in common.
         limits: for one strategy on one sample.
         concurrency: most samples under way at once.
+        max_errors: errors that end a strategy if it has more; see `most_errors`.
     """
 
     task: Task
@@ -51,6 +73,7 @@ class Plan:
     settings: Settings
     limits: Limits | None = None
     concurrency: int = 128
+    max_errors: str = "10%"
 
 
 class EvaluationWatcher(Protocol):
@@ -74,25 +97,36 @@ async def evaluate(
 ) -> Evaluation:
     """Run what is not in the folder yet; returns all that is in it then.
 
-    Rows with an error are run again. Whatever way this ends, finished samples and `run.json`
-    are kept.
+    Rows with an error are run again. A sample that engines refuse, because it is longer than
+    their context, say, counts as wrong until then. A strategy that fails does not keep
+    the next one from being run. Whatever way this ends, finished samples and `run.json` are
+    kept.
 
     Raises:
-        EngineError: more than a tenth of a strategy's samples (and more than three) failed.
+        EngineError: a strategy had more errors than `max_errors` allows, or every sample failed.
         UsageError: a strategy can't work with these engines.
     """
+    most_errors(plan.max_errors, len(plan.samples))
     again = {s.spec for s in plan.strategies}
     kept = [r for r in folder.rows() if r.error is None or r.strategy not in again]
     folder.rewrite(kept)
     folder.save(plan.settings, session)
     rows = {(r.strategy, r.id): r for r in kept}
+    failures: list[WeftError] = []
     for strategy in plan.strategies:
         try:
             await _Pass(plan, strategy, pool, folder, rows, watcher).run(session)
+        except WeftError as e:
+            failures.append(e)
         finally:
             # After each one, in case the process is killed in the next.
             folder.save(plan.settings, session)
             results.save(folder, results.gather(plan.settings, session, list(rows.values())))
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        kind = UsageError if all(isinstance(e, UsageError) for e in failures) else EngineError
+        raise kind("; ".join(dict.fromkeys(str(e).rstrip(".") for e in failures)))
     return results.gather(plan.settings, session, list(rows.values()))
 
 
@@ -110,7 +144,7 @@ class _Pass:
     ) -> None:
         self.plan, self.strategy, self.pool = plan, strategy, pool
         self.folder, self.rows, self.watcher = folder, rows, watcher
-        self.errors = 0
+        self.errors = self.refused = 0
         self.last = ""
         self.fatal: WeftError | None = None
 
@@ -118,6 +152,7 @@ class _Pass:
         spec = self.strategy.spec
         kept = [self.rows[spec, s.id] for s in self.plan.samples if (spec, s.id) in self.rows]
         todo = [s for s in self.plan.samples if (spec, s.id) not in self.rows]
+        session.samples[spec] = len(self.plan.samples)
         self.watcher.begin(spec, len(self.plan.samples), kept)
         limiter = anyio.CapacityLimiter(self.plan.concurrency)
         started = anyio.current_time()
@@ -134,7 +169,9 @@ class _Pass:
         if self.fatal is not None:
             raise self.fatal
         if self.errors and (self._too_many() or self.errors == len(todo)):
-            raise self._failed()
+            raise self._failed("failed")
+        if self.refused == len(self.plan.samples):
+            raise self._failed("were refused")
 
     async def _sample(
         self, sample: Sample, limiter: anyio.CapacityLimiter, everything: anyio.CancelScope
@@ -150,9 +187,13 @@ class _Pass:
             self.rows[row.strategy, row.id] = row
             self.folder.append(row)
             self.watcher.row(row)
-            if row.error is not None:
+            if row.error is None:
+                return
+            self.last = row.error
+            if row.refused:
+                self.refused += 1
+            else:
                 self.errors += 1
-                self.last = row.error
                 if self._too_many():
                     everything.cancel()
 
@@ -187,19 +228,20 @@ class _Pass:
                 raise e
             case Exception() as e:
                 error = str(e) if isinstance(e, WeftError) else f"{type(e).__name__}: {e}"
-                return Row(spec, sample.id, None, usage=usage, seconds=seconds, error=error)
+                correct = False if _never_works(e) else None
+                return Row(spec, sample.id, correct, usage=usage, seconds=seconds, error=error)
 
     def _too_many(self) -> bool:
-        return self.errors > max(_FEW, _SHARE * len(self.plan.samples))
+        return self.errors > most_errors(self.plan.max_errors, len(self.plan.samples))
 
-    def _failed(self) -> EngineError:
+    def _failed(self, how: str) -> EngineError:
         done = sum(
             name == self.strategy.spec and r.error is None for (name, _), r in self.rows.items()
         )
+        kept = f"{done} finished ones are kept in {self.folder.path}, and the same command goes on "
         return EngineError(
-            f"{self.strategy.spec}: {self.errors} samples failed, the last because {self.last}; "
-            f"{done} finished ones are kept in {self.folder.path}, and the same command goes on "
-            "from there"
+            f"{self.strategy.spec}: {self.errors or self.refused} samples {how}, the last because "
+            f"{self.last}; {kept}from there"
         )
 
 
@@ -211,3 +253,12 @@ def with_sampling(question: Question, sampling: Mapping[str, Any]) -> Question:
     top_p = more.pop("top_p", question.top_p)
     both = cast("MoreSampling", {**question.sampling, **more})
     return replace(question, top_p=top_p, sampling=both)
+
+
+def _never_works(error: BaseException | None) -> bool:
+    """Whether an engine refused the request itself, so that no other try will help."""
+    while error is not None:
+        if isinstance(error, ContextExceeded | RequestRejected):
+            return True
+        error = error.__cause__
+    return False

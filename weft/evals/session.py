@@ -9,7 +9,7 @@ import anyio
 
 from weft.backends.specs import open_engines
 from weft.concurrency import TaskGroup
-from weft.errors import UsageError
+from weft.errors import UsageError, WeftError
 from weft.evals import report, results
 from weft.evals.records import REPORT, ROWS, STORE, Folder, Session, Settings, write
 from weft.evals.results import Evaluation
@@ -25,6 +25,7 @@ async def run_suite(
     watcher: EvaluationWatcher,
     *,
     store: Path | None = None,
+    moved: bool = False,
     command: str = "",
     version: str = "",
     on_progress: Callable[[str], None] = lambda _: None,
@@ -36,6 +37,7 @@ async def run_suite(
         out: the folder for all results.
         watcher: told how it goes.
         store: the file for results of calls; in `out` if None.
+        moved: whether the engines are those of before at other addresses.
         command: for the record.
         version: of weft, for the record.
         on_progress: told how the engines come up.
@@ -49,30 +51,43 @@ async def run_suite(
     if not specs:
         raise UsageError(f"task {task.name} has no engine of its own; give --engine")
     folder = Folder(out, create=True)
-    limits = suite.budget.limits()
-    async with open_engines(
-        specs, model=suite.model, replicas=suite.replicas, on_progress=on_progress
-    ) as engines:
-        with Store(store or out / STORE) as kept:
+    with folder.writing():
+        async with open_engines(
+            specs, model=suite.model, replicas=suite.replicas, on_progress=on_progress
+        ) as engines:
             roles = dict(suite.roles)
             if suite.model is not None:
                 roles.setdefault("solver", suite.model)
-            async with Pool(*engines, roles=roles, policy=suite.policy, store=kept) as pool:
-                settings = Settings(
-                    task=task.spec,
-                    data=task.fingerprint,
-                    model=pool.model("solver"),
-                    seed=suite.seed,
-                    budget=suite.budget.model_dump(exclude_none=True),
-                    roles=suite.roles,
-                    sampling=suite.sampling,
-                )
-                session = folder.open(settings)
-                session.engines = [e.name for e in pool.engines]
-                session.command, session.version = command, version
-                plan = Plan(task, strategies, samples, settings, limits, suite.concurrency)
-                await _watched(plan, pool, folder, session, watcher)
-    return finish(folder)
+            with Store(store or out / STORE) as kept:
+                async with Pool(*engines, roles=roles, policy=suite.policy, store=kept) as pool:
+                    settings = Settings(
+                        task=task.spec,
+                        data=task.fingerprint,
+                        model=pool.model("solver"),
+                        seed=suite.seed,
+                        budget=suite.budget.model_dump(exclude_none=True),
+                        roles=suite.roles,
+                        sampling=suite.sampling,
+                        server=sorted({spec.strip().rstrip("/") for spec in specs}),
+                    )
+                    session = folder.open(settings, moved=moved)
+                    session.engines = [e.name for e in pool.engines]
+                    session.command, session.version = command, version
+                    plan = Plan(
+                        task,
+                        strategies,
+                        samples,
+                        settings,
+                        suite.budget.limits(),
+                        suite.concurrency,
+                        suite.max_errors,
+                    )
+                    try:
+                        await _watched(plan, pool, folder, session, watcher)
+                    except WeftError:
+                        finish(folder)  # what has finished is worth a report
+                        raise
+        return finish(folder)
 
 
 async def _watched(

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import UsageError, WeftError
+from weft.evals.runner import most_errors
 from weft.evals.tasks.registry import parse_task
 from weft.evals.tasks.task import Task
 from weft.importing import absolute
@@ -34,6 +35,15 @@ def _checked(sampling: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"top_p={top_p!r} must be above 0 and at most 1")
     check_more(more)
     return sampling
+
+
+def _written(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _bound(value: str) -> str:
+    most_errors(value, 1)
+    return value
 
 
 Texts = Annotated[list[str], BeforeValidator(_listed)]
@@ -72,6 +82,11 @@ class Suite(BaseModel):
     """For each strategy on each sample."""
     concurrency: int = Field(default=128, ge=1, le=4096)
     """Most samples under way at once."""
+    max_errors: Annotated[str, BeforeValidator(_written), AfterValidator(_bound)] = "10%"
+    """Errors of a strategy that end it, if there are more: `5`, `10%` (three at least) or `all`.
+
+    A sample that engines refuse is no error; it counts as wrong.
+    """
 
     def parts(self) -> tuple[Task, list[Strategy]]:
         """The task and the strategies that the specs name; the policy's is checked too.
