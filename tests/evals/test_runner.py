@@ -302,12 +302,16 @@ def test_bounds_that_are_none(bound: str) -> None:
 async def test_the_bound_on_errors_is_kept(tmp_path: Path) -> None:
     what = replace(plan("greedy", limit=20), max_errors="0", concurrency=1)
     mortal = engine()
-    mortal.kill()
+
+    class Killer(Notes):
+        def row(self, row: Row) -> None:
+            mortal.kill()
+
     folder = Folder(tmp_path / "out", create=True)
     with pytest.raises(EngineError):
-        await go(what, mortal, folder)
-    assert len(folder.rows()) == 1
-    assert read(folder).results[0].count == "0 of 20"
+        await go(what, mortal, folder, Killer())
+    assert len(folder.rows()) == 2
+    assert read(folder).results[0].count == "1 of 20"
 
 
 def test_of_two_writers_the_second_is_told(tmp_path: Path) -> None:
