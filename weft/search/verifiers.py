@@ -1,7 +1,8 @@
 """Verifiers: who scores an answer, and how.
 
     model       the model in the role `verifier` is asked the question's verify prompt; the
-                score is P(yes) / (P(yes) + P(no))
+                score is P(yes) / (P(yes) + P(no)), in whatever case and with or without a
+                space before them. Where both together are unlikely, weft warns of it.
     role:NAME   the same, asked of the model in another role
     function    the question's own exact check
     logprob     the generator's confidence: the geometric mean of its tokens' probabilities
@@ -11,16 +12,25 @@ Every score lies between 0 and 1.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from weft.errors import UnknownName, Unsupported, UsageError
+from weft.orchestrator.pool import Pool
 from weft.parameters import param
-from weft.programs import Completion, node, score
+from weft.programs import Completion, node
+from weft.programs.scope import current
+from weft.programs.score import pooled
 from weft.search.strategy import Question
 from weft.types import TokenLogprob
+
+_log = logging.getLogger(__name__)
+_warned: WeakKeyDictionary[Pool, set[str]] = WeakKeyDictionary()
+"""The models that users of a pool were warned of."""
 
 KINDS = ("model", "function", "logprob", "role:NAME")
 
@@ -105,19 +115,60 @@ class Verifier:
         if self.kind == "function":
             assert question.check is not None
             return min(1.0, max(0.0, float(question.check(text))))
-        return await verify(question, text, self.role)
+        found = await verify(question, text, self.role)
+        pool = current().pool
+        _warn(pool.model(self.role), found.mass, _warned.setdefault(pool, set()))
+        return found.score
+
+
+def _ways(word: str) -> list[str]:
+    """A word as models begin an answer with it."""
+    cases = (word, word.capitalize(), word.upper())
+    plain = [before + case for before in ("", " ", "**", "\n") for case in cases]
+    return [*plain, *(f"{one}." for one in plain[:6])]
+
+
+VERDICTS = {word: _ways(word) for word in ("yes", "no")}
+"""What counts as yes and as no."""
+
+SMALL = 0.1
+"""A verdict that rests on less of the model's probability is worth a warning."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a model says of an answer.
+
+    Attributes:
+        score: P(yes) / (P(yes) + P(no)); 0.5 of a model that gives neither any probability.
+        mass: P(yes) + P(no): how much of the model's probability the score rests on. The rest
+            is of answers that begin otherwise.
+    """
+
+    score: float
+    mass: float
 
 
 @node
-async def verify(question: Question, text: str, role: str) -> float:
-    """Ask a model whether an answer is right: P(yes) / (P(yes) + P(no)).
-
-    A model that gives neither any probability knows nothing: 0.5.
-    """
+async def verify(question: Question, text: str, role: str) -> Verdict:
+    """Ask a model whether an answer is right; case, and space before the word, don't matter."""
     assert question.verify is not None
-    found = await score(question.verify(text), ["yes", "no"], role=role)
-    total = found["yes"] + found["no"]
-    return found["yes"] / total if total > 0 else 0.5
+    found = await pooled(question.verify(text), VERDICTS, role=role)
+    mass = found["yes"] + found["no"]
+    return Verdict(found["yes"] / mass if mass > 0 else 0.5, min(1.0, mass))
+
+
+def _warn(model: str, mass: float, warned: set[str]) -> None:
+    """Say once of a model that its verdicts rest on little."""
+    if mass >= SMALL or model in warned:
+        return
+    warned.add(model)
+    _log.warning(
+        "the verifier %s gives yes and no only %.1f%% of its probability, so its scores mean "
+        "little; have the verify prompt ask for yes or no alone, or use another verifier",
+        model,
+        100 * mass,
+    )
 
 
 def read_verifier(spec: str) -> Verifier:
