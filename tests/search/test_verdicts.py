@@ -11,7 +11,7 @@ from bpe_server import chances
 from weft import Pool, Prompt, ScriptedEngine
 from weft.programs.score import pooled
 from weft.search import Question
-from weft.search.verifiers import VERDICTS, read_verifier, verify
+from weft.search.verifiers import NO_TOKENS, VERDICTS, read_verifier, verify
 
 QUESTION = Question(
     prompt=Prompt.user("solve"),
@@ -39,7 +39,7 @@ async def test_case_and_space_do_not_matter(serve, caplog, shares, score, mass) 
             assert found.score == pytest.approx(score)
             assert found.mass == pytest.approx(mass)
             for _ in range(3):
-                assert await read_verifier("model").score(QUESTION, "it", None) == found.score
+                assert await read_verifier("model").score(QUESTION, "it", NO_TOKENS) == found.score
     warned = [r.getMessage() for r in caplog.records if "its scores mean little" in r.getMessage()]
     assert len(warned) == (1 if mass < 0.1 else 0)
     if warned:

