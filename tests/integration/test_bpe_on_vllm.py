@@ -1,0 +1,179 @@
+"""A tokenizer of real size on real vLLM: text, tokens, stops and templates agree.
+
+The model is tiny and random, so whatever is allowed comes, and in no sensible order: bytes of
+characters most of all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+from tokenizers import Tokenizer
+
+from byte_bpe import byte_bpe, words
+from chat_templates import ENDS, QWEN, TEMPLATES
+from weft import Pool, Prompt, generate, run
+from weft.backends.local.launch import launch
+from weft.backends.vllm import VLLMEngine
+from weft.errors import RequestRejected
+from weft.search import Question, parse_strategy
+from weft.types import Message
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(300),
+    pytest.mark.loops("asyncio"),
+]
+
+BROKEN = "\ufffd"
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return byte_bpe(words(30_000))
+
+
+@pytest.fixture(scope="module")
+def url(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("bpe")
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "vocab_size": tokenizer.get_vocab_size(),
+        "max_position_embeddings": 2048,
+        "eos_token_id": tokenizer.token_to_id(ENDS["qwen"]),
+        "tie_word_embeddings": True,
+    }
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": ENDS["qwen"],
+        "clean_up_tokenization_spaces": False,
+        "chat_template": QWEN,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    args = ["--load-format", "dummy", "--trust-request-chat-template"]
+    with pytest.MonkeyPatch.context() as patch, start_blocking_portal() as portal:
+        patch.setenv("WEFT_HOME", str(tmp_path_factory.mktemp("weft")))
+        launching = launch(folder, 1, "bpe", 128 * 2**20, extra_args=args, on_progress=print)
+        with portal.wrap_async_context_manager(launching) as replicas:
+            yield replicas[0].url
+
+
+class Templated(VLLMEngine):
+    """Asks the server to use another chat template than the model's."""
+
+    template = QWEN
+
+    async def _tokenize(self, body: dict[str, Any]) -> tuple[int, ...]:
+        more = {"chat_template": self.template} if "messages" in body else {}
+        return await super()._tokenize(body | more)
+
+
+def said(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """What ids say up to the last whole character."""
+    for end in range(len(ids), 0, -1):
+        text = tokenizer.decode(list(ids[:end]), skip_special_tokens=True)
+        if not text.endswith(BROKEN):
+            return text
+    return ""
+
+
+ALLOWED = "\U0001f389\u4e2d\u00e9 x"
+STEPS = ["The", " sea", ".\n\n", "\n\n", ".\n", "x"]
+
+
+@pytest.mark.parametrize("stop", [(), ("\n\n",), ("e s", "\n")])
+async def test_pieces_say_what_their_tokens_say(
+    url: str, tokenizer: Tokenizer, stop: tuple[str, ...]
+) -> None:
+    texts = STEPS if stop else list(ALLOWED)
+    allowed = sorted({i for text in texts for i in tokenizer.encode(text).ids})
+    if stop:
+        allowed += tokenizer.encode("\U0001f389").ids
+    async with Pool(url):
+        matches = 0
+        for sample in range(4):
+            prompt, produced, shown = Prompt.user("Say it.\n\nNow."), [], ""
+            for piece in range(8):
+                c = await generate(
+                    prompt,
+                    max_tokens=1 + (sample + piece) % 5,
+                    seed=100 * sample + piece,
+                    stop=stop,
+                    logprobs=0,
+                    extra={"allowed_token_ids": allowed},
+                    index=sample,
+                )
+                assert len(c.logprobs) == len(c.tokens)
+                prompt, shown = c.prompt, shown + c.text
+                produced += c.tokens
+                assert shown == said(tokenizer, produced) == prompt.answer
+                matched = any(one in c.text for one in stop)
+                assert matched == (c.finish_reason == "stop" and not c.ended)
+                matches += matched
+        assert not stop or matches
+
+
+async def test_a_step_search_where_steps_end_within_tokens(url: str, tokenizer: Tokenizer) -> None:
+    question = Question(
+        prompt=Prompt.user("Solve."),
+        answer=lambda text: text or None,
+        complete=lambda text: False,
+        steps="a",  # most made-up words hold one
+        max_tokens=24,
+        max_steps=4,
+    )
+    async with Pool(url) as pool:
+        done = await run(
+            parse_strategy("beam(n=4, width=2, verifier=logprob)"), question, pool=pool
+        )
+    assert done.value.text
+    outcomes = [e.data["outcome"] for e in done.events if e.kind == "done" and "outcome" in e.data]
+    assert len(outcomes) >= 8
+    within = 0
+    for outcome in outcomes:
+        text = tokenizer.decode(list(outcome.tokens)).rstrip(BROKEN)
+        assert outcome.text.rstrip(BROKEN) in (text, text.lstrip(BROKEN))
+        within += "a" in outcome.text and not outcome.text.endswith("a")
+    assert within
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+async def test_turns_under_every_template(url: str, tokenizer: Tokenizer, template: str) -> None:
+    engine = Templated(url)
+    engine.template = TEMPLATES[template]
+    async with Pool(engine):
+        first = await generate(Prompt.user("one?"), max_tokens=4, temperature=0)
+        thought = "let me see\n</think>\n\nYes"
+        ids = tuple(tokenizer.encode(thought).ids)
+        for prompt in (
+            first.prompt,
+            Prompt.user("one?").produced(thought, tokens=ids, model="bpe", call="c"),
+        ):
+            turns = prompt.user("two?")
+            second = await generate(turns, max_tokens=4, temperature=0)
+            messages = (*prompt.messages, Message("user", "two?"))
+            whole = await engine.render(messages, open=False)
+            begun = await engine.render(messages[:1], open=False)
+            kept = begun + (prompt.tokens or ())
+            if prompt is not first.prompt and template in ("qwen", "r1"):
+                assert second.usage.prompt == len(whole)
+            else:
+                assert turns.ids["bpe"][: len(kept)] == kept
+            forced = prompt.assistant("\n</think>\n\nThe", open=True)
+            third = await generate(forced, max_tokens=2, temperature=0)
+            assert third.prompt.answer.startswith(prompt.answer + "\n</think>\n\nThe")
+        if template == "mistral":
+            with pytest.raises(RequestRejected, match="take turns"):
+                await generate(Prompt.user("a").user("b"), max_tokens=1)
