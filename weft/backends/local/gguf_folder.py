@@ -50,7 +50,7 @@ def unrotated(weight: Array, heads: int) -> Array:
     return weight.reshape(heads, rows // heads // 2, 2, width).swapaxes(1, 2).reshape(rows, width)
 
 
-class Source:
+class GGUFFile:
     """A GGUF file."""
 
     def __init__(self, path: str) -> None:
@@ -127,7 +127,7 @@ class Source:
 
 def main(source: str, folder: str) -> None:
     """Write the file `source` as `folder`."""
-    file, into = Source(source), Path(folder)
+    file, into = GGUFFile(source), Path(folder)
     into.mkdir(parents=True)
     weights = file.weights()
     save_file(weights, into / "model.safetensors", metadata={"format": "pt"})
