@@ -187,12 +187,13 @@ async def test_what_servers_are_asked_is_little(serve) -> None:
     """Tokens are looked up once; nothing is asked for a text that is right."""
     model, url = serve({"one?": "Step.\n\nStep.\n\nStep"})
     async with Pool(url):
+        first = model.count("detokenize")
         for _ in range(3):
             await generate(Prompt.user("one?"), stop=".\n\n")
-        assert model.count("detokenize") == 2  # the prompt's last token, and the answer's
+        assert model.count("detokenize") == first + 2  # the prompt's last token, and the answer's
         for _ in range(5):
             await generate(Prompt.user("one?"), max_tokens=2)
-        assert model.count("detokenize") == 2
+        assert model.count("detokenize") == first + 2
 
 
 async def test_a_server_without_detokenize_still_serves(serve) -> None:
