@@ -82,7 +82,8 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "engine": set(),
     },
     "orchestrator": {
-        "pool": {"scheduler", "policy_file", "token_memo"},
+        "pool": {"hosted", "scheduler", "policy_file", "token_memo"},
+        "hosted": set(),
         "scheduler": {"health"},
         "restore": {"dispatch"},
         "health": {"dispatch"},
