@@ -19,7 +19,6 @@ from weft.programs import (
     node,
     program,
     run,
-    run_sync,
     score,
 )
 
@@ -42,7 +41,6 @@ __all__ = [
     "node",
     "program",
     "run",
-    "run_sync",
     "score",
 ]
 

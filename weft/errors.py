@@ -8,15 +8,21 @@
     │   └── MissingExtra        a library that this part of weft needs is not installed
     ├── EngineError             an engine failed
     │   ├── EngineUnavailable   it does not answer, or died on the way
-    │   ├── NotAnEngine         it answers, but not as an inference server does
-    │   ├── WrongModel          it serves another model than asked for
+    │   ├── EngineBusy          it can take nothing more for now
+    │   ├── RequestFailed       it failed at this request: an error 500, an empty or cut answer
+    │   ├── RequestRejected     it refused the request and said why
     │   ├── ContextExceeded     the prompt is longer than the model's context
-    │   └── RequestRejected     it refused the request and said why
+    │   ├── NotAnEngine         it answers, but not as an inference server does
+    │   └── WrongModel          it serves another model than asked for
     ├── Refused                 the service turns a request down, for now or for good
     ├── BudgetExceeded          a limit on tokens, calls, seconds or dollars was reached
     ├── OutputError             an answer does not have the form that was asked for
     ├── PartFailed              a strategy, task, verifier ... raised an exception of its own
     └── StoreError              a store can't be read or does not belong to this run
+
+What follows for the engine depends on the kind. `EngineUnavailable`: it is asked whether it is
+well, and gets no calls until it is. `EngineBusy`: it gets fewer calls, later. The others concern
+one request alone.
 
 Each message is one sentence that names what is wrong and what to do about it. The command
 line prints it and leaves with exit code 2.
@@ -77,6 +83,32 @@ class EngineError(WeftError):
 
 class EngineUnavailable(EngineError):
     """An engine does not answer, or died on the way. The call may be tried elsewhere."""
+
+
+class EngineBusy(EngineError):
+    """An engine can take nothing more for now. The call may be sent again later.
+
+    Attributes:
+        retry_after: seconds after which the engine says to come again; None if it does not say.
+        status: of its answer over HTTP.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None, status: int = 429) -> None:
+        super().__init__(message)
+        self.retry_after, self.status = retry_after, status
+
+
+class RequestFailed(EngineError):
+    """An engine failed at this request, and may be well: it broke down, or its answer is none.
+
+    Attributes:
+        status: of its answer over HTTP; 200 for an answer that is empty, cut off or garbled.
+        said: what the engine itself said of it; empty if it said nothing.
+    """
+
+    def __init__(self, message: str, status: int = 200, said: str = "") -> None:
+        super().__init__(message)
+        self.status, self.said = status, said
 
 
 class NotAnEngine(EngineError):

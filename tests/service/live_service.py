@@ -159,6 +159,8 @@ class RawEngine:
                 return 404, {}
             case "/tokenize":
                 return 200, {"tokens": [1]}
+            case "/detokenize":
+                return 404, {}
             case _:
                 return None if method == "POST" else (404, {})
 

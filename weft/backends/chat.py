@@ -9,9 +9,10 @@ from typing import Any, cast
 import anyio
 
 from weft.backends.engine import OnDelta
+from weft.backends.refusals import in_stream
 from weft.backends.sse import DONE
 from weft.backends.usage import Counts, counts
-from weft.errors import EngineUnavailable
+from weft.errors import RequestFailed
 from weft.types import Delta, FinishReason, TokenLogprob
 
 _LETTERS = 6
@@ -41,7 +42,7 @@ async def relay(
     """Hand a stream's pieces on, up to its end, a stop string or the limit.
 
     Raises:
-        EngineUnavailable: the stream tells of an error, or breaks off.
+        EngineError: the stream tells of an error, or breaks off.
     """
     answer = Relayed(wanted, on_delta)
     error: Any = None
@@ -54,9 +55,9 @@ async def relay(
             if answer.over or error is not None:
                 scope.cancel()  # unlike leaving the loop, this ends the generators below it
     if error is not None:
-        raise EngineUnavailable(f"{url} failed in an answer: {one_line(str(error))}")
+        raise in_stream(url, {"error": error})
     if not answer.over and not answer.end():
-        raise EngineUnavailable(f"{url} broke off in the middle of an answer; try again")
+        raise RequestFailed(f"{url} broke off in the middle of an answer; try again")
 
 
 class Relayed:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from weft.errors import Unsupported
+from weft.backends.retry import Retry
+from weft.errors import Unsupported, UsageError
 from weft.types import Delta, Message, Price, Request
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Engine(ABC):
         model: the name under which the engine serves its model.
         context: most tokens of prompt and answer together; None if unknown.
         concurrency: how many calls the engine can run at once.
+        rate: calls a second that may be sent there; None for as many as there are.
+        silence: seconds without a byte after which a request is given up.
+        retry: how calls are sent again for which the engine was too busy.
         kv_tokens: tokens that its KV cache holds; None if unknown.
         block_size: tokens in a block of its prefix cache.
         takes_tokens: prompts may be token ids, and answers carry theirs.
@@ -51,6 +55,9 @@ class Engine(ABC):
     model: str
     context: int | None = None
     concurrency: int = 64
+    rate: float | None = None
+    silence: float = 300.0
+    retry: Retry = Retry()
     kv_tokens: int | None = None
     block_size: int = 16
     takes_tokens: bool = False
@@ -59,6 +66,36 @@ class Engine(ABC):
     opens_thinking: bool = False
     url: str = ""
     api_key: str | None = None
+
+    def allow(
+        self,
+        *,
+        concurrency: int | None = None,
+        rate: float | None = None,
+        silence: float | None = None,
+        retry: Retry | Mapping[str, Any] | int | None = None,
+    ) -> None:
+        """Set limits, before `connect`; what is None stays as it is.
+
+        Args:
+            concurrency: how many calls may run at once.
+            rate: calls a second.
+            silence: seconds without a byte after which a request is given up.
+            retry: a Retry, its fields, or its attempts alone.
+
+        Raises:
+            UsageError: a value is out of range.
+        """
+        if concurrency is not None:
+            if concurrency < 1:
+                raise UsageError(f"concurrency={concurrency} must be at least 1")
+            self.concurrency = concurrency
+        if rate is not None:
+            self.rate = _above_zero("rate", rate)
+        if silence is not None:
+            self.silence = _above_zero("silence", silence)
+        if retry is not None:
+            self.retry = Retry.of(retry)
 
     @abstractmethod
     async def connect(self) -> None:
@@ -78,6 +115,8 @@ class Engine(ABC):
 
         Raises:
             EngineUnavailable: the engine died on the way.
+            EngineBusy: it can take nothing more for now.
+            RequestFailed: it failed at this request.
             ContextExceeded: the prompt does not fit.
             RequestRejected: the engine refused and said why.
             Unsupported: the engine can't do what the request asks for.
@@ -122,3 +161,9 @@ class Engine(ABC):
     @abstractmethod
     async def aclose(self) -> None:
         """Let go of connections. Engines that weft launched are stopped elsewhere."""
+
+
+def _above_zero(name: str, value: float) -> float:
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{name}={value:g} must be a number above 0")
+    return value

@@ -23,13 +23,13 @@ import anyio
 import httpx
 import sniffio
 
-from weft.errors import EngineUnavailable
+from weft.errors import EngineUnavailable, RequestFailed
 
 CONNECT = 5.0
 """Seconds to wait for a connection."""
 
-IDLE = 300.0
-"""Seconds that an engine may stay silent before it is taken for dead."""
+SILENCE = 300.0
+"""Seconds without a byte after which an engine is given up."""
 
 KEEPALIVE = 3.0
 """Seconds that an idle connection is kept: servers of uvicorn close theirs after 5."""
@@ -40,7 +40,7 @@ def client(
     *,
     headers: Mapping[str, str] | None = None,
     connect: float = CONNECT,
-    idle: float = IDLE,
+    silence: float = SILENCE,
 ) -> httpx.AsyncClient:
     """A client for one engine; make it inside the event loop that will use it.
 
@@ -48,7 +48,7 @@ def client(
         url: base of all requests.
         headers: sent with each of them.
         connect: seconds to wait for a connection.
-        idle: seconds without a byte before a read fails. There is no limit on a whole answer.
+        silence: seconds without a byte before a read fails. There is no limit on a whole answer.
     """
     limits = httpx.Limits(
         max_connections=4096, max_keepalive_connections=512, keepalive_expiry=KEEPALIVE
@@ -66,7 +66,7 @@ def client(
         base_url=url,
         # Compressing a stream would hold it back.
         headers={"accept-encoding": "identity", **(headers or {})},
-        timeout=httpx.Timeout(idle, connect=connect, pool=None),
+        timeout=httpx.Timeout(silence, connect=connect, pool=None),
         transport=transport,
         event_hooks={"request": hooks},
     )
@@ -103,7 +103,7 @@ def reaching(url: str) -> Generator[None]:
         yield
     except httpx.ReadTimeout as error:
         raise EngineUnavailable(
-            f"the engine at {url} fell silent; see whether it hangs, or allow a longer `idle`"
+            f"the engine at {url} fell silent; see whether it hangs, or allow it more `silence`"
         ) from error
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         if type(error.__cause__).__name__ in BROKEN:
@@ -169,6 +169,9 @@ async def events(stream: AsyncIterable[bytes]) -> AsyncGenerator[Any]:
     Made for one form alone, a `data:` line an event, and parsed by hand, since every
     generated token passes here. Reads on to the end of the body, so that the connection can
     be used again.
+
+    Raises:
+        RequestFailed: an event is no JSON object.
     """
     rest = b""
     loads = json.loads
@@ -177,4 +180,11 @@ async def events(stream: AsyncIterable[bytes]) -> AsyncGenerator[Any]:
         rest = lines.pop()
         for line in lines:
             if line.startswith(b"data:") and b"[DONE]" not in line[5:13]:
-                yield loads(line[5:])
+                try:
+                    event = loads(line[5:])
+                except ValueError:
+                    event = None
+                if not isinstance(event, dict):
+                    said = line[5:85].decode(errors="replace").strip()
+                    raise RequestFailed(f"the engine sends what is no event: {said!r}")
+                yield event

@@ -55,7 +55,7 @@ async def find_sources(url: str) -> list[EventSource]:
     """
     host = urlsplit(url).hostname or "127.0.0.1"
     with reaching(url):
-        async with client(url, idle=PATIENCE) as http:
+        async with client(url, silence=PATIENCE) as http:
             response = await http.get("/kv_event_sources")
     if response.status_code != 200:
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -14,21 +15,26 @@ from weft.backends.chat import Wanted, finish_of, one_line, relay, text_of
 from weft.backends.complaints import complaints
 from weft.backends.dialect import Dialect, Phrased
 from weft.backends.engine import Engine, OnDelta
+from weft.backends.http import CONNECT, SILENCE
+from weft.backends.refusals import GARBLED, garbled, refusal
+from weft.backends.retry import Retry
 from weft.backends.sse import server_events
 from weft.backends.usage import counts
 from weft.backends.wire import TEMPLATE, further_fields, template_settings
 from weft.errors import (
-    ContextExceeded,
+    EngineBusy,
+    EngineError,
     EngineUnavailable,
     NotAnEngine,
-    RequestRejected,
+    RequestFailed,
     UnknownName,
     Unsupported,
     UsageError,
-    WrongModel,
+    WeftError,
 )
 from weft.types import Delta, Price, Request
 
+_log = logging.getLogger(__name__)
 TOP = 20
 """Most alternatives that the protocol reports at a token."""
 
@@ -47,6 +53,10 @@ class OpenAIEngine(Engine):
         price: what its tokens cost.
         name: unique in a pool; model and address by default.
         concurrency: how many calls to send at once.
+        rate: most calls a second that are sent to it.
+        silence: seconds without a byte after which a request is given up.
+        retry: how calls are sent again for which it was too busy: a Retry, its fields, or its
+            attempts alone.
         omit: parameters never to send, such as `temperature`.
         rename: parameters to send under other names: `{"seed": "random_seed"}`.
         extra: fields to send with every request, in OpenAI's form.
@@ -63,6 +73,9 @@ class OpenAIEngine(Engine):
         name: str | None = None,
         *,
         concurrency: int = 64,
+        rate: float | None = None,
+        silence: float = SILENCE,
+        retry: Retry | Mapping[str, Any] | int | None = None,
         omit: Collection[str] = (),
         rename: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
@@ -71,7 +84,7 @@ class OpenAIEngine(Engine):
         self.url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         self.name = name or f"{model}@{self.url}"
         self.price = price
-        self.concurrency = concurrency
+        self.allow(concurrency=concurrency, rate=rate, silence=silence, retry=retry)
         self._official = "api.openai.com" in self.url
         self.api_key = api_key or os.environ.get("OPENAI_API_KEY")
         self._api: openai.AsyncOpenAI | None = None
@@ -86,12 +99,15 @@ class OpenAIEngine(Engine):
         return self._api
 
     async def connect(self) -> None:
-        """Reach the endpoint and see whether it lists the model."""
+        """Reach the endpoint; warn if it lists models, and not this one."""
         if self.api_key is None and self._official:
             raise UsageError("OpenAI's endpoint needs a key; set OPENAI_API_KEY or pass api_key")
         if self._api is None:
             self._api = openai.AsyncOpenAI(
-                api_key=self.api_key or "none", base_url=self.url, max_retries=0
+                api_key=self.api_key or "none",
+                base_url=self.url,
+                max_retries=0,
+                timeout=openai.Timeout(self.silence, connect=CONNECT),
             )
         try:
             await self._look()
@@ -105,15 +121,32 @@ class OpenAIEngine(Engine):
             try:
                 page: Any = await self._connected.models.list()
                 names = [str(one.id) for one in page.data]
-            except openai.NotFoundError as error:
-                if "json" not in error.response.headers.get("content-type", ""):
+            except openai.APIStatusError as error:
+                if error.status_code not in (403, 404, 405, 501):
+                    raise
+                if _of_a_website(error.response) and not await self._chats():
                     raise self._not_an_engine() from error
-                return  # an endpoint need not list its models
+                _log.warning(
+                    "%s lists no models (%d); whether it serves %r will be seen",
+                    self.url,
+                    error.status_code,
+                    self.model,
+                )
             except (AttributeError, TypeError, ValueError, openai.APIResponseValidationError):
                 raise self._not_an_engine() from None
         if names and self.model not in names:
+            # Some endpoints serve more than they list.
             near = UnknownName("model", self.model, names)
-            raise WrongModel(f"{self.url} does not serve {self.model!r}: {near}")
+            _log.warning("%s does not list %r, which is asked for: %s", self.url, self.model, near)
+
+    async def _chats(self) -> bool:
+        """Whether something other than a website's page answers where requests go."""
+        create: Any = self._connected.chat.completions.with_raw_response.create
+        try:
+            answer = await create(model=self.model, messages=[])  # which generates nothing
+        except openai.APIStatusError as error:
+            return not _of_a_website(error.response)
+        return not _of_a_website(answer.http_response)
 
     def _not_an_engine(self) -> NotAnEngine:
         return NotAnEngine(
@@ -132,7 +165,13 @@ class OpenAIEngine(Engine):
             raise Unsupported(f"{self.name} takes no token ids; use `ask_texts` and `messages`")
         with self._reaching():
             if request.ask_texts:
-                on_delta(await self._score(request))
+                try:
+                    delta = await self._score(request)
+                except WeftError:
+                    raise
+                except GARBLED as error:
+                    raise garbled(self.url, error) from error
+                on_delta(delta)
             else:
                 await self._generate(request, on_delta)
 
@@ -243,7 +282,9 @@ class OpenAIEngine(Engine):
                 await self._connected.models.list(timeout=5.0)
         except EngineUnavailable:
             return False
-        except RequestRejected:
+        except EngineBusy as error:
+            return error.status != 503
+        except EngineError:
             pass
         return True
 
@@ -259,23 +300,20 @@ class OpenAIEngine(Engine):
         """Turn the package's errors into ours."""
         try:
             yield
+        except openai.APITimeoutError as error:
+            raise EngineUnavailable(
+                f"{self.url} fell silent; try again, or allow it more `silence`"
+            ) from error
         except openai.APIConnectionError as error:
             raise EngineUnavailable(
                 f"nothing answers at {self.url}; correct the address, or see whether it is down"
             ) from error
         except openai.APIStatusError as error:
-            said = f"({error.status_code}): {one_line(error.message)}"
-            if error.code == "context_length_exceeded" or "context length" in error.message:
-                raise ContextExceeded(
-                    f"the prompt does not fit the context of {self.model} {said}; shorten it"
-                ) from error
-            if error.status_code >= 500 or error.status_code in (408, 409, 429):
-                raise EngineUnavailable(f"{self.url} can't answer now {said}") from error
-            raise RequestRejected(f"{self.url} refused the request {said}") from error
+            body, headers = error.response.content, error.response.headers
+            raise refusal(self.url, error.status_code, body, headers) from error
         except openai.APIError as error:
-            raise EngineUnavailable(
-                f"{self.url} failed in an answer: {one_line(error.message)}"
-            ) from error
+            said = one_line(error.message)
+            raise RequestFailed(f"{self.url} failed in an answer: {said}", said=said) from error
         except Exception as error:
             # Reading a stream lets the errors of the package's HTTP client through.
             if type(error).__module__.partition(".")[0] not in _TRANSPORTS:
@@ -301,3 +339,7 @@ def _too_long(error: openai.APIStatusError) -> bool:
 
 
 _TRANSPORTS = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp")
+
+
+def _of_a_website(response: Any) -> bool:
+    return "html" in response.headers.get("content-type", "")

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from weft.backends.engine import Engine
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.errors import UsageError
+from weft.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from weft.backends.local.launch import Progress
 
 FORMS = (
     "http://host:port (a vLLM server), openai:model[@base_url], local:model (the shipped "
-    "countdown, smollm2, a folder or a hub name), scripted:answer or scripted:answers.json"
+    "countdown, smollm2, a folder or a hub name), scripted:answer or scripted:answers.json; the "
+    "first three take options, such as openai:model@url?rate=20&concurrency=8"
 )
+
+OPTIONS: dict[str, Callable[[str], Any]] = {
+    "rate": float,
+    "concurrency": int,
+    "silence": float,
+    "retry": int,
+    "key": str,
+}
+"""Options behind a `?`: those of `Engine.allow`, and the environment's variable with the key."""
 
 Shipped = Callable[[str], Path | None]
 """Finds the folder of a model that comes with weft."""
@@ -32,6 +44,7 @@ class EngineSpec:
 
     kind: str
     rest: str
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def parse(text: str) -> EngineSpec:
@@ -41,16 +54,52 @@ def parse(text: str) -> EngineSpec:
         UsageError: it has none of the known forms.
     """
     text = text.strip()
+    options: Mapping[str, Any] = {}
+    if not text.startswith("scripted:"):
+        text, options = _options(text)
     if text.startswith(("http://", "https://")):
         if not text.partition("://")[2].strip("/"):
             raise UsageError(f"engine {text!r} names no host; write http://host:port")
-        return EngineSpec("http", text)
+        return EngineSpec("http", text, options)
     kind, colon, rest = text.partition(":")
     if not colon or kind not in ("openai", "local", "scripted"):
         raise UsageError(f"unknown engine {text!r}; write one of: {FORMS}")
     if not rest and kind != "scripted":
         raise UsageError(f"engine {text!r} names no model; write one of: {FORMS}")
-    return EngineSpec(kind, rest)
+    return EngineSpec(kind, rest, options)
+
+
+def _options(text: str) -> tuple[str, Mapping[str, Any]]:
+    """A spec without its options, and these."""
+    plain, mark, query = text.partition("?")
+    if not mark:
+        return text, {}
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in OPTIONS:
+            raise UnknownName("option of an engine", name, OPTIONS)
+        try:
+            found[name] = OPTIONS[name](value)
+        except ValueError:
+            raise UsageError(f"engine {plain!r}: {name}={value} must be a number") from None
+    if not found:
+        raise UsageError(f"engine {text!r}: write options as ?rate=20&concurrency=8")
+    limits = {name: value for name, value in found.items() if name != "key"}
+    try:
+        ScriptedEngine("").allow(**limits)
+    except UsageError as error:
+        raise UsageError(f"engine {plain!r}: {error}") from None
+    return plain, found
+
+
+def _key(spec: EngineSpec) -> str | None:
+    """The key that a spec names a variable of."""
+    name = spec.options.get("key")
+    if name is None:
+        return None
+    if not (key := os.environ.get(name)):
+        raise UsageError(f"engine {spec.rest!r}: {name} is not set in the environment; set it")
+    return key
 
 
 def shipped_model(name: str) -> Path | None:
@@ -92,15 +141,16 @@ async def open_engines(
     engines: list[Engine] = []
     async with AsyncExitStack() as stack:
         for spec in [parse(text) for text in dict.fromkeys(specs)]:
+            key, first = _key(spec) or api_key, len(engines)
             if spec.kind == "http":
                 from weft.backends.vllm import VLLMEngine
 
-                engines.append(VLLMEngine(spec.rest, model, api_key))
+                engines.append(VLLMEngine(spec.rest, model, key))
             elif spec.kind == "openai":
                 name, _, url = spec.rest.partition("@")
                 from weft.backends.openai import OpenAIEngine  # the package takes long to import
 
-                engines.append(OpenAIEngine(name, url or None, api_key))
+                engines.append(OpenAIEngine(name, url or None, key))
             elif spec.kind == "scripted":
                 engines.append(scripted(spec.rest))
             else:
@@ -126,6 +176,9 @@ async def open_engines(
                     )
                     urls = [one.url for one in await stack.enter_async_context(group)]
                 engines += [VLLMEngine(url, concurrency=AT_ONCE) for url in urls]
+            limits = {name: value for name, value in spec.options.items() if name != "key"}
+            for engine in engines[first:]:
+                engine.allow(**limits)
         yield engines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +15,16 @@ import httpx
 from weft.backends import wire
 from weft.backends.answer_text import AnswerText, Decoder
 from weft.backends.engine import Engine, EngineLoad, OnDelta
-from weft.backends.http import IDLE, client, events, reaching, streaming
-from weft.errors import EngineUnavailable, NotAnEngine, RequestRejected, UsageError, WrongModel
+from weft.backends.http import SILENCE, client, events, reaching, streaming
+from weft.backends.refusals import GARBLED, garbled, in_stream, refusal, too_long
+from weft.backends.retry import Retry
+from weft.errors import (
+    EngineError,
+    NotAnEngine,
+    RequestFailed,
+    UsageError,
+    WrongModel,
+)
 from weft.thinking import opens_thinking
 from weft.types import Delta, Message, Price, Request
 
@@ -37,12 +46,15 @@ class VLLMEngine(Engine):
     Args:
         url: the server's address, `http://host:port`.
         model: the name of the model; None takes the one that is served first.
-        api_key: sent as a bearer token.
+        api_key: sent as a bearer token; `VLLM_API_KEY` of the environment by default.
         price: what its tokens cost.
         name: unique in a pool; the address by default.
         concurrency: how many calls to send at once (the server's `--max-num-seqs`, which it
             does not tell; by default 256 on a GPU, or 1024 on a large one).
-        idle: seconds without a byte after which it is taken for dead.
+        rate: most calls a second that are sent to it.
+        silence: seconds without a byte after which a request is given up.
+        retry: how calls are sent again for which it was too busy: a Retry, its fields, or its
+            attempts alone.
     """
 
     takes_tokens = True
@@ -57,16 +69,16 @@ class VLLMEngine(Engine):
         name: str | None = None,
         *,
         concurrency: int = 256,
-        idle: float = IDLE,
+        rate: float | None = None,
+        silence: float = SILENCE,
+        retry: Retry | Mapping[str, Any] | int | None = None,
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
         self.name = name or self.url
         self.price = price
-        self.concurrency = concurrency
+        self.allow(concurrency=concurrency, rate=rate, silence=silence, retry=retry)
         self._asked_model = model
-        self.api_key = api_key
-        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._idle = idle
+        self.api_key = api_key or os.environ.get("VLLM_API_KEY") or None
         self._client: httpx.AsyncClient | None = None
         self._decoder = Decoder(self._detokenize)
         self._detokenizes = True
@@ -82,7 +94,8 @@ class VLLMEngine(Engine):
         if not re.match(r"https?://[^/\s]", self.url):
             raise UsageError(f"{self.url!r} is no address of an engine; write http://host:port")
         if self._client is None:
-            self._client = client(self.url, headers=self._headers, idle=self._idle)
+            key = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+            self._client = client(self.url, headers=key, silence=self.silence)
         try:
             await self._learn()
         except BaseException:
@@ -117,13 +130,13 @@ class VLLMEngine(Engine):
         try:
             ids = await self.render((Message("user", "a"),), open=False)
             return opens_thinking(await self._detokenize(ids[-_TAIL:]) or "")
-        except (RequestRejected, NotAnEngine):
+        except EngineError:
             return False  # a model without a chat template, for instance
 
     async def _models(self) -> list[dict[str, Any]]:
         response = await self._get("/v1/models")
-        if response.status_code in (401, 403) or response.status_code >= 500:
-            raise wire.refusal(self.url, response.status_code, response.content)
+        if response.status_code in (401, 403, 429) or response.status_code >= 500:
+            raise self._refusal(response)
         try:
             served: Any = response.json()["data"]
             if response.status_code != 200 or not served[0]["id"]:
@@ -147,7 +160,7 @@ class VLLMEngine(Engine):
         if tokens is None:
             tokens = await self.render(request.messages, open=request.open)
         if self.context is not None and len(tokens) >= self.context:
-            raise wire.too_long(len(tokens), self.context)
+            raise too_long(len(tokens), self.context)
         said = request.messages[-1].content if request.open and request.messages else ""
         answer = AnswerText(self._decoder, tokens, request.sampling.stop)
         with reaching(self.url):
@@ -162,16 +175,15 @@ class VLLMEngine(Engine):
         with reaching(self.url):
             async with streaming(self._http, sent) as response:
                 if response.status_code != 200:
-                    refused = await response.aread()
-                    raise wire.refusal(
-                        self.url,
-                        response.status_code,
-                        refused,
-                        prompt=len(tokens),
-                        context=self.context,
-                    )
+                    await response.aread()
+                    raise self._refusal(response, len(tokens))
                 if request.ask:
-                    on_delta(scored(json.loads(await response.aread()), request.ask))
+                    scores = await response.aread()
+                    try:
+                        delta = scored(json.loads(scores), request.ask)
+                    except GARBLED as error:
+                        raise garbled(self.url, error) from error
+                    on_delta(delta)
                 else:
                     await self._stream(response, request.sampling.logprobs, answer, on_delta)
 
@@ -191,28 +203,29 @@ class VLLMEngine(Engine):
             async for event in events(response.stream):
                 if scope.cancel_called:
                     continue
-                if choices := event.get("choices"):
-                    delta = wire.delta(choices[0], alternatives)
-                    reported = reported or bool(delta.logprobs)
-                    delta = await answer.mended(delta, wire.end_token(choices[0], delta))
-                    counted += len(delta.tokens)
-                    if delta.finish_reason is None:
-                        on_delta(delta)
+                try:
+                    if usage := event.get("usage"):
+                        prompt, cached = wire.used(usage)
+                    if "error" in event:
+                        raise in_stream(self.url, event)
+                    if not event.get("choices"):
                         continue
-                    last = delta  # its usage comes with the next event
-                    if choices[0].get("finish_reason") is None:
-                        scope.cancel()  # a stop string that the server was not to look for
-                elif usage := event.get("usage"):
-                    prompt, cached = wire.used(usage)
-                elif "error" in event:
-                    code = event["error"].get("code")
-                    status = code if isinstance(code, int) else 500
-                    raise wire.refusal(self.url, status, json.dumps(event).encode())
+                    choice = event["choices"][0]
+                    delta = wire.delta(choice, alternatives)
+                    end, ended = wire.end_token(choice, delta), choice.get("finish_reason")
+                except GARBLED as error:
+                    raise garbled(self.url, error) from error
+                reported = reported or bool(delta.logprobs)
+                delta = await answer.mended(delta, end)
+                counted += len(delta.tokens)
+                if delta.finish_reason is None:
+                    on_delta(delta)
+                    continue
+                last = delta  # its usage comes with the next event
+                if ended is None:
+                    scope.cancel()  # a stop string that the server was not to look for
         if last is None:
-            raise EngineUnavailable(
-                f"the engine at {self.url} broke off in the middle of an answer; "
-                "see whether it died"
-            )
+            raise RequestFailed(f"the engine at {self.url} broke off in the middle of an answer")
         gaps = {
             "usage": prompt is not None or scope.cancel_called,
             "logprobs": reported or not counted,
@@ -258,8 +271,16 @@ class VLLMEngine(Engine):
                 f"or write openai:{self.model}@{self.url}/v1"
             )
         if response.status_code != 200:
-            raise wire.refusal(self.url, response.status_code, response.content)
-        return tuple(response.json()["tokens"])
+            raise self._refusal(response)
+        try:
+            return tuple(response.json()["tokens"])
+        except GARBLED as error:
+            raise garbled(self.url, error) from error
+
+    def _refusal(self, response: httpx.Response, prompt: int | None = None) -> EngineError:
+        """The error that an answer amounts to which has been read."""
+        status, body, headers = response.status_code, response.content, response.headers
+        return refusal(self.url, status, body, headers, prompt=prompt, context=self.context)
 
     async def _detokenize(self, ids: Sequence[int]) -> str | None:
         """What ids say; None if the server can't tell, for it has no `/detokenize`."""
@@ -272,7 +293,12 @@ class VLLMEngine(Engine):
                 await response.aread()
         if response.status_code in (404, 405):
             self._detokenizes = False
-        return str(response.json()["prompt"]) if response.status_code == 200 else None
+        if response.status_code != 200:
+            return None
+        try:
+            return str(response.json()["prompt"])
+        except GARBLED as error:
+            raise garbled(self.url, error) from error
 
     async def follow_cache(self, index: ReportedIndex) -> None:
         """Follow the server's KV events, if it was started with them."""
@@ -308,7 +334,7 @@ class VLLMEngine(Engine):
         try:
             with anyio.fail_after(PATIENCE):
                 return (await self._get("/health")).status_code == 200
-        except (EngineUnavailable, TimeoutError):
+        except (EngineError, TimeoutError):
             return False
 
     async def aclose(self) -> None:

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
-from typing import Any, cast
+from typing import Any
 
-from weft.errors import (
-    ContextExceeded,
-    EngineError,
-    EngineUnavailable,
-    RequestRejected,
-    Unsupported,
-)
+from weft.errors import RequestFailed, Unsupported
 from weft.types import Delta, FinishReason, Request, Sampling, TokenLogprob
 
 FLOOR = -9999.0
@@ -130,7 +122,7 @@ def finish_reason(reason: str | None) -> FinishReason | None:
     if reason is None or reason == "length":
         return reason
     if reason in ("abort", "error"):
-        raise EngineUnavailable(f"the engine gave the request up ({reason}); it can be tried again")
+        raise RequestFailed(f"the engine gave the request up ({reason}); it can be tried again")
     return reason
 
 
@@ -162,38 +154,3 @@ def used(usage: dict[str, Any]) -> tuple[int | None, int | None]:
     """Prompt tokens, and those of them found in the cache, as far as they are reported."""
     details: dict[str, Any] = usage.get("prompt_tokens_details") or {}
     return usage.get("prompt_tokens"), details.get("cached_tokens")
-
-
-def refusal(
-    url: str, status: int, body: bytes, *, prompt: int | None = None, context: int | None = None
-) -> EngineError:
-    """The error that a failed answer amounts to."""
-    message = server_message(body)
-    if status >= 500 or status in (408, 425, 429):
-        return EngineUnavailable(f"the engine at {url} answered {status}: {message}")
-    if re.search(r"context length|max_model_len|maximum model length", message):
-        return too_long(prompt, context, message)
-    if status in (401, 403):
-        return RequestRejected(f"{url} refuses the key ({status}): {message}; pass `api_key`")
-    return RequestRejected(f"the engine at {url} refused the request ({status}): {message}")
-
-
-def too_long(prompt: int | None, context: int | None, message: str = "") -> ContextExceeded:
-    """A prompt that does not fit."""
-    length = f"of {prompt} tokens" if prompt is not None else "sent"
-    room = f"holds {context} with the answer" if context is not None else f"is full: {message}"
-    return ContextExceeded(
-        f"the prompt {length} does not fit the model's context, which {room}; shorten the prompt"
-    )
-
-
-def server_message(body: bytes) -> str:
-    """What a server says of its refusal, on one line."""
-    try:
-        found: Any = json.loads(body)
-    except ValueError:
-        found = body.decode(errors="replace")
-    while isinstance(found, dict):
-        inner = cast(dict[str, Any], found)
-        found = inner.get("error") or inner.get("message") or inner.get("detail") or str(inner)
-    return " ".join(str(found).split())[:400] or "no reason given"

@@ -150,7 +150,8 @@ Engines = Annotated[
         "-e",
         metavar="SPEC",
         help="local:MODEL starts vLLM here; http://host:port is a running server; "
-        "openai:MODEL a hosted one. May be given several times.",
+        "openai:MODEL[@URL] a hosted one; ?rate=20&concurrency=8&silence=60&retry=5&key=VARIABLE "
+        "may follow. May be given several times.",
     ),
 ]
 Model = Annotated[

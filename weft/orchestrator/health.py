@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from weft.errors import EngineUnavailable
+from weft.errors import EngineError, EngineUnavailable
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
 from weft.orchestrator.dispatch.replica import Replica
 
@@ -16,9 +16,10 @@ class Health:
     """Watches over the engines of a dispatcher.
 
     Passively: an engine that fails a call is asked whether it is well, and is out of service
-    if it isn't, or if it has failed several calls in a row (a circuit breaker). Actively: if
-    told to, each engine is asked from time to time. What is out of service is asked until it
-    answers, and comes back then; one that fails at once again rests longer.
+    if it isn't. One that says it is well may have failed because of the call: that counts only
+    if another engine served the call, and after several of these in a row it rests (a circuit
+    breaker). Actively: if told to, each engine is asked from time to time. What is out of service
+    is asked until it answers, and comes back then; one that fails at once again rests longer.
 
     Args:
         dispatcher: whose engines are watched.
@@ -33,27 +34,54 @@ class Health:
         self._dispatcher, self._check = dispatcher, check
         self._failed: dict[Replica, int] = {}
         self._out: dict[Replica, anyio.Event] = {}
+        self._asking: dict[Replica, _Asking] = {}
 
     def succeeded(self, replica: Replica) -> None:
         """An engine served a call."""
         if self._failed:
             self._failed.pop(replica, None)
 
-    async def examine(self, replica: Replica, error: EngineUnavailable, count: bool = True) -> None:
-        """Take an engine that failed a call out of service, unless it is well.
+    async def lost(self, replica: Replica, error: EngineError) -> bool:
+        """Ask an engine that failed a call whether it is well; it is out of service if it isn't.
+
+        Calls that fail together ask once.
 
         Args:
             replica: the engine.
             error: how it failed.
-            count: whether to have it rest after several of these, though it says that it is well.
+
+        Returns:
+            whether it is out of service.
+        """
+        while replica.alive and (asking := self._asking.get(replica)) is not None:
+            await asking.wait()
+            if asking.well:
+                return False
+        if not replica.alive:
+            return True
+        asking = self._asking[replica] = _Asking()
+        try:
+            asking.well = await self._well(replica)
+            if not asking.well:
+                self._take_out(replica, error)
+        finally:
+            del self._asking[replica]
+            asking.set()
+        return not replica.alive
+
+    def at_fault(self, replica: Replica) -> None:
+        """An engine that says it is well failed at a call that another one served.
+
+        It rests after several such calls in a row, unless it is the last one of its model.
         """
         if not replica.alive:
             return
-        failed = self._failed[replica] = self._failed.get(replica, 0) + count
-        if failed >= _BREAKS or not await replica.engine.healthy():
-            self._take_out(replica, error)
+        failed = self._failed[replica] = self._failed.get(replica, 0) + 1
+        if failed >= _BREAKS and len(self._dispatcher.fleets[replica.engine.model].living) > 1:
+            said = f"{replica.name} failed at {failed} calls in a row that others served"
+            self._take_out(replica, EngineUnavailable(said))
 
-    def _take_out(self, replica: Replica, error: EngineUnavailable) -> None:
+    def _take_out(self, replica: Replica, error: EngineError) -> None:
         if not replica.alive:
             return
         for orphan in self._dispatcher.died(replica, error):
@@ -75,7 +103,7 @@ class Health:
                 else:
                     extra = max(0, self._failed.get(replica, 0) - _BREAKS)
                     await anyio.sleep(min(_LONGEST_REST, self.interval * 2**extra))
-                    if await replica.engine.healthy():
+                    if await self._well(replica):
                         self._dispatcher.back(replica)
         finally:
             self._out.pop(replica, None)
@@ -83,7 +111,22 @@ class Health:
 
     async def _answers(self, replica: Replica) -> bool:
         """Whether an engine answers one of two questions: one missed answer may be chance."""
-        if await replica.engine.healthy():
+        if await self._well(replica):
             return True
         await anyio.sleep(min(self.interval, 1.0))
-        return await replica.engine.healthy()
+        return await self._well(replica)
+
+    async def _well(self, replica: Replica) -> bool:
+        try:
+            return await replica.engine.healthy()
+        except EngineError:
+            return False
+
+
+class _Asking:
+    """A question to an engine whether it is well, which several calls wait for."""
+
+    def __init__(self) -> None:
+        self._answered = anyio.Event()
+        self.well = False
+        self.wait, self.set = self._answered.wait, self._answered.set

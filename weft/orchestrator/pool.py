@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,14 +17,14 @@ from anyio.abc import TaskStatus
 from weft.backends.engine import Engine
 from weft.backends.specs import open_engines
 from weft.concurrency import TaskGroup
-from weft.errors import EngineError, EngineUnavailable, UnknownName, UsageError
+from weft.errors import EngineBusy, EngineError, EngineUnavailable, UnknownName, UsageError
+from weft.orchestrator.attempts import BusyEngines, unscheduled
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.hosted import Hosted, event_loop
 from weft.orchestrator.policy import DEFAULT, Policy
 from weft.orchestrator.policy_file import load_policy
-from weft.orchestrator.scheduler import LEASE, Scheduler
+from weft.orchestrator.scheduler import LEASE, OUTAGE, Scheduler
 from weft.orchestrator.token_memo import TokenMemo
 from weft.types import Message, Price
 
@@ -37,20 +37,6 @@ _LONGEST_REST = 10.0  # seconds between attempts to reach an engine
 ROLES = ("solver", "verifier", "draft")
 
 current_pool: ContextVar[Pool | None] = ContextVar("weft_pool", default=None)
-_open_pools: list[tuple[Pool, object]] = []
-# With their event loops; the one that was opened last stands last.
-
-
-def find_pool() -> Pool | None:
-    """The pool around the running code; else the one that was opened last in this event loop.
-
-    So calls find a pool that was opened by another task, such as another cell of a notebook.
-    """
-    pool = current_pool.get()
-    if pool is not None and pool.is_open:
-        return pool
-    here = event_loop()
-    return next((p for p, loop in reversed(_open_pools) if here in (None, loop)), pool)
 
 
 class Pool:
@@ -59,9 +45,7 @@ class Pool:
         async with Pool("http://127.0.0.1:8000", "http://127.0.0.1:8001") as pool:
             result = await run(program, pool=pool)
 
-    Inside the block, calls outside any run belong to a default run. Without a block, as in a
-    notebook, `await pool.open()` and `await pool.aclose()` do the same; they may be awaited by
-    different tasks.
+    Inside the block, calls outside any run belong to a default run.
 
     Args:
         *engines: Engine objects, or specs: `http://host:port` for a vLLM server,
@@ -78,6 +62,7 @@ class Pool:
         lease: seconds that a program which does nothing is remembered.
         check: seconds between health checks of each engine; without it an engine is checked
             when it has failed a call.
+        outage: seconds that calls wait for an engine to come back when none is left.
         patient: whether the pool opens though engines can't be reached: they join it as soon
             as they can. Such a pool may be without engines, and be given some with `add`.
 
@@ -97,6 +82,7 @@ class Pool:
         ended: Ended | None = None,
         lease: float = LEASE,
         check: float | None = None,
+        outage: float = OUTAGE,
         patient: bool = False,
     ) -> None:
         if not engines and not patient:
@@ -104,10 +90,10 @@ class Pool:
         self._given = engines
         self._roles = dict(roles or {})
         self._policy, self._observe, self._ended = load_policy(policy), observe, ended
-        self._lease, self._check, self._patient = lease, check, patient
+        self._lease, self._check, self._outage, self._patient = lease, check, outage, patient
         self._group: anyio.abc.TaskGroup | None = None
         self._joining: dict[str, anyio.CancelScope] = {}
-        self._hosted: Hosted | None = None
+        self._stack = AsyncExitStack()
         self.store, self._profiles = store, profiles
         self.default_run: object | None = None
         """The run of calls outside any run; belongs to `weft.programs`."""
@@ -117,39 +103,14 @@ class Pool:
         self._tokens = TokenMemo()
 
     async def __aenter__(self) -> Pool:
-        if self._hosted is not None:
-            raise UsageError("the pool is open already; open it once, and close it once")
-        self._hosted = Hosted(self._live())
+        await self._stack.__aenter__()
         try:
-            await self._hosted.open()
+            await self._open()
         except BaseException:
-            self._hosted = None
+            await self._stack.aclose()
             raise
         self._token = current_pool.set(self)
-        _open_pools.append((self, event_loop()))
         return self
-
-    async def open(self) -> Pool:
-        """Open the pool without a block; `aclose` closes it.
-
-        Raises:
-            As entering the block does.
-        """
-        return await self.__aenter__()
-
-    async def aclose(self) -> None:
-        """Close the pool, by any task of its event loop. A closed pool may be opened again."""
-        await self.__aexit__(None, None, None)
-
-    @asynccontextmanager
-    async def _live(self) -> AsyncGenerator[None]:
-        """All that lives as long as the pool is open, in a task of its own."""
-        async with AsyncExitStack() as self._stack:
-            try:
-                await self._open()
-                yield
-            finally:
-                self._scheduler, self._group = None, None
 
     async def _open(self) -> None:
         specs = [e for e in self._given if isinstance(e, str)]
@@ -171,9 +132,11 @@ class Pool:
             observe=self._observe,
             ended=self._ended,
             check=self._check,
+            outage=self._outage,
         )
         self._group = group = await self._stack.enter_async_context(TaskGroup())
         self._stack.callback(group.cancel_scope.cancel)
+        self._scheduler.dispatcher.patience = self._outage  # before `watch` gets to run
         group.start_soon(self._scheduler.watch)
         if self._patient:
             await self._join_all(engines)
@@ -275,11 +238,6 @@ class Pool:
         await found.engine.aclose()
 
     @property
-    def is_open(self) -> bool:
-        """Whether calls can be made."""
-        return self._scheduler is not None
-
-    @property
     def joining(self) -> list[str]:
         """Names of engines that could not be reached yet."""
         return list(self._joining)
@@ -289,21 +247,15 @@ class Pool:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:
+    ) -> bool | None:
         if self._token is not None:
-            with suppress(ValueError):  # set in another context, such as a notebook's first cell
-                current_pool.reset(self._token)
+            current_pool.reset(self._token)
             self._token = None
-        _open_pools[:] = [one for one in _open_pools if one[0] is not self]
-        hosted, self._hosted = self._hosted, None
-        if hosted is not None:
-            await hosted.close()
+        return await self._stack.__aexit__(kind, error, trace)
 
     @property
     def scheduler(self) -> Scheduler:
         """The scheduler, while the pool is open."""
-        if self._hosted is not None and self._hosted.error is not None:
-            raise self._hosted.error
         if self._scheduler is None:
             raise UsageError("the pool is not open; use `async with pool:` around the call")
         return self._scheduler
@@ -389,12 +341,23 @@ class Pool:
         )
 
     async def _any(self, model: str, ask: Callable[[Engine], Awaitable[T]]) -> T:
-        """Ask the least busy engine that serves the model; the next one if that one dies."""
-        replicas = [r for r in self.scheduler.replicas if r.engine.model == model]
-        replicas.sort(key=lambda r: (not r.alive, r.in_flight))
-        for replica in replicas[:-1]:
+        """Ask the least busy engine that serves the model; the next one if that one fails.
+
+        As calls do, it waits while no engine is left, or all are busy.
+        """
+        scheduler, busy = self.scheduler, BusyEngines()
+        while True:
+            await scheduler.returned(model)
+            living = scheduler.engines_of(model)
+            living.sort(key=lambda r: r.in_flight)
             try:
-                return await ask(replica.engine)
+                return await unscheduled(scheduler.health, living, lambda r: ask(r.engine))
             except EngineUnavailable:
-                continue
-        return await ask(replicas[-1].engine)
+                if scheduler.engines_of(model):
+                    raise
+            except EngineBusy as error:
+                busy.note(living[-1], error.retry_after, scheduler.clock())
+                wait = busy.first(scheduler.clock())
+                if wait is None:
+                    raise
+                await anyio.sleep(wait)

@@ -14,7 +14,8 @@ import anyio.abc
 from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
 from weft.concurrency import TaskGroup
-from weft.errors import EngineError, EngineUnavailable
+from weft.errors import EngineError, RequestFailed
+from weft.orchestrator.attempts import Attempts, Ending
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
@@ -30,8 +31,8 @@ from weft.types import Delta
 
 _log = logging.getLogger(__name__)
 _SPEEDS = 256
-ATTEMPTS = 3
-"""Engines that a call is sent to, before their deaths are the caller's problem."""
+OUTAGE = 10.0
+"""Seconds that calls wait, by default, for an engine to come back when none is left."""
 
 LEASE = 600.0
 """Seconds that a program which does nothing is remembered, by default."""
@@ -60,6 +61,8 @@ class Scheduler:
         ended: told of programs that end, and why.
         check: seconds between questions to each engine whether it is well; by default an
             engine is only asked when it has failed a call.
+        outage: seconds that calls wait for an engine to come back when none is left, while
+            `watch` runs.
     """
 
     def __init__(
@@ -73,7 +76,9 @@ class Scheduler:
         observe: Observe | None = None,
         ended: Ended | None = None,
         check: float | None = None,
+        outage: float = OUTAGE,
     ) -> None:
+        self._outage = outage
         self.speeds: dict[tuple[str, str], Speed] = {}
         """Of engines by name and model: those that are there, were, or are known from before."""
         self.replicas = [self._replica(engine) for engine in engines]
@@ -130,7 +135,7 @@ class Scheduler:
 
         Args:
             call: what is to run.
-            failed: an earlier attempt, whose engine is avoided and whose turn this one has.
+            failed: an earlier attempt, whose turn this one has.
 
         Raises:
             EngineUnavailable: no engine that serves the model is left.
@@ -171,22 +176,16 @@ class Scheduler:
         tokens: int = 0,
         cached: int | None = None,
         done: bool = False,
+        *,
+        again: bool = False,
     ) -> None:
         """A bound call has ended; the arguments are those of `Dispatcher.finish`."""
         if done and ticket.replica is not None:
             self.health.succeeded(ticket.replica)
-        self.dispatcher.finish(ticket, answer, tokens, cached, done)
-
-    async def lost(self, ticket: Ticket, error: EngineUnavailable, count: bool = True) -> None:
-        """A bound call's engine failed it, before `finish` is told; `count` as in `examine`.
-
-        First the engine's fate, then the room: nothing may be sent to a dead one.
-        """
-        if ticket.replica is not None:
-            await self.health.examine(ticket.replica, error, count)
+        self.dispatcher.finish(ticket, answer, tokens, cached, done, again)
 
     async def run(self, call: Call, follower: Follower) -> Ticket:
-        """Run a call to its end; it is tried elsewhere if its engine dies.
+        """Run a call to its end; engines that fail are replaced as `Attempts` says.
 
         Cancelling the surrounding scope takes the call out of the queue, or aborts it in its
         engine.
@@ -196,28 +195,36 @@ class Scheduler:
 
         Raises:
             EngineUnavailable: no engine that serves the model is left, or several died.
+            EngineBusy: the engines stayed busy for too long.
+            RequestFailed: engines failed at the request.
             ContextExceeded: no engine can hold the prompt.
             EngineError: the engine refused the request.
         """
-        failed: Ticket | None = None
-        for attempt in range(1, ATTEMPTS + 1):
-            ticket = self.submit(call, failed)
-            await self.bound(ticket)
-            assert ticket.replica is not None
-            tracked = _Tracked(ticket, follower, self.clock)
-            try:
-                follower.sent(ticket)
-                await ticket.replica.engine.complete(call.request, tracked.delta)
-                tracked.learn()
-                return ticket
-            except EngineUnavailable as error:
-                failed = ticket
-                await self.lost(ticket, error)
-                if attempt == ATTEMPTS:
-                    raise
-            finally:
-                self.finish(ticket, tracked.tokens, tracked.count, tracked.cached, tracked.done)
-        raise AssertionError("unreachable")
+        return await Attempts(self, call, _Followed(self, call, follower)).run()
+
+    def engines_of(self, model: str) -> list[Replica]:
+        """The engines of a model that are in service."""
+        fleet = self.dispatcher.fleets.get(model)
+        return list(fleet.living) if fleet is not None else []
+
+    def others(self, call: Call, but: Sequence[Replica]) -> bool:
+        """Whether a call can be sent to an engine that is none of these."""
+        living = self.dispatcher.fleets[call.request.model].living
+        return any(r not in but and call.only in ("", r.name) for r in living)
+
+    async def returned(self, model: str) -> None:
+        """Wait until an engine of a model is in service.
+
+        Raises:
+            EngineUnavailable: none is, and none came back in time.
+        """
+        fleet = self.dispatcher.fleets[model]
+        while not fleet.living:
+            if not self.dispatcher.expected(fleet):
+                raise self.dispatcher.no_engine(fleet)
+            change = anyio.Event()
+            fleet.watchers.append(change.set)
+            await change.wait()
 
     def add(self, engine: Engine) -> Replica:
         """Take in a connected engine while calls run."""
@@ -252,6 +259,7 @@ class Scheduler:
             interval: seconds between questions to an engine that is out of service.
         """
         self.health.interval = interval
+        self.dispatcher.patience = self._outage
         async with (
             self._timeline if self._own_timeline else nullcontext(),
             TaskGroup() as group,
@@ -311,35 +319,51 @@ class _Waker:
             await self._event.wait()
 
 
-class _Tracked:
-    """Counts what comes of a call, and learns its engine's speed from it."""
+class _Followed:
+    """A call of a program as `Attempts` sends it: counted, followed, learned from."""
 
-    def __init__(self, ticket: Ticket, follower: Follower, clock: Callable[[], float]) -> None:
-        self._ticket, self._follower, self._clock = ticket, follower, clock
+    begun = False
+
+    def __init__(self, scheduler: Scheduler, call: Call, follower: Follower) -> None:
+        self._scheduler, self._call, self._follower = scheduler, call, follower
+        self._clock = scheduler.clock
+
+    async def wait(self, ticket: Ticket, seconds: float) -> None:
+        if seconds:
+            await anyio.sleep(seconds)
+        else:
+            await self._scheduler.bound(ticket)
+
+    async def send(self, ticket: Ticket) -> None:
+        self._ticket = ticket
         self._first = 0.0
-        self._sent = clock()
-        self.tokens: list[int] = []
-        self.count = 0
-        self.cached: int | None = None
-        self.done = False
+        self._sent = self._clock()
+        self._tokens: list[int] = []
+        self._count = 0
+        self._cached: int | None = None
+        self._done = False
+        self._follower.sent(ticket)
+        assert ticket.replica is not None
+        await ticket.replica.engine.complete(self._call.request, self._delta)
+        if not self._done:
+            raise RequestFailed(f"{ticket.engine} ended an answer without saying why; try again")
+        ticket.replica.observed(
+            ticket,
+            self._cached,
+            self._count,
+            self._first - self._sent,
+            self._clock() - self._first,
+        )
 
-    def delta(self, delta: Delta) -> None:
-        if not self.count:
+    def ending(self) -> Ending:
+        return self._tokens, self._count, self._cached, self._done
+
+    def _delta(self, delta: Delta) -> None:
+        if not self._count:
             self._first = self._clock()
-        self.count += delta.count
-        self.tokens += delta.tokens
+            self._scheduler.dispatcher.takes(self._ticket)
+        self._count += delta.count
+        self._tokens += delta.tokens
         if delta.finish_reason is not None:
-            self.cached, self.done = delta.cached_tokens, True
+            self._cached, self._done = delta.cached_tokens, True
         self._follower.delta(delta)
-
-    def learn(self) -> None:
-        """Note how long the engine took."""
-        ticket = self._ticket
-        if ticket.replica is not None and self.done:
-            ticket.replica.observed(
-                ticket,
-                self.cached,
-                self.count,
-                self._first - self._sent,
-                self._clock() - self._first,
-            )

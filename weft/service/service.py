@@ -102,6 +102,7 @@ class Service:
                 ended=self._ended,
                 lease=config.limits.lease_seconds,
                 check=config.health.interval,
+                outage=config.limits.outage_seconds,
                 patient=True,
             )
         )

@@ -56,16 +56,20 @@ def saying(sent: bytes) -> Any:
     return reply
 
 
-async def test_junk_is_503_in_the_protocols_form() -> None:
+BROKEN_OFF = {"no json", "no object", "half of json", "invalid text", "an empty body"}
+"""Whole answers in HTTP, and none of an engine."""
+
+
+async def test_junk_is_an_error_in_the_protocols_form() -> None:
     limits = {"retries": 0, "idle_seconds": 5}
     async with raw_engine(b"") as engine, serving(engine.url, limits=limits) as service:
         for name, junk in JUNK.items():
             engine.reply = saying(junk)
             for path in (CHAT, "/v1/messages", "/v1/embeddings"):
                 answer = await service.post(path)
-                assert answer.status_code == 503, name
+                assert answer.status_code == (502 if name in BROKEN_OFF else 503), name
                 assert answer.json()["error"]["message"], name
-                assert int(answer.headers["retry-after"]) >= 1, name
+                assert name in BROKEN_OFF or int(answer.headers["retry-after"]) >= 1, name
                 service.inside.scheduler.dispatcher.back(service.inside.scheduler.replicas[0])
         assert service.idle()
 
@@ -73,10 +77,10 @@ async def test_junk_is_503_in_the_protocols_form() -> None:
 async def test_before_its_first_byte_a_request_is_tried_again() -> None:
     async with raw_engine(b"") as engine, serving(engine.url) as service:
         assert (await service.post(_headers={"x-weft-program": "p"})).status_code == 503
-        assert engine.asked == 3
+        assert engine.asked == 2
         (call,) = service.inside.registry.programs["p"].calls
-        assert (call.status, call.attempts) == (503, 3)
-        assert not service.inside.scheduler.replicas[0].alive
+        assert (call.status, call.attempts) == (503, 2)
+        assert service.inside.scheduler.replicas[0].alive
 
 
 BROKEN = {
@@ -166,7 +170,7 @@ async def test_a_request_that_every_engine_fails_at_stops_none_of_them() -> None
             answer = await service.post(stream=True)
             assert answer.status_code == 500
             assert "index out of range" in answer.json()["error"]["message"]
-        assert one.asked + two.asked == 15
+        assert one.asked == two.asked == 5
         assert all(r.alive for r in service.inside.scheduler.replicas)
         one.well = False
         assert (await service.post()).status_code == 500
@@ -280,7 +284,7 @@ async def test_mangled_answers_end_in_an_answer_or_an_error() -> None:
             for _ in range(200):
                 answer = await service.post(stream=True)
                 assert answer.status_code != 200 or b"data: [DONE]" in answer.content
-                for replica in service.inside.scheduler.replicas:
-                    service.inside.scheduler.dispatcher.back(replica)
-            assert service.idle()
+            await until(service.idle)
+            (replica,) = service.inside.scheduler.replicas
+            assert replica.alive
             assert service.inside.upstreams[replica].connections <= 1

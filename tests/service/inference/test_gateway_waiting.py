@@ -100,7 +100,7 @@ async def test_when_all_engines_die_who_waits_is_told() -> None:
         writer.close()
 
     async with raw_engine(reply) as engine:
-        limits = {"keepalive_seconds": 0.1}
+        limits = {"keepalive_seconds": 0.1, "outage_seconds": 0.3}
         async with serving({"spec": engine.url, "concurrency": 1}, limits=limits) as service:
             first = asyncio.create_task(service.post())
             await until(lambda: engine.asked == 1)

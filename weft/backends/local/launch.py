@@ -198,7 +198,7 @@ async def ready(group: ReplicaGroup, on_progress: Progress) -> None:
     waiting = dict(enumerate(group.urls))
     on_progress(f"importing vLLM for {len(waiting)} replicas of {group.model}")
     loading = False
-    async with client("http://127.0.0.1", idle=5.0) as http:
+    async with client("http://127.0.0.1", silence=5.0) as http:
         while waiting:
             await anyio.sleep(0.1)
             check_alive(group, begun)

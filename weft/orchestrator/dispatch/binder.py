@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from weft.orchestrator.decision import Tell
 from weft.orchestrator.dispatch.call_queue import CallQueue, before
@@ -26,11 +27,18 @@ class Binder:
         claims: what stands in the way, and may be displaced.
         counters: of what is done.
         tell: is told of every decision.
+        later: has an engine looked at again at a time, for its next call is due then.
     """
 
     def __init__(
-        self, policy: GuardedPolicy, claims: Claims, counters: DispatchCounters, tell: Tell | None
+        self,
+        policy: GuardedPolicy,
+        claims: Claims,
+        counters: DispatchCounters,
+        tell: Tell | None,
+        later: Callable[[Replica, float], None],
     ) -> None:
+        self._later = later
         self._policy, self._claims, self._counters, self._tell = policy, claims, counters, tell
         self.fair_now = 0.0
         """The largest start tag of calls that were started."""
@@ -40,6 +48,8 @@ class Binder:
         key, overdue, why = self._policy.order(ticket, fleet)
         replica, reason, firm = self._policy.place(ticket, fleet.able(ticket))
         # What a policy says of a call that comes again makes it wait no longer than it did before.
+        if ticket.last:
+            key = (math.inf, *key)
         ticket.key, ticket.overdue = key, min(ticket.overdue, overdue)
         if ticket.call.patience is not None and ticket.overdue < math.inf:
             ticket.overdue = min(ticket.overdue, ticket.since + ticket.call.patience)
@@ -208,8 +218,7 @@ class Binder:
     def _try(self, ticket: Ticket, replica: Replica, fleet: Fleet, reason: str) -> bool:
         """Start a call on an engine if there is room and it is admitted."""
         if not replica.has_room(ticket):
-            full = f"{replica.name} is full: {replica.in_flight} calls run there"
-            return self._refuse(ticket, replica, full)
+            return self._refuse(ticket, replica, replica.full)
         admission = self._policy.admit(ticket, replica, fleet)
         while not admission.enter and admission.displace is not None:
             # Each takes a claim of this engine, of which there are so many and no more.
@@ -249,6 +258,8 @@ class Binder:
         if waited > counters.longest_wait:
             counters.longest_wait = waited
         replica.start(ticket)
+        if (due := replica.gate.sent(now)) is not None:
+            self._later(replica, due)
         if self._tell is not None:
             self._tell("start", program.id, ticket.id, replica.name, ticket.reason)
         ticket.wake()

@@ -56,12 +56,14 @@ class Dispatcher:
         self.counters = DispatchCounters()
         guarded = GuardedPolicy(policy, self.counters)
         self.claims = Claims(guarded, clock, at, lease, self._freed, tell)
-        self._binder = Binder(guarded, self.claims, self.counters, tell)
+        self._binder = Binder(guarded, self.claims, self.counters, tell, self._later)
         self.residents = Residents(self.claims, profiles, clock, at, lease, self._freed, ended)
         self.programs = self.residents.programs
         self.fleets: dict[str, Fleet] = {}
         self._arrivals = itertools.count()
         self._fair: dict[str, float] = {}
+        self.patience = 0.0
+        """Seconds that calls wait for an engine to come back when none is left."""
         for replica in replicas:
             self.add(replica)
 
@@ -85,7 +87,7 @@ class Dispatcher:
         Args:
             call: what is to run.
             wake: tells that the ticket's `replica` is set, or that no engine is left.
-            failed: an earlier attempt, whose engine is to be avoided and whose turn it has.
+            failed: an earlier attempt, whose turn it has; its `avoid` holds on.
 
         Raises:
             EngineUnavailable: no engine that can run it is left.
@@ -111,14 +113,14 @@ class Dispatcher:
             ticket = Ticket(call, program, next(self._arrivals), now, answer, wake)
         else:
             ticket = Ticket(call, program, failed.arrival, failed.since, answer, wake)
-            ticket.avoid, ticket.overdue = failed.replica, failed.overdue
+            ticket.avoid, ticket.overdue, ticket.last = failed.avoid, failed.overdue, failed.last
         start = self._fair.get(program.tenant, 0.0)
         if start < self._binder.fair_now:
             start = self._binder.fair_now
         ticket.fair_start = start
         self._fair[program.tenant] = start + (ticket.prompt_tokens + answer) / program.weight
         try:
-            self._binder.enqueue(ticket, fleet)
+            self._queue(ticket, fleet)
         except BaseException:  # somebody ends the process while a policy decides
             if ticket.replica is not None:
                 self.finish(ticket, (), 0, None, done=False)
@@ -127,10 +129,25 @@ class Dispatcher:
             raise
         return ticket
 
+    def _queue(self, ticket: Ticket, fleet: Fleet) -> None:
+        if fleet.engines:
+            self._binder.enqueue(ticket, fleet)
+            return
+        ticket.reason = f"no engine that serves {fleet.model!r} is up"
+        fleet.waiting += 1
+        ticket.program.waiting += 1
+        fleet.stranded.put(ticket)
+        if self._tell is not None:
+            self._tell("come", ticket.program.id, ticket.id, "", ticket.reason)
+
     def _check(self, call: Call, fleet: Fleet) -> None:
-        only = call.only
-        if not fleet.engines or (only and all(r.name != only for r in fleet.engines)):
+        only, living = call.only, fleet.living
+        if only and all(r.name != only for r in living):
             raise self.no_engine(fleet, only)
+        if not living:
+            if not self.expected(fleet):
+                raise self.no_engine(fleet)
+            return
         room = fleet.most
         if call.prompt_tokens >= room:
             raise ContextExceeded(
@@ -144,7 +161,13 @@ class Dispatcher:
         why = f": {last[-1]}" if last else ""
         if only:
             return EngineUnavailable(f"{only}, which alone can run this call, is away{why}")
-        return EngineUnavailable(f"no engine that serves {fleet.model!r} is left{why}")
+        waited = self.patience and fleet.replicas
+        back = f", and none came back within {self.patience:g} s" if waited else ""
+        return EngineUnavailable(f"no engine that serves {fleet.model!r} is left{back}{why}")
+
+    def expected(self, fleet: Fleet) -> bool:
+        """Whether an engine of a fleet that has none left may still come back."""
+        return bool(fleet.replicas) and self.clock() < fleet.lost + self.patience
 
     def leave(self, ticket: Ticket) -> None:
         """A call that waits is cancelled."""
@@ -158,7 +181,13 @@ class Dispatcher:
             self._binder.vacated(lane, ticket, fleet)
 
     def finish(
-        self, ticket: Ticket, answer: Sequence[int], tokens: int, cached: int | None, done: bool
+        self,
+        ticket: Ticket,
+        answer: Sequence[int],
+        tokens: int,
+        cached: int | None,
+        done: bool,
+        again: bool = False,
     ) -> None:
         """A call that ran has ended, one way or another.
 
@@ -168,13 +197,15 @@ class Dispatcher:
             tokens: how many it generated.
             cached: tokens of its prompt that the engine found cached, if it said so.
             done: whether it ended by itself.
+            again: whether it is sent again, so that its program is not between two calls;
+                `given_up` is to be told if that comes to nothing.
         """
         replica, program = ticket.replica, ticket.program
         assert replica is not None
         now = replica.fleet.tick()
         replica.finish(ticket, answer, tokens)
         seconds = now - ticket.bound_at
-        program.calls += 1
+        program.calls += not again  # however often it was sent
         program.seconds += seconds
         critical = ticket.critical + seconds
         if critical > program.critical:
@@ -187,6 +218,9 @@ class Dispatcher:
         program.tool = ticket.call.tool or ticket.stage
         if done:
             self.profiles.answered(program.name, ticket.stage, tokens)
+            if replica.gate.lowered:
+                replica.gate.served(ticket)
+                replica.concurrency = replica.gate.limit
         if self._tell is not None:
             found = "unknown" if cached is None else str(cached)
             self._tell(
@@ -197,10 +231,62 @@ class Dispatcher:
                 f"{tokens} tokens generated, {found} of {ticket.prompt_tokens} were cached "
                 f"({ticket.cached} foreseen)" + ("" if done else "; it did not finish"),
             )
-        self.residents.idle(program, replica, now)
+        if not again:
+            self.residents.idle(program, replica, now)
         self._binder.serve(replica)
 
+    def requeue(self, ticket: Ticket) -> None:
+        """A call that is to be sent again loses its turn to those that wait."""
+        ticket.arrival = next(self._arrivals)
+        ticket.last = True
+
+    def given_up(self, ticket: Ticket) -> None:
+        """A call that was to be sent again is not."""
+        fleet = self.fleets[ticket.call.request.model]
+        ticket.program.calls += 1
+        self.residents.idle(ticket.program, ticket.replica, fleet.tick())
+
     # Engines
+
+    def busy(self, ticket: Ticket, seconds: float) -> None:
+        """A call's engine says that it is busy, and to come again after so many seconds."""
+        replica = ticket.replica
+        assert replica is not None
+        fleet, gate = replica.fleet, replica.gate
+        now = fleet.tick()
+        opens = gate.busy(ticket, replica.in_flight, seconds, now)
+        replica.concurrency = gate.limit
+        if opens is None:
+            return
+        self.at(opens, lambda: self._look(replica))
+        fleet.refresh()
+        if replica not in fleet.engines:  # others may have room
+            waiting = replica.lane.take_all()
+            fleet.waiting -= len(waiting)
+            for other in waiting:
+                other.program.waiting -= 1
+                self._binder.enqueue(other, fleet)
+
+    def takes(self, ticket: Ticket) -> None:
+        """A call's engine begins to answer."""
+        replica = ticket.replica
+        if replica is not None and replica.gate.lowered:
+            replica.gate.takes(ticket)
+            replica.concurrency = replica.gate.limit
+            self._binder.serve(replica)
+
+    def _later(self, replica: Replica, due: float) -> None:
+        self.at(due, lambda: self._look(replica))
+
+    def _look(self, replica: Replica) -> None:
+        """An engine's next call may be due."""
+        fleet, shut = replica.fleet, replica.gate.shut
+        due = replica.gate.look(fleet.tick())
+        if due is not None:
+            self.at(due, lambda: self._look(replica))
+        if shut and not replica.gate.shut:
+            fleet.refresh()
+        self._binder.serve(replica)
 
     def add(self, replica: Replica) -> None:
         """Take an engine in."""
@@ -237,28 +323,56 @@ class Dispatcher:
         now = fleet.tick()
         tickets, promised = replica.lane.take_all(), replica.empties_for
         replica.waiting_for = None
-        if fleet.engines:
-            orphans = [ticket for ticket in tickets if ticket.call.only]
-            tickets = [ticket for ticket in tickets if not ticket.call.only]
-        else:
-            orphans = tickets + fleet.apart.take_all() + fleet.common.take_all()
-            tickets = []
-        fleet.waiting -= len(tickets) + len(orphans)
-        for ticket in tickets + orphans:
+        if not fleet.engines:
+            tickets += fleet.apart.take_all() + fleet.common.take_all()
+            fleet.lost = now
+            if self.patience:
+                self.at(now + self.patience, lambda: self._give_up(fleet))
+        fleet.waiting -= len(tickets)
+        for ticket in tickets:
             ticket.emptied = None
             ticket.program.waiting -= 1
+        go_on = bool(fleet.engines) or self.expected(fleet)
+        orphans = [ticket for ticket in tickets if ticket.call.only or not go_on]
         for ticket in tickets:
-            self._binder.enqueue(ticket, fleet)
+            if go_on and not ticket.call.only:
+                self._queue(ticket, fleet)
         if promised is not None and promised.lane is fleet.apart:
             self._binder.put_back(promised, fleet)
         for ticket in orphans:
             self.residents.idle(ticket.program, None, now)
         return orphans
 
+    def _give_up(self, fleet: Fleet) -> None:
+        """No engine came back in time, unless one did."""
+        if fleet.engines or self.expected(fleet):
+            return
+        orphans = fleet.stranded.take_all()
+        fleet.waiting -= len(orphans)
+        now = fleet.tick()
+        for ticket in orphans:
+            ticket.program.waiting -= 1
+            self.residents.idle(ticket.program, None, now)
+            ticket.wake()
+        self._watched(fleet)
+
+    def _watched(self, fleet: Fleet) -> None:
+        watchers, fleet.watchers = fleet.watchers, []
+        for watcher in watchers:
+            watcher()
+
     def back(self, replica: Replica) -> None:
         """An engine answers again."""
         replica.alive, replica.error = True, None
-        replica.fleet.refresh()
+        fleet = replica.fleet
+        fleet.refresh()
+        fleet.tick()
+        stranded = fleet.stranded.take_all()
+        fleet.waiting -= len(stranded)
+        for ticket in stranded:
+            ticket.program.waiting -= 1
+            self._binder.enqueue(ticket, fleet)
+        self._watched(fleet)
         self._binder.serve(replica)
 
     def drain(self, replica: Replica, draining: bool = True) -> None:

@@ -39,6 +39,12 @@ class Fleet:
         common: those that wait for any engine.
         apart: overdue ones, each with an engine that empties itself for it; they go to
             whichever has room first.
+        stranded: those that wait for an engine to come back, for none is left.
+        living: engines that answer.
+        engines: those of them that calls may be sent to: without the ones that are busy, unless
+            all are.
+        lost: when the last engine was lost.
+        watchers: called once when an engine is back, or none is waited for any more.
     """
 
     def __init__(
@@ -54,7 +60,11 @@ class Fleet:
         self.profiles = profiles
         self.common, self.apart = CallQueue(), CallQueue()
         self.waiting = 0
+        self.living: tuple[Replica, ...] = ()
         self.engines: tuple[Replica, ...] = ()
+        self.stranded = CallQueue()
+        self.lost = 0.0
+        self.watchers: list[Callable[[], None]] = []
         self.timer = Timer(at, lambda: overdue(self))
         self._clock = clock
         self.now = 0.0
@@ -67,9 +77,10 @@ class Fleet:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look again which engines live."""
-        self.engines = tuple(replica for replica in self.replicas if replica.alive)
-        sizes = [replica.capacity for replica in self.engines]
+        """Look again which engines live, and which of them are busy."""
+        self.living = tuple(replica for replica in self.replicas if replica.alive)
+        self.engines = tuple(r for r in self.living if not r.gate.shut) or self.living
+        sizes = [replica.capacity for replica in self.living]
         self.least, self.most = min(sizes, default=0), max(sizes, default=0)
 
     def tick(self) -> float:
@@ -80,20 +91,20 @@ class Fleet:
     def has_slot(self) -> bool:
         """Whether any engine could run one call more, were there KV for it."""
         # Asked at every event, where a generator would cost as much again.
-        for replica in self.engines:  # noqa: SIM110
-            if replica.in_flight < replica.concurrency:
+        for replica in self.engines:
+            if replica.in_flight < replica.concurrency and not replica.gate.closed:
                 return True
         return False
 
     def able(self, ticket: Ticket) -> Fleet | FleetView:
-        """The view for a call: without the engine that failed it, if there are others."""
+        """The view for a call: without engines that failed it, if there are others."""
         only = ticket.call.only
-        if ticket.avoid is None and self.least > ticket.prompt_tokens and not only:
+        if not ticket.avoid and self.least > ticket.prompt_tokens and not only:
             return self
         if only:
-            able = tuple(r for r in self.engines if r.name == only)
+            able = tuple(r for r in self.living if r.name == only)
         else:
             able = tuple(r for r in self.engines if r.capacity > ticket.prompt_tokens)
         able = able or self.engines
-        others = tuple(r for r in able if r is not ticket.avoid)
+        others = tuple(r for r in able if r not in ticket.avoid)
         return FleetView(self.now, others or able, self.waiting, self.profiles)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from weft.backends.engine import Engine
 from weft.cache.prefix import PrefixIndex
 from weft.orchestrator.dispatch.call_queue import CallQueue
+from weft.orchestrator.dispatch.gate import Gate
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.speed import Speed
 from weft.orchestrator.policy import CallView
@@ -54,6 +55,8 @@ class Replica:
         self.speed = speed if speed is not None else Speed()
         self.block_size = engine.block_size
         self.concurrency = engine.concurrency
+        """Calls that may run there at once: fewer for a while after it was busy."""
+        self.gate = Gate(engine.concurrency, engine.rate)
         self._reset()
         self.reported: ReportedIndex | None = None
         """What the engine itself tells of its cache, if it does."""
@@ -128,9 +131,18 @@ class Replica:
         blocks = -(-(call.prompt_tokens + call.answer_tokens) // size)
         return max(0, blocks - self._look(call)[1]) * size
 
+    @property
+    def full(self) -> str:
+        """Why it can start no call now."""
+        if self.gate.shut:
+            return f"{self.name} is busy and is to be asked later"
+        if self.gate.paced:
+            return f"{self.name} has its rate of calls"
+        return f"{self.name} is full: {self.in_flight} calls run there"
+
     def has_room(self, call: CallView) -> bool:
         """Whether the engine can start the call at once."""
-        if not self.alive or self.in_flight >= self.concurrency:
+        if not self.alive or self.in_flight >= self.concurrency or self.gate.closed:
             return False
         if self.waiting_for is not None and self.empties_for not in (None, call):
             return False

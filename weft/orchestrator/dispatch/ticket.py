@@ -19,6 +19,8 @@ class Ticket:
     """A call that waits or runs; a `CallView` for policies.
 
     Attributes:
+        last: whether all others go first, for a busy engine refused it.
+        avoid: engines that it should not go to, if there are others.
         wake: called when the call is bound to an engine, or when no engine is left.
         replica: where it is bound to.
         lane: where it waits.
@@ -49,6 +51,7 @@ class Ticket:
         "index",
         "key",
         "lane",
+        "last",
         "overdue",
         "program",
         "prompt_tokens",
@@ -86,7 +89,8 @@ class Ticket:
         self.overdue = math.inf
         self.emptied: Replica | None = None
         self.wake = wake
-        self.avoid: Replica | None = None
+        self.last = False
+        self.avoid: Sequence[Replica] = ()
         self.lane: CallQueue | None = None
         self.replica: Replica | None = None
         self.index: PrefixIndex | None = None

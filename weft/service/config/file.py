@@ -87,6 +87,7 @@ _FIXED = {
 _FIXED_LIMITS = {
     "header_bytes": "heads of requests are limited as before",
     "lease_seconds": "leases last as long as before",
+    "outage_seconds": "requests wait for lost engines as before",
 }
 
 

@@ -100,6 +100,20 @@ class Listen(Section):
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
+class RetrySettings(Section):
+    """How requests are sent again for which an engine was too busy."""
+
+    attempts: Count | None = None
+    """Most times that one request is sent to it; by default 5, or as many as `seconds` allow
+    where the engine says when to come again."""
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 300
+    """Time after its first refusal during which a request may be sent again."""
+    longest: Seconds = 30
+    """Longest wait, whatever the engine says."""
+    first: Seconds = 0.5
+    """First wait where the engine does not say; the next ones double."""
+
+
 class EngineConfig(Section):
     """An inference server behind the service."""
 
@@ -113,6 +127,13 @@ class EngineConfig(Section):
     """The key that it asks for, as ${NAME} from the environment."""
     concurrency: Count | None = None
     """Most requests that run in it at once (vLLM's --max-num-seqs); by default 256, openai: 64."""
+    rate: Seconds | None = None
+    """Most requests a second that it is sent; no limit by default."""
+    silence: Seconds | None = None
+    """Seconds without a byte after which a request is given up; by default
+    `limits.idle_seconds`."""
+    retry: RetrySettings = RetrySettings()
+    """How requests are sent again for which it was too busy."""
 
     @property
     def title(self) -> str:
@@ -216,9 +237,13 @@ class LimitSettings(Section):
     connect_seconds: Seconds = 5
     """Longest that connecting to an engine may take."""
     idle_seconds: Seconds = 300
-    """Longest that an engine may stay silent before it is taken for dead."""
+    """Longest that an engine may stay silent before a request is given up; `engines` may say
+    otherwise for one."""
+    outage_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10
+    """Longest that requests wait for an engine to come back when none is left."""
     retries: int = Field(default=2, ge=0, le=10)
-    """Further engines that a request is sent to when one fails before its first byte."""
+    """Further engines that a request is sent to when engines fail before its first byte. One
+    that fails at it though it is well is replaced once. With 0 a request is sent once."""
 
 
 class TelemetrySettings(Section):

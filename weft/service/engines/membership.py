@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 
 from weft.backends.engine import Engine
-from weft.backends.specs import open_engines
+from weft.backends.specs import open_engines, parse
 from weft.concurrency import TaskGroup
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
@@ -85,8 +85,14 @@ class Engines:
         for engine in engines:
             if config.name is not None:
                 engine.name = config.name if len(engines) == 1 else f"{config.name}-{engine.name}"
-            if config.concurrency is not None:
-                engine.concurrency = config.concurrency
+            engine.allow(
+                concurrency=config.concurrency,
+                rate=config.rate,
+                silence=config.silence,
+                retry=config.retry.model_dump() if config.retry.model_fields_set else None,
+            )
+            if config.silence is not None or "silence" in parse(config.spec).options:
+                self._upstreams.own.add(engine)
             if not engine.url:
                 raise UsageError(f"engine {engine.name} takes no requests over HTTP; give its URL")
             self._names.add(engine, given=config.name is not None)

@@ -112,6 +112,10 @@ class Reply:
                 raise Refused(502, f"the engine's answer is longer than {LONGEST} bytes")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def again(self, body: bytes) -> None:
+        """Let a body that has been read be read once more."""
+        self._chunks = [body] if body else []
+
     def close(self) -> None:
         """Be done with it. Before its end, that aborts the request in the engine."""
         self._connection.let_go(self)

@@ -9,11 +9,16 @@ from weft.service.engines.upstream import Upstream
 
 
 class Upstreams:
-    """The raw connections to each engine, made when first used."""
+    """The raw connections to each engine, made when first used.
+
+    Attributes:
+        own: engines whose `silence` counts, not `limits.idle_seconds`.
+    """
 
     def __init__(self, config: ServiceConfig) -> None:
         self._limits = config.limits
         self._made: dict[Engine, Upstream] = {}
+        self.own: set[Engine] = set()
 
     def __getitem__(self, replica: Replica) -> Upstream:
         engine = replica.engine
@@ -23,7 +28,7 @@ class Upstreams:
                 engine.url.removesuffix("/v1"),
                 engine.api_key,
                 self._limits.connect_seconds,
-                self._limits.idle_seconds,
+                self._silence(engine),
             )
         return found
 
@@ -33,11 +38,15 @@ class Upstreams:
     def reload(self, config: ServiceConfig) -> None:
         """Go by other limits."""
         self._limits = config.limits
-        for upstream in self._made.values():
-            upstream.allow(self._limits.connect_seconds, self._limits.idle_seconds)
+        for engine, upstream in self._made.items():
+            upstream.allow(self._limits.connect_seconds, self._silence(engine))
+
+    def _silence(self, engine: Engine) -> float:
+        return engine.silence if engine in self.own else self._limits.idle_seconds
 
     async def forget(self, engine: Engine) -> None:
         """Close the connections to an engine that is gone, when nothing runs on them."""
+        self.own.discard(engine)
         upstream = self._made.pop(engine, None)
         if upstream is not None:
             await upstream.idle()

@@ -11,8 +11,10 @@ from starlette.types import Receive, Scope, Send
 
 from weft.errors import (
     ContextExceeded,
+    EngineBusy,
     EngineUnavailable,
     Refused,
+    RequestFailed,
     RequestRejected,
     UnknownName,
     UsageError,
@@ -176,6 +178,10 @@ def status_of(error: WeftError) -> tuple[int, float | None]:
             return error.status, error.retry_after
         case UnknownName() if error.kind in ("model", "engine"):
             return 404, None
+        case EngineBusy():
+            return 503, error.retry_after or 2.0
+        case RequestFailed():
+            return (error.status if error.status >= 400 else 502), None
         case EngineUnavailable():
             return 503, 2.0
         case UsageError() | ContextExceeded() | RequestRejected():

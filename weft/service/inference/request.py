@@ -28,6 +28,7 @@ class ClientRequest:
         body: what it asks for, as the protocol has it.
 
     Attributes:
+        streamed: whether it wants its answer as it comes.
         identity: the program that it belongs to, as far as the client says.
         record: of the call, once there is one.
     """
@@ -37,6 +38,7 @@ class ClientRequest:
     ) -> None:
         self.service, self.protocol, self.exchange = service, protocol, exchange
         self.tenant, self.body = tenant, body
+        self.streamed = protocol.streamed(body)
         self.identity = identify(exchange.headers, body)
         self.record: CallRecord | None = None
 

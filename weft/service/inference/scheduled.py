@@ -24,7 +24,7 @@ async def scheduled(request: ClientRequest, model: str) -> None:
     """Answer a call of a program by an engine of a model.
 
     Raises:
-        EngineUnavailable, ContextExceeded, Refused: nothing was sent to the client yet, unless
+        EngineError, Refused: nothing was sent to the client yet, unless
             its stream was kept open meanwhile.
     """
     service, protocol, body = request.service, request.protocol, request.body
@@ -94,7 +94,7 @@ async def _run(
         raw = _raw(request, changed)
         service.changed(turn, size)
         earlier = service.turns.take(id, exchange.raw)
-        forward = Forward(service, exchange, protocol, body, raw, record)
+        forward = Forward(request, raw)
         await forward.scheduled(call, earlier)
         used = record.prompt + record.generated
         return forward.answer if record.status == 200 and not record.error else None
@@ -129,13 +129,11 @@ async def direct(request: ClientRequest, model: str) -> None:
     """Answer a request that generates nothing by an engine of a model.
 
     Raises:
-        EngineUnavailable, Refused: no answer came.
+        EngineError, Refused: no answer came.
     """
     service, protocol, exchange = request.service, request.protocol, request.exchange
     tenant, body = request.tenant, request.body
-    fleet = service.scheduler.dispatcher.fleets[model]
-    if not fleet.engines:
-        raise service.scheduler.dispatcher.no_engine(fleet)
+    await service.scheduler.returned(model)
     if refusal := tenant.enter(0):
         raise Refused(429, refusal.message, refusal.seconds)
     now = service.registry.clock()
@@ -147,8 +145,8 @@ async def direct(request: ClientRequest, model: str) -> None:
     changed = protocol.mend(body)
     raw = orjson.dumps(body) if changed else exchange.raw
     try:
-        forward = Forward(service, exchange, protocol, body, raw, record)
-        replicas = sorted(fleet.engines, key=lambda r: r.in_flight)
+        forward = Forward(request, raw)
+        replicas = sorted(service.scheduler.engines_of(model), key=lambda r: r.in_flight)
         await forward.direct(replicas[: 1 + service.config.limits.retries])
     finally:
         tenant.leave(0, record.prompt)

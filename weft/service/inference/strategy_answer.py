@@ -41,7 +41,7 @@ async def run_strategy(request: ClientRequest, model: StrategyModel) -> None:
         calls = StrategyCalls(service.registry, record)
         asked = (body, path, id, tenant.name, tenant.salt, calls)
         with calls:
-            if protocol.streamed(body):
+            if request.streamed:
                 async with model.answer(*asked) as events:
                     record.first, record.status = service.registry.clock(), 200
                     service.tell(exchange, record)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from weft.errors import EngineUnavailable
+from weft.errors import EngineUnavailable, RequestFailed
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.service.client.exchange import BREAK, STREAM, Exchange
+from weft.service.client.exchange import BREAK, STREAM
 from weft.service.engines.reply import Reply
+from weft.service.inference.request import ClientRequest
 from weft.service.programs.records import CallRecord
-from weft.service.protocols.protocol import Body, Protocol, Used
-
-if TYPE_CHECKING:
-    from weft.service.service import Service
+from weft.service.protocols.protocol import Used
 
 
 class Stream:
@@ -23,26 +19,17 @@ class Stream:
     is one token.
 
     Args:
-        service: the service.
-        exchange: with the client.
-        protocol: that it speaks.
-        body: what it sent, as parsed.
-        record: of the call.
+        request: the client's; its record has begun.
 
     Attributes:
         answer: id of the answer, if it has one and ended properly.
     """
 
-    def __init__(
-        self,
-        service: Service,
-        exchange: Exchange,
-        protocol: Protocol,
-        body: Body,
-        record: CallRecord,
-    ) -> None:
-        self._service, self._exchange, self._protocol = service, exchange, protocol
-        self._record, self._meter = record, protocol.meter(body)
+    def __init__(self, request: ClientRequest) -> None:
+        assert request.record is not None, "the record has begun"
+        self._service, self._exchange = request.service, request.exchange
+        self._protocol, self._record = request.protocol, request.record
+        self._meter = request.protocol.meter(request.body)
         self._used = self._meter.used
         self.answer = ""
 
@@ -50,14 +37,14 @@ class Stream:
         """Pass an engine's answer on; returns whether it was a proper one.
 
         Raises:
-            EngineUnavailable: nothing came.
+            EngineUnavailable, RequestFailed: nothing came.
         """
         record, exchange, meter = self._record, self._exchange, self._meter
         record.status, clock, sent = 200, self._service.registry.clock, record.sent
         try:
             first = await reply.read()
             if not first:
-                raise EngineUnavailable(f"{record.engine} answers with nothing")
+                raise RequestFailed(f"{record.engine} answers with nothing")
             record.first = clock()
             await self._begin(first, reply)
             exchange.follow(reply)
@@ -66,7 +53,8 @@ class Stream:
             if not record.first:
                 raise
             await self._broke(str(error), self._service.words(error))
-            await self._service.scheduler.lost(ticket, error)
+            assert ticket.replica is not None
+            await self._service.scheduler.health.lost(ticket.replica, error)
             return False
         finally:
             exchange.follow(None)

@@ -1,0 +1,184 @@
+"""Refusals: what an engine's HTTP answers mean that are no answers, one table for all engines."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+from weft.errors import (
+    ContextExceeded,
+    EngineBusy,
+    EngineError,
+    EngineUnavailable,
+    RequestFailed,
+    RequestRejected,
+)
+
+BUSY = (429, 503, 529)
+"""It can take nothing more for now. 529 is Anthropic's."""
+
+LOST = (502, 504)
+"""Something before the engine can't reach it."""
+
+FAILED = (408, 409, 425)
+"""The request may do better another time, as may any that is answered 500 and above."""
+
+_FOR_GOOD = ("insufficient_quota", "billing_hard_limit_reached")
+"""What 429 is also said for, though no waiting helps."""
+
+_TOO_LONG = re.compile(
+    r"context[ _]length|max_model_len|maximum model length|prompt is too long|context window"
+)
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+
+
+def refusal(
+    url: str,
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str] | None = None,
+    *,
+    prompt: int | None = None,
+    context: int | None = None,
+) -> EngineError:
+    """The error that an answer amounts to which is none.
+
+    Args:
+        url: of the engine.
+        status: of the answer.
+        body: of the answer.
+        headers: of the answer, names in small letters.
+        prompt: tokens that were sent, where that is known.
+        context: tokens that the model's context holds, where that is known.
+    """
+    said, code = server_message(body), _code(body)
+    headers = headers or {}
+    if status in BUSY and code not in _FOR_GOOD and headers.get("x-should-retry") != "false":
+        return EngineBusy(f"{url} is busy ({status}): {said}", told(headers), status)
+    if status in LOST:
+        return EngineUnavailable(f"the engine at {url} can't be reached ({status}): {said}")
+    if status >= 500 or status in FAILED:
+        return RequestFailed(f"the engine at {url} answered {status}: {said}", status, said)
+    if code == "context_length_exceeded" or _TOO_LONG.search(said):
+        return too_long(prompt, context, said)
+    if status in (401, 403):
+        return RequestRejected(f"{url} refuses the key ({status}): {said}; pass `api_key`")
+    return RequestRejected(f"the engine at {url} refused the request ({status}): {said}")
+
+
+def in_stream(url: str, event: Mapping[str, Any]) -> EngineError:
+    """The error that an event of a stream amounts to which tells of one."""
+    error: Any = event["error"]
+    code: Any = cast(dict[str, Any], error).get("code") if isinstance(error, dict) else None
+    status = code if isinstance(code, int) and code >= 400 else 500
+    return refusal(url, status, json.dumps({"error": error}).encode())
+
+
+GARBLED = (ValueError, LookupError, TypeError, AttributeError)
+"""What reading an answer raises that has another form than it should."""
+
+
+def garbled(url: str, error: Exception) -> RequestFailed:
+    """The error for such an answer."""
+    return RequestFailed(f"the engine at {url} answers with what can't be understood ({error!r})")
+
+
+def too_long(prompt: int | None, context: int | None, message: str = "") -> ContextExceeded:
+    """A prompt that does not fit."""
+    length = f"of {prompt} tokens" if prompt is not None else "sent"
+    room = f"holds {context} with the answer" if context is not None else f"is full: {message}"
+    return ContextExceeded(
+        f"the prompt {length} does not fit the model's context, which {room}; shorten the prompt"
+    )
+
+
+def server_message(body: bytes) -> str:
+    """What a server says of its refusal, on one line."""
+    try:
+        found: Any = json.loads(body)
+    except ValueError:
+        found = body.decode(errors="replace")
+    while isinstance(found, dict):
+        inner = cast(dict[str, Any], found)
+        found = inner.get("error") or inner.get("message") or inner.get("detail") or str(inner)
+    return " ".join(str(found).split())[:400] or "no reason given"
+
+
+def _code(body: bytes) -> str:
+    """The word for programs in a refusal, if there is one."""
+    try:
+        found: Any = json.loads(body)
+    except ValueError:
+        return ""
+    error: Any = cast(Any, found).get("error") if isinstance(found, dict) else None
+    if not isinstance(error, dict):
+        return ""
+    code = cast(dict[str, Any], error).get("code")
+    return code if isinstance(code, str) else ""
+
+
+def told(headers: Mapping[str, str]) -> float | None:
+    """Seconds after which an engine says to come again; None if it does not say.
+
+    By `retry-after-ms` and `retry-after` (seconds or a date), else by when the limits that are
+    used up begin anew.
+    """
+    if (wait := _number(headers.get("retry-after-ms", ""))) is not None:
+        return wait / 1000
+    after = headers.get("retry-after", "").strip()
+    if after:
+        wait = _number(after)
+        if wait is None and (date := _date(after)) is not None:
+            wait = _positive(date - (_date(headers.get("date", "")) or time.time()))
+        return wait
+    ends = [_reset(headers, name) for name in headers if _LIMIT.fullmatch(name)]
+    return max((end for end in ends if end is not None), default=None)
+
+
+_LIMIT = re.compile(r"(x|anthropic)-ratelimit-(.*-)?reset(-.*)?")
+
+
+def _reset(headers: Mapping[str, str], name: str) -> float | None:
+    """Seconds until a limit begins anew, if it is used up."""
+    if _number(headers.get(name.replace("reset", "remaining"), "0")) is not None:
+        return None  # more than nothing remains
+    value = headers[name].strip()
+    if (number := _number(value)) is not None:
+        # Some tell a moment, in seconds or milliseconds since 1970.
+        for moment in (number, number / 1000):
+            if abs(moment - time.time()) < 366 * 86400:
+                return _positive(moment - time.time())
+        return number
+    found = _DURATION.fullmatch(value)
+    if found and value:
+        hours, minutes, seconds, thousandths = (float(part or 0) for part in found.groups())
+        return _positive(hours * 3600 + minutes * 60 + seconds + thousandths / 1000)
+    date = _date(value)
+    return _positive(date - time.time()) if date is not None else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return _positive(float(text))
+    except ValueError:
+        return None
+
+
+def _positive(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
+
+
+def _date(text: str) -> float | None:
+    """A moment in seconds since 1970, from the form of HTTP or of RFC 3339."""
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            return read(text).timestamp()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+    return None
