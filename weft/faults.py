@@ -25,7 +25,8 @@ def place_of(part: Callable[..., object]) -> str:
     except (OSError, TypeError):
         pass  # typed into a notebook or a shell: the code of its methods still knows
     inner: Iterable[Any] = vars(part).values() if isinstance(part, type) else [part]
-    codes = [c for one in inner if (c := getattr(inspect.unwrap(one), "__code__", None))]
+    found = [getattr(inspect.unwrap(one), "__code__", None) for one in inner if callable(one)]
+    codes = [code for code in found if code is not None and code.co_filename != "<string>"]
     if codes:
         first = min(codes, key=lambda code: code.co_firstlineno)
         return f"{first.co_filename}:{first.co_firstlineno}"

@@ -167,6 +167,9 @@ class PartRegistry(Generic[T]):
     def _import_own(self) -> None:
         for module in self._own:
             importlib.import_module(module)
+        for name, part in list(self._known.items()):
+            if not part.__module__.startswith("weft.") and not _there(part):
+                del self._known[name]
 
     def _referred(self, where: str, name: str) -> type[T]:
         module = load(where)
@@ -289,7 +292,15 @@ def build(kind: str, part: type[P], spec: Spec) -> P:
 def _replaces(new: type, old: type) -> bool:
     """Whether a class is another's next version: a cell run again, a module reloaded."""
     same = (new.__module__, new.__qualname__) == (old.__module__, old.__qualname__)
-    return new is old or same or sys.modules.get(old.__module__) is None
+    return same or not _there(old)
+
+
+def _there(part: type) -> bool:
+    """Whether a class is still where it was defined, rather than unloaded or replaced."""
+    module = sys.modules.get(part.__module__)
+    if module is None or "." in part.__qualname__:
+        return module is not None
+    return vars(module).get(part.__qualname__, part) is part
 
 
 def _place(offer: EntryPoint) -> str:

@@ -49,9 +49,11 @@ class Spec:
         if isinstance(value, Spec):
             return value.renamed(name)
         text = self.texts.get(key)
-        if text is None:
-            return quoted(name(str(value)))
-        return name(text)
+        if text is not None:
+            return name(text)
+        if isinstance(value, str):
+            return quoted(name(value))
+        return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def read_spec(spec: str | Mapping[str, Any], kind: str = "strategy") -> Spec:

@@ -13,6 +13,7 @@ from typing import Literal
 from weft.evals.labels import family, labels, parameters
 from weft.evals.results import Evaluation, Result, aligned
 from weft.evals.statistics import Difference, paired
+from weft.search import strategies
 
 Verdict = Literal["yes", "no", "can't tell"]
 _ALIKE = 0.1
@@ -36,16 +37,24 @@ def findings(evaluation: Evaluation) -> list[Finding]:
             by.setdefault(family(result.strategy), []).append(result)
     names = labels([r.strategy for r in evaluation.results])
     found: list[Finding] = []
-    if (stars := by.get("astar")) and (bests := by.get("best_of_n")):
-        found.append(_cheaper(_top(stars), _top(bests), names))
-    if (firsts := by.get("first_finish")) and (votes := by.get("majority")):
+    known = strategies()
+    for name, rows in by.items():
+        claim = known[name].claim if name in known else None
+        rivals = by.get(claim.than) if claim is not None else None
+        if claim is None or rivals is None:
+            continue
+        title, other = _title(name), _title(claim.than)
+        if claim.at == "tokens":
+            found.append(_cheaper(_top(rows), _top(rivals), names, title, other))
+            continue
         for thinking in (False, True):
-            alike = [v for v in votes if _thinks(v) == thinking]
-            found += [_equal_tokens(first, alike, names, thinking) for first in firsts if alike]
-    if greedy := by.get("greedy"):
-        others = [r for name, rows in by.items() if name != "greedy" for r in rows]
-        if others:
-            found.append(_gain(_top(others), greedy[0], names))
+            alike = [r for r in rivals if _thinks(r) == thinking]
+            over = f"{other} over thinking" if thinking else other
+            found += [_equal_tokens(row, alike, names, over, other) for row in rows if alike]
+    for name, rows in by.items():
+        others = [r for n, all_rows in by.items() if n != name for r in all_rows]
+        if name in known and known[name].baseline and others:
+            found.append(_gain(_top(others), rows[0], names, _title(name)))
     return found
 
 
@@ -78,26 +87,34 @@ def _of(result: Result, names: dict[str, str]) -> str:
     return f"{names[result.strategy]} ({100 * result.accuracy:.1f} %, {result.computed:.0f} tokens)"
 
 
-def _cheaper(star: Result, best: Result, names: dict[str, str]) -> Finding:
+def _title(name: str) -> str:
+    """What sentences call a strategy."""
+    known = strategies()
+    return (known[name].title if name in known else "") or name.replace("_", "-")
+
+
+def _cheaper(star: Result, best: Result, names: dict[str, str], title: str, other: str) -> Finding:
     accuracy, tokens = accuracy_difference(star, best), token_difference(star, best)
     fewer = tokens.clear and tokens.mean < 0
     if accuracy.clear and accuracy.mean < 0:
-        verdict, why = "no", "A* is less accurate"
+        verdict, why = "no", f"{title} is less accurate"
     elif tokens.clear and tokens.mean > 0:
-        verdict, why = "no", "A* needs more tokens"
+        verdict, why = "no", f"{title} needs more tokens"
     elif not fewer:
         verdict, why = "can't tell", "their tokens can't be told apart"
     elif accuracy.clear:
-        verdict, why = "yes", "A* is more accurate, with fewer tokens"
+        verdict, why = "yes", f"{title} is more accurate, with fewer tokens"
     elif accuracy.n > 1 and accuracy.mean - 2 * accuracy.stderr >= -_MARGIN and _moved(accuracy):
-        verdict, why = "yes", "A* is at most 2 points less accurate, if at all, with fewer tokens"
+        verdict = "yes"
+        why = f"{title} is at most 2 points less accurate, if at all, with fewer tokens"
     else:
         verdict, why = (
             "can't tell",
-            "A* needs fewer tokens, but more problems are needed to tell the accuracies apart",
+            f"{title} needs fewer tokens, but more problems are needed to tell the accuracies "
+            "apart",
         )
     return Finding(
-        "Does A* reach best-of-n's accuracy with fewer tokens?",
+        f"Does {title} reach {other}'s accuracy with fewer tokens?",
         verdict,
         f"{why}. {_of(star, names)} against {_of(best, names)}: {_points(accuracy)}, and "
         f"{tokens.mean:+.0f} ± {tokens.stderr:.0f} tokens a problem.",
@@ -114,9 +131,8 @@ def _thinks(result: Result) -> bool:
 
 
 def _equal_tokens(
-    first: Result, votes: Sequence[Result], names: dict[str, str], thinking: bool
+    first: Result, votes: Sequence[Result], names: dict[str, str], over: str, rival: str
 ) -> Finding:
-    over = "majority over thinking" if thinking else "majority"
     question = f"Does {names[first.strategy].replace('_', '-')} beat {over} at equal tokens?"
     at = first.computed
     cheaper = max((v for v in votes if v.computed <= at), key=lambda v: v.computed, default=None)
@@ -139,12 +155,14 @@ def _equal_tokens(
     pair = f"{mine} against {_of(other, names)}: {_points(d)}"
     if cheaper is not None:
         if d.clear and d.mean < 0:
-            return Finding(question, "no", f"Majority does better with fewer tokens. {pair}.")
-        hint = "majority spent fewer tokens here; run it with more samples"
+            return Finding(
+                question, "no", f"{rival.capitalize()} does better with fewer tokens. {pair}."
+            )
+        hint = f"{rival} spent fewer tokens here; run it with more samples"
     else:
         if d.clear and d.mean > 0:
             return Finding(question, "yes", f"It does better even with fewer tokens. {pair}.")
-        hint = "majority spent more tokens here; run it with fewer samples"
+        hint = f"{rival} spent more tokens here; run it with fewer samples"
     return Finding(question, "can't tell", f"No run of equal tokens: {hint}. {pair}.")
 
 
@@ -165,12 +183,12 @@ def _sign(d: Difference) -> Verdict:
     return "yes" if d.mean > 0 else "no"
 
 
-def _gain(top: Result, greedy: Result, names: dict[str, str]) -> Finding:
-    d = accuracy_difference(top, greedy)
-    times = top.computed / greedy.computed if greedy.computed else 0.0
+def _gain(top: Result, base: Result, names: dict[str, str], title: str) -> Finding:
+    d = accuracy_difference(top, base)
+    times = top.computed / base.computed if base.computed else 0.0
     cost = f" for {times:.1f} times the tokens" if times else ""
     return Finding(
-        "Is the most accurate strategy better than one greedy answer?",
+        f"Is the most accurate strategy better than one {title} answer?",
         _sign(d),
-        f"{_of(top, names)} against {_of(greedy, names)}: {_points(d)}{cost}.",
+        f"{_of(top, names)} against {_of(base, names)}: {_points(d)}{cost}.",
     )

@@ -12,9 +12,9 @@ from a Store that another has filled, and errors of samples are independent.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import anyio
 
@@ -23,6 +23,7 @@ from weft.errors import (
     BudgetExceeded,
     ContextExceeded,
     EngineError,
+    PartFailed,
     RequestRejected,
     UsageError,
     WeftError,
@@ -31,11 +32,13 @@ from weft.evals import results
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.results import Evaluation, Result
 from weft.evals.tasks.task import Sample, Task
+from weft.faults import blaming
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, budget, run
 from weft.search.strategy import Answer, Question, Strategy, stable_seed
 from weft.types import MoreSampling
 
+T = TypeVar("T")
 _FEW = 3  # errors that never end a strategy where its bound is a share
 
 
@@ -199,7 +202,11 @@ class _Pass:
 
     async def _row(self, sample: Sample) -> Row:
         seed = stable_seed(self.plan.settings.seed, self.strategy.spec, sample.id)
-        question = with_sampling(self.plan.task.question(sample, seed), self.plan.settings.sampling)
+        sampling = self.plan.settings.sampling
+        try:
+            question = with_sampling(_question(self.plan.task, sample, seed), sampling)
+        except PartFailed as e:
+            return Row(self.strategy.spec, sample.id, None, error=str(e))
 
         async def attempt() -> Answer | Exception:
             # Errors are values here, so that what was spent before them is known.
@@ -215,7 +222,11 @@ class _Pass:
         spec, usage, seconds = self.strategy.spec, done.usage, round(done.seconds, 4)
         match done.value:
             case Answer() as answer:
-                correct = self.plan.task.correct(sample, answer)
+                try:
+                    with blaming("task", type(self.plan.task)):
+                        correct = bool(self.plan.task.correct(sample, answer))
+                except PartFailed as e:
+                    return Row(spec, sample.id, None, usage=usage, seconds=seconds, error=str(e))
                 return Row(
                     spec, sample.id, correct, answer.value, answer.score,
                     answer.details, usage, seconds,
@@ -262,3 +273,29 @@ def _never_works(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def _question(task: Task, sample: Sample, seed: int) -> Question:
+    """A sample's question; what the task's code raises, later too, is put down to it.
+
+    Raises:
+        PartFailed: the task's code raised an exception that is not weft's.
+    """
+    kind = type(task)
+
+    def guarded(call: Callable[[str], T]) -> Callable[[str], T]:
+        def guard(text: str) -> T:
+            with blaming("task", kind):
+                return call(text)
+
+        return guard
+
+    with blaming("task", kind):
+        question = task.question(sample, seed)
+        return replace(
+            question,
+            answer=guarded(question.answer),
+            complete=guarded(question.complete),
+            verify=guarded(question.verify) if question.verify is not None else None,
+            check=guarded(question.check) if question.check is not None else None,
+        )

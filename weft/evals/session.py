@@ -15,6 +15,7 @@ from weft.evals.records import REPORT, ROWS, STORE, Folder, Session, Settings, w
 from weft.evals.results import Evaluation
 from weft.evals.runner import EvaluationWatcher, Plan, evaluate
 from weft.evals.suite import Suite
+from weft.faults import blaming
 from weft.orchestrator.pool import Pool
 from weft.store.store import Store
 
@@ -46,7 +47,8 @@ async def run_suite(
         WeftError: see its kinds; what has finished is kept in `out`.
     """
     task, strategies = suite.parts()
-    samples = task.samples(suite.limit, suite.seed)
+    with blaming("task", type(task)):
+        samples = task.samples(suite.limit, suite.seed)
     specs = suite.engine or ([task.engine] if task.engine else None)
     if not specs:
         raise UsageError(f"task {task.name} has no engine of its own; give --engine")

@@ -13,7 +13,7 @@ from weft.search.failures import NO_RESULT
 from weft.search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.outcome import outcome, pick_param
 from weft.search.steps import Steps
-from weft.search.strategy import Answer, Question, Strategy, strategy
+from weft.search.strategy import Answer, Claim, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param
 
 
@@ -32,6 +32,9 @@ class AStar(Strategy):
     first. After `expansions` the best open path is
     finished greedily.
     """
+
+    title = "A*"
+    claim = Claim(than="best_of_n", at="tokens")
 
     k: int = param(4, "continuations of an extended path", least=1, main=True)
     verifier: str = verifier_param()

@@ -17,6 +17,8 @@ class BestOfN(Strategy):
     budgets or failures leave no sample scored, the samples vote.
     """
 
+    title = "best-of-n"
+
     n: int = param(8, "samples", least=1, main=True)
     verifier: str = verifier_param()
     temperature: float = temperature()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weft.parameters import param, temperature
 from weft.search.short_m_at_k import shortest
-from weft.search.strategy import Answer, Question, Strategy, strategy
+from weft.search.strategy import Answer, Claim, Question, Strategy, strategy
 
 
 @strategy("first_finish")
@@ -13,6 +13,9 @@ class FirstFinish(Strategy):
 
     The others are cancelled at once. It pays where short reasoning is likelier to be right.
     """
+
+    title = "first-finish"
+    claim = Claim(than="majority", at="accuracy")
 
     n: int = param(4, "samples that start", least=1, main=True)
     think: bool = param(True, "ask for visible thinking, if the task has it")

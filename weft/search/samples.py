@@ -92,7 +92,7 @@ def drawer(
             return sample
         confidence = NO_TOKENS.plus(completion.logprobs)
         try:
-            return replace(sample, score=await verifier.score(question, text, confidence))
+            return replace(sample, score=await verifier(question, text, confidence))
         except NO_RESULT as error:
             return replace(sample, error=error)
 

@@ -114,7 +114,7 @@ class Steps:
                 return known.score
         known = self._scores[path.text] = _Scoring(anyio.Event())
         try:
-            score = await self._verifier.score(self._question, path.text, path.confidence)
+            score = await self._verifier(self._question, path.text, path.confidence)
             known.score = score
         except Exception as error:
             known.error = error

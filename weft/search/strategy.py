@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 from weft.faults import blaming
 from weft.parameters import Parametric
@@ -109,6 +109,20 @@ class Answer:
     details: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
+@dataclass(frozen=True)
+class Claim:
+    """What a strategy is said to be better at.
+
+    Attributes:
+        than: the name of another strategy.
+        at: `tokens`: it needs fewer for the same accuracy; `accuracy`: it has more of it for the
+            same tokens.
+    """
+
+    than: str
+    at: Literal["tokens", "accuracy"]
+
+
 class Strategy(Parametric, ABC):
     """A way to answer a question; calling it with a `Question` gives an `Answer`.
 
@@ -120,12 +134,19 @@ class Strategy(Parametric, ABC):
     It leaves nothing running, and derives all chance from the question's seed.
 
     Attributes:
+        title: what sentences call it; the name if empty.
+        claim: what it is said to be better at than another strategy, for reports to test.
+        baseline: whether reports compare the best of the others with it.
         texts: among how many whole texts it chooses; 1 if its answer is the only text that it
             draws, None if its answers come about in other ways.
 
     Raises:
         UsageError: a parameter is of the wrong kind or out of range.
     """
+
+    title: ClassVar[str] = ""
+    claim: ClassVar[Claim | None] = None
+    baseline: ClassVar[bool] = False
 
     @property
     def texts(self) -> int | None:
@@ -143,7 +164,9 @@ class Strategy(Parametric, ABC):
         with hearing() as heard:
             try:
                 with blaming("strategy", type(self)):
-                    answer = await self.solve(question)
+                    answer: Any = await self.solve(question)
+                    if not isinstance(answer, Answer):
+                        raise TypeError(f"solve gave {type(answer).__name__}, not an Answer")
             except NO_RESULT as error:
                 answer = Answer(None, None)
                 note(answer.details, [error])

@@ -14,25 +14,26 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, dataclass_transform
 from weakref import WeakKeyDictionary
 
 from weft.errors import UnknownName, Unsupported, UsageError
+from weft.faults import blaming
 from weft.orchestrator.pool import Pool
-from weft.parameters import param
+from weft.parameters import Parametric, param
 from weft.programs import Completion, node
 from weft.programs.scope import current
 from weft.programs.score import pooled
+from weft.registry import PartRegistry
 from weft.search.strategy import Question
 from weft.types import TokenLogprob
 
 _log = logging.getLogger(__name__)
 _warned: WeakKeyDictionary[Pool, set[str]] = WeakKeyDictionary()
 """The models that users of a pool were warned of."""
-
-KINDS = ("model", "function", "logprob", "role:NAME")
 
 
 @dataclass(frozen=True)
@@ -56,22 +57,22 @@ class Confidence:
 NO_TOKENS = Confidence()
 
 
-@dataclass(frozen=True)
-class Verifier:
-    """Scores texts as answers to a question.
+class Verifier(Parametric, ABC):
+    """Scores texts as answers to a question; calling it gives a score from 0 to 1.
 
-    Attributes:
-        kind: `model`, `function` or `logprob`.
-        role: who is asked, if it is a model.
+    Subclasses are marked with `@verifier(name)`, which makes them frozen dataclasses whose
+    fields are their parameters. Only `score` must be written.
     """
 
-    kind: str
-    role: str = "verifier"
+    @property
+    def asks(self) -> str | None:
+        """The role of the model that it asks; None if it asks none, as by default."""
+        return None
 
     @property
     def logprobs(self) -> int | None:
-        """What `generate` must be asked to report for this verifier."""
-        return 0 if self.kind == "logprob" else None
+        """What `generate` must be asked to report for this verifier; nothing by default."""
+        return None
 
     def check(self, question: Question) -> None:
         """Raise unless the question has what this verifier needs.
@@ -79,12 +80,6 @@ class Verifier:
         Raises:
             UsageError: it lacks a verify prompt, or an exact check.
         """
-        if self.kind == "model" and question.verify is None:
-            raise UsageError(
-                "this task has no verify prompt; use verifier=function or verifier=logprob"
-            )
-        if self.kind == "function" and question.check is None:
-            raise UsageError("this task has no exact check; use verifier=model or verifier=logprob")
 
     def check_reported(self, completion: Completion) -> None:
         """Raise unless an answer came with what this verifier reads.
@@ -94,31 +89,130 @@ class Verifier:
         """
         if self.logprobs is not None and "logprobs" in completion.missing:
             raise Unsupported(
-                f"{completion.engine} reports no log-probabilities, which verifier={self.kind} "
+                f"{completion.engine} reports no log-probabilities, which verifier={self.name} "
                 "needs; use another verifier, or an engine that reports them, such as vLLM"
             )
 
+    @abstractmethod
     async def score(self, question: Question, text: str, confidence: Confidence) -> float:
-        """The score of a partial or whole answer, from 0 to 1.
+        """What calling the verifier gives, brought into 0 to 1.
 
         Args:
             question: what it answers.
             text: the answer so far.
-            confidence: of the text's tokens; only `logprob` reads it.
+            confidence: of the text's tokens, where `logprobs` asked for them.
 
         Raises:
             BudgetExceeded: the verifier's call ran into a budget.
         """
+
+    async def __call__(self, question: Question, text: str, confidence: Confidence) -> float:
+        """The score of a partial or whole answer, from 0 to 1.
+
+        Raises:
+            BudgetExceeded: the verifier's call ran into a budget.
+            PartFailed: the verifier's code raised an exception that is not weft's, or gave what
+                is no number.
+        """
         self.check(question)
-        if self.kind == "logprob":
-            return confidence.score
-        if self.kind == "function":
-            assert question.check is not None
-            return min(1.0, max(0.0, float(question.check(text))))
+        with blaming("verifier", type(self)):
+            score = float(await self.score(question, text, confidence))
+            if math.isnan(score):
+                raise ValueError("the score is no number")
+        return min(1.0, max(0.0, score))
+
+
+def _role(spec: str) -> Verifier | None:
+    """`role:NAME`, the model in another role."""
+    if not spec.startswith("role:"):
+        return None
+    if spec == "role:":
+        raise UnknownName("verifier", spec, ["role:NAME"])
+    return ModelVerifier(spec.removeprefix("role:"))
+
+
+VERIFIERS = PartRegistry(
+    "verifier",
+    Verifier,
+    mark="verifier",
+    group="weft.verifiers",
+    own=["weft.search.verifiers"],
+    short=_role,
+)
+V = TypeVar("V", bound=type[Verifier])
+
+
+@dataclass_transform(frozen_default=True)
+def verifier(name: str) -> Callable[[V], V]:
+    """Make a class a verifier that specs call `name`."""
+
+    def mark(cls: V) -> V:
+        cls.name = name
+        made = dataclass(frozen=True)(cls)
+        VERIFIERS.add(name, made)
+        return made
+
+    return mark
+
+
+@verifier("model")
+class ModelVerifier(Verifier):
+    """A model is asked the question's verify prompt: P(yes) / (P(yes) + P(no))."""
+
+    role: str = param("verifier", "who is asked")
+
+    @property
+    def spec(self) -> str:
+        """`model`, or `role:NAME` for another role."""
+        return "model" if self.role == "verifier" else f"role:{self.role}"
+
+    @property
+    def asks(self) -> str:
+        """`role`."""
+        return self.role
+
+    def check(self, question: Question) -> None:
+        """The question must have a verify prompt."""
+        if question.verify is None:
+            raise UsageError(
+                "this task has no verify prompt; use verifier=function or verifier=logprob"
+            )
+
+    async def score(self, question: Question, text: str, confidence: Confidence) -> float:
+        """Ask the model."""
         found = await verify(question, text, self.role)
         pool = current().pool
         _warn(pool.model(self.role), found.mass, _warned.setdefault(pool, set()))
         return found.score
+
+
+@verifier("function")
+class FunctionVerifier(Verifier):
+    """The question's own exact check."""
+
+    def check(self, question: Question) -> None:
+        """The question must have one."""
+        if question.check is None:
+            raise UsageError("this task has no exact check; use verifier=model or verifier=logprob")
+
+    async def score(self, question: Question, text: str, confidence: Confidence) -> float:
+        """Check the text."""
+        assert question.check is not None
+        return question.check(text)
+
+
+@verifier("logprob")
+class LogprobVerifier(Verifier):
+    """The generator's confidence: the geometric mean of its tokens' probabilities."""
+
+    @property
+    def logprobs(self) -> int:
+        """Those of the tokens themselves."""
+        return 0
+
+    async def score(self, question: Question, text: str, confidence: Confidence) -> float:
+        """What was reported with the tokens."""
+        return confidence.score
 
 
 def _ways(word: str) -> list[str]:
@@ -172,19 +266,16 @@ def _warn(model: str, mass: float, warned: set[str]) -> None:
 
 
 def read_verifier(spec: str) -> Verifier:
-    """The verifier that a spec names.
+    """The verifier that a spec describes.
 
     Raises:
-        UnknownName: there is no such verifier.
+        UnknownName: there is no such verifier or parameter.
+        UsageError: the text is malformed, or a value is not allowed.
     """
-    if spec.startswith("role:") and spec != "role:":
-        return Verifier("model", spec.removeprefix("role:"))
-    if spec not in KINDS or spec.startswith("role:"):
-        raise UnknownName("verifier", spec, KINDS)
-    return Verifier(spec)
+    return VERIFIERS.parse(spec)
 
 
 def verifier_param() -> Any:
     """The parameter that names a verifier."""
-    doc = "who scores: model, function, logprob or role:NAME"
+    doc = "who scores: model, function, logprob, role:NAME, or a verifier of your own"
     return param("model", doc, main=True, read=read_verifier)

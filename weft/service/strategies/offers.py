@@ -191,16 +191,16 @@ def configured(pool: Pool, config: ServiceConfig) -> StrategyModels:
 
 def _check_verifier(strategy: Strategy, roles: Mapping[str, str], served: set[str]) -> None:
     """Raise unless there is a model that plays the verifier's role."""
-    verifier = read_verifier(getattr(strategy, "verifier", "logprob"))
-    if verifier.kind != "model":
+    role = read_verifier(getattr(strategy, "verifier", "logprob")).asks
+    if role is None:
         return
-    model = roles.get(verifier.role)
+    model = roles.get(role)
     if model is None:
-        raise UnknownName("role", verifier.role, roles)
+        raise UnknownName("role", role, roles)
     if model not in served:
         raise UsageError(
-            f"the role {verifier.role!r} is played by {model!r}, which no engine serves; use "
-            "another verifier, such as logprob"
+            f"the role {role!r} is played by {model!r}, which no engine serves; use another "
+            "verifier, such as logprob"
         )
 
 

@@ -1,0 +1,564 @@
+"""Parts of users: named by file, module or package, refused in one sentence, blamed by line."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from weft.backends.scripted.engine import ScriptedEngine
+from weft.cli.main import app
+from weft.errors import ConfigError, PartFailed, UnknownName, UsageError
+from weft.evals.records import Folder, Session, Settings
+from weft.evals.runner import Plan, evaluate
+from weft.evals.suite import load as load_suite
+from weft.evals.tasks.registry import parse_task
+from weft.importing import names_only
+from weft.orchestrator.policy import POLICIES, parse_policy
+from weft.orchestrator.policy_file import dump_policy, load_policy
+from weft.orchestrator.pool import Pool
+from weft.programs import Prompt, run
+from weft.search import Question, parse_strategy
+from weft.search.strategy import STRATEGIES
+from weft.search.verifiers import read_verifier
+from weft.service.config.file import load_config
+from weft.simulation.workloads import open_workload
+from weft.spec import Spec, quoted, read_spec
+
+Put = Callable[[str, str], Path]
+
+MINE = """
+from weft.orchestrator import Placement, Policy, policy
+from weft.parameters import param
+from weft.programs import generate
+from weft.search import Answer, Strategy, strategy
+from weft.search.verifiers import Verifier, verifier
+from weft.evals.tasks.task import Sample, Task, task
+from weft.programs import Prompt
+from weft.search import Question
+from weft.simulation.sources import Source, source
+from weft.simulation.workload import Job, PlannedCall
+
+
+@policy("brisk")
+class Brisk(Policy):
+    '''Goes to the first engine.'''
+
+    most: int = param(5, "how many", least=1, main=True)
+
+    def place(self, call, view):
+        return Placement(view.engines[0], "the first")
+
+
+@strategy("calm")
+class Calm(Strategy):
+    '''Asks once.'''
+
+    n: int = 1
+
+    async def solve(self, question):
+        completion = await generate(question.prompt)
+        return Answer(completion.text, completion.text)
+
+
+@verifier("length")
+class Length(Verifier):
+    '''The shorter, the better.'''
+
+    strict: bool = param(False, "whether anything counts")
+
+    async def score(self, question, text, confidence):
+        return 1 / (1 + len(text))
+
+
+@task("echo")
+class Echo(Task):
+    '''Says it again.'''
+
+    def __init__(self, word: str, times: int = 2) -> None:
+        self.word, self.times = word, times
+        self.spec = f"echo(word={word}, times={times})"
+
+    spec = ""
+
+    def samples(self, limit, seed):
+        return [Sample(str(i)) for i in range(self.times)][:limit]
+
+    def question(self, sample, seed):
+        return Question(Prompt.user(self.word), lambda text: text, lambda text: False)
+
+    def correct(self, sample, answer):
+        return answer.value == self.word
+
+
+@source("two_jobs")
+class TwoJobs(Source):
+    '''Two short jobs.'''
+
+    def jobs(self, block_size, seed):
+        for i in range(2):
+            yield Job(f"job-{i}", (PlannedCall(prompt=64, answer=8, blocks=(1,)),))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Forget what a test imports, so that others may use the same names."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
+    """Write a file into the folder in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text))
+        return path
+
+    return write
+
+
+def package(folder: Path, name: str, entries: str) -> None:
+    """What pip leaves of an installed package that brings parts."""
+    info = folder / f"{name}-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(dedent(entries))
+
+
+def weft(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+def question() -> Question:
+    return Question(Prompt.user("How?"), lambda text: text, lambda text: False)
+
+
+# ---------------------------------------------------------------- by file, module, package
+
+
+@pytest.mark.parametrize("spec", ["mine.py:Brisk", "./mine.py:Brisk", "mine:Brisk", "{}:Brisk"])
+def test_a_part_by_file_or_module(put: Put, spec: str) -> None:
+    spec = spec.format(put("mine.py", MINE))
+    assert parse_policy(f"{spec}(most=2)").spec == "brisk(most=2)"
+    assert parse_policy({spec: {"most": 3}}).spec == "brisk(most=3)"
+    assert parse_policy("brisk(most=2)") == parse_policy(f"{spec}(most=2)")
+
+
+@pytest.mark.parametrize("file", ["a b/mine.py", "a-b/it's (1).py", "C:\\parts\\mine.py"])
+def test_files_with_any_name(put: Put, file: str) -> None:
+    put(file, MINE)
+    assert parse_policy(f"./{file}:Brisk(most=2)").spec == "brisk(most=2)"
+
+
+def test_every_kind_can_be_brought(put: Put) -> None:
+    put("mine.py", MINE)
+    assert parse_strategy("mine.py:Calm").spec == "calm"
+    made = parse_strategy("best_of_n(n=2, verifier=mine.py:Length(strict=true))")
+    assert made.spec == 'best_of_n(n=2, verifier="length(strict=true)")'
+    assert parse_strategy(made.spec) == made
+    assert parse_strategy({"best_of_n": {"n": 2, "verifier": {"length": {"strict": True}}}}) == made
+    assert read_verifier("length").spec == "length"
+    task = parse_task("mine.py:Echo(word=a b)")
+    assert task.spec == "echo(word=a b, times=2)"
+    assert [job.id for job in open_workload("mine.py:TwoJobs").jobs] == ["job-0", "job-1"]
+
+
+def test_a_file_is_run_once_whatever_names_it(put: Put) -> None:
+    put("mine.py", MINE + "\nprint('imported')\n")
+    found = {type(parse_policy(s)) for s in ("mine.py:Brisk", "./mine.py:Brisk", "mine:Brisk")}
+    assert len(found) == 1
+
+
+def test_parts_of_packages_are_found_when_asked_for(put: Put, tmp_path: Path) -> None:
+    put("site/acme.py", MINE)
+    put("site/broken.py", "import nothing_of_that_name\n")
+    site = tmp_path / "site"
+    package(site, "acme", "[weft.policies]\nbrisk = acme:Brisk\n[weft.tasks]\necho = acme:Echo\n")
+    package(site, "rotten", "[weft.policies]\nrotten = broken:Rotten\n")
+    sys.path.insert(0, str(site))
+    parse_policy("fcfs")
+    assert "acme" not in sys.modules
+    assert parse_policy("brisk(most=2)").spec == "brisk(most=2)"
+    assert parse_task("echo(word=x)").spec == "echo(word=x, times=2)"
+    with pytest.raises(UsageError, match=r"package rotten .*No module named 'nothing_of"):
+        parse_policy("rotten")
+    done = weft("policies")
+    assert done.exit_code == 0
+    assert re.search(r"brisk +Goes to the first engine. +acme 1.2", done.stdout)
+    assert re.search(r"cap +.* weft", done.stdout)
+    assert "policy 'rotten' of package rotten" in done.stderr
+    listed = {one["name"]: one for one in json.loads(weft("policies", "--json").stdout)}
+    assert listed["brisk"]["from"] == "acme 1.2"
+    assert listed["brisk"]["parameters"][0]["name"] == "most"
+    assert listed["weft"]["from"] == "weft"
+
+
+def test_a_name_taken_twice_names_both_places(put: Put, tmp_path: Path) -> None:
+    first, second = put("one.py", MINE), put("two.py", MINE)
+    parse_policy("one.py:Brisk")
+    with pytest.raises(UsageError) as caught:
+        parse_policy("two.py:Brisk")
+    assert f"{first}:14" in str(caught.value)
+    assert f"{second}:14" in str(caught.value)
+    put("own.py", MINE.replace('"brisk"', '"cap"'))
+    with pytest.raises(UsageError, match=r"'cap' is that of two policies: .*policies/\w+\.py:\d+"):
+        parse_policy("own.py:Brisk")
+
+
+def test_two_packages_with_one_name(put: Put, tmp_path: Path) -> None:
+    package(tmp_path / "site", "acme", "[weft.policies]\nbrisk = acme:Brisk\n")
+    package(tmp_path / "site", "bolt", "[weft.policies]\nbrisk = bolt:Brisk\n")
+    sys.path.insert(0, str(tmp_path / "site"))
+    with pytest.raises(UsageError) as caught:
+        parse_policy("brisk")
+    assert "package acme (acme:Brisk)" in str(caught.value)
+    assert "package bolt (bolt:Brisk)" in str(caught.value)
+
+
+def test_a_cell_run_again_replaces_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = (
+        "from weft.orchestrator import Policy, policy\n"
+        "@policy('cell')\n"
+        "class Cell(Policy):\n"
+        "    k: int = {}\n"
+        "    def place(self, call, view): ...\n"
+    )
+    names = {"__name__": "__main__"}
+    for k in (1, 2):
+        exec(compile(cell.format(k), f"<cell {k}>", "exec"), names)
+        assert parse_policy("cell") == names["Cell"]()  # type: ignore[operator]
+        assert getattr(parse_policy("cell"), "k") == k  # noqa: B009
+    monkeypatch.delitem(POLICIES._known, "cell")
+
+
+# ---------------------------------------------------------------- where specs are read
+
+
+def test_a_policy_of_a_file_at_the_command_line(put: Put) -> None:
+    put("mine.py", MINE)
+    small = ("--engines", "2", "-n", "2", "--no-belady")
+    done = weft("simulate", "mine.py:TwoJobs", "-p", "./mine.py:Brisk(most=2)", *small)
+    assert done.exit_code == 0, done.stderr
+    assert "brisk(most=2)" in done.stdout
+    done = weft("simulate", "two_jobs", "-p", "brisk", "--import", "mine.py", *small)
+    assert done.exit_code == 0, done.stderr
+    assert "brisk(most=5)" in done.stdout
+    assert str(Path("mine.py").absolute()) in weft("policies", "mine.py:Brisk").stdout
+    put("ask.py", "from weft import *\n@program\nasync def ask(): return 'done'\n")
+    done = weft("run", "ask.py:ask", "-e", "scripted:hi", "--policy", "mine.py:Brisk")
+    assert (done.exit_code, done.stdout) == (0, "done\n")
+
+
+def test_a_suite_finds_its_files_beside_itself(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    put("suites/parts/mine.py", MINE)
+    path = put(
+        "suites/s.yaml",
+        """
+        import: parts/mine.py
+        task: ./parts/mine.py:Echo(word=yes)
+        strategies: [calm, "best_of_n(n=1, verifier=parts/mine.py:Length)"]
+        policy: parts/mine.py:Brisk(most=2)
+        engine: scripted:yes
+        """,
+    )
+    put("elsewhere/x", "")
+    monkeypatch.chdir(path.parent.parent / "elsewhere")
+    task, strategies = load_suite(path).parts()
+    assert task.spec == "echo(word=yes, times=2)"
+    assert [s.spec for s in strategies] == ["calm", "best_of_n(n=1, verifier=length)"]
+    done = weft("eval", "run", str(path), "--out", "results")
+    assert done.exit_code == 0, done.stderr
+    assert "calm" in done.stdout
+
+
+def test_a_service_finds_its_files_beside_itself(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    put("etc/mine.py", MINE)
+    path = put(
+        "etc/serve.yaml",
+        """
+        engines: [http://127.0.0.1:1]
+        import: [mine.py]
+        policy: brisk(most=2)
+        strategies: {models: [{model: m, strategy: "./mine.py:Calm(n=2)"}]}
+        """,
+    )
+    monkeypatch.chdir(path.parent.parent)
+    config = load_config(path)
+    assert [m.title for m in config.strategies.models] == ["m:calm(n=2)"]
+    path.write_text(path.read_text().replace("[mine.py]", "[other.py]"))
+    with pytest.raises(ConfigError, match=r"serve.yaml:3: import.0: there is no file .*other.py"):
+        load_config(path)
+
+
+def test_a_tuned_policy_of_a_file_is_found_again(put: Put) -> None:
+    file = put("mine.py", MINE)
+    path = put("policy.yaml", dump_policy(parse_policy("mine.py:Brisk(most=2)"), {}))
+    assert f"import:\n- {file}" in path.read_text()
+    assert load_policy(str(path)).spec == "brisk(most=2)"
+    assert "import" not in dump_policy(parse_policy("cap"), {})
+
+
+def test_clients_can_not_have_code_imported(put: Put) -> None:
+    put("mine.py", "raise RuntimeError('imported')")
+    for spec in ("mine.py:Calm", "best_of_n(verifier=mine.py:X)", "best_of_n(verifier='os:path')"):
+        with names_only(), pytest.raises(UsageError, match="can't be imported from here"):
+            parse_strategy(spec)
+
+
+def test_a_file_of_problems_is_a_task(put: Put) -> None:
+    put("data/my problems.jsonl", '{"question": "1+1", "answer": 2}\n')
+    for spec in (
+        "data/my problems.jsonl",
+        "jsonl(path=data/my problems.jsonl)",
+        "jsonl(path='data/my problems.jsonl')",
+    ):
+        assert [s.data["answer"] for s in parse_task(spec).samples(None, 0)] == ["2"]
+    done = weft("eval", "run", "data/my problems.jsonl", "-s", "greedy", "-e", "scripted:2")
+    assert done.exit_code == 0, done.stderr
+    assert Path("eval-my problems/report.html").is_file()
+    done = weft("eval", "run", "none.jsonl", "-s", "greedy")
+    assert done.exit_code == 2
+    assert "there is no file none.jsonl" in done.stderr
+
+
+# ---------------------------------------------------------------- what is wrong is said
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "says"),
+    [
+        (MINE, "none.py:Brisk", ["there is no file none.py"]),
+        (MINE, "none_such:Brisk", ["there is no module none_such"]),
+        (MINE, "mine.py:Brik", ["unknown policy in mine.py 'Brik'", "Brisk"]),
+        (MINE, "mine.py:Calm", ["Calm in mine.py is no policy", "Policy", "@policy(NAME)"]),
+        (MINE, "mine.py:param", ["param in mine.py is no policy"]),
+        (MINE, "mine.py", ["mine.py is a file; name the policy in it: mine.py:NAME"]),
+        (MINE, "mine.py:Brisk(most=0)", ["most=0 of brisk must be at least 1"]),
+        (MINE, "mine.py:Brisk(mots=1)", ["unknown parameter of brisk 'mots'", "most"]),
+        ("x = 1\ndef f(:\n", "mine.py:Brisk", ["mine.py:2: not valid Python: invalid syntax"]),
+        ("import sys\nsys.exit(3)", "mine.py:Brisk", ["mine.py:2: ", "__main__"]),
+        ("\n1 / 0", "mine.py:Brisk", ["mine.py:2: ", "ZeroDivisionError: division by zero"]),
+        ("import gone", "mine.py:Brisk", ["mine.py:1: ", "No module named 'gone'"]),
+        ("", "mine.py:Brisk", ["mine.py has no policy 'Brisk', nor any other"]),
+        (
+            "from weft.orchestrator import Policy\nclass Brisk(Policy):\n  def place(*_): ...",
+            "mine.py:Brisk",
+            ["Brisk in mine.py has no name; mark the class @policy(NAME)"],
+        ),
+        (
+            "from weft.orchestrator import Policy, policy\n@policy('b')\nclass Brisk(Policy): ...",
+            "mine.py:Brisk",
+            ["Brisk in mine.py has no place; write it"],
+        ),
+        (
+            "from weft.orchestrator import Policy, policy\n@policy('b-c')\nclass B(Policy): ...",
+            "mine.py:B",
+            ["mine.py:2: 'b-c' is no name for a policy"],
+        ),
+        (
+            "from weft.orchestrator import Policy, policy\n@policy('c')\nclass B(Policy):\n k: int",
+            "mine.py:B",
+            ["k of B needs a default"],
+        ),
+        (
+            MINE.replace("    def place", "    def __post_init__(self): 1 / 0\n\n    def place"),
+            "mine.py:Brisk",
+            ["policy Brisk failed at", "mine.py:20: ZeroDivisionError"],
+        ),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence(put: Put, text: str, spec: str, says: list[str]) -> None:
+    put("mine.py", text)
+    with pytest.raises(UsageError) as caught:
+        parse_policy(spec)
+    done = weft("simulate", "coding_agents(n=1)", "-p", spec)
+    assert done.exit_code == 2
+    for message in (str(caught.value), done.stderr):
+        assert "\n" not in message.strip()
+        for part in says:
+            assert part in message
+
+
+def test_a_file_that_failed_can_be_mended(put: Put) -> None:
+    put("mine.py", MINE + "\n1 / 0\n")
+    with pytest.raises(UsageError, match="ZeroDivisionError"):
+        parse_policy("mine.py:Brisk")
+    put("mine.py", MINE + "\n\n")
+    assert parse_policy("mine.py:Brisk").spec == "brisk(most=5)"
+
+
+def test_unknown_names_suggest_those_of_packages(put: Put, tmp_path: Path) -> None:
+    package(tmp_path / "site", "acme", "[weft.strategies]\nserene = acme:Serene\n")
+    sys.path.insert(0, str(tmp_path / "site"))
+    with pytest.raises(UnknownName, match="serene"):
+        parse_strategy("seren")
+
+
+# ---------------------------------------------------------------- exceptions at work
+
+
+async def test_a_strategy_that_raises_is_named_and_leaves_nothing(put: Put) -> None:
+    file = put(
+        "mine.py",
+        """
+        import anyio
+        from weft.programs import generate, Prompt
+        from weft.search import Strategy, strategy
+
+        @strategy("wild")
+        class Wild(Strategy):
+            async def solve(self, question):
+                async with anyio.create_task_group() as group:
+                    for i in range(4):
+                        group.start_soon(self.ask, i)
+                    await anyio.sleep(0.01)
+                    raise KeyError("gone")
+
+            async def ask(self, i):
+                await generate(Prompt.user(str(i)))
+        """,
+    )
+    wild = parse_strategy("mine.py:Wild")
+    engine = ScriptedEngine("a very long answer", token_seconds=60)
+    async with Pool(engine) as pool:
+        with anyio.fail_after(30), pytest.raises(PartFailed) as caught:
+            await run(wild, question(), pool=pool)
+        assert str(caught.value) == f"strategy Wild failed at {file}:13: KeyError: 'gone'"
+        assert isinstance(caught.value.__cause__, KeyError)
+        assert not pool.scheduler.replicas[0].in_flight
+
+
+async def test_what_is_no_answer_or_no_score_is_told(put: Put) -> None:
+    put(
+        "mine.py",
+        """
+        from weft.search import Strategy, strategy
+        from weft.search.verifiers import Verifier, verifier
+
+        @strategy("mute")
+        class Mute(Strategy):
+            async def solve(self, question): ...
+
+        @verifier("odd")
+        class Odd(Verifier):
+            async def score(self, question, text, confidence):
+                return "high"
+        """,
+    )
+    async with Pool(ScriptedEngine("hm")) as pool:
+        with pytest.raises(PartFailed, match=r"strategy Mute failed .*NoneType, not an Answer"):
+            await run(parse_strategy("mine.py:Mute"), question(), pool=pool)
+        odd = parse_strategy("best_of_n(n=2, verifier=mine.py:Odd)")
+        with pytest.raises(PartFailed, match=r"verifier Odd failed at .*mine.py:\d+: ValueError"):
+            await run(odd, question(), pool=pool)
+
+
+class Silent:
+    """Watches nothing."""
+
+    def begin(self, *_: object) -> None: ...
+
+    row = end = tick = begin
+
+
+@pytest.mark.parametrize("method", ["question", "correct", "answer"])
+async def test_a_task_that_raises_costs_its_own_sample(
+    put: Put, tmp_path: Path, method: str
+) -> None:
+    text = MINE.replace("times: int = 2", "times: int = 40")
+    if method == "question":
+        text = text.replace("return Question(", "return 1 / (int(sample.id) - 3) and Question(")
+    elif method == "correct":
+        text = text.replace(
+            "return answer.value ==", "return 1 / (int(sample.id) - 3) and answer =="
+        )
+    else:
+        text = text.replace(
+            "lambda text: text,", "lambda text: text if sample.id != '3' else text[99],"
+        )
+    put("mine.py", text)
+    task = parse_task("mine.py:Echo(word=yes)")
+    greedy = parse_strategy("greedy")
+    plan = Plan(task, [greedy], task.samples(None, 0), Settings("echo", "", "m", 0))
+    async with Pool(ScriptedEngine("yes")) as pool:
+        folder = Folder(tmp_path / "out", create=True)
+        await evaluate(plan, pool, folder, Session(), Silent())  # type: ignore[arg-type]
+    rows = {row.id: row for row in folder.rows()}
+    assert len(rows) == 40
+    assert [id for id, row in rows.items() if row.error] == ["3"]
+    error = rows["3"].error or ""
+    assert re.match(rf"task Echo failed at {tmp_path}/mine.py:\d+: (Zero|Index)\w*Error", error)
+
+
+def test_a_workload_that_raises_ends_with_a_sentence(put: Put) -> None:
+    put("mine.py", MINE + "            if i: raise OSError('disk gone')\n")
+    done = weft("simulate", "mine.py:TwoJobs", "-p", "fcfs", "-n", "1")
+    assert done.exit_code == 2
+    assert re.search(r"workload TwoJobs failed at .*mine.py:\d+: OSError: disk gone", done.stderr)
+
+
+# ---------------------------------------------------------------- values of specs
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "text"),
+    [
+        ("/data/x.jsonl", "/data/x.jsonl", "/data/x.jsonl"),
+        ("./x.jsonl", "./x.jsonl", "./x.jsonl"),
+        ("0.jsonl", "0.jsonl", "0.jsonl"),
+        ("~/my data/x.jsonl ", "~/my data/x.jsonl", "~/my data/x.jsonl"),
+        ("C:\\data\\x.jsonl", "C:\\data\\x.jsonl", "C:\\data\\x.jsonl"),
+        ("http://h:1/?a=b&c=d#e", "http://h:1/?a=b&c=d#e", "http://h:1/?a=b&c=d#e"),
+        ("it's", "it's", "it's"),
+        ("007", 7, "007"),
+        ("1e22", 1e22, "1e22"),
+        ("-.5", -0.5, "-.5"),
+        ("true", True, "true"),
+        ("'a, (b)'", "a, (b)", None),
+        ('"say ""hi"", it\'s"', 'say "hi", it\'s', None),
+        ("''", "", None),
+    ],
+)
+def test_values_as_people_write_them(written: str, value: object, text: str | None) -> None:
+    read = read_spec(f"jsonl(path={written}, n=1)")
+    assert read == Spec("jsonl", {"path": value, "n": 1})
+    assert read.texts.get("path") == text
+
+
+def test_texts_stay_as_written(put: Put) -> None:
+    put("007", '{"question": "1+1", "answer": 2}\n')
+    assert len(parse_task("jsonl(path=007)").samples(None, 0)) == 1
+
+
+@pytest.mark.parametrize("spec", ["jsonl(path=a (1).jsonl)", "jsonl(path=a,b.jsonl)"])
+def test_commas_and_parentheses_need_quotes(spec: str) -> None:
+    with pytest.raises(UsageError, match="a value with commas or parentheses in quotes"):
+        parse_task(spec)
+
+
+@given(st.text())
+def test_any_text_in_quotes_is_read_back(text: str) -> None:
+    assert read_spec(f"x(y={quoted(text)})").values["y"] == text
+
+
+@given(st.text(min_size=1), st.integers(1, 9))
+def test_any_role_makes_a_spec_that_reads_back(role: str, n: int) -> None:
+    made = STRATEGIES.find("best_of_n")(n=n, verifier=f"role:{role}")  # type: ignore[call-arg]
+    assert parse_strategy(made.spec) == made
