@@ -19,6 +19,7 @@ from weft.programs import (
     node,
     program,
     run,
+    run_sync,
     score,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "node",
     "program",
     "run",
+    "run_sync",
     "score",
 ]
 

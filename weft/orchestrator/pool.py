@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from weft.orchestrator.attempts import BusyEngines, unscheduled
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.estimates.profiles import Profiles
+from weft.orchestrator.hosted import Hosted, event_loop
 from weft.orchestrator.policy import DEFAULT, Policy
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import LEASE, OUTAGE, Scheduler
@@ -37,6 +38,19 @@ _LONGEST_REST = 10.0  # seconds between attempts to reach an engine
 ROLES = ("solver", "verifier", "draft")
 
 current_pool: ContextVar[Pool | None] = ContextVar("weft_pool", default=None)
+_open_pools: list[Pool] = []
+
+
+def find_pool() -> Pool | None:
+    """The pool around the running code; else the one that was opened last in this event loop.
+
+    So calls find a pool that was opened by another task, such as another cell of a notebook.
+    """
+    pool = current_pool.get()
+    if pool is not None and pool in _open_pools:
+        return pool
+    loop = event_loop()
+    return next((p for p in reversed(_open_pools) if loop is None or p._loop is loop), pool)
 
 
 class Pool:
@@ -45,7 +59,9 @@ class Pool:
         async with Pool("http://127.0.0.1:8000", "http://127.0.0.1:8001") as pool:
             result = await run(program, pool=pool)
 
-    Inside the block, calls outside any run belong to a default run.
+    Inside the block, calls outside any run belong to a default run. Without a block, as in a
+    notebook, `await pool.open()` and `await pool.aclose()` do the same; they may be awaited by
+    different tasks.
 
     Args:
         *engines: Engine objects, or specs: `http://host:port` for a vLLM server,
@@ -93,7 +109,8 @@ class Pool:
         self._lease, self._check, self._outage, self._patient = lease, check, outage, patient
         self._group: anyio.abc.TaskGroup | None = None
         self._joining: dict[str, anyio.CancelScope] = {}
-        self._stack = AsyncExitStack()
+        self._hosted: Hosted | None = None
+        self._loop: object | None = None
         self.store, self._profiles = store, profiles
         self.default_run: object | None = None
         """The run of calls outside any run; belongs to `weft.programs`."""
@@ -103,14 +120,40 @@ class Pool:
         self._tokens = TokenMemo()
 
     async def __aenter__(self) -> Pool:
-        await self._stack.__aenter__()
+        if self._hosted is not None:
+            raise UsageError("the pool is open already; open it once, and close it once")
+        self._hosted = Hosted(self._live())
         try:
-            await self._open()
+            await self._hosted.open()
         except BaseException:
-            await self._stack.aclose()
+            self._hosted = None
             raise
         self._token = current_pool.set(self)
+        self._loop = event_loop()
+        _open_pools.append(self)
         return self
+
+    async def open(self) -> Pool:
+        """Open the pool without a block; `aclose` closes it.
+
+        Raises:
+            As entering the block does.
+        """
+        return await self.__aenter__()
+
+    async def aclose(self) -> None:
+        """Close the pool, by any task of its event loop. A closed pool may be opened again."""
+        await self.__aexit__(None, None, None)
+
+    @asynccontextmanager
+    async def _live(self) -> AsyncGenerator[None]:
+        """All that lives as long as the pool is open, in a task of its own."""
+        async with AsyncExitStack() as self._stack:
+            try:
+                await self._open()
+                yield
+            finally:
+                self._scheduler, self._group = None, None
 
     async def _open(self) -> None:
         specs = [e for e in self._given if isinstance(e, str)]
@@ -238,6 +281,11 @@ class Pool:
         await found.engine.aclose()
 
     @property
+    def is_open(self) -> bool:
+        """Whether calls can be made."""
+        return self._scheduler is not None
+
+    @property
     def joining(self) -> list[str]:
         """Names of engines that could not be reached yet."""
         return list(self._joining)
@@ -247,15 +295,22 @@ class Pool:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         if self._token is not None:
-            current_pool.reset(self._token)
+            with suppress(ValueError):  # set in another context, such as a notebook's first cell
+                current_pool.reset(self._token)
             self._token = None
-        return await self._stack.__aexit__(kind, error, trace)
+        if self in _open_pools:
+            _open_pools.remove(self)
+        hosted, self._hosted = self._hosted, None
+        if hosted is not None:
+            await hosted.close()
 
     @property
     def scheduler(self) -> Scheduler:
         """The scheduler, while the pool is open."""
+        if self._hosted is not None and self._hosted.error is not None:
+            raise self._hosted.error
         if self._scheduler is None:
             raise UsageError("the pool is not open; use `async with pool:` around the call")
         return self._scheduler

@@ -7,7 +7,7 @@ from weft.programs.generate import generate
 from weft.programs.journal import Event
 from weft.programs.nodes import node, program
 from weft.programs.prompt import Prompt
-from weft.programs.runs import Run, run
+from weft.programs.runs import Run, run, run_sync
 from weft.programs.score import score
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "node",
     "program",
     "run",
+    "run_sync",
     "score",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
+from weft.backends.engine import Engine
+from weft.errors import UsageError
+from weft.orchestrator.hosted import event_loop
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.programs.budget import Limits
@@ -153,3 +157,40 @@ async def run(
         value = await program(*args, **kwargs)
     seconds = anyio.current_time() - journal.started
     return Run(value, journal.usage, journal.events, seconds)
+
+
+def run_sync(
+    program: Callable[..., Awaitable[T]],
+    *args: Any,
+    pool: Pool | Engine | str,
+    backend: str = "asyncio",
+    **options: Any,
+) -> Run[T]:
+    """Run a program from code that is not async: opens the pool, runs, and closes the pool.
+
+    Where an event loop runs already, as in a notebook, the program gets a thread and a loop of
+    its own; the caller waits.
+
+    Args:
+        program: an async function, usually one marked `@program`.
+        *args: for the program.
+        pool: the engines; a pool that is not open, or one engine or spec of one.
+        backend: the event loop: `asyncio` or `trio`.
+        **options: as those of `run`.
+
+    Raises:
+        UsageError: the pool is open; use `await run(...)` there.
+        Exception: as `run` does.
+    """
+    engines = pool if isinstance(pool, Pool) else Pool(pool)
+    if engines.is_open:
+        raise UsageError("run_sync opens and closes the pool; use `await run(...)` in an open one")
+
+    async def whole() -> Run[T]:
+        async with engines:
+            return await run(program, *args, pool=engines, **options)
+
+    if event_loop() is None:
+        return anyio.run(whole, backend=backend)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: anyio.run(whole, backend=backend)).result()

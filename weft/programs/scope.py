@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from weft.errors import UsageError
-from weft.orchestrator.pool import Pool, current_pool
+from weft.orchestrator.pool import Pool, find_pool
 from weft.programs.journal import Journal
 from weft.programs.replay import Replay
 
@@ -83,7 +83,7 @@ def running() -> Scope | None:
     """The current scope, or None outside any run and pool."""
     if (scope := _scope.get()) is not None:
         return scope
-    if (pool := current_pool.get()) is None:
+    if (pool := find_pool()) is None:
         return None
     # Calls outside any run share the pool's default run.
     if not isinstance(pool.default_run, Scope):
