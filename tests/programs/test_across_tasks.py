@@ -12,6 +12,7 @@ import pytest
 
 import weft
 from weft import Limits, Pool, Prompt, ScriptedEngine, budget, fan_out, generate, run, run_sync
+from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, EngineUnavailable, UsageError
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ async def cell(work: Callable[[], Awaitable[T]]) -> T:
     async def inner() -> None:
         found.append(await work())
 
-    async with anyio.create_task_group() as group:
+    async with TaskGroup() as group:
         group.start_soon(inner)
     return found[0]
 
