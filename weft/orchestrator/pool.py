@@ -38,7 +38,8 @@ _LONGEST_REST = 10.0  # seconds between attempts to reach an engine
 ROLES = ("solver", "verifier", "draft")
 
 current_pool: ContextVar[Pool | None] = ContextVar("weft_pool", default=None)
-_open_pools: list[Pool] = []
+_open_pools: list[tuple[Pool, object]] = []
+# With their event loops; the one that was opened last stands last.
 
 
 def find_pool() -> Pool | None:
@@ -47,10 +48,10 @@ def find_pool() -> Pool | None:
     So calls find a pool that was opened by another task, such as another cell of a notebook.
     """
     pool = current_pool.get()
-    if pool is not None and pool in _open_pools:
+    if pool is not None and pool.is_open:
         return pool
-    loop = event_loop()
-    return next((p for p in reversed(_open_pools) if loop is None or p._loop is loop), pool)
+    here = event_loop()
+    return next((p for p, loop in reversed(_open_pools) if here in (None, loop)), pool)
 
 
 class Pool:
@@ -110,7 +111,6 @@ class Pool:
         self._group: anyio.abc.TaskGroup | None = None
         self._joining: dict[str, anyio.CancelScope] = {}
         self._hosted: Hosted | None = None
-        self._loop: object | None = None
         self.store, self._profiles = store, profiles
         self.default_run: object | None = None
         """The run of calls outside any run; belongs to `weft.programs`."""
@@ -129,8 +129,7 @@ class Pool:
             self._hosted = None
             raise
         self._token = current_pool.set(self)
-        self._loop = event_loop()
-        _open_pools.append(self)
+        _open_pools.append((self, event_loop()))
         return self
 
     async def open(self) -> Pool:
@@ -300,8 +299,7 @@ class Pool:
             with suppress(ValueError):  # set in another context, such as a notebook's first cell
                 current_pool.reset(self._token)
             self._token = None
-        if self in _open_pools:
-            _open_pools.remove(self)
+        _open_pools[:] = [one for one in _open_pools if one[0] is not self]
         hosted, self._hosted = self._hosted, None
         if hosted is not None:
             await hosted.close()
