@@ -84,7 +84,8 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "retry": set(),
     },
     "orchestrator": {
-        "pool": {"scheduler", "policy_file", "token_memo"},
+        "pool": {"hosted", "scheduler", "policy_file", "token_memo"},
+        "hosted": set(),
         "scheduler": {"attempts"},
         "attempts": {"health"},
         "restore": {"dispatch"},
