@@ -5,7 +5,7 @@ from __future__ import annotations
 from weft.parameters import param, temperature
 from weft.search.samples import Drawn, collect, drawer, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
-from weft.search.voting import tally
+from weft.search.voting import Election
 
 
 @strategy("majority")
@@ -30,9 +30,12 @@ class Majority(Strategy):
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
 
-        def enough(drawn: Drawn) -> bool:
-            pending = set(range(self.n)) - drawn.found.keys() - drawn.missing
-            return tally({i: s.value for i, s in drawn.found.items()}).settled(pending)
+        election = Election(range(self.n))
+
+        def enough(drawn: Drawn, index: int) -> bool:
+            sample = drawn.found.get(index)
+            election.add(index, sample.value if sample is not None else None)
+            return election.settled()
 
         draw = drawer(question, self.temperature, think=self.think)
         if self.stop_early:

@@ -114,13 +114,15 @@ class Drawn:
     errors: list[WeftError] = field(default_factory=list[WeftError])
 
 
-async def collect(draw: Draw, n: int, enough: Callable[[Drawn], bool] = lambda _: False) -> Drawn:
+async def collect(
+    draw: Draw, n: int, enough: Callable[[Drawn, int], bool] = lambda drawn, index: False
+) -> Drawn:
     """Draw n samples at once, until all are there or missing, or enough are there.
 
     Args:
         draw: draws the sample of an index.
         n: how many.
-        enough: whether the rest can be cancelled; asked after each sample.
+        enough: whether the rest can be cancelled; asked after each sample, with its index.
     """
     drawn = Drawn()
 
@@ -140,7 +142,7 @@ async def collect(draw: Draw, n: int, enough: Callable[[Drawn], bool] = lambda _
                 error = result
             if error is not None:
                 drawn.errors.append(error)
-            if enough(drawn):
+            if enough(drawn, index):
                 break
     return drawn
 

@@ -43,7 +43,7 @@ class ShortMAtK(Strategy):
 async def shortest(question: Question, m: int, k: int, temperature: float, think: bool) -> Answer:
     """The vote of the first m of k to finish."""
     draw = drawer(question, temperature, think=think)
-    drawn = await collect(draw, k, lambda drawn: len(_finished(drawn.found)) >= m)
+    drawn = await collect(draw, k, lambda drawn, _: len(_finished(drawn.found)) >= m)
     first = _finished(drawn.found)[:m]
     details: dict[str, Any] = {"finished": [s.index for s in first]}
     if not first:

@@ -7,7 +7,8 @@ and ties go to the cluster with the earliest sample (Wang et al. 2022, self-cons
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from operator import eq
 
@@ -89,22 +90,50 @@ def tally(
         weights: of each sample, at least 0; 1 each if left out.
         same: whether two answers are equivalent.
     """
-    groups: list[tuple[str, list[int]]] = []
+    groups: dict[str, list[int]] = {}
     unparsable = 0
     for index in sorted(values):
         value = values[index]
         if value is None:
             unparsable += 1
             continue
-        for first, members in groups:
-            if same(first, value):
-                members.append(index)
-                break
-        else:
-            groups.append((value, [index]))
+        if value not in groups and same is not eq:  # equal strings need no comparing with all
+            value = next((first for first in groups if same(first, value)), value)
+        groups.setdefault(value, []).append(index)
     # fsum: the order of the samples must not decide between nearly equal sums.
     clusters = tuple(
         Cluster(v, tuple(m), math.fsum(1.0 if weights is None else weights[i] for i in m))
-        for v, m in groups
+        for v, m in groups.items()
     )
     return Tally(clusters, unparsable)
+
+
+class Election:
+    """A plain vote while its samples come in.
+
+    Most of the time it is plain from two numbers that it is still open, and nothing is
+    counted anew.
+
+    Args:
+        voters: indices of the samples.
+    """
+
+    def __init__(self, voters: Iterable[int]) -> None:
+        self._pending = set(voters)
+        self._values: dict[int, str | None] = {}
+        self._counts: Counter[str] = Counter()
+        self._most = 0
+
+    def add(self, index: int, value: str | None) -> None:
+        """A sample has come; None if it has no answer, or failed."""
+        self._pending.discard(index)
+        self._values[index] = value
+        if value is not None:
+            self._counts[value] += 1
+            self._most = max(self._most, self._counts[value])
+
+    def settled(self) -> bool:
+        """Whether the winner can't be overtaken, however the rest votes (see `Tally.settled`)."""
+        if len(self._pending) > self._most:  # one answer of all the rest would win
+            return False
+        return tally(self._values).settled(self._pending)

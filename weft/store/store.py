@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     delete,
     func,
     select,
@@ -45,6 +46,15 @@ _calls = Table(
     sqlite_autoincrement=True,
 )
 _RESULT = select(_calls.c.order, _calls.c.done, _calls.c.outcome, _calls.c.run)
+_BY_KEY = _RESULT.where(_calls.c.key == bindparam("key"))
+_LAST = select(func.max(_calls.c.order)).where(_calls.c.run == bindparam("run"))
+_FOLLOWING = (
+    _RESULT.where(
+        and_(_calls.c.run == bindparam("run"), _calls.c.done, _calls.c.order > bindparam("after"))
+    )
+    .order_by(_calls.c.order)
+    .limit(1)
+)
 
 # Younger than the calls. A file without it gets it, and older versions of weft don't mind it.
 _profiles = Table(
@@ -96,6 +106,13 @@ class Store:
         self.database = Database(where, _metadata)
         self.name = self.database.name
         self.resumed = len(self) > 0
+        kept = self.database.insert(_calls)
+        self._put = kept.on_conflict_do_update(
+            index_elements=[_calls.c.key],
+            # It comes now, so its order is new too.
+            set_={name: kept.excluded[name] for name in ("order", "done", "outcome", "at", "run")},
+            where=and_(kept.excluded.done, _calls.c.done.is_(False)),
+        ).values({name: bindparam(name) for name in ("key", "done", "outcome", "at", "run")})
 
     def __len__(self) -> int:
         with self.database.reading() as connection:
@@ -103,37 +120,30 @@ class Store:
 
     def get(self, key: str) -> StoredResult | None:
         """What is stored under `key`."""
-        return self._first(_RESULT.where(_calls.c.key == key))
+        return self._first(_BY_KEY, {"key": key})
 
     def last(self, run: str) -> int:
         """The order of a run's last result; -1 if it has none."""
-        wanted = select(func.max(_calls.c.order)).where(_calls.c.run == run)
-        with self.database.reading() as connection:
-            order: int | None = connection.execute(wanted).scalar_one()
-        return -1 if order is None else order
+        row = self.database.first(_LAST, {"run": run})
+        return -1 if row is None or row[0] is None else row[0]
 
     def following(self, run: str, order: int) -> StoredResult | None:
         """The first finished result of a run that came after the one of an order."""
-        later = and_(_calls.c.run == run, _calls.c.done, _calls.c.order > order)
-        return self._first(_RESULT.where(later).order_by(_calls.c.order).limit(1))
+        return self._first(_FOLLOWING, {"run": run, "after": order})
 
-    def _first(self, wanted: Select[int, bool, str, str | None]) -> StoredResult | None:
-        with self.database.reading() as connection:
-            row = connection.execute(wanted).first()
-        return StoredResult(*row) if row is not None else None
+    def _first(
+        self, wanted: Select[int, bool, str, str | None], values: Mapping[str, str | int]
+    ) -> StoredResult | None:
+        row = self.database.first(wanted, values)
+        if row is None:
+            return None
+        order, done, outcome, run = row
+        return StoredResult(order, bool(done), outcome, run)
 
     def put(self, key: str, outcome: str, *, done: bool, run: str | None = None) -> None:
         """Keep a result; a finished one takes the place of a cancelled one, never the reverse."""
         row = {"key": key, "done": done, "outcome": outcome, "at": time.time(), "run": run}
-        kept = self.database.insert(_calls)
-        kept = kept.on_conflict_do_update(
-            index_elements=[_calls.c.key],
-            # It comes now, so its order is new too.
-            set_={name: kept.excluded[name] for name in ("order", "done", "outcome", "at", "run")},
-            where=and_(kept.excluded.done, _calls.c.done.is_(False)),
-        )
-        with self.database.writing() as connection:
-            connection.execute(kept, row)
+        self.database.change(self._put, row)
 
     def profiles(self) -> dict[str, str]:
         """What was learned of programs, as JSON by key, longest unchanged first."""
