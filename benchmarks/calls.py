@@ -15,7 +15,7 @@ import json
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,22 +64,24 @@ async def floor(calls: int) -> None:
     engine = Instant()
     request = Request("r", "m", SHORT.messages)
 
+    async def stream() -> AsyncIterator[Delta]:
+        came: list[Delta] = []
+        await engine.complete(request, came.append)
+        for delta in came:
+            yield delta
+
     async def one() -> None:
-        send, receive = anyio.create_memory_object_stream[Delta](8)
-        with send, receive:
-            await engine.complete(request, send.send_nowait)
-            "".join([(await receive.receive()).text for _ in range(2)])
+        "".join([delta.text async for delta in stream()])
 
     async with TaskGroup() as group:
         for _ in range(calls):
             group.start_soon(one)
 
 
-async def outside(calls: int) -> None:
-    """Calls outside any run."""
-    async with TaskGroup() as group:
-        for _ in range(calls):
-            group.start_soon(lambda: generate(SHORT, max_tokens=8))
+async def outside(first: int, calls: int) -> None:
+    """Calls outside any run, each with a prompt of its own."""
+    for i in range(first, first + calls):
+        await generate(Prompt.user(f"{i} " + "x" * 10_000), max_tokens=8)
 
 
 async def within(calls: int) -> None:
@@ -168,12 +170,11 @@ async def steps(tokens: int, count: int) -> tuple[float, float]:
 async def kept_outside(calls: int) -> float:
     """Bytes kept for each further call outside a run."""
     async with Pool(Instant()):
-        await outside(calls)
+        await outside(0, 20_000)  # a little is remembered of the latest
         gc.collect()
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
-        for _ in range(4):
-            await outside(calls // 4)
+        await outside(20_000, calls)
         gc.collect()
         kept = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()

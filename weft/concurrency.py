@@ -1,7 +1,11 @@
-"""Task groups that raise the error itself: the one place that unwraps exception groups."""
+"""Task groups that raise the error itself, and the event loop's clock.
+
+The one place that unwraps exception groups.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import NoReturn, cast
 
@@ -9,6 +13,14 @@ import anyio
 import anyio.abc
 
 from weft.errors import WeftError
+
+
+def now() -> float:
+    """The time on anyio's clock, in seconds, on asyncio without anyio's search for the loop."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return anyio.current_time()
 
 
 class TaskGroup:

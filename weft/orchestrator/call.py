@@ -39,6 +39,7 @@ class Call:
     tool: str = ""
     only: str = ""
     patience: float | None = None
+    _estimate: int | None = None
     _hashes: dict[int, list[int]] = field(default_factory=lambda: {})
     _reported: dict[int, tuple[list[bytes], list[int]]] = field(default_factory=lambda: {})
 
@@ -46,7 +47,11 @@ class Call:
     def prompt_tokens(self) -> int:
         """Tokens of the prompt; an estimate where only its text is known."""
         tokens = self.request.tokens
-        return len(tokens) if tokens is not None else -(-len(self._text()) // _BYTES_PER_TOKEN)
+        if tokens is not None:
+            return len(tokens)
+        if self._estimate is None:
+            self._estimate = -(-len(self._text()) // _BYTES_PER_TOKEN)
+        return self._estimate
 
     @property
     def limit(self) -> int | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-import anyio
-
 from weft.backends.wire import template_settings
+from weft.concurrency import now
 from weft.errors import BudgetExceeded
 from weft.orchestrator.call import Call
 from weft.orchestrator.pool import Pool
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _FIRST = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "schema")
+_SETTINGS = tuple(f.name for f in fields(Sampling))
 _LATER = {f.name: f.default for f in fields(Sampling) if f.name not in _FIRST}
 """Settings that keys hold only where they are not left alone."""
 
@@ -35,7 +35,7 @@ def call_key(
     model: str, prompt: Prompt, sampling: Sampling, ask: tuple[str, ...], index: int
 ) -> str:
     """What determines a call's result: model, prompt, settings and sample index."""
-    how = asdict(sampling)
+    how = {name: getattr(sampling, name) for name in _SETTINGS}
     for name, default in _LATER.items():
         if how[name] == default:
             del how[name]  # results stored before there was this setting keep their keys
@@ -68,7 +68,8 @@ async def call(
     """
     model = scope.model(role)
     ask = (*options, *map(str, asked), "after", *map(str, suffix)) if options or asked else ()
-    key = call_key(model, prompt, sampling, ask, index)
+    store = scope.store
+    key = call_key(model, prompt, sampling, ask, index) if store is not None else ""
     id = scope.journal.begin(
         "call", scope.id, prompt=prompt, model=model, role=role, score=bool(ask), index=index
     )
@@ -144,7 +145,7 @@ class _Call:
                 await self._again(known, stored)
                 return
         if scope.store is not None:
-            self.outcome.after = anyio.current_time() - scope.journal.last_end
+            self.outcome.after = now() - scope.journal.last_end
             if scope.replay is not None:
                 await scope.replay.exhausted(stored)
         await self._perform()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal
 from uuid import uuid4
 
-import anyio
-
+from weft.concurrency import now
 from weft.types import Usage
 
 Kind = Literal[
     "program", "node", "fan_out", "call", "sent", "done", "cancelled", "failed", "budget"
 ]
+
+_ASKED = 10_000  # different things asked outside any run, of which it is known how often
 
 _BEGINNINGS = ("program", "node", "fan_out", "call")
 
@@ -44,6 +46,8 @@ class Journal:
 
     Args:
         observe: told of each event as it happens.
+        endless: it is of calls outside any run, which may go on for ever: no events are kept,
+            and of what was asked only the latest.
 
     Attributes:
         outer: the journal of the run inside which this one runs, if there is one; it is told
@@ -51,12 +55,14 @@ class Journal:
         last_end: when a call last ended, on anyio's clock.
     """
 
-    def __init__(self, observe: Callable[[Event], None] | None = None) -> None:
-        self._observe = observe
+    def __init__(
+        self, observe: Callable[[Event], None] | None = None, *, endless: bool = False
+    ) -> None:
+        self._observe, self._endless = observe, endless
         self.outer: Journal | None = None
         self._inside: str | None = None
         self.name = uuid4().hex[:12]
-        self.started = self.last_end = anyio.current_time()
+        self.started = self.last_end = now()
         self.events: list[Event] = []
         self.usage = Usage()
         self._occurrences: dict[bytes, int] = {}
@@ -72,8 +78,11 @@ class Journal:
 
         Asked for again, the same is another sample, not the same one again.
         """
-        count = self._occurrences.get(asked, 0)
-        self._occurrences[asked] = count + times
+        key = blake2b(asked, digest_size=16).digest()
+        count = self._occurrences.pop(key, 0)
+        self._occurrences[key] = count + times
+        if self._endless and len(self._occurrences) > _ASKED:
+            del self._occurrences[next(iter(self._occurrences))]
         return count
 
     def spend(self, usage: Usage) -> None:
@@ -90,13 +99,15 @@ class Journal:
 
     def note(self, kind: Kind, id: str, parent: str | None = None, **data: Any) -> None:
         """Note an event."""
-        now = anyio.current_time()
+        at = now()
         if "outcome" in data:
-            self.last_end = now
-        event = Event(now - self.started, kind, id, parent, data)
-        self.events.append(event)
-        if self._observe is not None:
-            self._observe(event)
+            self.last_end = at
+        if not self._endless or self._observe is not None:
+            event = Event(at - self.started, kind, id, parent, data)
+            if not self._endless:
+                self.events.append(event)
+            if self._observe is not None:
+                self._observe(event)
         if self.outer is not None:
             begins = parent is None and kind in _BEGINNINGS
             self.outer.note(kind, id, self._inside if begins else parent, **data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 
 from weft.thinking import Thinking, split_thinking
 from weft.types import FinishReason, Timing, TokenLogprob, Usage
@@ -58,7 +58,13 @@ class Outcome:
 
     def record(self) -> str:
         """As JSON, for the Store."""
-        return json.dumps(asdict(self))
+        kept = {name: getattr(self, name) for name in _FIELDS}
+        kept["usage"] = {name: getattr(self.usage, name) for name in _USAGE}
+        kept["timing"] = {name: getattr(self.timing, name) for name in _TIMING}
+        kept["logprobs"] = [
+            {"token": t.token, "logprob": t.logprob, "top": t.top} for t in self.logprobs
+        ]
+        return json.dumps(kept)
 
     @classmethod
     def of(cls, id: str, record: str) -> Outcome:
@@ -72,3 +78,9 @@ class Outcome:
         data["usage"] = Usage(**data["usage"])
         data["timing"] = Timing(**data["timing"])
         return cls(**data)
+
+
+# `asdict` would copy every token on its way.
+_FIELDS = tuple(f.name for f in fields(Outcome))
+_USAGE = tuple(f.name for f in fields(Usage))
+_TIMING = tuple(f.name for f in fields(Timing))

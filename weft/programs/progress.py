@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import anyio
-
+from weft.concurrency import now
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.programs.outcome import Outcome
@@ -37,7 +36,7 @@ class CallProgress:
     ) -> None:
         self._scope, self._call, self._outcome = scope, call, outcome
         self._reservation, self._tell_lost = reservation, lost
-        self._created = anyio.current_time()
+        self._created = now()
         self._sent = self._first = 0.0
         self._generated = self._prompt = 0
         self._price = _FREE
@@ -64,7 +63,7 @@ class CallProgress:
                     self._call.request = replace(request, sampling=sampling)
         outcome.engine = ticket.engine
         self._price = self._scope.pool.price(ticket.engine) or _FREE
-        self._sent, self._first, self._generated = anyio.current_time(), 0.0, 0
+        self._sent, self._first, self._generated = now(), 0.0, 0
         self._prompt, self._running = self._call.prompt_tokens, True
         if held is not None:
             self._charge(held, self._usage(kept=False))
@@ -88,7 +87,7 @@ class CallProgress:
         """The engine produced something."""
         outcome, held = self._outcome, self._reservation
         if not self._first:
-            self._first = anyio.current_time()
+            self._first = now()
         self._text.append(delta.text)
         if delta.reasoning:
             self._reasoning.append(delta.reasoning)
@@ -139,9 +138,9 @@ class CallProgress:
         outcome.reasoning = "".join(self._reasoning)
         if not outcome.engine:
             return
-        now = anyio.current_time()
+        ended = now()
         outcome.timing = Timing(
-            self._sent - self._created, (self._first or now) - self._sent, now - self._created
+            self._sent - self._created, (self._first or ended) - self._sent, ended - self._created
         )
         if not self._running:
             outcome.usage = Usage()

@@ -87,7 +87,7 @@ def running() -> Scope | None:
         return None
     # Calls outside any run share the pool's default run.
     if not isinstance(pool.default_run, Scope):
-        pool.default_run = Scope(pool, Journal(), store=pool.store)
+        pool.default_run = Scope(pool, Journal(endless=True), store=pool.store)
     return pool.default_run
 
 
