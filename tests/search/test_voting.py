@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.search.voting import Tally, tally
+from weft.search import voting
+from weft.search.voting import Election, Tally, tally
 
 
 def winner(count: Tally) -> str | None:
@@ -83,6 +84,22 @@ def test_settled_as_early_as_can_be(values: list[str | None], more: int, data) -
     )
     if winner(count) is not None:
         assert count.settled(pending) == (not can_change)
+    election = Election(indices)
+    for index, value in seen.items():
+        election.add(index, value)
+    assert election.settled() == count.settled(pending)
+
+
+def test_votes_that_all_differ_are_not_counted_anew(monkeypatch) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(
+        voting, "tally", lambda values: counted.append(len(values)) or tally(values)
+    )
+    election = Election(range(1000))
+    for i in range(999):
+        election.add(i, f"answer {i}")
+        assert not election.settled()  # the last one may join any of them
+    assert counted == [999]
 
 
 weighted = st.lists(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from weft.cache.prefix import block_hashes
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
+from weft.orchestrator.token_path import TokenPath, grown_hashes
 from weft.types import Request
 
 _EXPECTED_OUTPUT = 256  # tokens, where neither the program nor experience says
@@ -29,6 +30,7 @@ class Call:
         patience: seconds for which whoever asks will hardly wait longer: a policy that lets
             calls become overdue lets this one become so by then. None if they wait for ever.
         only: name of the engine that alone can run it, for what it holds; empty for any.
+        path: what the request's tokens begin with, whose hashes need not be made anew.
     """
 
     request: Request
@@ -39,6 +41,7 @@ class Call:
     tool: str = ""
     only: str = ""
     patience: float | None = None
+    path: TokenPath | None = None
     _estimate: int | None = None
     _hashes: dict[int, list[int]] = field(default_factory=lambda: {})
     _reported: dict[int, tuple[list[bytes], list[int]]] = field(default_factory=lambda: {})
@@ -73,7 +76,9 @@ class Call:
                     int.from_bytes(text[i : i + _BYTES_PER_TOKEN], "big")
                     for i in range(0, len(text), _BYTES_PER_TOKEN)
                 ]
-            self._hashes[block_size] = block_hashes(tokens, block_size)
+            known = self.path.hashes(block_size) if self.path is not None else []
+            whole = len(known) == len(tokens) // block_size and known
+            self._hashes[block_size] = known if whole else block_hashes(tokens, block_size, known)
         return self._hashes[block_size]
 
     def reported_hashes(self, block_size: int, answer: Sequence[int] = ()) -> Sequence[int]:
@@ -85,13 +90,19 @@ class Call:
             return ()
         size = block_size
         if size not in self._reported:
-            hashes = vllm_block_hashes(self.request.tokens, size, self.request.cache_salt)
-            self._reported[size] = hashes, event_hashes(hashes)
+            self._reported[size] = self._named(self.request.tokens, size)
         known, named = self._reported[size]
         if not answer:
             return named
         tokens, salt = (*self.request.tokens, *answer), self.request.cache_salt
-        return event_hashes(vllm_block_hashes(tokens, size, salt, known))
+        more = vllm_block_hashes(tokens, size, salt, known)[len(known) :]
+        return [*named, *event_hashes(more)]
+
+    def _named(self, tokens: tuple[int, ...], size: int) -> tuple[list[bytes], list[int]]:
+        salt = self.request.cache_salt
+        known, named = ([], []) if self.path is None else self.path.reported(size, salt)
+        hashes = vllm_block_hashes(tokens, size, salt, known)
+        return hashes, [*named, *event_hashes(hashes[len(named) :])]
 
     def grown(self, block_size: int, answer: Sequence[int], count: int) -> Sequence[int]:
         """Chained hashes of the whole blocks of prompt and answer, as an engine caches them.
@@ -103,8 +114,8 @@ class Call:
         """
         if self.request.tokens is None or not answer:
             return self.hashes(block_size)
-        tokens = (*self.request.tokens, *answer[: max(0, count - 1)])
-        return block_hashes(tokens, block_size, self.hashes(block_size))
+        added = answer[: max(0, count - 1)]
+        return grown_hashes(self.request.tokens, added, block_size, self.hashes(block_size))
 
     def _text(self) -> bytes:
         return "".join(f"{m.role}\0{m.content}\0" for m in self.request.messages).encode(

@@ -27,6 +27,7 @@ from weft.orchestrator.policy import DEFAULT, Policy
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import LEASE, OUTAGE, Scheduler
 from weft.orchestrator.token_memo import TokenMemo
+from weft.orchestrator.token_path import PathMemo
 from weft.types import Message, Price
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class Pool:
         self._token: Token[Pool | None] | None = None
         self._scheduler: Scheduler | None = None
         self._tokens = TokenMemo()
+        self.paths = PathMemo()
+        """Token ids of the conversations used last."""
 
     async def __aenter__(self) -> Pool:
         if self._hosted is not None:

@@ -17,7 +17,7 @@ from weft.programs.progress import CallProgress
 from weft.programs.prompt import Prompt
 from weft.programs.reservation import Reservation
 from weft.programs.scope import Scope
-from weft.programs.tokens import token_ids
+from weft.programs.tokens import token_path
 from weft.thinking import split_thinking
 from weft.types import Request, Sampling
 
@@ -194,17 +194,17 @@ class _Call:
 
     async def _perform(self) -> None:
         """Have the scheduler run the call, counting and checking budgets as tokens come."""
-        scope, request, held = self._scope, self._request, self.reservation
+        scope, request, held, path = self._scope, self._request, self.reservation, None
         if scope.pool.takes_tokens(request.model):
             settings = template_settings(request.sampling)
-            ids = await token_ids(self._prompt, scope.pool, request.model, settings)
-            request = replace(request, tokens=ids + self._suffix)
+            path = await token_path(self._prompt, scope.pool, request.model, settings)
+            request = replace(request, tokens=path.tokens + self._suffix)
         # Rendering the prompt may have shown that its template opens thinking.
         self.outcome.inside = begins_inside(
             self._prompt, request.sampling, scope.pool, request.model
         )
         program = scope.program or scope.journal.name
-        call = Call(request, program, scope.id, scope.stage, scope.siblings)
+        call = Call(request, program, scope.id, scope.stage, scope.siblings, path=path)
         self.outcome.prompt_tokens = call.prompt_tokens
         await self._admit(call.prompt_tokens)
         if held is not None and held.most_tokens is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from weft.errors import RequestRejected
 from weft.orchestrator.pool import Pool
+from weft.orchestrator.token_path import TokenPath
 from weft.programs.prompt import Prompt
 from weft.types import Message
 
@@ -56,10 +57,35 @@ async def token_ids(
     Raises:
         RequestRejected: the template refuses the conversation.
     """
-    # From the newest piece of text back to the oldest that must be known for it. A loop, not
-    # a recursion: a search's path may have thousands of pieces.
+    return (await token_path(prompt, pool, model, template)).tokens
+
+
+async def token_path(
+    prompt: Prompt, pool: Pool, model: str, template: Mapping[str, Any] | None = None
+) -> TokenPath:
+    """As `token_ids`, with the hashes of the blocks; both go on from where they are known."""
     view = _View(pool, model, template)
     key = view.key
+    produced: list[tuple[int, ...]] = []
+    piece = prompt
+    while (known := pool.paths.get((piece.key, key))) is None and _is_produced(piece, model):
+        assert piece.parent is not None
+        assert piece.tokens is not None
+        produced.append(piece.tokens)
+        piece = piece.parent
+    if known is None:
+        path = TokenPath(await _ids(prompt, view))
+    elif not produced:
+        return known
+    else:
+        path = known.extended(list(chain.from_iterable(reversed(produced))))
+    return pool.paths.keep((prompt.key, key), path)
+
+
+async def _ids(prompt: Prompt, view: _View) -> tuple[int, ...]:
+    key, model = view.key, view.model
+    # From the newest piece of text back to the oldest that must be known for it. A loop, not
+    # a recursion: a search's path may have thousands of pieces.
     wanted: list[Prompt] = []
     at: Prompt | None = _text_below(prompt, model)
     while at is not None and key not in at.ids:

@@ -29,7 +29,6 @@ class Majority(Strategy):
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
-
         election = Election(range(self.n))
 
         def enough(drawn: Drawn, index: int) -> bool:

@@ -1,0 +1,74 @@
+"""Paths of tokens: right whatever is remembered, and only the end of a path is hashed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weft import Pool, generate, run
+from weft.backends.scripted.engine import ScriptedEngine
+from weft.cache import prefix
+from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
+from weft.orchestrator.token_path import PathMemo, TokenPath
+from weft.programs.prompt import Prompt
+
+IDS = st.lists(st.integers(0, 2**31), max_size=20)
+
+
+@given(IDS, st.lists(st.tuples(st.integers(0, 100), IDS, st.booleans()), max_size=8))
+def test_paths_that_branch_have_the_ids_and_hashes_of_their_own(root, branches):
+    paths = [(TokenPath(tuple(root)), tuple(root))]
+    for at, more, looked in branches:
+        path, ids = paths[at % len(paths)]
+        if looked:
+            path.hashes(4)
+            path.reported(4, "salt")
+        paths.append((path.extended(more), (*ids, *more)))
+    for path, ids in paths:
+        assert path.tokens == ids
+        assert len(path) == len(ids)
+        assert path.hashes(4) == prefix.block_hashes(ids, 4)
+        known = vllm_block_hashes(ids, 4, "salt")
+        assert path.reported(4, "salt") == (known, event_hashes(known))
+
+
+def test_a_memo_keeps_what_was_used_last():
+    memo = PathMemo(most=3 * 1024)
+    paths = [memo.keep(i, TokenPath(tuple(range(300)))) for i in range(3)]
+    assert memo.get(0) is paths[0]
+    memo.keep(3, TokenPath(tuple(range(300))))
+    assert memo.get(1) is None
+    assert memo.get(0) is paths[0]
+    huge = memo.keep(4, TokenPath(tuple(range(5000))))
+    assert memo.get(4) is huge
+    assert memo.get(0) is None
+
+
+async def test_a_step_hashes_only_the_blocks_that_it_adds(monkeypatch, anyio_backend):
+    hashed: list[int] = []
+    plain = xxhash.xxh3_64_intdigest
+
+    def counting(data: Any, seed: int = 0) -> int:
+        hashed.append(seed)
+        return plain(data, seed=seed)
+
+    monkeypatch.setattr(prefix.xxhash, "xxh3_64_intdigest", counting)
+    tokens = 4000
+    engine = ScriptedEngine(lambda request: "word ", context=10_000)
+    counts: list[int] = []
+
+    async def path() -> None:
+        prompt = Prompt.user("x" * tokens)
+        for _ in range(6):
+            hashed.clear()
+            prompt = (await generate(prompt, max_tokens=5)).prompt
+            counts.append(len(hashed))
+
+    async with Pool(engine) as pool:
+        await run(path, pool=pool)
+    blocks = tokens // engine.block_size
+    assert counts[0] >= blocks
+    assert all(count < 5 for count in counts[1:])
