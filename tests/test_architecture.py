@@ -84,7 +84,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "retry": set(),
     },
     "orchestrator": {
-        "pool": {"hosted", "scheduler", "policy_file", "token_memo"},
+        "pool": {"hosted", "scheduler", "policy_file", "token_memo", "token_path"},
         "hosted": set(),
         "scheduler": {"attempts"},
         "attempts": {"health"},
@@ -95,11 +95,12 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "policies": {"policy"},
         "policy_file": {"policy"},
         "policy": {"program", "estimates"},
-        "call": set(),
+        "call": {"token_path"},
         "decision": set(),
         "program": set(),
         "estimates": set(),
         "token_memo": set(),
+        "token_path": set(),
     },
 }
 """The same for the rooms of the large layers; a room may import all that is below it."""
