@@ -160,13 +160,14 @@ def test_streams_are_made_to_tell_their_usage(path: str) -> None:
     }
     assert not protocol.mend(body)
     for options in (None, {}, {"include_usage": False}, {"include_usage": None, "x": 1}):
-        body = {**VALID[path], "stream": True, "stream_options": options}
+        wish = {**VALID[path], "stream": True, "stream_options": options}
+        body = dict(wish)
         assert protocol.extra(body) == b""
         assert protocol.mend(body)
         sent = orjson.loads(orjson.dumps(body))["stream_options"]
         assert sent == {**(options or {}), "include_usage": True}
         event = b'data: {"choices":[],"usage":{"prompt_tokens":3}}\n\n'
-        assert protocol.meter(body).feed(event) == b""
+        assert protocol.meter(wish).feed(event) == b""
     body = {**VALID[path], "stream": True, "stream_options": {"include_usage": True}}
     assert not protocol.mend(body)
     assert protocol.meter(body).feed(event) == event

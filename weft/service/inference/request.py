@@ -29,6 +29,7 @@ class ClientRequest:
 
     Attributes:
         streamed: whether it wants its answer as it comes.
+        wish: the body as the client sent it; `body` may be mended.
         identity: the program that it belongs to, as far as the client says.
         record: of the call, once there is one.
     """
@@ -39,6 +40,7 @@ class ClientRequest:
         self.service, self.protocol, self.exchange = service, protocol, exchange
         self.tenant, self.body = tenant, body
         self.streamed = protocol.streamed(body)
+        self.wish = dict(body) if self.streamed else body
         self.identity = identify(exchange.headers, body)
         self.record: CallRecord | None = None
 

@@ -29,7 +29,7 @@ class Stream:
         assert request.record is not None, "the record has begun"
         self._service, self._exchange = request.service, request.exchange
         self._protocol, self._record = request.protocol, request.record
-        self._meter = request.protocol.meter(request.body)
+        self._meter = request.protocol.meter(request.wish)
         self._used = self._meter.used
         self.answer = ""
 

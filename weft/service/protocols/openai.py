@@ -21,10 +21,6 @@ _USAGE = (b'"usage":{', b'"usage": {')
 _TOOL = (b'"tool_calls":[{', b'"tool_calls": [{')
 
 
-class _Asked(dict[str, Any]):
-    """`stream_options` that ask for what the client did not; so the meter knows."""
-
-
 class OpenAIProtocol(Protocol):
     """An endpoint whose streamed answers tell their usage if `stream_options` asks for it."""
 
@@ -35,7 +31,7 @@ class OpenAIProtocol(Protocol):
         given: dict[str, Any] = body["stream_options"] or {}
         if given.get("include_usage") is True:
             return False
-        body["stream_options"] = _Asked(given, include_usage=True)
+        body["stream_options"] = {**given, "include_usage": True}
         return True
 
     def limit(self, body: Body) -> int | None:
@@ -57,10 +53,10 @@ class OpenAIProtocol(Protocol):
         return used
 
     def meter(self, body: Body) -> Meter:
-        """See Protocol; before or after `mend`."""
+        """See Protocol."""
         options = body.get("stream_options")
-        asked = isinstance(options, dict) and not isinstance(options, _Asked)
-        return _Meter(strip=not (asked and cast(Body, options).get("include_usage") is True))
+        wanted = isinstance(options, dict) and cast(Body, options).get("include_usage") is True
+        return _Meter(strip=not wanted)
 
     def error(self, status: int, message: str, code: str | None = None) -> bytes:
         """See Protocol."""

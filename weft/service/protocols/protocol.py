@@ -114,7 +114,7 @@ class Protocol(ABC):
 
     @abstractmethod
     def meter(self, body: Body) -> Meter:
-        """A meter for the streamed answer to `body`."""
+        """A meter for the streamed answer to a body as the client sent it, before `mend`."""
 
     @abstractmethod
     def error(self, status: int, message: str, code: str | None = None) -> bytes:
