@@ -1,7 +1,7 @@
 """weft: programs over inference engines.
 
-Write an agent workflow or a reasoning strategy as an async function; weft runs it on a pool
-of vLLM replicas with a scheduler that sees the whole program.
+Write an agent's workflow or a reasoning strategy as an async function: a program. weft runs the
+program on a pool of inference engines, with a scheduler that sees the whole program.
 """
 
 from typing import TYPE_CHECKING, Any

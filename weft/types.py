@@ -29,24 +29,25 @@ class Sampling:
     """How to generate.
 
     Attributes:
-        max_tokens: most tokens to generate; None leaves it to the context's end.
+        max_tokens: most tokens to generate; None goes on to the end of the context.
         temperature: 0 is greedy.
-        top_p: nucleus; 1 is off.
-        stop: strings that end the answer. A matched one is part of the text, and so is
-            what the token that completes it says behind it.
+        top_p: nucleus sampling; 1 is off.
+        stop: strings that end the answer. A matched string is part of the text, to the end of
+            the token that completes the string.
         seed: sent to the engine where given.
         logprobs: how many alternatives to report at each token (at most 20); 0 reports
             the sampled token alone; None reports nothing.
         schema: a JSON schema that the answer must follow.
         ignore_eos: go on to `max_tokens` where the model would end its answer; vLLM only.
         top_k: sample among the k likeliest tokens.
-        min_p: least probability of a token, relative to the likeliest.
-        presence_penalty: taken from the logits of tokens that were generated, -2 to 2.
-        frequency_penalty: the same, for each time that they were.
-        repetition_penalty: divides the likelihood of tokens that were there; 1 is off.
-        reasoning_effort: how much a reasoning model is to think: `low`, `medium`, `high` or
-            whatever the model knows.
-        thinking: switches the thinking of models on or off that can do both.
+        min_p: least probability of a token, as a share of the likeliest token's probability.
+        presence_penalty: subtracted from the logits of tokens that were generated before,
+            -2 to 2.
+        frequency_penalty: the same, once for each time that the token was generated.
+        repetition_penalty: divides the likelihood of tokens that were there before; 1 is off.
+        reasoning_effort: how much a reasoning model thinks: `low`, `medium`, `high`, or what
+            else the model knows.
+        thinking: switches thinking on or off, for models that can do both.
         extra: further fields of the request's body, as the engine takes them. On vLLM
             `chat_template_kwargs` among them go to the chat template.
 
@@ -130,12 +131,12 @@ class Usage:
     Attributes:
         calls: calls that reached an engine.
         prompt: prompt tokens, cached ones included.
-        cached: those of them that the engine found in its prefix cache.
+        cached: prompt tokens that the engine found in its prefix cache.
         completion: generated tokens of calls that finished.
-        cancelled: generated tokens of calls that were cancelled or lost; their prompt
-            tokens are in `prompt`.
-        dollars: cost, where the engine has a price.
-        reasoning: those of the generated tokens that were thinking.
+        cancelled: generated tokens of calls that were cancelled or lost; the prompt tokens of
+            these calls are in `prompt`.
+        dollars: cost, if the engine has a price.
+        reasoning: generated tokens that were thinking.
     """
 
     calls: int = 0

@@ -56,33 +56,33 @@ def find_pool() -> Pool | None:
 
 
 class Pool:
-    """Engines and the scheduler above them.
+    """Engines, and the scheduler above the engines.
 
         async with Pool("http://127.0.0.1:8000", "http://127.0.0.1:8001") as pool:
             result = await run(program, pool=pool)
 
-    Inside the block, calls outside any run belong to a default run. Without a block, as in a
-    notebook, `await pool.open()` and `await pool.aclose()` do the same; they may be awaited by
-    different tasks.
+    Inside the block, a call outside any run belongs to a default run. Without a block, as in a
+    notebook, `await pool.open()` opens the pool and `await pool.aclose()` closes the pool.
+    Different tasks may await the two.
 
     Args:
         *engines: Engine objects, or specs: `http://host:port` for a vLLM server,
             `openai:MODEL` for a hosted model, `local:MODEL` for replicas on this machine.
-        roles: which model plays a role, by name: `{"verifier": "small-judge"}`. Roles that are
-            not named are played by the solver's model, which is the first engine's unless
-            `roles` says otherwise.
-        policy: the scheduler's decisions: a spec such as `cap(k=8)`, a file that `weft tune`
-            wrote, or a Policy.
-        store: results of calls, kept for the next time, and what is learned of programs.
+        roles: which model plays a role, by name: `{"verifier": "small-judge"}`. The solver's
+            model plays all roles that are not named. Without `roles` the solver's model is the
+            first engine's.
+        policy: what makes the scheduler's decisions: a spec such as `cap(k=8)`, a file that
+            `weft tune` wrote, or a Policy.
+        store: keeps results of calls for the next time, and what is learned of programs.
         profiles: what is known of programs; the store's by default.
-        observe: told of every decision of the scheduler.
-        ended: told of programs that end, and why.
-        lease: seconds that a program which does nothing is remembered.
-        check: seconds between health checks of each engine; without it an engine is checked
-            when it has failed a call.
-        outage: seconds that calls wait for an engine to come back when none is left.
-        patient: whether the pool opens though engines can't be reached: they join it as soon
-            as they can. Such a pool may be without engines, and be given some with `add`.
+        observe: a function that is told every decision of the scheduler.
+        ended: a function that is told which program has ended, and why.
+        lease: for how many seconds a program that makes no calls is remembered.
+        check: seconds between two health checks of an engine; None checks an engine only when
+            a call has failed there.
+        outage: when no engine is left, for how many seconds calls wait for one to come back.
+        patient: whether the pool opens although engines can't be reached. These engines join as
+            soon as they answer. Such a pool may also begin without engines; `add` gives engines.
 
     Raises:
         UsageError: no engine, two of one name, or a role for a model that none serves.

@@ -24,7 +24,7 @@ _ROUNDING = 1e-9  # of a limit in dollars: sums of many small prices are not exa
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may be spent; None is no limit.
+    """What a run or a block may spend; None is no limit.
 
     Attributes:
         tokens: prompt and generated tokens together.
@@ -65,20 +65,25 @@ class Amounts:
 class budget:
     """Limit what the block may spend.
 
-    A call is let in when its prompt and the answer it may give fit what is left: what is
-    neither spent nor held by calls in flight. Until then the call waits; it is held to fewer
-    tokens if what is left is all there is, and refused with `BudgetExceeded` if not even a
-    first token of an answer would ever fit. A call that reaches the tokens to which a budget
-    held it raises `BudgetExceeded` as well, with what it had written as `text`. A program
-    catches the error and gives its best so far. Budgets nest: what is spent inside counts
-    outside, and each is in force.
+        with budget(tokens=1000) as limit:
+            answer = await generate(prompt)
 
-    No more is spent than the limit, but for what engines report late (`late`): the true
-    length of a prompt sent as text, several tokens in one piece, tokens that were under way
-    when a call was aborted. When that crosses a limit, every call in flight is aborted.
+    A call starts when its prompt and the longest answer it may give fit what is left. What is
+    left is neither spent nor held by calls in flight. Until then the call waits. If waiting
+    brings no more, the call is held to fewer tokens. If not even the first token of an answer
+    would ever fit, the call raises `BudgetExceeded`. A call that was held to fewer tokens, and
+    reaches them, raises `BudgetExceeded` too; the error's `text` is what the call had written.
+    A program catches the error and gives its best so far.
 
-    Time runs for everything: calls are aborted when it is up, and what still runs half a
-    second after `seconds` (a tool, say) is cancelled, and the block raises `BudgetExceeded`.
+    Budgets nest. What is spent inside an inner budget counts for the outer one, and both hold.
+
+    No more is spent than the limit, with one exception, which `late` counts: what engines
+    report late. This is the true length of a prompt sent as text, several tokens in one piece,
+    or tokens that were under way when a call was aborted. If late tokens cross a limit, every
+    call in flight is aborted.
+
+    `seconds` limit the whole block. When the time is up, calls are aborted. What still runs
+    half a second later, such as a tool, is cancelled, and the block raises `BudgetExceeded`.
 
     Args:
         limits: the limits as one object, in place of the keywords.
@@ -89,8 +94,8 @@ class budget:
 
     Attributes:
         limits: what may be spent.
-        spent: what was.
-        exceeded: the first limit that was crossed, if one was.
+        spent: what was spent.
+        exceeded: the error of the first limit that was crossed; None if none was.
         deadline: when the time is up, on anyio's clock.
 
     Raises:
@@ -125,7 +130,7 @@ class budget:
 
     @property
     def late(self) -> int:
-        """Tokens beyond the limit, which engines reported when they had been spent."""
+        """Tokens beyond the limit, which engines reported only when the tokens were spent."""
         return max(0, self.spent.total - self.limits.tokens) if self.limits.tokens else 0
 
     def __enter__(self) -> budget:

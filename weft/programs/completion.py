@@ -13,26 +13,28 @@ class Completion:
     """An answer, or the next piece of an open one.
 
     Attributes:
-        text: the answer: what its tokens say, up to the last whole character. The rest of one
-            that was cut off comes with the answer that goes on. A matched stop string is part
-            of it, with what its last token says behind it. Thinking is not in it.
-        tokens: the ids of all that was generated, from engines that report them.
-        logprobs: one for each token, where asked.
-        finish_reason: `stop` (the model ended, or a stop string matched), `length`, or what
-            else an engine says, such as `content_filter` (see `FinishReason`).
-        ended: the model itself ended its answer; there is nothing to continue.
+        text: the answer, without the thinking. The text ends with the last whole character of
+            its tokens; the rest of a character that was cut off comes with the next piece. A
+            stop string that matched is part of the text, to the end of the last token.
+        tokens: the ids of all generated tokens, if the engine reports ids.
+        logprobs: one for each token, if log-probabilities were asked for.
+        finish_reason: `stop` (the model ended, or a stop string matched), `length`, or the
+            engine's own word, such as `content_filter` (see `FinishReason`).
+        ended: whether the model itself ended the answer, so that nothing is left to continue.
         usage: tokens of this call.
         timing: seconds queued, to the first token, and in all.
         prompt: the Prompt extended by this text, open.
         index: which sample of this Prompt it is.
-        engine: name of the engine that ran it.
+        engine: name of the engine that ran the call.
         call: the call's id in its run.
-        reasoning: what the model thought before, where it shows that.
-        in_thinking: whether it ends within the thinking, so that there is no answer yet.
+        reasoning: what the model thought before the answer, if the engine or the text shows
+            the thinking.
+        in_thinking: whether the text was cut off within the thinking, so that there is no
+            answer yet.
         missing: what was asked for and is not there: `logprobs`; `top_logprobs` (fewer
-            alternatives than asked for); `usage`, which is an estimate then;
-            `finish_reason`; `schema`, which the model was then told in words; or a setting
-            that the engine does not know, such as `top_k`.
+            alternatives than asked for); `usage` (the counts are estimates); `finish_reason`;
+            `schema` (the model was told the schema in words); or a setting that the engine
+            does not know, such as `top_k`.
     """
 
     text: str
@@ -52,7 +54,7 @@ class Completion:
 
     @property
     def whole(self) -> bool:
-        """Whether it is a whole answer: neither cut off, in thinking or behind, nor failed."""
+        """Whether the answer is whole: not cut off, in the thinking or later, and not failed."""
         return self.finish_reason == "stop" and not self.in_thinking
 
     @property

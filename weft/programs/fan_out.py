@@ -21,22 +21,22 @@ T = TypeVar("T")
 
 
 class fan_out(Generic[Item, T]):
-    """Run `node` on every item at once; the width is announced before any of them starts.
+    """Run `node` on every item at once. The scheduler hears the width before any node starts.
 
         async with fan_out(attempt, prompts) as answers:
             async for answer in answers:
                 if good(answer):
                     return answer
 
-    Results come as they finish. Leaving the block cancels what still runs, in the engines
-    too. The first error of a node is raised where the results are read, and cancels the
-    rest; one exception is `BudgetExceeded`, which is raised when the results that were still
-    affordable have been read.
+    Results come in the order in which nodes finish. Leaving the block cancels what still runs,
+    in the engines too. The first error of a node is raised where the results are read, and
+    cancels the rest. `BudgetExceeded` is different: it is raised when all results that the
+    budget still allowed have been read.
 
     Args:
         node: an async function of one item.
-        items: its inputs; may be empty.
-        limit: most nodes to run at once; None runs all.
+        items: the inputs, one for each node; may be empty.
+        limit: how many nodes run at once; None runs all.
 
     Raises:
         UsageError: `limit` is below 1.

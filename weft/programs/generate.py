@@ -1,4 +1,4 @@
-"""generate: have a model answer a Prompt, or go on with an open answer."""
+"""generate: have a model answer a Prompt, or continue an open answer."""
 
 from __future__ import annotations
 
@@ -85,35 +85,38 @@ async def generate(
     index: int | None = None,
     **more: Unpack[MoreSampling],
 ) -> Any:
-    """Have a model answer `prompt`, or continue its open answer.
+    """Have a model answer `prompt`, or continue the open answer of `prompt`.
 
     Args:
-        prompt: the conversation. With vLLM, what a model produced goes back to it as the very
-            same tokens.
-        max_tokens: most tokens to generate; None leaves it to the context's end.
+        prompt: the conversation. With vLLM, tokens that the model produced before go back to
+            the model as the very same tokens.
+        max_tokens: most tokens to generate; None goes on to the end of the context.
         temperature: 0 is greedy.
         top_p: nucleus sampling; 1 is off.
-        stop: strings that end the answer; `Completion.text` ends with the token that completes
-            one, so that continuing goes on behind it and nothing is lost.
-        n: give a list of n samples; they run side by side and share the prompt's prefill.
+        stop: strings that end the answer. The last token of a matched string is the last of
+            `Completion.text`, so an answer that is continued goes on behind the string.
+        n: how many samples; `generate` then gives a list. Samples run side by side and share
+            the prefill of the prompt.
         seed: sent to the engine; sample i of n gets `seed + i`.
-        logprobs: report log-probabilities: 0 of the tokens alone, k of k alternatives too.
-        schema: a JSON schema that the answer must follow; it is given as text all the same.
-        returns: a pydantic model; the answer is held to its schema and given as an instance.
+        logprobs: asks for log-probabilities: 0 of the tokens alone, k of k alternatives too.
+        schema: a JSON schema that the answer must follow. The answer is still a text.
+        returns: a pydantic model. The answer must follow its schema, and is given as an
+            instance.
         role: which of the pool's models answers.
-        index: which sample of this prompt it is, for the Store; counted up by itself when the
-            same is asked several times in a run.
-        **more: settings that few calls need, left to the engine where they are not given:
-            `top_k`, `min_p`, `presence_penalty`, `frequency_penalty`, `repetition_penalty`,
-            `reasoning_effort`, `thinking=False` or `True` for models that can do both, and
-            `extra`, a dict of further fields of the request (see `Sampling`). One that the
-            engine refuses is left out, with a warning, and named in `Completion.missing`.
+        index: which sample of this prompt this is, for the Store. When the same is asked again
+            in a run, the index counts up by itself.
+        **more: settings that few calls need: `top_k`, `min_p`, `presence_penalty`,
+            `frequency_penalty`, `repetition_penalty`, `reasoning_effort`, `thinking` (True or
+            False, for models that can do both), and `extra`, a dict of further fields of the
+            request (see `Sampling`). Settings that are not given are left to the engine. A
+            setting that the engine refuses is left out, with a warning, and is named in
+            `Completion.missing`.
 
     Returns:
         A Completion; a list of them with `n`; an instance of `returns`.
 
     Raises:
-        UsageError: an argument is out of range, or the engine can't do what is asked.
+        UsageError: an argument is out of range, or the engine can't do what was asked for.
         BudgetExceeded: a budget in force is used up.
         OutputError: the answer does not follow `returns`.
         EngineError: no engine could answer.

@@ -17,15 +17,16 @@ T = TypeVar("T")
 def program(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Mark an async function as a program: something that `run` runs.
 
-    It stays an ordinary function. Called within another program it appears as a part of it.
+    The function stays an ordinary function. A program that another program calls appears in
+    the graph as a part of the caller.
     """
     return _traced(function, "program")
 
 
 def node(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Mark an async function as a part of a program, seen in the graph under its name.
+    """Mark an async function as a part of a program. The graph shows the node by its name.
 
-    It stays an ordinary function and can be called in a plain test.
+    The function stays an ordinary function, and can be called in a plain test.
     """
     return _traced(function, "node")
 

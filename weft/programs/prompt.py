@@ -1,7 +1,7 @@
 """Prompt: an immutable, parent-linked conversation.
 
-Extending a Prompt makes a child; two children share their parent's turns, and so its tokens
-and its blocks in an engine's prefix cache. All Prompts of a run form a trie.
+Extending a Prompt makes a child. Two children share their parent's turns, and so the parent's
+tokens, and the parent's blocks in an engine's prefix cache. All Prompts of a run form a trie.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ class Prompt:
 
     `Prompt.system(...)`, `.user(...)`, `.assistant(...)` and `.tool(...)` begin or extend a
     conversation. `.assistant(text, open=True)` leaves the answer open: `generate` continues
-    it, and so does another `.assistant(...)`. `Completion.prompt` is such an open answer,
-    and carries the exact tokens that the engine produced.
+    the answer, and so does another `.assistant(...)`. `Completion.prompt` ends with such an
+    open answer, and carries the exact tokens that the engine produced.
 
     Attributes:
         parent: the Prompt that this one extends; None for the empty one.
-        role: whose turn the last one is; None for the empty Prompt.
+        role: the role of the last turn; None for the empty Prompt.
         text: what this Prompt adds to its parent.
-        open: whether the last turn is an answer to be continued.
+        open: whether the last turn is an open answer, to be continued.
         tokens: the ids of `text` as an engine produced them, or None.
-        model: the model that produced them, or None.
-        call: id of the call that produced them, or None.
+        model: the model that produced the tokens, or None.
+        call: id of the call that produced the tokens, or None.
         in_thinking: whether what a model produced ends within its thinking.
         key: a digest of the whole sequence; equal Prompts have equal keys.
     """

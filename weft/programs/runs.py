@@ -37,7 +37,7 @@ class Run(Generic[T]):
 
     Attributes:
         value: what the program returned.
-        usage: tokens and calls, those of cancelled calls included.
+        usage: tokens and calls; cancelled calls count too.
         events: what happened, in order.
         seconds: wall-clock time.
     """
@@ -106,29 +106,30 @@ async def run(
 ) -> Run[T]:
     """Run `program(*args, **kwargs)` on `pool`.
 
+    A run inside a run is part of the outer run: the outer budgets hold, and the outer usage and
+    graph include the inner run.
+
     Args:
         program: an async function, usually one marked `@program`.
         *args: for the program.
-        pool: the engines, inside its `async with` block.
+        pool: the engines; the pool must be open.
         budget: limits on the whole run.
-        store: results of calls; the pool's store if none is given. With a store that knows
-            this run already, stored results come back in the order in which they first came,
-            and nothing is paid twice.
-        identity: the program that the scheduler is to count its calls to, such as that of an
-            agent; it goes on after the run. A program of its own if left out.
-        roles: which model plays a role, where it is not as in the pool.
-        live: told of text as it is generated.
-        cache_salt: keeps its prefixes apart from others in the engines' caches.
-        journal: takes what happens; for those who want to hear of it meanwhile.
-        charge_stored: whether results from the store count against budgets as they did when
-            they were made, so that a rerun takes the same course; False has budgets bound
-            only what is paid anew.
+        store: keeps results of calls; the pool's store by default. If the store knows this run
+            already, results come back in the order in which they first came, and nothing is
+            paid twice.
+        identity: the program to which the scheduler counts the run's calls, such as an agent's
+            program. This program goes on after the run. By default the run is a program of its
+            own.
+        roles: which model plays a role in this run; the pool says so for all other roles.
+        live: a function that is told text as it is generated.
+        cache_salt: keeps the run's prefixes apart from others in the engines' caches.
+        journal: records what happens; give one to read events while the program runs.
+        charge_stored: whether results from the store count against budgets as when they were
+            made, so that a rerun takes the same course. With False only new calls count.
         **kwargs: for the program.
 
-    A run inside a run is under its budgets, and counts in its usage and its graph.
-
     Raises:
-        BudgetExceeded: the budget was used up and the program did not catch it.
+        BudgetExceeded: the budget was used up, and the program did not catch the error.
         Exception: whatever the program raises.
     """
     journal = journal if journal is not None else Journal()
@@ -166,21 +167,21 @@ def run_sync(
     backend: str = "asyncio",
     **options: Any,
 ) -> Run[T]:
-    """Run a program from code that is not async: opens the pool, runs, and closes the pool.
+    """Run a program from code that is not async: open the pool, run, and close the pool.
 
-    Where an event loop runs already, as in a notebook, the program gets a thread and a loop of
-    its own; the caller waits.
+    If an event loop runs already, as in a notebook, the program gets a thread and an event loop
+    of its own, and the caller waits.
 
     Args:
         program: an async function, usually one marked `@program`.
         *args: for the program.
-        pool: the engines; a pool that is not open, or one engine or spec of one.
+        pool: a pool that is not open, an engine, or an engine's spec.
         backend: the event loop: `asyncio` or `trio`.
-        **options: as those of `run`.
+        **options: the options of `run`.
 
     Raises:
         UsageError: the pool is open; use `await run(...)` there.
-        Exception: as `run` does.
+        Exception: whatever `run` raises.
     """
     engines = pool if isinstance(pool, Pool) else Pool(pool)
     if engines.is_open:

@@ -20,25 +20,26 @@ async def score(
 ) -> dict[str, float]:
     """The probability with which the model would continue `prompt` by each option.
 
-    An option's probability is that of its tokens one after another; what may follow is left
-    open. The probabilities are the model's own and need not add up to 1: divide by their sum
-    to compare the options among themselves.
+    The probability of an option is the probability of its tokens, one after another. What may
+    follow the option is left open. The probabilities are the model's own, and need not add up
+    to 1. To compare the options with each other, divide by the sum.
 
-    Each position asked about costs one generated token, and the prompt is found in the
-    engine's prefix cache; options that begin alike share their beginning's cost. Engines that
-    take no tokens are asked for the alternatives to the first token only, so there an option
-    must be a single token.
+    Each position costs one generated token, and the prompt is found in the engine's prefix
+    cache. Options that begin alike share the cost of the beginning. An engine that takes no
+    tokens is asked for the alternatives to the first token only, so there an option must be
+    a single token.
 
     Args:
         prompt: the conversation; an open answer is continued.
-        options: different, non-empty texts.
+        options: texts, all different and none of them empty.
         role: which of the pool's models judges.
 
     Returns:
         For each option its probability, from 0 to 1.
 
     Raises:
-        UsageError: no options, equal ones or an empty one; or the engine can't score.
+        UsageError: there are no options, two are equal or one is empty; or the engine can't
+            score.
         BudgetExceeded: a budget in force is used up.
         EngineError: no engine could answer.
     """

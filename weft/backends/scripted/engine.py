@@ -1,4 +1,4 @@
-"""A deterministic engine for tests: it answers by a script, in time that is given."""
+"""A deterministic engine for tests: answers come by a script, in a time that is given."""
 
 from __future__ import annotations
 
@@ -25,34 +25,35 @@ PACE = 0.001
 
 
 class ScriptedEngine(Engine):
-    """Answers what it is told to, token by token, where every character is a token.
+    """An engine for tests: answers by a script, token by token. Every character is a token.
 
-    It sleeps by anyio, so that trio's autojump clock runs it in virtual time. Its prefix
-    cache works in whole blocks as vLLM's does, and forgets the least recently used.
+    The engine sleeps by anyio, so trio's autojump clock can run the engine in virtual time. The
+    prefix cache works in whole blocks as vLLM's does, and forgets the least recently used.
 
     Args:
-        replies: a function of the request; or answers by the text of the last message; or
-            answers in turn. An answer is a text or `Scripted`.
+        replies: one answer for every request; or answers in turn; or a dict of answers by the
+            text of the last message; or a function of the request. An answer is a text or
+            `Scripted`.
         scores: probabilities of texts, for requests with `ask` or `ask_texts`; or a function
-            of the request that gives them.
-        model: the name it serves.
-        name: unique in a pool; the model's by default.
+            of the request that gives the probabilities.
+        model: the name of the model.
+        name: unique in a pool; the model's name by default.
         context: most tokens of prompt and answer.
-        concurrency: how many requests run at once; further ones wait.
+        concurrency: how many requests run at once; further requests wait.
         prompt_seconds: time for each prompt token that is not cached.
         token_seconds: time for each generated token.
-        kv_tokens: tokens that its cache holds; unlimited by default.
-        block_size: tokens in a block of its cache.
-        takes_tokens: False makes it an engine of texts, that can't continue answers.
-        price: what its tokens cost.
+        kv_tokens: how many tokens the cache holds; unlimited by default.
+        block_size: tokens in a block of the cache.
+        takes_tokens: with False the engine takes text only, and can't continue answers.
+        price: what tokens cost.
 
     Attributes:
         requests: the latest requests to generate, oldest first.
-        received: the latest that came over HTTP, of any kind, oldest first.
-        running: how many run now.
-        waiting: how many wait now.
-        peak: most that ran at once.
-        cancelled: how many were cancelled.
+        received: the latest requests of any kind that came over HTTP, oldest first.
+        running: how many requests run now.
+        waiting: how many requests wait now.
+        peak: how many requests have run at once at most.
+        cancelled: how many requests were cancelled.
     """
 
     def __init__(
