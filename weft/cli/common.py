@@ -149,14 +149,15 @@ Engines = Annotated[
         "--engine",
         "-e",
         metavar="SPEC",
-        help="local:MODEL starts vLLM here; http://host:port is a running server; "
-        "openai:MODEL[@URL] a hosted one; ?rate=20&concurrency=8&silence=60&retry=5&key=VARIABLE "
-        "may follow. May be given several times.",
+        help="An engine: http://host:port is a running vLLM server, openai:MODEL[@URL] a hosted "
+        "model; local:MODEL starts vLLM on this machine. Options may follow, such as "
+        "?rate=20&concurrency=8; others are silence, retry and key=VARIABLE. May be given "
+        "several times.",
     ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="The model that solves, where engines serve several."),
+    typer.Option(metavar="NAME", help="The model for the role solver, if engines serve several."),
 ]
 Replicas = Annotated[
     int | None,
@@ -165,7 +166,7 @@ Replicas = Annotated[
 Roles = Annotated[
     list[str] | None,
     typer.Option(
-        "--role", metavar="ROLE=MODEL", help="The model for another role, such as verifier."
+        "--role", metavar="ROLE=MODEL", help="The model for another role, such as verifier=M."
     ),
 ]
 Imports = Annotated[
@@ -173,8 +174,8 @@ Imports = Annotated[
     typer.Option(
         "--import",
         metavar="FILE.py|MODULE",
-        help="Import this first, so that what it marks is known by name. May be given several "
-        "times.",
+        help="Import this file or module first; its parts are then known by name. May be given "
+        "several times.",
     ),
 ]
 PolicyText = Annotated[
@@ -190,6 +191,6 @@ BudgetText = Annotated[
     typer.Option(
         "--budget",
         metavar="LIMITS",
-        help="Limits that are enforced: tokens=N,calls=N,seconds=S,dollars=D, any of them.",
+        help="What may be spent: any of tokens=N,calls=N,seconds=S,dollars=D.",
     ),
 ]

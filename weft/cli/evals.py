@@ -43,12 +43,17 @@ def run(
         str,
         typer.Argument(
             metavar="SUITE.yaml|TASK|FILE.jsonl",
-            help="A suite file, a task's spec, or a file of problems.",
+            help="A suite's file, a task's spec, or a file of problems.",
         ),
     ],
     strategy: Annotated[
         list[str] | None,
-        typer.Option("--strategy", "-s", metavar="SPEC", help="May be given several times."),
+        typer.Option(
+            "--strategy",
+            "-s",
+            metavar="SPEC",
+            help="A strategy to run, such as majority(n=8). May be given several times.",
+        ),
     ] = None,
     engine: Engines = None,
     model: Model = None,
@@ -56,11 +61,17 @@ def run(
     role: Roles = None,
     policy: PolicyText = None,
     imports: Imports = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="How many problems.")] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Of problems and sampling.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="How many problems to run.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of problems and sampling.")
+    ] = None,
     sampling: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Such as top_k=20 or thinking=false."),
+        typer.Option(
+            metavar="NAME=VALUE", help="A setting of sampling, such as top_k=20 or thinking=false."
+        ),
     ] = None,
     budget: BudgetText = None,
     concurrency: Annotated[
@@ -70,22 +81,26 @@ def run(
         str | None,
         typer.Option(
             metavar="N|N%|all",
-            help="Errors that end a strategy if it has more; 10% by default, three at least.",
+            help="A strategy with more errors ends; 10% by default, but at least three.",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For results; eval-TASK by default.")
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder for results; eval-TASK by default."),
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Results of calls; DIR/store.sqlite.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where to keep results of calls; DIR/store.sqlite by default."
+        ),
     ] = None,
     moved: Annotated[
-        bool, typer.Option("--moved", help="The engines are the same, at other addresses.")
+        bool, typer.Option("--moved", help="Go on with the same engines at other addresses.")
     ] = False,
 ) -> None:
-    """Run strategies on a task; finished samples are never run again.
+    """Run strategies on a task. Samples that are finished are never run again.
 
-    Options overrule what the suite file says. A task's spec alone runs its shipped suite.
+    Options overrule the suite's file. A task's spec alone runs the suite that weft has for it.
 
     Example: weft eval run countdown -s "majority(n=8)" --limit 50 --out results
     """
@@ -215,9 +230,9 @@ def evaluate(
 
 @app.command("show")
 def show(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out of an evaluation.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An evaluation's folder.")],
 ) -> None:
-    """Print an evaluation's table and findings.
+    """Print the table and the findings of an evaluation.
 
     Example: weft eval show results
     """
@@ -230,13 +245,16 @@ def show(
 
 @app.command("compare")
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="DIR", help="An evaluation.")],
-    second: Annotated[Path, typer.Argument(metavar="DIR", help="Another of the same task.")],
+    first: Annotated[Path, typer.Argument(metavar="DIR", help="An evaluation's folder.")],
+    second: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="The folder of another evaluation of the same task."),
+    ],
 ) -> None:
     """Compare two evaluations on the problems that both have.
 
-    Strategies are matched by their specs; where each folder has one only, these two are.
-    Differences are the second's less the first's, paired by problem.
+    Strategies with the same spec are compared. If each evaluation has only one strategy, these
+    two are compared. A difference is the second less the first, paired by problem.
 
     Example: weft eval compare results-a results-b
     """

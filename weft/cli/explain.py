@@ -16,20 +16,23 @@ if TYPE_CHECKING:
 
 def explain(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="The --out of weft simulate or weft run.")
+        Path,
+        typer.Argument(
+            metavar="RUN", help="A folder that weft simulate or weft run wrote by --out."
+        ),
     ],
     call: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Which call; without it, those that waited longest."),
+        typer.Option(metavar="ID", help="Which call; by default the calls that waited longest."),
     ] = None,
     policy: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Which policy's run of a simulation.")
+        str | None, typer.Option(metavar="SPEC", help="Which policy, if a simulation has several.")
     ] = None,
     most: Annotated[
-        int, typer.Option("--top", min=1, metavar="N", help="How many waits to list.")
+        int, typer.Option("--top", min=1, metavar="N", help="How many calls to list.")
     ] = 10,
 ) -> None:
-    """Tell why a call went where and when it did.
+    """Tell why a call waited, where the call went, and why.
 
     Example: weft explain simulation --policy weft --call session-3/7
     """

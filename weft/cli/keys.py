@@ -20,13 +20,14 @@ def keys() -> None:
 @app.command("new")
 def new(
     tenant: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Whose key it is; `default` by default.")
+        str | None,
+        typer.Option(metavar="NAME", help="The tenant that owns the key; `default` by default."),
     ] = None,
     admin: Annotated[
-        bool, typer.Option("--admin", help="For the admin routes, not for a tenant.")
+        bool, typer.Option("--admin", help="Make a key for the admin routes, not for a tenant.")
     ] = False,
 ) -> None:
-    """Make a key: prints it once, and on stderr the lines for the configuration.
+    """Make a key. Prints the key once, and on stderr the lines for the configuration.
 
     Example: weft key new --tenant red
     """

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from weft.registry import PartRegistry
 
 Name = Annotated[
-    str | None, typer.Argument(help="Show this one in full; FILE.py:NAME shows one of a file.")
+    str | None, typer.Argument(help="The part to show in full, by its name or as FILE.py:NAME.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with all parameters.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with all parameters.")]
 
 
 def strategies(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
@@ -61,7 +61,7 @@ def workloads(name: Name = None, imports: Imports = None, as_json: AsJson = Fals
 
 
 def arrivals(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
-    """List the ways in which a workload's programs may come, or show one with its parameters.
+    """List the ways in which programs arrive, or show one with its parameters.
 
     Example: weft arrivals gamma
     """

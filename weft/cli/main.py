@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Run agent workflows and reasoning strategies over a pool of inference engines.\n\n"
+    help="Run agent workflows and reasoning strategies on a pool of inference engines.\n\n"
     "Begin with: weft demo",
 )
 
@@ -54,20 +54,26 @@ def weft(
 
 app.command("demo", short_help="Compare strategies with the shipped model.")(demo.demo)
 app.command("run", short_help="Run a program from a Python file.")(run.run)
-app.command("serve", short_help="Serve coding agents in front of the engines.")(serve.serve)
+app.command("serve", short_help="Serve coding agents through a gateway to engines.")(serve.serve)
 app.add_typer(keys.app, name="key", short_help="Make API keys for weft serve.")
 app.add_typer(evals.app, name="eval", short_help="Run, show and compare evaluations.")
-app.add_typer(engines.app, name="engines", short_help="Start, stop and list local replicas.")
+app.add_typer(
+    engines.app, name="engines", short_help="Start, stop and list vLLM replicas on this machine."
+)
 app.command("simulate", short_help="Compare scheduling policies on simulated engines.")(
     simulate.simulate
 )
-app.command("explain", short_help="Tell why a call went where and when.")(explain.explain)
+app.command("explain", short_help="Tell why a call waited and where the call went.")(
+    explain.explain
+)
 app.command("tune", short_help="Search a policy's parameters by simulation.")(tune.tune)
 app.command("policies", short_help="List scheduling policies, or show one.")(listings.policies)
 app.command("strategies", short_help="List strategies, or show one.")(listings.strategies)
 app.command("tasks", short_help="List tasks, or show one.")(listings.tasks)
 app.command("workloads", short_help="List workloads, or show one.")(listings.workloads)
-app.command("arrivals", short_help="List arrivals of programs, or show one.")(listings.arrivals)
+app.command("arrivals", short_help="List ways in which programs arrive, or show one.")(
+    listings.arrivals
+)
 app.command("mock", short_help="Serve scripted answers as vLLM would.")(mock.mock)
 
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def mock(
-    reply: Annotated[str, typer.Option(help="The answer to everything.")] = "Hello.",
+    reply: Annotated[str, typer.Option(help="The answer to every request.")] = "Hello.",
     replies: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.json", help="Answers by the last message's text, instead."),
+        typer.Option(metavar="FILE.json", help="Answers by the text of the last message."),
     ] = None,
     scores: Annotated[
         str | None,
@@ -27,26 +27,32 @@ def mock(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(metavar="TASK", help="Play this task by rule instead: countdown."),
+        typer.Option(metavar="TASK", help="Answer the problems of this task by rule: countdown."),
     ] = None,
     skill: Annotated[
         float,
-        typer.Option(min=0, max=1, metavar="P", help="How well it plays: 1 makes no mistakes."),
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="P",
+            help="With --task: how well to play; 1 makes no mistakes.",
+        ),
     ] = 0.7,
-    model: Annotated[str, typer.Option(help="The name it serves.")] = "mock",
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    model: Annotated[str, typer.Option(help="The name of the model.")] = "mock",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=1, max=65535, metavar="N", help="Where to listen.")
+        int, typer.Option(min=1, max=65535, metavar="N", help="The port to listen on.")
     ] = 8000,
     token_seconds: Annotated[
-        float, typer.Option(min=0, metavar="S", help="Time for each token.")
+        float, typer.Option(min=0, metavar="S", help="Seconds for each token.")
     ] = 0.0,
     context: Annotated[
-        int | None, typer.Option(min=2, metavar="N", help="Tokens of its context.")
+        int | None,
+        typer.Option(min=2, metavar="N", help="Most tokens of prompt and answer together."),
     ] = None,
     dies_after: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Break the connection after so many tokens."),
+        typer.Option(min=0, metavar="N", help="Break the connection after this many tokens."),
     ] = None,
 ) -> None:
     """Serve scripted answers as vLLM would, until interrupted.

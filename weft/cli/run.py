@@ -43,7 +43,12 @@ def run(
     ],
     arg: Annotated[
         list[str] | None,
-        typer.Option("--arg", "-a", metavar="KEY=VALUE", help="An argument; JSON, or else a text."),
+        typer.Option(
+            "--arg",
+            "-a",
+            metavar="KEY=VALUE",
+            help="An argument of the program: JSON, or else a text.",
+        ),
     ] = None,
     engine: Engines = None,
     model: Model = None,
@@ -53,17 +58,18 @@ def run(
     imports: Imports = None,
     budget: BudgetText = None,
     store: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep results of calls, and reuse them.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep results of calls here, and use them again."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write what happened here, for weft explain."),
+        typer.Option(metavar="DIR", help="Write what happens into this folder, for weft explain."),
     ] = None,
     graph: Annotated[
-        bool, typer.Option("--graph", help="Print what ran as a Mermaid flowchart too.")
+        bool, typer.Option("--graph", help="Also print what ran, as a Mermaid flowchart.")
     ] = False,
 ) -> None:
-    """Run a program; prints what it returns, and on stderr what it cost.
+    """Run a program. Prints what the program returns, and on stderr what the run cost.
 
     Example: weft run fix.py:fix -a issue="It crashes." -e http://127.0.0.1:8000
     """

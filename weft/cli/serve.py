@@ -21,47 +21,52 @@ _LEVELS = ("debug", "info", "warning", "error")
 def serve(
     file: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="CONFIG.yaml", help="The configuration; options count more than it."
-        ),
+        typer.Argument(metavar="CONFIG.yaml", help="The configuration. Options overrule the file."),
     ] = None,
     engine: Engines = None,
     local: Annotated[
         int | None,
-        typer.Option(min=1, max=64, metavar="N", help="Start so many replicas on this machine."),
+        typer.Option(
+            min=1, max=64, metavar="N", help="Start this many vLLM replicas on this machine."
+        ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The model of --local (countdown by default), or the one that each --engine "
-            "is to serve.",
+            help="The model for --local (countdown by default), or the model that each --engine "
+            "must serve.",
         ),
     ] = None,
     host: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Where to listen; 127.0.0.1 by default.")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="The address to listen on; 127.0.0.1 by default."),
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, metavar="N", help="Where to listen; 8080 by default."),
+        typer.Option(min=1, max=65535, metavar="N", help="The port to listen on; 8080 by default."),
     ] = None,
     policy: PolicyText = None,
     imports: Imports = None,
     store: Annotated[
         str | None,
-        typer.Option(metavar="FILE|URL", help="Keep programs and profiles over restarts here."),
+        typer.Option(metavar="FILE|URL", help="Where to keep programs and profiles over restarts."),
     ] = None,
     allow_open: Annotated[
-        bool, typer.Option("--allow-open", help="Listen beyond this machine without keys.")
+        bool, typer.Option("--allow-open", help="Listen to other machines without keys.")
     ] = False,
     log_level: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")
+        str | None,
+        typer.Option(metavar="LEVEL", help="What to log: debug, info, warning or error."),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Check the configuration, and leave.")
+        bool, typer.Option("--check", help="Check the configuration, and exit.")
     ] = False,
     print_schema: Annotated[
-        bool, typer.Option("--print-schema", help="Print the file's JSON schema, and leave.")
+        bool,
+        typer.Option(
+            "--print-schema", help="Print the JSON schema of the configuration, and exit."
+        ),
     ] = False,
 ) -> None:
     """Serve coding agents over the APIs of OpenAI and Anthropic, until interrupted.

@@ -28,7 +28,7 @@ def simulate(
             "--policy",
             "-p",
             metavar="SPEC|FILE",
-            help="May be given several times; weft's own, if none is.",
+            help="A policy, or a file of weft tune; weft by default. May be given several times.",
         ),
     ] = None,
     engines: simulated.EngineCount = 8,
@@ -48,7 +48,7 @@ def simulate(
     tenants: simulated.Tenants = 0,
     slo: Annotated[
         float | None,
-        typer.Option(metavar="S", help="Seconds within which a program should finish."),
+        typer.Option(metavar="S", help="Seconds in which a program should finish."),
     ] = None,
     belady: Annotated[
         bool, typer.Option(help="Compare hit rates with Belady's optimum on the same placement.")
@@ -56,7 +56,8 @@ def simulate(
     seed: simulated.Seed = 0,
     imports: Imports = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep records, decisions and plots here.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep records, decisions and plots in this folder."),
     ] = None,
 ) -> None:
     """Simulate a fleet of engines under scheduling policies, and compare them.

@@ -27,49 +27,65 @@ WorkloadText = Annotated[
 EngineCount = Annotated[
     int, typer.Option("--engines", min=1, max=4096, metavar="N", help="How many engines.")
 ]
-Gpu = Annotated[str, typer.Option(metavar="NAME", help="What each engine runs on.")]
-ModelName = Annotated[str, typer.Option("--model", metavar="NAME", help="What each serves.")]
+Gpu = Annotated[str, typer.Option(metavar="NAME", help="The GPU that each engine runs on.")]
+ModelName = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="The model that each engine serves.")
+]
 Tensor = Annotated[
     int, typer.Option("--parallel", min=1, max=64, metavar="N", help="GPUs of each engine.")
 ]
 KvTokens = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="KV cache of each; by GPU and model if not given."),
+    typer.Option(
+        min=1, metavar="N", help="Tokens of KV of each engine; by default as GPU and model allow."
+    ),
 ]
 BlockSize = Annotated[int, typer.Option(min=1, metavar="N", help="Tokens in a block of KV.")]
 Concurrency = Annotated[
-    int, typer.Option(min=1, metavar="N", help="Most calls that an engine runs at once.")
+    int, typer.Option(min=1, metavar="N", help="How many calls an engine runs at once at most.")
 ]
 Rates = Annotated[
     list[float] | None,
     typer.Option(
-        "--rate", "-r", metavar="X", help="Programs a second. May be given several times."
+        "--rate",
+        "-r",
+        metavar="X",
+        help="How many programs arrive a second. May be given several times.",
     ),
 ]
 Numbers = Annotated[
     list[int] | None,
-    typer.Option("-n", "--n", metavar="N", help="Programs at once. May be given several times."),
+    typer.Option(
+        "-n", "--n", metavar="N", help="How many programs run at once. May be given several times."
+    ),
 ]
 ArrivalText = Annotated[
     str | None,
     typer.Option(
         "--arrivals",
         metavar="SPEC",
-        help="poisson, gamma(cv=3), closed, burst or recorded. By default recorded, if the "
-        "workload says when its programs come, or else closed with 8 for each engine.",
+        help="How programs arrive: poisson, gamma(cv=3), closed, burst or recorded. By default "
+        "recorded, if the workload says when programs arrive. Otherwise closed, with 8 programs "
+        "for each engine.",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Of all that is random.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="The first programs only.")]
+Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all that is random.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Take only the first N programs.")
+]
 LengthScale = Annotated[
-    float | None, typer.Option("--scale", metavar="X", help="Factor on all lengths in tokens.")
+    float | None, typer.Option("--scale", metavar="X", help="A factor on all lengths in tokens.")
 ]
 TraceFormat = Annotated[
     str | None,
-    typer.Option("--format", metavar="NAME", help="Of the trace; by its first line if not given."),
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="The format of the trace; by default told by its first line.",
+    ),
 ]
 Tenants = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Share the programs out to so many tenants.")
+    int, typer.Option(min=0, metavar="N", help="Share the programs between this many tenants.")
 ]
 Options = Annotated[
     list[str] | None,

@@ -31,14 +31,17 @@ def tune(
     policy: Annotated[
         str | None,
         typer.Option(
-            "--policy", "-p", metavar="SPEC|FILE", help="Where to begin; weft's own by default."
+            "--policy", "-p", metavar="SPEC|FILE", help="The policy to begin with; weft by default."
         ),
     ] = None,
     trials: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Simulations, that of --policy included.")
+        int, typer.Option(min=1, metavar="N", help="How many simulations; --policy is the first.")
     ] = 40,
     objective: Annotated[
-        str, typer.Option(metavar="NAME", help="mean or p99 completion time, or goodput.")
+        str,
+        typer.Option(
+            metavar="NAME", help="What to improve: mean or p99 completion time, or goodput."
+        ),
     ] = "mean",
     engines: simulated.EngineCount = 8,
     gpu: simulated.Gpu = "h100",
@@ -57,15 +60,15 @@ def tune(
     tenants: simulated.Tenants = 0,
     slo: Annotated[
         float | None,
-        typer.Option(metavar="S", help="Seconds within which a program should finish."),
+        typer.Option(metavar="S", help="Seconds in which a program should finish."),
     ] = None,
     seed: simulated.Seed = 0,
     imports: Imports = None,
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="For the policy that was found.")
+        Path, typer.Option(metavar="FILE", help="The file for the policy that is found.")
     ] = Path("policy.yaml"),
 ) -> None:
-    """Search a policy's parameters by simulation; the result is never worse than the given ones.
+    """Search a policy's parameters by simulation. The result is never worse than --policy.
 
     Example: weft tune "coding_agents(n=50)" --policy weft --scale 0.25 -n 32 --trials 20
     """

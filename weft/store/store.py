@@ -71,10 +71,10 @@ class StoredResult:
     """A stored result.
 
     Attributes:
-        order: results that came later have a higher one.
+        order: a number; later results have a higher order.
         done: False for a call that was cancelled; `outcome` then holds what it cost.
         outcome: the result as JSON.
-        run: the run that it is of; None if that was not kept.
+        run: the run to which the result belongs; None if the run was not kept.
     """
 
     order: int
@@ -86,12 +86,13 @@ class StoredResult:
 class Store:
     """Results of calls, and profiles of programs, in a SQLite file or in PostgreSQL.
 
-    A result is committed as soon as it is there, so that a run that was killed goes on where
-    it was. One process writes to a SQLite file at a time.
+    A result is committed as soon as it is there, so a run that was killed goes on where it was.
+    One process at a time writes to a SQLite file.
 
     Args:
-        where: the file, made where missing; or a URL, `postgresql://USER:PASSWORD@HOST/NAME` or
-            `sqlite:///FILE`; None keeps all in memory.
+        where: a file, which is made if it is missing; or a URL,
+            `postgresql://USER:PASSWORD@HOST/NAME` or `sqlite:///FILE`; or None for a store in
+            memory.
 
     Attributes:
         database: where the tables are; others may keep theirs there too.

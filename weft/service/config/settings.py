@@ -77,11 +77,11 @@ class Listen(Section):
     """Where the service listens."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
-    """Address to listen at; 0.0.0.0 is every interface."""
+    """Address to listen on; 0.0.0.0 is every interface."""
     port: int = Field(default=8080, ge=1, le=65535)
-    """Port to listen at."""
+    """Port to listen on."""
     allow_open: bool = False
-    """Listen beyond this machine though there are no tenants, and so no keys."""
+    """Listen to other machines although there are no tenants, and so no keys."""
 
     @property
     def loopback(self) -> bool:
@@ -104,36 +104,37 @@ class RetrySettings(Section):
     """How requests are sent again for which an engine was too busy."""
 
     attempts: Count | None = None
-    """Most times that one request is sent to it; by default 5, or as many as `seconds` allow
-    where the engine says when to come again."""
+    """How often one request is sent to the engine at most. By default 5 times; or, if the engine
+    says when to come again, as often as `seconds` allow."""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 300
-    """Time after its first refusal during which a request may be sent again."""
+    """For how long after its first refusal a request may be sent again."""
     longest: Seconds = 30
     """Longest wait, whatever the engine says."""
     first: Seconds = 0.5
-    """First wait where the engine does not say; the next ones double."""
+    """First wait, if the engine does not say when to come again. The waits double."""
 
 
 class EngineConfig(Section):
     """An inference server behind the service."""
 
     spec: Annotated[str, AfterValidator(_engine)]
-    """http://host:port of a vLLM server, openai:MODEL[@URL] of another one, or local:MODEL."""
+    """http://host:port for a vLLM server, openai:MODEL[@URL] for another server, or local:MODEL."""
     name: str | None = Field(default=None, min_length=1)
-    """Its name in records and metrics; its address by default."""
+    """The engine's name in records and metrics; its address by default."""
     model: str | None = None
-    """The model that it is to serve; the first one by default."""
+    """The model that the engine must serve; the engine's first model by default."""
     api_key: SecretStr | None = None
-    """The key that it asks for, as ${NAME} from the environment."""
+    """The key that the engine asks for, as ${NAME} from the environment."""
     concurrency: Count | None = None
-    """Most requests that run in it at once (vLLM's --max-num-seqs); by default 256, openai: 64."""
+    """How many requests the engine runs at once (vLLM's --max-num-seqs). 256 by default; 64 for
+    openai: engines."""
     rate: Seconds | None = None
-    """Most requests a second that it is sent; no limit by default."""
+    """How many requests a second the engine gets at most; no limit by default."""
     silence: Seconds | None = None
     """Seconds without a byte after which a request is given up; by default
     `limits.idle_seconds`."""
     retry: RetrySettings = RetrySettings()
-    """How requests are sent again for which it was too busy."""
+    """How requests are sent again for which the engine was too busy."""
 
     @property
     def title(self) -> str:
@@ -142,25 +143,25 @@ class EngineConfig(Section):
 
 
 class Local(Section):
-    """Replicas that the service starts on this machine and stops with itself."""
+    """vLLM replicas on this machine that start and stop with the service."""
 
     model: str = Field(default="countdown", min_length=1)
     """A model's folder or hub name, or the shipped countdown."""
     replicas: int = Field(default=2, ge=1, le=64)
-    """How many."""
+    """How many replicas."""
 
 
 class StrategyModelSettings(Section):
     """A strategy that clients use as if it were a model."""
 
     strategy: Annotated[str, AfterValidator(_strategy)]
-    """Its spec, such as majority(n=8)."""
+    """The strategy's spec, such as majority(n=8)."""
     model: str | None = Field(default=None, min_length=1)
-    """The model that it runs on; that of the role `solver` by default."""
+    """The model on which the strategy runs; by default the model of the role `solver`."""
     name: str | None = Field(default=None, min_length=1)
-    """What clients call it; MODEL:STRATEGY by default."""
+    """The name for clients; MODEL:STRATEGY by default."""
     budget: Budget = Budget()
-    """What one request may spend; `strategies.budget` limits what is left out here."""
+    """What one request may spend. `strategies.budget` sets the limits that are left out here."""
 
     @property
     def title(self) -> str:
@@ -177,33 +178,33 @@ class Strategies(Section):
     """Strategies as models: `model: "M:majority(n=8)"` answers as one model would."""
 
     models: list[StrategyModelSettings] = Field(default_factory=list[StrategyModelSettings])
-    """Those that are listed among the models."""
+    """The strategies that are listed among the models."""
     any: bool = True
-    """Whether clients may also ask for what is not listed, by `MODEL:STRATEGY`."""
+    """Whether clients may also ask for strategies that are not listed, by `MODEL:STRATEGY`."""
     budget: Budget = Budget(calls=600, tokens=4_000_000)
-    """The most that one such request may spend."""
+    """What one request to a strategy may spend at most."""
 
 
 class TenantConfig(Section):
-    """On whose behalf requests come, and what they may take."""
+    """Somebody who has keys for the service, with limits and a share of the engines."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    """Unique; stands in program ids, metrics and logs."""
+    """The tenant's name: unique; part of program ids, metrics and logs."""
     keys: list[KeyHash] = Field(min_length=1)
-    """Hashes of its API keys, as `weft key new` prints them, or ${NAME} of a key."""
+    """Hashes of the tenant's API keys, as `weft key new` prints them, or ${NAME} of a key."""
     requests_per_minute: Count | None = None
     """Requests that may begin in a minute; no limit by default."""
     tokens_per_minute: Count | None = None
-    """Prompt and answer tokens that it may use in a minute; no limit by default."""
+    """Tokens of prompts and answers that requests may use in a minute; no limit by default."""
     concurrency: Count | None = None
     """Requests that may wait or run at once; no limit by default."""
     programs: Count | None = None
     """Programs that may live at once; no limit by default."""
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Its share of the engines beside other tenants'."""
+    """The tenant's share of the engines, relative to other tenants."""
     cache_salt: bool | Annotated[str, Field(min_length=1, max_length=LONGEST_SALT)] = True
-    """Whether engines keep its prefixes apart from other tenants'; or a salt of one's own,
-    by which tenants share prefixes with those of the same salt."""
+    """Whether engines keep the tenant's prefixes apart from all others. A text is a salt:
+    tenants with the same salt share prefixes."""
 
 
 class Admin(Section):
@@ -221,48 +222,49 @@ class LimitSettings(Section):
     header_bytes: Annotated[ByteSize, Field(ge=1024)] = ByteSize(64 * 2**10)
     """Largest head of a request: its line and its headers."""
     open_streams: Count = 4096
-    """Requests under way at once, those that wait included."""
+    """Requests under way at once; requests that wait count too."""
     queue: Count = 1024
-    """Requests that may wait for an engine; more are refused with 503."""
+    """Requests that may wait for an engine. Further requests are refused with 503."""
     queue_seconds: Seconds = 300
-    """Longest that a request may wait for an engine; it is refused with 503 then."""
+    """For how long a request may wait for an engine. Then the request is refused with 503."""
     keepalive_seconds: Seconds = 10
     """Time between the comments that keep a waiting stream open."""
     client_stall_seconds: Seconds = 60
-    """Longest that a client may neither send what it began nor take its answer."""
+    """For how long a client may neither send the rest of its request nor take its answer."""
     lease_seconds: Seconds = 900
-    """Time without a request after which a program is taken for ended."""
+    """After how long without a request a program has ended."""
     drain_seconds: Seconds = 60
     """Time for requests under way to end when the service stops."""
     connect_seconds: Seconds = 5
-    """Longest that connecting to an engine may take."""
+    """How long connecting to an engine may take."""
     idle_seconds: Seconds = 300
-    """Longest that an engine may stay silent before a request is given up; `engines` may say
-    otherwise for one."""
+    """For how long an engine may stay silent before a request is given up. `silence` of an engine
+    overrules this."""
     outage_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10
-    """Longest that requests wait for an engine to come back when none is left."""
+    """When no engine is left, for how long requests wait for one to come back."""
     retries: int = Field(default=2, ge=0, le=10)
-    """Further engines that a request is sent to when engines fail before its first byte. One
-    that fails at it though it is well is replaced once. With 0 a request is sent once."""
+    """To how many further engines a request is sent when engines fail before the first byte of
+    the answer. If the engine that failed is well, only one more is tried. With 0 a request is
+    sent once."""
 
 
 class TelemetrySettings(Section):
     """What the service tells of itself."""
 
     otlp: str | None = Field(default=None, pattern=r"^https?://[^/\s]")
-    """Where OpenTelemetry traces go, such as http://127.0.0.1:4318; nowhere by default."""
+    """The collector of OpenTelemetry traces, such as http://127.0.0.1:4318; none by default."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """What is logged."""
+    """The least level that is logged."""
     log_prompts: bool = False
-    """Whether logs may quote prompts and answers, as in what errors say."""
+    """Whether logs may quote prompts and answers, as texts of errors do."""
 
 
 class HealthSettings(Section):
     """How engines are watched."""
 
     interval: Seconds = 5
-    """Seconds between two checks of an engine that serves. One that fails a request, or two
-    checks, gets no requests until it answers again."""
+    """Seconds between two checks of an engine's health. An engine that fails two checks gets no
+    requests until it answers again."""
 
 
 class ServiceConfig(Section):
@@ -277,7 +279,7 @@ class ServiceConfig(Section):
     imports: Annotated[list[str], BeforeValidator(_listed)] = Field(
         default_factory=list[str], alias="import"
     )
-    """Python files and modules that mark what the specs here name, imported when it starts."""
+    """Python files and modules with parts that specs here name; imported at the start."""
     engines: list[
         Annotated[EngineConfig, BeforeValidator(_named, json_schema_input_type=EngineConfig | str)]
     ] = Field(default_factory=list[EngineConfig])
@@ -291,16 +293,17 @@ class ServiceConfig(Section):
     strategies: Strategies = Strategies()
     """Strategies as models."""
     tenants: list[TenantConfig] = Field(default_factory=list[TenantConfig])
-    """Who may use the service. With none, everybody who reaches it may."""
+    """Who may use the service. Without tenants, everybody who reaches the service may use it."""
     admin: Admin = Admin()
-    """Who may change it."""
+    """Who may change the service."""
     secret: SecretStr | None = Field(default=None, min_length=16)
-    """What tenants' cache salts are derived from, as ${NAME} from the environment. Without it
-    they come of each tenant's first key and change with it, which empties its cache once."""
+    """What cache salts are derived from, as ${NAME} from the environment. Without a secret, a
+    tenant's salt is derived from the tenant's first key. A new first key then loses the tenant's
+    cached prefixes once."""
     limits: LimitSettings = LimitSettings()
-    """What may be asked of the service."""
+    """What clients and engines may ask of the service."""
     store: str | None = Field(default=None, min_length=1)
-    """File or SQLAlchemy URL for what outlives a restart; by default it is lost."""
+    """File or database URL for what outlives a restart. By default nothing outlives a restart."""
     telemetry: TelemetrySettings = TelemetrySettings()
     """What the service tells of itself."""
     health: HealthSettings = HealthSettings()
