@@ -12,8 +12,10 @@ from weft import Pool, generate, run
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.cache import prefix
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
+from weft.orchestrator.call import Call
 from weft.orchestrator.token_path import PathMemo, TokenPath
 from weft.programs.prompt import Prompt
+from weft.types import Message, Request
 
 IDS = st.lists(st.integers(0, 2**31), max_size=20)
 
@@ -33,6 +35,16 @@ def test_paths_that_branch_have_the_ids_and_hashes_of_their_own(root, branches):
         assert path.hashes(4) == prefix.block_hashes(ids, 4)
         known = vllm_block_hashes(ids, 4, "salt")
         assert path.reported(4, "salt") == (known, event_hashes(known))
+
+
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=3))
+def test_text_is_estimated_and_hashed_by_its_bytes(texts):
+    messages = tuple(Message("user", text) for text in texts)
+    text = "".join(f"user\0{text}\0" for text in texts).encode("utf-8", "surrogatepass")
+    units = [int.from_bytes(text[i : i + 4], "big") for i in range(0, len(text), 4)]
+    call = Call(Request("r", "m", messages))
+    assert call.prompt_tokens == len(units)
+    assert call.hashes(3) == prefix.block_hashes(units, 3)
 
 
 def test_a_memo_keeps_what_was_used_last():

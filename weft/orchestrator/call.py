@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -53,7 +55,7 @@ class Call:
         if tokens is not None:
             return len(tokens)
         if self._estimate is None:
-            self._estimate = -(-len(self._text()) // _BYTES_PER_TOKEN)
+            self._estimate = -(-self._length() // _BYTES_PER_TOKEN)
         return self._estimate
 
     @property
@@ -71,11 +73,7 @@ class Call:
         if block_size not in self._hashes:
             tokens: Sequence[int] | None = self.request.tokens
             if tokens is None:
-                text = self._text()
-                tokens = [
-                    int.from_bytes(text[i : i + _BYTES_PER_TOKEN], "big")
-                    for i in range(0, len(text), _BYTES_PER_TOKEN)
-                ]
+                tokens = _units(self._text())
             known = self.path.hashes(block_size) if self.path is not None else []
             whole = len(known) == len(tokens) // block_size and known
             self._hashes[block_size] = known if whole else block_hashes(tokens, block_size, known)
@@ -117,7 +115,28 @@ class Call:
         added = answer[: max(0, count - 1)]
         return grown_hashes(self.request.tokens, added, block_size, self.hashes(block_size))
 
-    def _text(self) -> bytes:
-        return "".join(f"{m.role}\0{m.content}\0" for m in self.request.messages).encode(
-            "utf-8", "surrogatepass"
+    def _length(self) -> int:
+        """Of `_text`, without writing it out where that is not needed."""
+        return sum(
+            len(m.role) + 2 + (len(m.content) if m.content.isascii() else len(_bytes(m.content)))
+            for m in self.request.messages
         )
+
+    def _text(self) -> bytes:
+        return _bytes("".join([f"{m.role}\0{m.content}\0" for m in self.request.messages]))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _units(text: bytes) -> Sequence[int]:
+    """Numbers that stand for tokens, each of the next few bytes."""
+    whole = len(text) // _BYTES_PER_TOKEN * _BYTES_PER_TOKEN
+    units = array("I", text[:whole])
+    if sys.byteorder == "little":
+        units.byteswap()
+    wide = array("q", units)
+    if rest := text[whole:]:
+        wide.append(int.from_bytes(rest, "big"))
+    return wide

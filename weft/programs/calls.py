@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 _FIRST = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "schema")
-_SETTINGS = tuple(f.name for f in fields(Sampling))
 _LATER = {f.name: f.default for f in fields(Sampling) if f.name not in _FIRST}
 """Settings that keys hold only where they are not left alone."""
+_json = json.JSONEncoder(sort_keys=True, default=str).encode
 
 
 def call_key(
     model: str, prompt: Prompt, sampling: Sampling, ask: tuple[str, ...], index: int
 ) -> str:
     """What determines a call's result: model, prompt, settings and sample index."""
-    how = {name: getattr(sampling, name) for name in _SETTINGS}
+    how = {name: getattr(sampling, name) for name in _FIRST}
     for name, default in _LATER.items():
-        if how[name] == default:
-            del how[name]  # results stored before there was this setting keep their keys
-    settings = json.dumps([how, ask, index], sort_keys=True, default=str)
+        if (value := getattr(sampling, name)) != default:
+            how[name] = value  # results stored before there was this setting keep their keys
+    settings = _json([how, ask, index])
     return blake2b(prompt.key + f"\0{model}\0{settings}".encode(), digest_size=20).hexdigest()
 
 

@@ -42,7 +42,8 @@ class Replay:
     def __init__(self, store: Store, run: str) -> None:
         self.run = run
         self._store = store
-        self._seen = self._new = False
+        self._seen = False
+        self._new = not store.filled  # where there is nothing, there is nothing to wait for
         self._released = self._last = -1
         self._due: list[tuple[int, int, _Waiter]] = []
         self._missing: list[_Waiter] = []

@@ -98,6 +98,7 @@ class Store:
         database: where the tables are; others may keep theirs there too.
         name: for messages.
         resumed: whether there were results when the store was opened.
+        filled: whether there are some now, or were then.
 
     Raises:
         StoreError: there is no store, or one of another version, or no driver for the database.
@@ -106,7 +107,7 @@ class Store:
     def __init__(self, where: str | Path | None = None) -> None:
         self.database = Database(where, _metadata)
         self.name = self.database.name
-        self.resumed = len(self) > 0
+        self.resumed = self.filled = len(self) > 0
         kept = self.database.insert(_calls)
         self._put = kept.on_conflict_do_update(
             index_elements=[_calls.c.key],
@@ -145,6 +146,7 @@ class Store:
         """Keep a result; a finished one takes the place of a cancelled one, never the reverse."""
         row = {"key": key, "done": done, "outcome": outcome, "at": time.time(), "run": run}
         self.database.change(self._put, row)
+        self.filled = True
 
     def profiles(self) -> dict[str, str]:
         """What was learned of programs, as JSON by key, longest unchanged first."""
