@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -65,7 +66,7 @@ class Journal:
         self.started = self.last_end = now()
         self.events: list[Event] = []
         self.usage = Usage()
-        self._occurrences: dict[bytes, int] = {}
+        self._occurrences: OrderedDict[bytes, int] = OrderedDict()
         self._ids = itertools.count(1)
 
     def belong(self, outer: Journal, inside: str | None) -> None:
@@ -82,7 +83,7 @@ class Journal:
         count = self._occurrences.pop(key, 0)
         self._occurrences[key] = count + times
         if self._endless and len(self._occurrences) > _ASKED:
-            del self._occurrences[next(iter(self._occurrences))]
+            self._occurrences.popitem(last=False)
         return count
 
     def spend(self, usage: Usage) -> None:
