@@ -32,7 +32,7 @@ demo: $(VENV)/.run ## Compare strategies on Countdown, on two local vLLM replica
 	@$(BIN)/weft demo
 
 test: $(VENV)/.dev ## Run all tests, those on real vLLM servers included (PYTEST=... adds options).
-	@$(BIN)/python -m pytest $(COVERAGE) $(PYTEST)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(COVERAGE) $(PYTEST)
 
 check: $(VENV)/.dev ## Lint, check formatting, check types.
 	@$(BIN)/ruff check .
