@@ -44,11 +44,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Share tests out by files, where they run in several processes (`make test`).
+    """Measure a test once; share tests out by files, where several processes run them.
 
     So what a module starts is started once. All tests on real vLLM are in one process, for they
     share replicas; they begin first, since they take longest.
     """
+    if config.pluginmanager.has_plugin("_cov"):
+        for item in items:
+            # Measuring doubles the time of a test that runs much Python, so of the runs of a
+            # test on several event loops only the one on asyncio is measured.
+            callspec = getattr(item, "callspec", None)
+            if callspec is not None and callspec.params.get("anyio_backend") == "trio":
+                item.add_marker("no_cover")
     if not hasattr(config, "workerinput"):
         return
     for item in items:
