@@ -25,7 +25,7 @@ import httpx
 from playwright.async_api import async_playwright
 
 from weft.backends.local.launch import free_ports, launch
-from weft.backends.specs import shipped_model
+from weft.backends.local.shipped import shipped_model
 from weft.service.config.api_key import hash_key
 
 MODEL = "countdown"

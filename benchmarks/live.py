@@ -30,7 +30,7 @@ import anyio
 
 from real_play import random_llama, replay
 from weft.backends.local.launch import launch
-from weft.backends.specs import shipped_model
+from weft.backends.local.shipped import shipped_model
 from weft.backends.vllm import VLLMEngine
 from weft.errors import WeftError
 from weft.orchestrator import Policy, parse_policy

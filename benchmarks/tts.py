@@ -29,7 +29,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from weft import Pool, run
 from weft.backends.local.launch import launch
-from weft.backends.specs import shipped_model
+from weft.backends.local.shipped import shipped_model
 from weft.backends.vllm import VLLMEngine
 from weft.evals.tasks.countdown_task import CountdownTask
 from weft.search import Answer, Question, Strategy, parse_strategy

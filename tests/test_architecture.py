@@ -61,7 +61,9 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "openapi": set(),
     },
     "backends": {
-        "specs": {"local", "openai", "scripted", "vllm"},
+        "specs": {"own_kinds"},
+        "own_kinds": {"kinds", "local", "openai", "scripted", "vllm"},
+        "kinds": {"engine"},
         "openai": {"chat", "dialect", "http", "wire"},
         "vllm": {"answer_text", "http", "kv_events", "refusals", "wire"},
         "kv_events": {"http"},

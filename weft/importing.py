@@ -19,6 +19,12 @@ from weft.faults import raised_at, said
 
 _FILE = re.compile(r"(?P<where>.+?\.py):(?P<name>[A-Za-z_]\w*)", re.DOTALL)
 _MODULE = re.compile(r"(?P<where>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
+
+
+class NoModule(UsageError):
+    """There is no module of a name."""
+
+
 _names_only: ContextVar[bool] = ContextVar("names_only", default=False)
 
 
@@ -75,7 +81,7 @@ def _module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except (Exception, SystemExit) as e:
         if isinstance(e, ModuleNotFoundError) and f"{name}.".startswith(f"{e.name}."):
-            raise UsageError(
+            raise NoModule(
                 f"there is no module {e.name}; install it, or name a file as FILE.py:NAME"
             ) from None
         raise _failed(f"module {name}", None, e) from e

@@ -41,6 +41,8 @@ class PartRegistry(Generic[T]):
         group: entry points of packages that bring such parts.
         own: modules of weft that mark weft's own, imported when a name is looked up.
         short: reads other ways to write a part; None for what it does not know.
+        also: what a part's class may extend instead.
+        nameless: a class that is named where it stands needs no mark.
     """
 
     def __init__(
@@ -52,9 +54,12 @@ class PartRegistry(Generic[T]):
         group: str,
         own: Sequence[str] = (),
         short: Callable[[str], T | None] | None = None,
+        also: type[Any] | None = None,
+        nameless: bool = False,
     ) -> None:
         self.kind, self.base, self.mark, self.group = kind, base, mark, group
-        self._own, self._short = own, short
+        self._own, self._short, self._nameless = own, short, nameless
+        self._bases = (base,) if also is None else (base, also)
         self._known: dict[str, type[T]] = {}
         if issubclass(base, Parametric):
             base.registry = self
@@ -68,7 +73,7 @@ class PartRegistry(Generic[T]):
         """
         if not _NAME.fullmatch(name):
             raise UsageError(
-                f"{name!r} is no name for a {self.kind}; take letters, digits and underscores"
+                f"{name!r} is no name for {_one(self.kind)}; take letters, digits and underscores"
             )
         if not part.__module__.startswith("weft."):
             self._import_own()
@@ -181,7 +186,7 @@ class PartRegistry(Generic[T]):
                 key
                 for key, value in vars(module).items()
                 if isinstance(value, type)
-                and issubclass(value, self.base)
+                and issubclass(value, self._bases)
                 and value.__module__ == module.__name__
             ]
             if not mine:
@@ -205,17 +210,19 @@ class PartRegistry(Generic[T]):
                 "or uninstall the package"
             ) from e
         found = self._fitting(part, f"{self.kind} {offer.name!r} of {_place(offer)}")
-        name = getattr(found, "name", offer.name)
+        name = next((n for n, c in self._known.items() if c is found), offer.name)
         if name != offer.name:
             raise UsageError(
                 f"{_place(offer)} brings the {self.kind} {name!r} under the name "
                 f"{offer.name!r}; give its entry point the same name"
             )
+        if self._known.get(name) is not found:
+            self.add(name, found)
         return found
 
     def _fitting(self, part: object, what: str) -> type[T]:
         """A class as one of this kind."""
-        if not isinstance(part, type) or not issubclass(part, self.base):
+        if not isinstance(part, type) or not issubclass(part, self._bases):
             raise UsageError(
                 f"{what} is no {self.kind}; it must be a class that extends "
                 f"{self.base.__module__}.{self.base.__name__}, marked @{self.mark}(NAME)"
@@ -227,9 +234,9 @@ class PartRegistry(Generic[T]):
         )
         if missing:
             raise UsageError(f"{what} has no {' and no '.join(missing)}; write it")
-        if not any(known is part for known in self._known.values()):
+        if not self._nameless and not any(known is part for known in self._known.values()):
             raise UsageError(f"{what} has no name; mark the class @{self.mark}(NAME)")
-        return part
+        return cast("type[T]", part)
 
     def _twice(self, name: str, first: str, second: str) -> UsageError:
         return UsageError(
@@ -253,6 +260,10 @@ class Listed:
     part: type[Any]
 
 
+def _one(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
 def plural(kind: str) -> str:
     """The name of a kind, for several."""
     if kind.endswith("s"):
@@ -267,7 +278,27 @@ def build(kind: str, part: type[P], spec: Spec) -> P:
         UnknownName: it has no such parameter.
         UsageError: a value is missing or not allowed, or the code raised something.
     """
-    name: str = getattr(part, "name", None) or part.__name__
+    return made(kind, part, values_of(kind, part, spec))
+
+
+def values_of(
+    kind: str, part: type[Any], spec: Spec, optional: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The values that a spec gives the parameters of a class, checked.
+
+    Args:
+        kind: for messages.
+        part: the class.
+        spec: names the values.
+        optional: parameters that the spec may leave out in any case.
+
+    Raises:
+        UnknownName: the class has no such parameter.
+        UsageError: a value is missing or not allowed.
+    """
+    named: object = getattr(part, "name", None)
+    name = spec.name if reference(spec.name) is None else part.__name__
+    name = named if isinstance(named, str) and named else name
     known = {p.name: p for p in parameters(part)}
     for key in spec.values:
         if key not in known:
@@ -275,12 +306,21 @@ def build(kind: str, part: type[P], spec: Spec) -> P:
                 raise UsageError(f"{kind} {name} has no parameters; leave out {key}")
             raise UnknownName(f"parameter of {name}", key, known)
     for p in known.values():
-        if p.required and p.name not in spec.values:
+        if p.required and p.name not in spec.values and p.name not in optional:
             raise UsageError(f"{kind} {name} needs {p.name}; write {name}({p.name}=...)")
     values = {key: known[key].of(name, spec) for key in spec.values}
     if not issubclass(cast(Any, part), Parametric):
         values = {key: known[key].accept(name, value) for key, value in values.items()}
         values = converted(part, values)
+    return values
+
+
+def made(kind: str, part: type[P], values: Mapping[str, Any]) -> P:
+    """A class's object.
+
+    Raises:
+        UsageError: the class refuses a value, or its code raised something.
+    """
     try:
         return part(**values)
     except WeftError:

@@ -107,7 +107,7 @@ _NEXT = re.compile(r"\s([A-Za-z_]\w*\s*=)")
 _CONSTANTS = {"true": True, "True": True, "false": False, "False": False}
 
 
-def _value(text: str) -> Any:
+def plain_value(text: str) -> Any:
     """What a text means where nobody knows what it is for."""
     if _NUMBER.fullmatch(text):
         return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
@@ -174,7 +174,7 @@ class _Reader:
             if not _NAME.fullmatch(text) and reference(text) is None:
                 self._fail("a comma or a closing parenthesis")
             return self._spec(text), None
-        return _value(text), text
+        return plain_value(text), text
 
     def _skip(self) -> None:
         if match := _SPACE.match(self._text, self._at):

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from weft.backends import specs
+from hosted_endpoint import Endpoint, serving
+from weft import Pool, Prompt, generate
 from weft.backends.local import standing
+from weft.backends.local.shipped import shipped_model
 from weft.backends.openai import OpenAIEngine
+from weft.backends.own_kinds import VLLM, Local, OpenAI, ScriptedAnswers
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.backends.specs import EngineSpec, open_engines, parse
+from weft.backends.specs import open_engines, parse
 from weft.backends.vllm import VLLMEngine
 from weft.errors import UsageError
 from weft.types import Delta, Message, Request
@@ -22,17 +25,84 @@ def weft_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("text", "spec"),
+    ("text", "kind", "values"),
     [
-        ("http://localhost:8000", EngineSpec("http", "http://localhost:8000")),
-        (" https://host/v1", EngineSpec("http", "https://host/v1")),
-        ("openai:gpt@http://h/v1", EngineSpec("openai", "gpt@http://h/v1")),
-        ("local:countdown", EngineSpec("local", "countdown")),
-        ("scripted:", EngineSpec("scripted", "")),
+        ("http://localhost:8000", VLLM, {"url": "http://localhost:8000"}),
+        (" https://host/v1", VLLM, {"url": "https://host/v1"}),
+        ("vllm:http://h", VLLM, {"url": "http://h"}),
+        ("vllm(url=http://h:1, model=m)", VLLM, {"url": "http://h:1", "model": "m"}),
+        ("openai:gpt@http://h/v1", OpenAI, {"model": "gpt", "base_url": "http://h/v1"}),
+        ("openai(model=gpt)?omit=top_k", OpenAI, {"model": "gpt", "omit": "top_k"}),
+        ("local:countdown", Local, {"model": "countdown"}),
+        ("local:007", Local, {"model": "007"}),
+        ("local(model=countdown, replicas=3)", Local, {"model": "countdown", "replicas": 3}),
+        ("scripted:", ScriptedAnswers, {"answer": ""}),
+        ("scripted:why? (a=b)", ScriptedAnswers, {"answer": "why? (a=b)"}),
+        ("scripted:7", ScriptedAnswers, {"answer": "7"}),
     ],
 )
-def test_good_specs(text: str, spec: EngineSpec) -> None:
-    assert parse(text) == spec
+def test_good_specs(text: str, kind: type, values: dict[str, object]) -> None:
+    spec = parse(text)
+    assert (spec.kind, spec.values, spec.options) == (kind, values, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://h:1?rate=20&concurrency=8&key=K",
+        "openai:m@http://h/v1?rate=20&concurrency=8&key=K",
+        "openai(model=m, rate=20, concurrency=8, key=K)",
+        "openai(model=m)?rate=20&concurrency=8&key=K",
+    ],
+)
+def test_options_of_all_engines(text: str) -> None:
+    assert parse(text).options == {"rate": 20.0, "concurrency": 8, "key": "K"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("openai:m?omt=1", "unknown parameter of engine openai 'omt'; did you mean omit"),
+        ("openai:m?rate=soon", "engine 'openai:m': rate=soon must be a number"),
+        ("openai:m?rate=0", "engine 'openai:m': rate=0"),
+        ("openai:m?model=n", "model is there twice"),
+        ("openai:m?", None),
+        ("openai:m?x", "unknown parameter"),
+        ("vllm()", "engine vllm needs url; write vllm(url=...)"),
+        ("local(model=m, replicas=some)", "replicas=some of local must be a whole number"),
+        ("openai(model=m", "expected a comma or a closing parenthesis"),
+        ("openia:gpt", "unknown engine 'openia:gpt'; write one of"),
+    ],
+)
+def test_what_is_wrong_with_a_spec(text: str, says: str | None) -> None:
+    if says is None:
+        assert parse(text) == parse("openai:m")
+        return
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert says in str(caught.value)
+
+
+async def test_what_an_endpoint_is_sent_otherwise() -> None:
+    extra = '{"a": {"b": 1}}'
+    with serving(Endpoint()) as endpoint:
+        for spec in (
+            f"openai:m@{endpoint.url}?omit=temperature,seed&rename=top_p:nucleus&extra={extra}",
+            f"openai(model=m, base_url={endpoint.url}, omit='temperature, seed', "
+            f"rename=top_p:nucleus, extra='{extra}')",
+        ):
+            async with Pool(spec):
+                await generate(Prompt.user("hi"), temperature=0.5, seed=3, top_p=0.5)
+            body = endpoint.bodies[-1]
+            assert not {"temperature", "seed", "top_p"} & body.keys()
+            assert (body["nucleus"], body["a"]) == (0.5, {"b": 1})
+    with pytest.raises(UsageError, match="engine openai needs model"):
+        async with open_engines(["openai()"]):
+            pass
+    for wrong in ("rename=seed", "extra=[1]", "extra={"):
+        with pytest.raises(UsageError, match=r"must be (NAME:OTHER|a JSON object)"):
+            async with open_engines([f"openai:m?{wrong}"]):
+                pass
 
 
 @pytest.mark.parametrize("text", ["", "host:8000", "vllm:x", "http://", "local:", "openai:"])
@@ -85,7 +155,7 @@ async def test_without_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_replicas_that_are_up_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
-    source = str(specs.shipped_model("countdown"))
+    source = str(shipped_model("countdown"))
     me = os.getpid()
     since = standing.birth(me)
     assert since is not None
@@ -99,7 +169,7 @@ async def test_replicas_that_are_up_are_used(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_shipped_models() -> None:
-    folder = specs.shipped_model("countdown")
+    folder = shipped_model("countdown")
     assert folder is not None
     assert (folder / "model.safetensors").is_file()
-    assert specs.shipped_model("nothing") is None
+    assert shipped_model("nothing") is None

@@ -12,7 +12,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from weft.backends.local.launch import LocalReplica, free_ports, launch
-from weft.backends.specs import shipped_model
+from weft.backends.local.shipped import shipped_model
 
 KV_BYTES = 128 * 2**20
 

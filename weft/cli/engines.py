@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weft.cli import listings
 from weft.cli.common import CommandGroup, go, stderr, stdout
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
-    help="Start, stop and list vLLM replicas on this machine. --engine local:MODEL uses them.",
+    help="Start, stop and list vLLM replicas on this machine. --engine local:MODEL uses them. "
+    "kinds lists the other engines.",
 )
 
 
@@ -50,8 +52,8 @@ def up(
     Example: weft engines up countdown --replicas 2
     """
     from weft.backends.local import packaged
+    from weft.backends.local.shipped import served_name, shipped_model
     from weft.backends.local.standing import up as start
-    from weft.backends.specs import served_name, shipped_model
 
     console = stderr()
 
@@ -107,6 +109,9 @@ def ls() -> None:
         _print(found)
     else:
         stdout().print("no engines are up; start some with: weft engines up")
+
+
+app.command("kinds")(listings.engine_kinds)
 
 
 def _print(found: list[Standing]) -> None:

@@ -70,6 +70,26 @@ def arrivals(name: Name = None, imports: Imports = None, as_json: AsJson = False
     tell(ARRIVALS, name, imports, as_json)
 
 
+def verifiers(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
+    """List the verifiers, or show one with its parameters.
+
+    Example: weft verifiers model
+    """
+    from weft.search.verifiers import VERIFIERS
+
+    tell(VERIFIERS, name, imports, as_json)
+
+
+def engine_kinds(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
+    """List the kinds of engines that specs can name, or show one with its parameters.
+
+    Example: weft engines kinds openai
+    """
+    from weft.backends.kinds import KINDS
+
+    tell(KINDS, name, imports, as_json)
+
+
 def tell(
     registry: PartRegistry[Any], name: str | None, imports: list[str] | None, as_json: bool
 ) -> None:

@@ -157,7 +157,7 @@ async def _run(
     async with open_engines(
         engines,
         model=model,
-        replicas=replicas or 2,
+        replicas=replicas,
         on_progress=say,
     ) as opened:
         with Store(store) if store is not None else nullcontext() as kept:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from weft.backends.specs import from_folder as engine_from_folder
+from weft.backends.specs import parse as parse_engine
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import UsageError, WeftError
 from weft.evals.runner import most_errors
@@ -115,6 +117,8 @@ def load(path: Path) -> Suite:
         _check(file, ("import", i), import_code, source)
     _check(file, ("task",), parse_task, suite.task)
     _check(file, ("policy",), load_policy, suite.policy)
+    for i, spec in enumerate(suite.engine or []):
+        _check(file, ("engine", i), parse_engine, spec)
     for i, spec in enumerate(suite.strategies):
         _check(file, ("strategies", i), parse_strategy, spec)
     return suite
@@ -128,6 +132,8 @@ def _found_from(folder: Path, key: str, value: Any) -> Any:
         return value
     if key == "import":
         return absolute(value, folder)
+    if key == "engine":
+        return engine_from_folder(value, folder)
     return from_folder(value, folder) if key in ("task", "strategies", "policy") else value
 
 

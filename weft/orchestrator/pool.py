@@ -17,7 +17,15 @@ from anyio.abc import TaskStatus
 from weft.backends.engine import Engine
 from weft.backends.specs import open_engines
 from weft.concurrency import TaskGroup
-from weft.errors import EngineBusy, EngineError, EngineUnavailable, UnknownName, UsageError
+from weft.errors import (
+    EngineBusy,
+    EngineError,
+    EngineUnavailable,
+    PartFailed,
+    UnknownName,
+    UsageError,
+)
+from weft.faults import blaming
 from weft.orchestrator.attempts import BusyEngines, unscheduled
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
@@ -190,7 +198,7 @@ class Pool:
         self.engines = list(engines)
         async with TaskGroup() as group:
             for engine in engines:
-                group.start_soon(engine.connect)
+                group.start_soon(_connected, engine)
         models = {engine.model for engine in self.engines}
         for role, model in self._roles.items():
             if model not in models:
@@ -219,7 +227,7 @@ class Pool:
         if engine.name in self._joining or any(e.name == engine.name for e in self.engines):
             raise UsageError(f"engines need different names; {engine.name!r} is there twice")
         try:
-            await engine.connect()
+            await _connected(engine)
         except EngineUnavailable as error:
             _log.warning("%s", error)
             assert self._group is not None, "the pool is open"
@@ -242,10 +250,10 @@ class Pool:
                 await anyio.sleep(rest)
                 rest = min(2 * rest, _LONGEST_REST)
                 try:
-                    await engine.connect()
+                    await _connected(engine)
                 except EngineUnavailable:
                     continue
-                except EngineError as error:
+                except (EngineError, PartFailed) as error:
                     _log.error("%s is left out: %s", engine.name, error)
                 else:
                     self._take_in(engine)
@@ -417,3 +425,9 @@ class Pool:
                 if wait is None:
                     raise
                 await anyio.sleep(wait)
+
+
+async def _connected(engine: Engine) -> None:
+    """Reach an engine; what a user's class raises is put down to it."""
+    with blaming("engine", type(engine)):
+        await engine.connect()

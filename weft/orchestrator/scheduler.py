@@ -15,6 +15,7 @@ from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
 from weft.concurrency import TaskGroup
 from weft.errors import EngineError, RequestFailed
+from weft.faults import blaming
 from weft.orchestrator.attempts import Attempts, Ending
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Observe
@@ -344,7 +345,9 @@ class _Followed:
         self._done = False
         self._follower.sent(ticket)
         assert ticket.replica is not None
-        await ticket.replica.engine.complete(self._call.request, self._delta)
+        engine = ticket.replica.engine
+        with blaming("engine", type(engine)):
+            await engine.complete(self._call.request, self._delta)
         if not self._done:
             raise RequestFailed(f"{ticket.engine} ended an answer without saying why; try again")
         ticket.replica.observed(

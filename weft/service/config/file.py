@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from weft.backends import specs
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import UsageError
 from weft.importing import absolute, load
@@ -191,11 +192,22 @@ def _found_from(folder: Path, data: dict[str, Any], file: ConfigFile) -> None:
         elif isinstance(value, list):
             listed = cast("list[Any]", value)
             data["import"] = [absolute(v, folder) if isinstance(v, str) else v for v in listed]
+    engines: Any = data.get("engines")
+    if isinstance(engines, list) and ("engines",) not in file.options:
+        listed = cast("list[Any]", engines)
+        data["engines"] = [_engine_from(folder, one) for one in listed]
     section: Any = data.get("strategies")
     models: Any = cast("dict[str, Any]", section).get("models") if isinstance(section, dict) else []
     for model in cast("list[Any]", models) if isinstance(models, list) else []:
         if isinstance(model, dict) and "strategy" in model:
             model["strategy"] = from_folder(cast(Any, model["strategy"]), folder)
+
+
+def _engine_from(folder: Path, engine: Any) -> Any:
+    if isinstance(engine, dict) and "spec" in engine:
+        fields = cast("dict[str, Any]", engine)
+        return {**fields, "spec": specs.from_folder(fields["spec"], folder)}
+    return specs.from_folder(engine, folder)
 
 
 def _import(file: ConfigFile) -> None:

@@ -94,7 +94,10 @@ class Engines:
             if config.silence is not None or "silence" in parse(config.spec).options:
                 self._upstreams.own.add(engine)
             if not engine.url:
-                raise UsageError(f"engine {engine.name} takes no requests over HTTP; give its URL")
+                raise UsageError(
+                    f"engine {engine.name} takes no requests over HTTP, which weft serve needs; "
+                    f"set `url` in {type(engine).__name__}, or give a server's address"
+                )
             self._names.add(engine, given=config.name is not None)
             await self._pool.add(engine)
 
