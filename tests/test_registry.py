@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
@@ -33,6 +33,8 @@ from weft.search.verifiers import read_verifier
 from weft.service.config.file import load_config
 from weft.simulation.workloads import open_workload
 from weft.spec import Spec, quoted, read_spec
+
+pytestmark = pytest.mark.usefixtures("forgotten")
 
 Put = Callable[[str, str], Path]
 
@@ -108,30 +110,6 @@ class TwoJobs(Source):
         for i in range(2):
             yield Job(f"job-{i}", (PlannedCall(prompt=64, answer=8, blocks=(1,)),))
 """
-
-
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Forget what a test imports, so that others may use the same names."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
-
-
-@pytest.fixture
-def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Write a file into the folder in which the test runs."""
-    monkeypatch.chdir(tmp_path)
-
-    def write(name: str, text: str) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dedent(text))
-        return path
-
-    return write
 
 
 def package(folder: Path, name: str, entries: str) -> None:

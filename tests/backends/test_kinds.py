@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -19,6 +18,8 @@ from weft.cli.main import app
 from weft.errors import ConfigError, PartFailed, UsageError
 from weft.evals.suite import load as load_suite
 from weft.service.config.file import load_config
+
+pytestmark = pytest.mark.usefixtures("forgotten")
 
 Put = Callable[[str, str], Path]
 MINE = """
@@ -59,28 +60,6 @@ from weft import *
 async def ask():
     return (await generate(Prompt.user("?"))).text
 """
-
-
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
-
-
-@pytest.fixture
-def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
-    monkeypatch.chdir(tmp_path)
-
-    def write(name: str, text: str) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dedent(text))
-        return path
-
-    return write
 
 
 def weft(*arguments: str) -> Result:

@@ -10,7 +10,7 @@ from weft import Pool, Prompt, generate
 from weft.backends.local import standing
 from weft.backends.local.shipped import shipped_model
 from weft.backends.openai import OpenAIEngine
-from weft.backends.own_kinds import VLLM, Local, OpenAI, ScriptedAnswers
+from weft.backends.own_kinds import VLLM, LocalReplicas, OpenAI, ScriptedAnswers
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.specs import open_engines, parse
 from weft.backends.vllm import VLLMEngine
@@ -33,9 +33,13 @@ def weft_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("vllm(url=http://h:1, model=m)", VLLM, {"url": "http://h:1", "model": "m"}),
         ("openai:gpt@http://h/v1", OpenAI, {"model": "gpt", "base_url": "http://h/v1"}),
         ("openai(model=gpt)?omit=top_k", OpenAI, {"model": "gpt", "omit": "top_k"}),
-        ("local:countdown", Local, {"model": "countdown"}),
-        ("local:007", Local, {"model": "007"}),
-        ("local(model=countdown, replicas=3)", Local, {"model": "countdown", "replicas": 3}),
+        ("local:countdown", LocalReplicas, {"model": "countdown"}),
+        ("local:007", LocalReplicas, {"model": "007"}),
+        (
+            "local(model=countdown, replicas=3)",
+            LocalReplicas,
+            {"model": "countdown", "replicas": 3},
+        ),
         ("scripted:", ScriptedAnswers, {"answer": ""}),
         ("scripted:why? (a=b)", ScriptedAnswers, {"answer": "why? (a=b)"}),
         ("scripted:7", ScriptedAnswers, {"answer": "7"}),

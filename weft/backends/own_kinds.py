@@ -97,7 +97,7 @@ class OpenAI(EngineKind):
 
 
 @engine_kind("local")
-class Local(EngineKind):
+class LocalReplicas(EngineKind):
     """vLLM replicas on this machine: those that are up with the model, or else launched ones.
 
     Launched ones are stopped on leaving.
