@@ -7,25 +7,25 @@
     │   ├── Unsupported         the engine can't do this
     │   └── MissingExtra        a library that this part of weft needs is not installed
     ├── EngineError             an engine failed
-    │   ├── EngineUnavailable   it does not answer, or died on the way
-    │   ├── EngineBusy          it can take nothing more for now
-    │   ├── RequestFailed       it failed at this request: an error 500, an empty or cut answer
-    │   ├── RequestRejected     it refused the request and said why
+    │   ├── EngineUnavailable   the engine does not answer, or died on the way
+    │   ├── EngineBusy          the engine can take nothing more for now
+    │   ├── RequestFailed       the engine failed at this request: a 500, an empty or cut answer
+    │   ├── RequestRejected     the engine refused the request and said why
     │   ├── ContextExceeded     the prompt is longer than the model's context
-    │   ├── NotAnEngine         it answers, but not as an inference server does
-    │   └── WrongModel          it serves another model than asked for
+    │   ├── NotAnEngine         what answers is not an inference server
+    │   └── WrongModel          the engine serves another model than was asked for
     ├── Refused                 the service turns a request down, for now or for good
     ├── BudgetExceeded          a limit on tokens, calls, seconds or dollars was reached
     ├── OutputError             an answer does not have the form that was asked for
     ├── PartFailed              a strategy, task, verifier ... raised an exception of its own
     └── StoreError              a store can't be read or does not belong to this run
 
-What follows for the engine depends on the kind. `EngineUnavailable`: it is asked whether it is
-well, and gets no calls until it is. `EngineBusy`: it gets fewer calls, later. The others concern
-one request alone.
+What follows for the engine depends on the kind. After `EngineUnavailable` the engine is asked
+whether it is well, and gets no calls until it is. After `EngineBusy` the engine gets fewer calls,
+later. The other errors concern one request alone.
 
-Each message is one sentence that names what is wrong and what to do about it. The command
-line prints it and leaves with exit code 2.
+Each message is one sentence that says what is wrong and what helps. The command line prints the
+sentence and exits with code 2.
 """
 
 from __future__ import annotations

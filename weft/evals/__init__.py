@@ -1,1 +1,5 @@
-"""Evaluations: tasks, suites, running them, statistics and reports."""
+"""Evaluations: tasks, suites, running suites, statistics and reports.
+
+Called by `weft eval` and `weft demo`. To add a task, mark a class `@task`. Trades away: results are
+files in one folder, with one writer at a time.
+"""

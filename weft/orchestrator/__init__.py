@@ -1,4 +1,9 @@
-"""The scheduler, its policies, and the pool of engines."""
+"""The scheduler, its policies, and the pool of engines.
+
+Called by programs, by the service and by the simulator. To add a policy, mark a class `@policy`.
+Trades away: all scheduling of a fleet happens in one process and one event loop, which sees all
+programs.
+"""
 
 from weft.orchestrator.policy import (
     Admission,

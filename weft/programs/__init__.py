@@ -1,4 +1,9 @@
-"""What a program is: Prompts, calls, nodes, fan-outs, budgets and runs."""
+"""What a program is: Prompts, calls, nodes, fan-outs, budgets and runs.
+
+Called by users' programs, by strategies and by evaluations. To add a kind of call, go through
+`calls.call`, which asks budgets, Store and scheduler. Trades away: the current run is found by a
+context variable, so a call needs no argument for the run but depends on where it is made.
+"""
 
 from weft.programs.budget import Limits, budget
 from weft.programs.completion import Completion

@@ -3,6 +3,9 @@
 Sampling strategies draw whole answers and choose among them; step searches grow partial
 answers on one shared engine (`frontier`). All are made from specs such as
 `best_of_n(n=16, verifier=model)`.
+
+Called by evaluations and by the service. To add a strategy or verifier, mark a class `@strategy`
+or `@verifier`. Trades away: a strategy sees texts and scores, not the inside of a model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""The service: weft in front of coding agents, over HTTP."""
+"""The service: weft in front of coding agents, over HTTP.
+
+Called by `weft serve`. The rooms below hold the parts; `service` holds what requests share, and
+`app` the routes. Trades away: a service is one process on one core, which sees all programs of
+its engines.
+"""
 
 from weft.extras import need
 

@@ -1,5 +1,6 @@
 """Tasks: problems, how to ask them, and when an answer is right.
 
-`registry` knows them by name, `task` says what one is. Nothing is imported here, so that the
-games can be used (to train a model, say) without the rest of weft.
+Called by evaluations and by `weft mock`. `registry` knows tasks by name, `task` says what a task
+is. To add a task, mark a class `@task`. Nothing is imported here, so that the games can be used
+(to train a model, say) without the rest of weft. Trades away: all problems are in memory at once.
 """

@@ -1,4 +1,8 @@
-"""Traces of agents, read from files in the formats in which they are published."""
+"""Traces of agents, read from files in the formats in which they are published.
+
+Called by `workloads`, which tells a format by a file's first line. To add a format, mark a class
+`@source` in a file here. Trades away: a trace has lengths and waits, but no texts.
+"""
 
 from weft.simulation.formats.mooncake import Mooncake
 from weft.simulation.formats.sessions import Sessions

@@ -1,4 +1,8 @@
-"""Workloads that need no file: made up after what was measured or published."""
+"""Workloads that need no file: made up after what was measured or published.
+
+Called by `workloads`. To add a generator, mark a class `@source` in a file here. Trades away: what
+was not measured of the originals is drawn at random.
+"""
 
 from weft.simulation.generators.coding_agents import CodingAgents
 from weft.simulation.generators.fan_outs import BestOfNWorkload, TreeSearch
