@@ -37,18 +37,18 @@ class Engine(ABC):
         model: the name under which the engine serves its model.
         context: most tokens of prompt and answer together; None if unknown.
         concurrency: how many calls the engine can run at once.
-        rate: calls a second that may be sent there; None for as many as there are.
-        silence: seconds without a byte after which a request is given up.
+        rate: how many calls a second the engine gets at most; None for no limit.
+        silence: after how many seconds without a byte a request is given up.
         retry: how calls are sent again for which the engine was too busy.
-        kv_tokens: tokens that its KV cache holds; None if unknown.
-        block_size: tokens in a block of its prefix cache.
-        takes_tokens: prompts may be token ids, and answers carry theirs.
-        continues: an open answer can be continued.
-        price: what tokens cost, if they do.
+        kv_tokens: how many tokens the engine's KV cache holds; None if unknown.
+        block_size: tokens in a block of the engine's prefix cache.
+        takes_tokens: whether prompts may be token ids, and answers have token ids.
+        continues: whether the engine can continue an open answer.
+        price: what tokens cost; None if nothing.
         opens_thinking: whether the model's chat template ends a prompt within thinking, so that
-            answers begin there; found out when an answer shows it, if not before.
-        url: where it takes raw requests: what stands before `/v1`; empty if it takes none.
-        api_key: the key that it asks for, if it does.
+            answers begin there. If this is not known before, an answer shows it.
+        url: the address for raw requests: what stands before `/v1`; empty if there is none.
+        api_key: the key that the engine asks for; None if the engine asks for none.
     """
 
     name: str
@@ -115,10 +115,10 @@ class Engine(ABC):
 
         Raises:
             EngineUnavailable: the engine died on the way.
-            EngineBusy: it can take nothing more for now.
-            RequestFailed: it failed at this request.
+            EngineBusy: the engine can take nothing more for now.
+            RequestFailed: the engine failed at this request.
             ContextExceeded: the prompt does not fit.
-            RequestRejected: the engine refused and said why.
+            RequestRejected: the engine refused the request and said why.
             Unsupported: the engine can't do what the request asks for.
         """
 
@@ -131,8 +131,8 @@ class Engine(ABC):
     ) -> tuple[int, ...]:
         """The token ids of a conversation under the model's chat template.
 
-        Ends with the generation prompt, or, if `open`, in the midst of the last answer.
-        `template` are settings of the template. Only for engines that take tokens.
+        The ids end with the generation prompt, or, if `open`, within the last answer.
+        `template` has settings of the chat template. Only engines that take tokens can do this.
         """
         raise Unsupported(f"engine {self.name} does not take token ids; send it messages")
 
@@ -141,13 +141,13 @@ class Engine(ABC):
         raise Unsupported(f"engine {self.name} does not take token ids; send it messages")
 
     async def load(self) -> EngineLoad:
-        """What the engine says of its load; zeros where it says nothing."""
+        """What the engine says of its load; zeros if the engine says nothing."""
         return EngineLoad()
 
     async def follow_cache(self, index: ReportedIndex) -> None:
-        """Keep `index` as the engine's own reports say; runs until cancelled.
+        """Keep `index` as the engine's own reports say, until cancelled.
 
-        Returns at once where the engine reports nothing of its prefix cache.
+        Returns at once if the engine reports nothing of its prefix cache.
 
         Raises:
             EngineError: the reports can't be understood.

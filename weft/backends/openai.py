@@ -42,26 +42,26 @@ TOP = 20
 class OpenAIEngine(Engine):
     """An OpenAI-compatible endpoint: text in, text out.
 
-    It neither takes tokens nor continues open answers. Stop strings are matched here, since
-    the protocol leaves a matched one out of the text: the connection is closed at a match.
-    Requests are never repeated here; weft's scheduler does that.
+    The engine neither takes tokens nor continues open answers. weft matches stop strings
+    itself, since the protocol leaves a matched string out of the text; a match closes the
+    connection. The engine never repeats a request: the scheduler does.
 
     Args:
         model: the name of the model.
         base_url: the endpoint, with its `/v1`; OpenAI's own by default.
         api_key: the key; `OPENAI_API_KEY` by default.
-        price: what its tokens cost.
+        price: what tokens cost.
         name: unique in a pool; model and address by default.
         concurrency: how many calls to send at once.
-        rate: most calls a second that are sent to it.
-        silence: seconds without a byte after which a request is given up.
-        retry: how calls are sent again for which it was too busy: a Retry, its fields, or its
-            attempts alone.
+        rate: how many calls a second to send at most.
+        silence: after how many seconds without a byte a request is given up.
+        retry: how calls are sent again for which the endpoint was too busy: a Retry, its
+            fields, or its attempts alone.
         omit: parameters never to send, such as `temperature`.
         rename: parameters to send under other names: `{"seed": "random_seed"}`.
         extra: fields to send with every request, in OpenAI's form.
 
-    Parameters that the endpoint refuses are learned from its refusals; see `Dialect`.
+    weft learns from an endpoint's refusals which parameters the endpoint takes; see `Dialect`.
     """
 
     def __init__(

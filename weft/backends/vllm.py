@@ -38,23 +38,23 @@ PATIENCE = 5.0
 
 
 class VLLMEngine(Engine):
-    """A vLLM server: prompts go in as token ids, answers come out with theirs.
+    """A vLLM server: prompts go in as token ids, and answers come with token ids.
 
-    Sampling settings that are not given, such as top_k, are left to the server's defaults
-    (those of the model's generation_config.json).
+    Settings of sampling that are not given, such as top_k, are left to the server's defaults,
+    which come from the model's generation_config.json.
 
     Args:
         url: the server's address, `http://host:port`.
-        model: the name of the model; None takes the one that is served first.
+        model: the name of the model; None takes the first model that the server lists.
         api_key: sent as a bearer token; `VLLM_API_KEY` of the environment by default.
-        price: what its tokens cost.
+        price: what tokens cost.
         name: unique in a pool; the address by default.
-        concurrency: how many calls to send at once (the server's `--max-num-seqs`, which it
-            does not tell; by default 256 on a GPU, or 1024 on a large one).
-        rate: most calls a second that are sent to it.
-        silence: seconds without a byte after which a request is given up.
-        retry: how calls are sent again for which it was too busy: a Retry, its fields, or its
-            attempts alone.
+        concurrency: how many calls to send at once: the server's `--max-num-seqs`, which the
+            server does not tell. vLLM's own default is 256 on a GPU, or 1024 on a large GPU.
+        rate: how many calls a second to send at most.
+        silence: after how many seconds without a byte a request is given up.
+        retry: how calls are sent again for which the server was too busy: a Retry, its fields,
+            or its attempts alone.
     """
 
     takes_tokens = True

@@ -1,4 +1,4 @@
-"""Policy: the scheduler's four decisions, as pure functions of what it can see."""
+"""Policy: the scheduler's four decisions, as pure functions of what the scheduler sees."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ class EngineView(Protocol):
 
     @property
     def capacity(self) -> int:
-        """Tokens that its KV cache holds; a very large number if unknown."""
+        """Tokens that the engine's KV cache holds; a very large number if unknown."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """How many calls it can run at once."""
+        """How many calls the engine can run at once."""
         ...
 
     @property
     def draining(self) -> bool:
-        """Whether it is to get no new programs."""
+        """Whether the engine is to get no new programs."""
         ...
 
     @property
     def in_flight(self) -> int:
-        """Calls that weft has running there."""
+        """How many calls of weft the engine runs."""
         ...
 
     @property
     def queued(self) -> int:
-        """Calls that wait for this engine and no other."""
+        """How many calls wait for this engine and no other."""
         ...
 
     @property
     def programs(self) -> int:
-        """Programs that are resident: those that run a call there or hold a claim."""
+        """How many programs are resident: they run a call there or hold a claim."""
         ...
 
     @property
     def reserved(self) -> int:
-        """Tokens of KV that running calls hold or may come to need, shared ones counted once."""
+        """Tokens of KV that running calls hold or may need; shared tokens count once."""
         ...
 
     @property
@@ -63,7 +63,7 @@ class EngineView(Protocol):
 
     @property
     def attached(self) -> int:
-        """Tokens of context of all live programs that ran there last, claims or no claims."""
+        """Tokens of context of all live programs that ran there last, with a claim or without."""
         ...
 
     @property
@@ -72,11 +72,11 @@ class EngineView(Protocol):
         ...
 
     def has_room(self, call: CallView) -> bool:
-        """Whether the engine can start the call at once: a slot, and KV beside those running."""
+        """Whether the engine has a free slot, and KV for the call beside the calls that run."""
         ...
 
     def cached(self, call: CallView) -> int:
-        """Tokens of the call's prompt that its prefix cache holds, as far as is known."""
+        """Tokens of the call's prompt that the prefix cache holds, as far as is known."""
         ...
 
     def need(self, call: CallView) -> int:
@@ -84,11 +84,11 @@ class EngineView(Protocol):
         ...
 
     def prefill_seconds(self, tokens: int) -> float:
-        """How long it takes to compute so much of a prompt, as measured; 0 if not known yet."""
+        """Measured seconds to compute this many tokens of a prompt; 0 if not known yet."""
         ...
 
     def decode_seconds(self, batch: int) -> float:
-        """Seconds between the tokens of one answer when `batch` calls run; 0 if unknown."""
+        """Measured seconds between two tokens of an answer when `batch` calls run; 0 if unknown."""
         ...
 
 
@@ -102,55 +102,55 @@ class CallView(Protocol):
 
     @property
     def program(self) -> Program:
-        """Whose call it is."""
+        """The program that makes the call."""
         ...
 
     @property
     def stage(self) -> str:
-        """The part of the program that asks."""
+        """The part of the program that makes the call."""
         ...
 
     @property
     def arrival(self) -> int:
-        """Calls are numbered as they come."""
+        """A number that grows: calls are numbered as they come."""
         ...
 
     @property
     def since(self) -> float:
-        """When it came, by the scheduler's clock."""
+        """When the call came, by the scheduler's clock."""
         ...
 
     @property
     def siblings(self) -> int:
-        """The width of the fan-out it belongs to, 1 if to none."""
+        """The width of the call's fan-out; 1 if the call belongs to none."""
         ...
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens of its prompt."""
+        """Tokens of the call's prompt."""
         ...
 
     @property
     def answer_tokens(self) -> int:
-        """Tokens expected of its answer."""
+        """Tokens that the answer is expected to have."""
         ...
 
     def hashes(self, block_size: int) -> Sequence[int]:
-        """Chained hashes of its prompt's whole blocks."""
+        """Chained hashes of the prompt's whole blocks."""
         ...
 
     def reported_hashes(self, block_size: int) -> Sequence[int]:
-        """The same blocks as vLLM's KV events name them."""
+        """Hashes of the same blocks, as vLLM's KV events name them."""
         ...
 
     @property
     def fair_start(self) -> float:
-        """Start tag in tokens of its tenant's share (start-time fair queueing, Goyal 1996)."""
+        """Start tag, in tokens of the tenant's share (start-time fair queueing, Goyal 1996)."""
         ...
 
 
 class View(Protocol):
-    """What a policy may know besides."""
+    """What a policy may know of the fleet."""
 
     @property
     def now(self) -> float:
@@ -164,7 +164,7 @@ class View(Protocol):
 
     @property
     def waiting(self) -> int:
-        """Calls that wait, for whichever engine."""
+        """How many calls wait, for any engine."""
         ...
 
     @property
@@ -178,10 +178,10 @@ class Placement:
     """Where a call is to go, and why.
 
     Attributes:
-        engine: one of the view's.
+        engine: one of the view's engines.
         reason: for people.
-        firm: True has the call wait for this engine while it is full; False has it wait for
-            any, and the policy is asked again when one has room.
+        firm: with True the call waits for this engine while the engine is full. With False the
+            call waits for any engine, and the policy is asked again when an engine has room.
     """
 
     engine: EngineView
@@ -194,10 +194,10 @@ class Order:
     """A waiting call's place in the queue.
 
     Attributes:
-        key: smallest first; ties go by arrival.
+        key: the smallest key goes first; equal keys go by arrival.
         reason: for people.
-        overdue: from when on, by the scheduler's clock, it goes before all others and needs
-            no admission; None for never.
+        overdue: a time on the scheduler's clock. From then on the call goes before all others
+            and needs no admission. None is never.
     """
 
     key: tuple[float, ...]
@@ -210,9 +210,10 @@ class Admission:
     """Whether a call may enter an engine now.
 
     Attributes:
-        enter: the decision.
+        enter: whether the call may enter.
         reason: for people.
-        displace: for a refusal: this program's claim is revoked, and the policy asked again.
+        displace: with a refusal: the claim of this program is revoked, and the policy is asked
+            again.
     """
 
     enter: bool
@@ -225,7 +226,7 @@ class Retention:
     """For how long a program that runs no call keeps its claim.
 
     Attributes:
-        seconds: from the end of its last call; 0 keeps no claim.
+        seconds: from the end of the program's last call on; 0 keeps no claim.
         reason: for people.
         rank: claims of the lowest rank yield first (`EngineView.weakest`).
     """
@@ -236,36 +237,37 @@ class Retention:
 
 
 class Policy(Parametric):
-    """Decides for programs: `admit`, `order`, `place`, `retain`.
+    """Makes the scheduler's decisions: `admit`, `order`, `place`, `retain`.
 
-    Subclasses are marked with `@policy(name)`, which makes them frozen dataclasses whose fields
-    are their parameters. Decisions are pure: they look at views, change nothing, and give a
-    reason. They may cost O(log n) in waiting calls.
+    `@policy(name)` marks a subclass, and makes it a frozen dataclass whose fields are the
+    policy's parameters. Decisions are pure: a decision looks at views, changes nothing, and has
+    a reason. A decision may cost O(log n) in waiting calls.
 
-    A call that comes is placed and ordered. If its engine has room and it is admitted, it goes
-    there at once. Otherwise it waits: for that engine, if the placement is firm, else for any.
-    When an engine gets room, the first of those that wait for it and the first of those that
-    wait for any are placed (if not firm) and admitted, until one is refused.
+    A call that comes is placed and ordered. If its engine has room and the policy admits the
+    call, the call starts at once. Otherwise the call waits: for its engine if the placement is
+    firm, or else for any engine. When an engine gets room, two calls are looked at: the first
+    that waits for this engine, and the first that waits for any engine and is placed again.
+    Calls are admitted until one is refused.
 
-    What every policy has without doing anything: calls wait in weft until an engine has room
-    for them (`EngineView.has_room`), everyone is admitted, first come, first served, and
-    programs keep no claim between calls.
+    Without a policy's doing, calls wait in weft until an engine has room
+    (`EngineView.has_room`), every call is admitted, first come, first served, and programs keep
+    no claim between calls.
     """
 
     def admit(self, call: CallView, engine: EngineView, view: View) -> Admission:
-        """May the call enter the engine, which has room, now?"""
+        """Whether the call may enter the engine now. The engine has room."""
         return _ENTER
 
     def order(self, call: CallView, view: View) -> Order:
-        """Its place among those that wait; asked once, when it comes."""
+        """The call's place among the calls that wait; asked once, when the call comes."""
         return _ARRIVAL
 
     @abstractmethod
     def place(self, call: CallView, view: View) -> Placement:
-        """On which of the view's engines it should run."""
+        """On which of the view's engines the call should run."""
 
     def retain(self, program: Program, engine: EngineView, view: View) -> Retention:
-        """For how long the program, whose last running call just ended, keeps its room."""
+        """For how long the program keeps its room. Its last running call has just ended."""
         return _NOTHING
 
 
@@ -278,7 +280,7 @@ POLICIES = PartRegistry(
     "policy", Policy, mark="policy", group="weft.policies", own=["weft.orchestrator.policies"]
 )
 DEFAULT = "weft"
-"""The policy where none is named."""
+"""The policy, if none is named."""
 
 
 @dataclass_transform(frozen_default=True)
