@@ -316,6 +316,52 @@ def test_a_file_of_problems_is_a_task(put: Put) -> None:
     assert "there is no file none.jsonl" in done.stderr
 
 
+ROW = '{"question": "1+1", "answer": %d}\n'
+
+
+@pytest.mark.parametrize("task", ["data/p.jsonl", "jsonl(path=data/p.jsonl, match=exact)"])
+def test_a_suite_finds_its_data_beside_itself(
+    put: Put, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    put("suites/data/p.jsonl", ROW % 2)
+    put("suites/p.yaml", "policy: cap(k=3)\n")
+    path = put("suites/s.yaml", f"task: {task}\nstrategies: greedy\npolicy: p.yaml\n")
+    put("elsewhere/x", "")
+    monkeypatch.chdir(path.parent.parent / "elsewhere")
+
+    def right() -> str:
+        (sample,) = load_suite(path).parts()[0].samples(None, 0)
+        return sample.data["answer"]
+
+    assert right() == "2"
+    assert load_policy(load_suite(path).policy).spec == "cap(k=3)"
+    put("elsewhere/data/p.jsonl", ROW % 3)
+    put("elsewhere/p.yaml", "policy: fcfs\n")
+    assert right() == "2", "what is beside the suite counts"
+    (path.parent / "data/p.jsonl").unlink()
+    (path.parent / "p.yaml").unlink()
+    assert right() == "3", "what is only here is found too"
+    assert load_policy(load_suite(path).policy).spec == "fcfs"
+    Path("data/p.jsonl").unlink()
+    with pytest.raises(ConfigError, match=r"s.yaml:1: task: .*suites/data/p.jsonl"):
+        load_suite(path)
+
+
+def test_data_in_the_current_folder_stays_as_written(put: Put) -> None:
+    put("p.jsonl", ROW % 2)
+    path = put("s.yaml", "task: jsonl(path=p.jsonl)\nstrategies: greedy\n")
+    assert load_suite(path).task == "jsonl(path=p.jsonl)"
+
+
+def test_paths_of_a_users_task(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = MINE.replace("word: str, times", "word: Path, times")
+    put("suites/mine.py", "from pathlib import Path\n" + text)
+    path = put("suites/s.yaml", "import: mine.py\ntask: echo(word=it is.txt)\nstrategies: greedy\n")
+    put("suites/it is.txt", "")
+    monkeypatch.chdir("/")
+    assert load_suite(path).task == f'echo(word="{path.parent}/it is.txt")'
+
+
 # ---------------------------------------------------------------- what is wrong is said
 
 

@@ -47,6 +47,11 @@ def converted(part: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any
     }
 
 
+def path_parameters(part: Callable[..., Any]) -> set[str]:
+    """The parameters of a plain class or function that are paths."""
+    return {name for name, kind in _kinds(part).items() if _without_none(kind) is Path}
+
+
 def _kinds(part: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(part.__init__ if isinstance(part, type) else part)

@@ -14,8 +14,8 @@ from weft.backends.specs import parse as parse_engine
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import UsageError, WeftError
 from weft.evals.runner import most_errors
-from weft.evals.tasks.registry import parse_task
-from weft.evals.tasks.task import Task
+from weft.evals.tasks.registry import LINES, parse_task
+from weft.evals.tasks.task import TASKS, Task
 from weft.importing import absolute
 from weft.importing import load as import_code
 from weft.orchestrator.policy import DEFAULT
@@ -23,7 +23,8 @@ from weft.orchestrator.policy_file import load_policy
 from weft.programs.budget_fields import Budget
 from weft.programs.settings import check_more
 from weft.search.strategy import Strategy, parse_strategy
-from weft.spec import from_folder
+from weft.signature import path_parameters
+from weft.spec import Spec, from_folder, read_spec
 
 
 def _listed(value: object) -> object:
@@ -59,7 +60,11 @@ class Suite(BaseModel):
     imports: Texts = Field(default=[], alias="import")
     """Python files, relative to the suite's, and modules that mark what the specs name."""
     task: str
-    """Spec of the task, such as `countdown` or `jsonl(path=mine.jsonl)`."""
+    """Spec of the task, such as `countdown` or `jsonl(path=mine.jsonl)`.
+
+    Relative paths begin at the suite's folder; a file that is only in the current folder is found
+    too. The same holds for `policy`.
+    """
     strategies: Annotated[Texts, Field(min_length=1)]
     """Specs of the strategies, run one after the other."""
     limit: int | None = Field(default=None, ge=1)
@@ -115,6 +120,7 @@ def load(path: Path) -> Suite:
     suite = file.check(Suite)
     for i, source in enumerate(suite.imports):
         _check(file, ("import", i), import_code, source)
+    suite = suite.model_copy(update={"task": _task_from(folder, suite.task)})
     _check(file, ("task",), parse_task, suite.task)
     _check(file, ("policy",), load_policy, suite.policy)
     for i, spec in enumerate(suite.engine or []):
@@ -134,7 +140,35 @@ def _found_from(folder: Path, key: str, value: Any) -> Any:
         return absolute(value, folder)
     if key == "engine":
         return engine_from_folder(value, folder)
+    if key == "policy" and value.endswith((".yaml", ".yml")):
+        return _beside(folder, value)
     return from_folder(value, folder) if key in ("task", "strategies", "policy") else value
+
+
+def _task_from(folder: Path, text: str) -> str:
+    """A task's spec in which relative paths, of its own parameters too, are found in a folder."""
+    if text.strip().endswith(LINES):
+        return _beside(folder, text.strip())
+    try:
+        spec = read_spec(text, "task")
+        paths = path_parameters(TASKS.find(spec.name)) & spec.values.keys()
+    except UsageError:
+        return text  # the check says what is wrong
+    found = {name: spec.texts.get(name, str(spec.values[name])) for name in paths}
+    moved = {name: _beside(folder, path) for name, path in found.items()}
+    if moved == found:
+        return text
+    texts = {name: text for name, text in spec.texts.items() if name not in paths}
+    return Spec(spec.name, {**spec.values, **moved}, texts).renamed(str)
+
+
+def _beside(folder: Path, text: str) -> str:
+    """A path from a folder; from the current one if the file is only there."""
+    path = Path(text).expanduser()
+    there = folder / path
+    if path.exists() and (not there.exists() or path.samefile(there)):
+        return text
+    return str(there)
 
 
 def _check(file: ConfigFile, place: Place, parse: Callable[[str], object], spec: str) -> None:

@@ -72,7 +72,7 @@ class JsonlTask(Task):
 
     def __init__(
         self,
-        path: str,
+        path: Path,
         question: str = "question",
         answer: str = "answer",
         id: str = "id",
