@@ -172,9 +172,6 @@ class BudgetExceeded(WeftError):
         self.resource, self.limit, self.spent = resource, limit, spent
         self.prompt, self.text = prompt, text
 
-    def __reduce__(self) -> tuple[type[BudgetExceeded], tuple[object, ...]]:
-        return type(self), (self.resource, self.limit, self.spent, self.prompt, self.text)
-
 
 class OutputError(WeftError):
     """An answer does not have the form that was asked for."""

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 import uvicorn
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from weft.service.client.guard import guarded, too_deep
@@ -22,13 +22,16 @@ HEAD = 2048
 
 @pytest.mark.parametrize("container", ["[{}]", '{{"a": {}}}', '[1, {{"b": [], "a": {}}}]'])
 @given(levels=st.integers(1, 400))
+@example(levels=248)
+@example(levels=249)
+@example(levels=250)
 def test_what_nests_too_deeply_is_what_cannot_be_written(container: str, levels: int) -> None:
     text = "[" * 5 + "]" * 5
     for _ in range(levels):
         text = container.format(text)
     body = orjson.loads(text)
     depth = 5 + levels * (2 if "b" in container else 1)
-    assert too_deep(text.encode(), body) == (depth > 253)
+    assert too_deep(text.encode(), body) == (depth > 254)
 
 
 def test_depths_that_the_reader_takes_and_more() -> None:

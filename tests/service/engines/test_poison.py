@@ -57,6 +57,9 @@ FAULTS = {
 CLOSES = {"a connection closed", "a cut chunk", "a cut stream", "no HTTP"}
 
 
+CUT = ("a cut chunk", "a cut stream", "a stream without an end")
+
+
 def replying(fault: str, poisoned: Any) -> Any:
     async def reply(raw: bytes, writer: asyncio.StreamWriter) -> None:
         if not poisoned(raw):
@@ -137,7 +140,8 @@ async def test_a_poisoned_strategy_hurts_its_sender_alone(fault: str, engines: i
         serving(*[one.url, two.url][:engines]) as service,
     ):
         got = await beside(service, body, engines)
-        assert 200 not in got
+        # What came of a cut answer can be read, and is the best that there is.
+        assert 200 not in got or fault in CUT
 
 
 async def test_a_poisoned_request_is_sent_twice_at_most() -> None:

@@ -98,8 +98,8 @@ async def test_names_and_what_they_find() -> None:
         assert careful.strategy == parse_strategy("majority(n=16)")
         assert careful.roles["solver"] == careful.roles["verifier"] == "org/m:7b"
         assert found(models, "n:quick").limits == Limits(calls=1)
-        asked = found(models, "org/m:7b:best_of_n(n=2, verifier=role:verifier)")
-        assert asked.strategy.spec == "best_of_n(n=2, verifier=role:verifier)"
+        asked = found(models, "org/m:7b:best_of_n(n=2, verifier=role:draft)")
+        assert asked.strategy.spec == "best_of_n(n=2, verifier=role:draft)"
         assert found(models, "n:majority").roles["solver"] == "n"
         for name, says in {
             "n:majorty(n=8)": "did you mean majority",
