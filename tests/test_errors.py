@@ -25,7 +25,7 @@ SPECIAL: dict[type[WeftError], WeftError] = {
 }
 
 
-@pytest.mark.parametrize("kind", sorted(set(kinds()), key=lambda k: k.__name__))
+@pytest.mark.parametrize("kind", sorted(set(kinds()), key=str))
 def test_errors_survive_pickling_and_copying_with_their_fields(kind: type[WeftError]) -> None:
     error = SPECIAL.get(kind) or kind("what is wrong, and what to do")
     error.extra = {"of": "a user"}  # type: ignore[attr-defined]

@@ -28,7 +28,7 @@ def sums(tmp_path: Path) -> Path:
 
 
 def test_numbers_are_compared_as_numbers(sums: Path) -> None:
-    task = JsonlTask(str(sums))
+    task = JsonlTask(sums)
     first, big, last = task.samples(None, 0)
     assert [first.id, big.id, last.id] == ["1", "big", "3"]
     q = task.question(big, 5)
@@ -42,7 +42,7 @@ def test_numbers_are_compared_as_numbers(sums: Path) -> None:
 
 
 def test_thinking_is_not_the_answer(sums: Path) -> None:
-    q = JsonlTask(str(sums)).question(JsonlTask(str(sums)).samples(1, 0)[0], 0)
+    q = JsonlTask(sums).question(JsonlTask(sums).samples(1, 0)[0], 0)
     assert q.answer("<think>3?</think> 4") == "4"
     assert q.answer("<think>4") is None
 
@@ -63,7 +63,7 @@ def test_exact_answers_are_the_last_line(tmp_path: Path) -> None:
 
 def test_a_pattern_finds_the_answer(tmp_path: Path) -> None:
     path = written(tmp_path / "q.jsonl", {"question": "x?", "answer": "b"})
-    task = JsonlTask(str(path), pattern=r"Answer: (\w)")
+    task = JsonlTask(path, pattern=r"Answer: (\w)")
     q = task.question(task.samples(1, 0)[0], 0)
     assert q.answer("Answer: a, no. Answer: b") == "b"
     assert q.answer("b") is None
@@ -72,11 +72,11 @@ def test_a_pattern_finds_the_answer(tmp_path: Path) -> None:
 
 def test_the_fingerprint_follows_the_data(tmp_path: Path) -> None:
     path = written(tmp_path / "q.jsonl", {"question": "x?", "answer": "b"})
-    before = JsonlTask(str(path)).fingerprint
-    assert JsonlTask(str(path)).fingerprint == before
-    assert JsonlTask(str(path), system="Hm.").fingerprint != before
+    before = JsonlTask(path).fingerprint
+    assert JsonlTask(path).fingerprint == before
+    assert JsonlTask(path, system="Hm.").fingerprint != before
     written(path, {"question": "y?", "answer": "b"})
-    assert JsonlTask(str(path)).fingerprint != before
+    assert JsonlTask(path).fingerprint != before
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_bad_file_is_named_with_line_and_field(tmp_path: Path, lines: str, mes
     path = tmp_path / "bad.jsonl"
     path.write_text(lines)
     with pytest.raises(ConfigError) as error:
-        JsonlTask(str(path))
+        JsonlTask(path)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -113,7 +113,7 @@ def test_bad_parameters(tmp_path: Path, sums: Path) -> None:
     with pytest.raises(UsageError, match="must be a whole number"):
         parse_task(f"jsonl(path='{sums}', max_tokens=many)")
     with pytest.raises(ConfigError, match="no regular expression"):
-        JsonlTask(str(sums), pattern="(")
+        JsonlTask(sums, pattern="(")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_number(text: str, value: str | None) -> None:
 
 def read(path: Path, *lines: str) -> JsonlTask:
     path.write_bytes("\n".join(lines).encode())
-    return JsonlTask(str(path))
+    return JsonlTask(path)
 
 
 def asked(task: JsonlTask) -> list[str]:
@@ -196,8 +196,8 @@ def test_what_does_not_change_the_questions_does_not_change_the_fingerprint(tmp_
     one = read(tmp_path / "a.jsonl", '{"question": "x?", "answer": 5}')
     same = read(tmp_path / "b.jsonl", '{"answer":5,"question":"x?","source":"book"}\r', "")
     assert one.fingerprint == same.fingerprint
-    assert one.fingerprint != JsonlTask(str(tmp_path / "a.jsonl"), match="exact").fingerprint
-    assert one.fingerprint != JsonlTask(str(tmp_path / "a.jsonl"), pattern="x").fingerprint
+    assert one.fingerprint != JsonlTask(tmp_path / "a.jsonl", match="exact").fingerprint
+    assert one.fingerprint != JsonlTask(tmp_path / "a.jsonl", pattern="x").fingerprint
 
 
 @pytest.mark.parametrize(
@@ -224,4 +224,4 @@ def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
     path = tmp_path / "q.jsonl"
     path.write_bytes(b'{"question": "a?", "answer": 5}\n{"question": "\xff", "answer": 5}\n')
     with pytest.raises(ConfigError, match=r"q\.jsonl:2: is not UTF-8"):
-        JsonlTask(str(path))
+        JsonlTask(path)

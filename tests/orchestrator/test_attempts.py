@@ -284,4 +284,4 @@ def test_limits_of_engines_are_checked() -> None:
         {"retry": {"attempts": "3"}},
     ):
         with pytest.raises(UsageError):
-            ScriptedEngine("").allow(**wrong)
+            ScriptedEngine("").allow(**wrong)  # type: ignore
