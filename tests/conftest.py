@@ -215,14 +215,17 @@ def serve(bpe_host: Host) -> Callable[..., tuple[Model, str]]:
     return start
 
 
-@pytest.fixture
-def forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Forget the modules that a test imports, so that others may use the same names."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
+@pytest.fixture(autouse=True)
+def forgotten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget the modules of files that a test wrote: another test may use the same names."""
+    path, before = list(sys.path), len(sys.modules)
     yield
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
+    sys.path[:] = path
+    if len(sys.modules) != before:
+        folder = str(tmp_path_factory.getbasetemp())
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", "")).startswith(folder):
+                del sys.modules[name]
 
 
 @pytest.fixture

@@ -158,7 +158,6 @@ def serve(command: list[str], background: ExitStack) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("forgotten")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_examples(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

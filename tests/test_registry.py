@@ -34,8 +34,6 @@ from weft.service.config.file import load_config
 from weft.simulation.workloads import open_workload
 from weft.spec import Spec, quoted, read_spec
 
-pytestmark = pytest.mark.usefixtures("forgotten")
-
 Put = Callable[[str, str], Path]
 
 MINE = """

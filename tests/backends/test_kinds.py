@@ -19,8 +19,6 @@ from weft.errors import ConfigError, PartFailed, UsageError
 from weft.evals.suite import load as load_suite
 from weft.service.config.file import load_config
 
-pytestmark = pytest.mark.usefixtures("forgotten")
-
 Put = Callable[[str, str], Path]
 MINE = """
 from contextlib import asynccontextmanager

@@ -6,13 +6,14 @@ once and forks every replica from itself, and they fork their engine core likewi
 memory shared until written). On a GPU the replicas are ordinary `spawn`ing servers, since
 CUDA does not survive a fork.
 
-The process is the parent and the group leader of all it starts. It ends them when it gets
+The process is the parent of all it starts; they end with it. It ends them when it gets
 SIGTERM, and, unless detached, when its standard input closes, which happens however the
 launching process dies.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import multiprocessing
@@ -98,6 +99,10 @@ def serve(replica: dict[str, Any]) -> None:
     os.environ.update(replica["env"])
     if replica["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, replica["cores"])
+        # A session of its own, so a scheduling group of its own (Linux autogroup). One group of
+        # replicas pinned to several cores was seen to starve everything else there for seconds,
+        # its own clients included (Linux 6.18).
+        os.setsid()
     sys.argv = ["vllm", *replica["args"]]
     from vllm.entrypoints.launchers.api_server.entry import main
 
@@ -149,6 +154,13 @@ class Nursery:
             os.kill(pid, signal.SIGTERM)
         signal.setitimer(signal.ITIMER_REAL, GRACE)
 
+    def kill(self, *_: Any) -> None:
+        """The end for whatever is left of the replicas, and of this process."""
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # one on a CPU leads a group
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
     def wait(self) -> None:
         """Return when all replicas have ended."""
         while self.pids:
@@ -163,18 +175,13 @@ class Nursery:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def kill_group(*_: Any) -> None:
-    """The end for whatever is left of us."""
-    os.killpg(os.getpgrp(), signal.SIGKILL)
-
-
 def main() -> None:
     """Start what the JSON in the first argument says, and stay until it has ended."""
     plan = json.loads(sys.argv[1])
     nursery = Nursery(plan["events"])
     signal.signal(signal.SIGTERM, nursery.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, kill_group)
+    signal.signal(signal.SIGALRM, nursery.kill)
     begun = time.time()
     if plan["device"] == "cpu":
         hide_torchvision()
@@ -187,7 +194,7 @@ def main() -> None:
         threading.Thread(target=nursery.watch_stdin, daemon=True).start()
     nursery.wait()
     if nursery.stopping:
-        kill_group()
+        nursery.kill()
 
 
 # The GPU build spawns its engine core, which runs this file again under another name.
