@@ -54,7 +54,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "state": {"programs"},
         "engines": {"config"},
         "door": {"config"},
-        "programs": set(),
+        "programs": {"protocols"},
         "client": set(),
         "config": set(),
         "protocols": set(),

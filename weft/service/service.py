@@ -207,7 +207,7 @@ class Service:
         What is learned of the model's tokens is taken up when it makes a difference only, for
         prefixes that are cut otherwise are not found again.
         """
-        now = self.block_size(model) * self.conversations.bytes_per_token(model)
+        now = self.block_size(model) * self.conversations.lengths.ratio(model)
         chunk = self._chunks.get(model, 0)
         if not 0.9 * chunk < now < 1.1 * chunk:
             chunk = self._chunks[model] = max(1, round(now))

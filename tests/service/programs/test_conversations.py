@@ -192,14 +192,14 @@ def test_tokens_are_those_known_and_what_is_new() -> None:
     assert first.tokens == 250
     known.ended(first, prompt=500)
     more = b"assistant\n" + b"y" * 390
-    ratio = known.bytes_per_token("m")
+    ratio = known.lengths.ratio("m")
     assert ratio == 4 + 0.05 * (1000 / 500 - 4)
     second = find(known, text, more)
     assert second.tokens == 500 + int(400 / ratio)
     assert find(known, text, resent=True).tokens == 500
     known.ended(second)  # nothing was said
-    assert known.bytes_per_token("m") == ratio
-    assert known.bytes_per_token("n") == 4
+    assert known.lengths.ratio("m") == ratio
+    assert known.lengths.ratio("n") == 4
 
 
 def test_what_was_kept_is_recognised_after_a_restart() -> None:

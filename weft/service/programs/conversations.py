@@ -15,11 +15,9 @@ from weft.service.programs.known_requests import (
     digest,
     stem_of,
 )
+from weft.service.programs.lengths import Growth, Lengths
 from weft.service.programs.text_prefix import TextPrefix
-
-_RATIO = 4.0  # bytes of a token, before anything is known of a model
-_LEARN = 0.05  # weight of one prompt in what is learned of its model
-_LEAST = 64  # tokens of a prompt that something is learned from
+from weft.service.protocols.media import SIZE, media_in
 
 
 class Conversations:
@@ -47,7 +45,7 @@ class Conversations:
         most_hashes: hashes that are remembered with them, of eight bytes each.
 
     Attributes:
-        ratios: bytes of a token, as learned, by model.
+        lengths: what was learned of prompts' lengths.
     """
 
     def __init__(self, most: int = 50_000, most_hashes: int = 8_000_000) -> None:
@@ -56,7 +54,7 @@ class Conversations:
         self._stems: OrderedDict[int, str] = OrderedDict()
         self._answers: OrderedDict[tuple[str, str], tuple[KnownRequest, str]] = OrderedDict()
         self._hashes = 0
-        self.ratios: dict[str, float] = {}
+        self.lengths = Lengths()
         self._numbers = itertools.count(1)
         self._mark = secrets.token_hex(6)  # so that ids differ from those of another start
 
@@ -137,7 +135,9 @@ class Conversations:
         prefix = head.own(chunk, root)
         if prefix is None:
             prefix = self._measured(head, before, pieces[count:], pieces, chunk, root)
-            head.tokens = head.tokens or self._estimate(head, before, pieces[count:], model)
+            grown = _grown(head, before, pieces[count:])
+            head.tokens = head.tokens or self.lengths.tokens(model, grown)
+            head.grown = grown if grown.media else None
         elif prefix is not head.prefix:
             self._give(head, prefix, owned=head.whole)
         turn = ConversationPlace(
@@ -173,18 +173,15 @@ class Conversations:
         head = turn.head
         if prompt > 0:
             head.tokens = prompt
-            if prompt >= _LEAST and turn.model:
-                ratio = self.ratios.get(turn.model, _RATIO)
-                self.ratios[turn.model] = ratio + _LEARN * (head.bytes / prompt - ratio)
+            if turn.model and not head.media:
+                self.lengths.learn_text(turn.model, head.bytes, prompt)
+            elif turn.model and head.grown is not None:
+                self.lengths.learn_media(turn.model, head.grown, prompt)
         if answer and self._heads.get(head.digest) is head:
             self._answers[turn.tenant, answer] = head, engine
             self._answers.move_to_end((turn.tenant, answer))
             if len(self._answers) > self._most:
                 self._answers.popitem(last=False)
-
-    def bytes_per_token(self, model: str) -> float:
-        """What was learned of a model's prompts."""
-        return self.ratios.get(model, _RATIO)
 
     def rows(self) -> list[tuple[bytes, str]]:
         """Digest and program of all that is remembered, the latest at the end."""
@@ -246,12 +243,15 @@ class Conversations:
     ) -> TextPrefix:
         """The prefix of a request, from that of the one before it if there is one."""
         known = before.own(chunk, root) if before is not None else None
+        media, counted = 0, pieces
         if before is None or known is None:
             prefix = TextPrefix.of(pieces, chunk, root)
         else:
             prefix = known.extended(more)
             self._give(before, prefix, owned=0)
+            media, counted = before.media, more
         head.whole, head.bytes, head.rest = len(prefix.hashes), prefix.bytes, prefix.rest
+        head.media = media + sum(map(media_in, counted))
         self._give(head, prefix, owned=head.whole)
         return prefix
 
@@ -260,15 +260,6 @@ class Conversations:
         if self._heads.get(head.digest) is head:
             self._hashes += owned - head.owned
             head.prefix, head.owned = prefix, owned
-
-    def _estimate(
-        self, head: KnownRequest, before: KnownRequest | None, more: Sequence[bytes], model: str
-    ) -> int:
-        """Tokens of a prompt: those known of the request before it, and the new bytes."""
-        ratio = self.ratios.get(model, _RATIO)
-        if before is not None and before.tokens:
-            return before.tokens + int(sum(map(len, more)) / ratio)
-        return int(head.bytes / ratio)
 
     def _trim(self) -> None:
         while len(self._heads) > self._most or self._hashes > self._most_hashes:
@@ -280,3 +271,11 @@ class Conversations:
             head.waiting.clear()  # they know it: together they would lie about
         while len(self._stems) > self._most:
             self._stems.popitem(last=False)
+
+
+def _grown(head: KnownRequest, before: KnownRequest | None, more: Sequence[bytes]) -> Growth:
+    """How a request has grown from the one before it, if that one's length is known."""
+    if before is None or not before.tokens:
+        return Growth(0, head.bytes - head.media * SIZE, head.media)
+    media = sum(map(media_in, more)) if head.media else 0
+    return Growth(before.tokens, sum(map(len, more)) - media * SIZE, media)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import xxhash
 
+from weft.service.programs.lengths import Growth
 from weft.service.programs.text_prefix import TextPrefix
 
 WAITING = 64
@@ -67,6 +68,8 @@ class KnownRequest:
     rest: bytes = b""
     owned: int = 0  # hashes that nothing but it holds
     tokens: int = 0
+    media: int = 0  # parts that are no text
+    grown: Growth | None = None  # by such parts too, if it has
     waiting: list[ConversationPlace] = field(
         default_factory=list[ConversationPlace]
     )  # not yet gone on from, one a program

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from weft.service.protocols.media import media_bytes
 from weft.service.protocols.openai import OpenAIProtocol
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.reading import (
@@ -33,6 +34,8 @@ class Completions(OpenAIProtocol):
     def pieces(self, body: Body) -> list[bytes]:
         """The prompts. A longer prompt is another piece: raw text has no messages to part it."""
         prompt: Any = body.get("prompt")
+        if prompt is None:
+            return [media_bytes(body["prompt_embeds"])]
         if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
             return [_prompt_bytes(one) for one in cast(list[Any], prompt)]
         return [_prompt_bytes(prompt)]

@@ -7,12 +7,18 @@ from typing import Any, cast
 
 import orjson
 
+from weft.service.protocols.media import digest, is_media, media_bytes
+
 Object = dict[str, Any]
 
 # Of a block of content or an item. Clients move cache markers from message to message as a
 # conversation grows, and some fill in ids and states of what was answered later, or never:
 # none of it is rendered, and what is rendered stays.
 _NOT_RENDERED = frozenset(("cache_control", "id", "status", "annotations", "logprobs", "signature"))
+# Where parts of content stand within a part or an item, those of tools' results among them.
+_NESTED = frozenset(("content", "output", "outputs"))
+# What only whoever wrote it can read. It is no text, and what it stands for is not known.
+_SEALED = frozenset(("encrypted_content", "encrypted_index"))
 _MARKER = b'"cache_control"'
 _CONTENT = (str, list, type(None))
 
@@ -111,17 +117,48 @@ def content_bytes(content: Any) -> bytes:
         elif kind == "tool_use":
             parts.append(_named(part.get("name")) + _encoded(part.get("input")))
         elif kind == "tool_result":
-            parts.append(_named(part.get("tool_use_id")) + _inner_bytes(part.get("content")))
+            parts.append(_named(part.get("tool_use_id")) + content_bytes(part.get("content")))
+        elif is_media(part):
+            parts.append(_media_bytes(part))
         else:
             parts.append(object_bytes(part))
     return parts[0] if len(parts) == 1 else b"\x1e".join(parts)
 
 
 def object_bytes(value: Object) -> bytes:
-    """An object less what is not rendered of it."""
-    return b"".join(
-        [member_bytes(key, value[key]) for key in value if key not in _NOT_RENDERED and value[key]]
-    )
+    """A part or an item less what is not rendered of it."""
+    if is_media(value):
+        return _media_bytes(value)
+    sealed = value.get("type") == "redacted_thinking"
+    parts: list[bytes] = []
+    for key, member in value.items():
+        if key in _NOT_RENDERED or not member:
+            continue
+        if key in _NESTED and type(member) is not str:
+            parts.append(b"\x1e" + key.encode() + _nested_bytes(member))
+        elif key in _SEALED or (sealed and key == "data"):
+            parts.append(b"\x1e" + key.encode() + digest(member))
+        else:
+            parts.append(member_bytes(key, member))
+    return b"".join(parts)
+
+
+def _nested_bytes(value: Any) -> bytes:
+    """Content that is one part, or all that `content_bytes` takes."""
+    return object_bytes(cast(Object, value)) if type(value) is dict else content_bytes(value)
+
+
+def _media_bytes(part: Object) -> bytes:
+    """What stands for a part that is no text; of a document that holds text, that text."""
+    source = part.get("source")
+    if part.get("type") == "document" and type(source) is dict:
+        about = "".join([f"{part[key]}\n" for key in ("title", "context") if part.get(key)])
+        document = cast(Object, source)
+        if document.get("type") == "text" and type(document.get("data")) is str:
+            return f"{about}{document['data']}".encode()
+        if document.get("type") == "content":
+            return about.encode() + content_bytes(document.get("content"))
+    return media_bytes(part)
 
 
 def member_bytes(key: str, value: Any) -> bytes:
@@ -141,18 +178,6 @@ def token_bytes(ids: list[Any]) -> bytes:
 
 def _named(name: Any) -> bytes:
     return name.encode() + b"\n" if type(name) is str else _encoded(name)
-
-
-def _inner_bytes(content: Any) -> bytes:
-    """Content of a block: texts, as results of tools have them, or anything."""
-    if type(content) is str:
-        return content.encode()
-    if type(content) is list:
-        parts = cast(list[Object], content)
-        text = parts[0].get("text") if len(parts) == 1 and type(parts[0]) is dict else None
-        if type(text) is str:
-            return text.encode()
-    return _encoded(content)
 
 
 def _all_objects(values: list[Any]) -> bool:

@@ -51,7 +51,8 @@ class Memory:
         if kept is not None:
             found = json.loads(kept)
             self._chunks.update(found["chunks"])
-            self._conversations.ratios.update(found["ratios"])
+            self._conversations.lengths.ratios.update(found["ratios"])
+            self._conversations.lengths.media.update(found.get("media", {}))
 
     def speeds(self) -> None:
         """Take up how fast engines were, before the first is there."""
@@ -107,8 +108,9 @@ class Memory:
 
     def cut(self) -> None:
         """Texts are cut otherwise from now on."""
-        ratios = self._conversations.ratios
-        self._state.note(_TEXTS, json.dumps({"chunks": self._chunks, "ratios": ratios}))
+        lengths = self._conversations.lengths
+        found = {"chunks": self._chunks, "ratios": lengths.ratios, "media": lengths.media}
+        self._state.note(_TEXTS, json.dumps(found))
 
     async def run(self) -> None:
         """Write what changes, until cancelled."""
