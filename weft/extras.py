@@ -8,6 +8,7 @@ from weft.errors import MissingExtra
 
 EXTRAS = {
     "serve": (
+        "brotli",
         "httptools",
         "opentelemetry.exporter.otlp.proto.http",
         "opentelemetry.sdk",

@@ -122,8 +122,29 @@ class VLLMEngine(Engine):
             if labels.get("num_gpu_blocks", "").isdigit():
                 # One block is vLLM's null block.
                 self.kv_tokens = (int(labels["num_gpu_blocks"]) - 1) * self.block_size
-        await self.tokenize("a")
+        await self._check_tokenizer()
         self.opens_thinking = await self._opens_thinking()
+
+    async def _check_tokenizer(self) -> None:
+        """See that `/tokenize` is vLLM's: a server that only speaks alike would fail later.
+
+        Raises:
+            NotAnEngine: it gives no token ids.
+        """
+        answer = await self._post("/tokenize", {"prompt": "a", "add_special_tokens": False})
+        status = answer.status_code
+        if status in (401, 403, 429) or (status >= 500 and status != 501):
+            raise self._refusal(answer)
+        try:
+            ids: Any = answer.json()["tokens"]
+            if status == 200 and ids and all(type(id) is int for id in ids):
+                return
+        except GARBLED:
+            pass
+        raise NotAnEngine(
+            f"{self.url} gives no token ids at /tokenize (status {status}), so it is no vLLM "
+            f"server; use OpenAIEngine, or write openai:{self.model}@{self.url}/v1"
+        )
 
     async def _opens_thinking(self) -> bool:
         """Whether the chat template ends a prompt within thinking, as far as can be seen."""
@@ -261,21 +282,20 @@ class VLLMEngine(Engine):
         return await self._tokenize({"prompt": text, "add_special_tokens": False})
 
     async def _tokenize(self, body: dict[str, Any]) -> tuple[int, ...]:
-        asked = self._http.build_request("POST", "/tokenize", json={"model": self.model, **body})
-        with reaching(self.url):
-            async with streaming(self._http, asked) as response:
-                await response.aread()
-        if response.status_code == 404:
-            raise NotAnEngine(
-                f"{self.url} has no /tokenize, so it is no vLLM server; use OpenAIEngine, "
-                f"or write openai:{self.model}@{self.url}/v1"
-            )
+        response = await self._post("/tokenize", body)
         if response.status_code != 200:
             raise self._refusal(response)
         try:
             return tuple(response.json()["tokens"])
         except GARBLED as error:
             raise garbled(self.url, error) from error
+
+    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        asked = self._http.build_request("POST", path, json={"model": self.model, **body})
+        with reaching(self.url):
+            async with streaming(self._http, asked) as response:
+                await response.aread()
+                return response
 
     def _refusal(self, response: httpx.Response, prompt: int | None = None) -> EngineError:
         """The error that an answer amounts to which has been read."""
@@ -286,11 +306,7 @@ class VLLMEngine(Engine):
         """What ids say; None if the server can't tell, for it has no `/detokenize`."""
         if not self._detokenizes:
             return None
-        body = {"model": self.model, "tokens": list(ids)}
-        asked = self._http.build_request("POST", "/detokenize", json=body)
-        with reaching(self.url):
-            async with streaming(self._http, asked) as response:
-                await response.aread()
+        response = await self._post("/detokenize", {"tokens": list(ids)})
         if response.status_code in (404, 405):
             self._detokenizes = False
         if response.status_code != 200:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,6 +27,8 @@ from weft.service.watch import dashboard
 from weft.service.watch.snapshot import program_detail, program_summary
 from weft.service.watch.telemetry import Telemetry
 
+_SLASHES = re.compile("/{2,}")
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -41,13 +44,24 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in PROTOCOLS:
+        if scope["path"] not in PROTOCOLS:
+            scope["path"] = plain(scope["path"])
+        if scope["method"] == "POST" and scope["path"] in PROTOCOLS:
             await self._gateway(scope, receive, send)
-        elif foreign := self._service.hosts.refusal(_host(scope)):
+        elif foreign := self._service.hosts.refusal(_header(scope, b"host")):
             answer = JSONResponse({"error": openai_error(403, foreign)}, 403)
             await answer(scope, receive, send)
+        elif _header(scope, b"upgrade").lower() == "websocket":
+            await _no_websocket(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
+
+
+def plain(path: str) -> str:
+    """A path without the slashes that joining a base URL and a path leaves."""
+    found = _SLASHES.sub("/", path).rstrip("/")
+    # In the middle of other paths stand names, such as the addresses of engines.
+    return found if found in PROTOCOLS else "/" + path.strip("/")
 
 
 class _Routes:
@@ -229,8 +243,8 @@ class _Routes:
         return guarded
 
 
-def _host(scope: Scope) -> str:
-    found = (value for name, value in scope["headers"] if name.lower() == b"host")
+def _header(scope: Scope, header: bytes) -> str:
+    found = (value for name, value in scope["headers"] if name.lower() == header)
     return next(found, b"").decode("latin-1")
 
 
@@ -249,8 +263,27 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if status == 404 and request.url.path in PROTOCOLS:
         status, text, headers = 405, "this endpoint takes POST", {"allow": "POST"}
     elif status == 404:
-        text = "there is nothing here; GET /openapi.json lists what there is"
+        text = _nothing_at(request.url.path)
+    if protocol := PROTOCOLS.get(request.url.path.removeprefix("/v1")):
+        said = protocol.error(status, text, "unknown_url" if status == 404 else None)
+        return Response(said, status, headers, "application/json")
     return JSONResponse({"error": openai_error(status, text) | {"code": None}}, status, headers)
+
+
+def _nothing_at(path: str) -> str:
+    """What is said where nothing is: mostly the client's base URL is not what it should be."""
+    if path.startswith("/v1/v1"):
+        return f"there is nothing at {path}: the base URL has /v1 twice; take one out"
+    if f"/v1{path}" in PROTOCOLS:
+        return f"there is nothing at {path}, but at /v1{path}; put /v1 behind the base URL"
+    return "there is nothing here; GET /openapi.json lists what there is"
+
+
+async def _no_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket so that clients such as Codex send plain requests at once."""
+    said = openai_error(426, "there are no WebSockets here; send plain HTTP requests")
+    headers = {"upgrade": "HTTP/1.1", "connection": "close"}
+    await JSONResponse({"error": said}, 426, headers)(scope, receive, send)
 
 
 async def _weft_error(_: Request, error: Exception) -> Response:

@@ -57,6 +57,7 @@ _ERRORS = {
     408: "The body did not come in time.",
     409: "The program was released while the request was under way.",
     413: "The body is too large.",
+    415: "The body's content-encoding is not known.",
     429: "A limit of the tenant's is reached.",
     500: "The engine failed at this request, or weft did.",
     502: "The engine's answer is too long.",

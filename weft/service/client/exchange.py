@@ -39,6 +39,7 @@ class Exchange:
         path: of the request.
         headers: of the request, names in small letters.
         raw: its body.
+        encodings: of the body, as Content-Encoding tells them.
         begun: whether status and headers of the answer are out.
         ended: whether the last of the answer is out.
         left: whether the client left.
@@ -57,6 +58,7 @@ class Exchange:
         "answer",
         "begun",
         "cut",
+        "encodings",
         "ended",
         "headers",
         "left",
@@ -68,7 +70,10 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.path: str = scope["path"]
         self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        self.raw = b""
+        self.raw, self.encodings = b"", ""
+        if "content-encoding" in self.headers:
+            given = [value for name, value in scope["headers"] if name == b"content-encoding"]
+            self.encodings = b",".join(given).decode("latin-1")
         self.program = self.answer = ""
         self.begun = self.ended = self.left = False
         self.cut: Refused | None = None

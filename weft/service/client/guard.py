@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from http import HTTPStatus
 from typing import Any, cast
 
+import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from weft.service.client.client import Client, Watch
+from weft.service.client.rest_of_request import RestOfRequest
 
 _DEEP = 250
 """Nesting that any JSON library takes; orjson writes 253 levels and reads 1,024."""
@@ -54,6 +57,9 @@ class Guarded(HttpToolsProtocol):
         self._outside = 0
         """Bytes of this request that belong to no body."""
         self._timer: asyncio.TimerHandle | None = None
+        self._fed = b""
+        self._body_follows = False
+        """Whether the parser took the head for the last of HTTP, though a body comes."""
         self.watch: Watch | None = None
         """Whoever serves its request."""
 
@@ -88,6 +94,7 @@ class Guarded(HttpToolsProtocol):
         if self._refused:
             return
         self._outside += len(data)
+        self._fed = data
         super().data_received(data)
         if self._in_head:
             if self._outside > self.header_bytes:
@@ -114,6 +121,7 @@ class Guarded(HttpToolsProtocol):
                 self._refuse(431, "The head of the request is too large.")
                 return
         super().on_headers_complete()
+        self._body_follows = self.parser.should_upgrade() and bool(self._framing())
         extensions = {"weft.client": Client(self, self.cycle)}
         cast(dict[str, Any], self.scope)["extensions"] = extensions
 
@@ -126,9 +134,34 @@ class Guarded(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """It is whole."""
-        if not self._refused:
+        if not self._refused and not self._body_follows:
             self._outside = 0
             super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Go on in HTTP/1.1 where a client offered another protocol, as Java's does (h2c).
+
+        The parser stops behind such a head, and uvicorn would lose the body.
+        """
+        error = sys.exception()
+        assert isinstance(error, httptools.HttpParserUpgrade)
+        rest = self._fed[error.args[0] :]
+        if self._body_follows:
+            self._body_follows = False
+            self.parser = RestOfRequest.parser(self, self._framing())
+        else:
+            self.parser = httptools.HttpRequestParser(self)
+        if rest:
+            self._fed = rest
+            super().data_received(rest)
+
+    def _framing(self) -> list[tuple[bytes, bytes]]:
+        """The headers that say how long the body is; none if there is no body."""
+        return [
+            (name, value)
+            for name, value in self.headers
+            if name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+        ]
 
     def _late(self) -> None:
         if self._outside:

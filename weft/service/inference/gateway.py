@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 import orjson
@@ -20,8 +21,11 @@ from weft.errors import (
     UsageError,
     WeftError,
 )
+from weft.service.client.encodings import ACCEPTED, decoded, encodings_of
 from weft.service.client.exchange import Exchange
 from weft.service.client.guard import too_deep
+from weft.service.client.json_pieces import TooDeep, read_pieces
+from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.scheduled import direct, scheduled
 from weft.service.inference.strategy_answer import run_strategy
@@ -31,6 +35,7 @@ from weft.service.protocols.protocol import Body, Protocol
 from weft.service.service import Service
 
 _log = logging.getLogger(__name__)
+_DEEP = "the body is nested deeper than 250 levels; flatten it"
 
 
 class Gateway:
@@ -125,10 +130,14 @@ class _Request:
             raise Refused(503, "the service is stopping; try again", 5.0)
         if len(service.exchanges) > limits.open_streams:
             raise Refused(503, f"{limits.open_streams} requests are under way already", 1.0)
+        encodings = encodings_of(exchange.encodings) if exchange.encodings else []
         await exchange.read(limits.body_bytes)
         if exchange.left:
             return
-        body = self._parsed()
+        if encodings:
+            exchange.raw = await aside(decoded, exchange.raw, encodings, limits.body_bytes)
+        large = len(exchange.raw) > LARGE
+        body = await aside(self._parsed, read_pieces) if large else self._parsed(orjson.loads)
         model: str = body["model"]
         strategy = service.strategies.find(model)
         if strategy is None and not service.serves(model):
@@ -143,7 +152,7 @@ class _Request:
         else:
             await direct(request, model)
 
-    def _parsed(self) -> Body:
+    def _parsed(self, read: Callable[[bytes], Any]) -> Body:
         """The body, if it is one of this protocol.
 
         Raises:
@@ -151,14 +160,16 @@ class _Request:
         """
         raw = self._exchange.raw
         try:
-            parsed: Any = orjson.loads(raw)
+            parsed = read(raw)
         except orjson.JSONDecodeError as error:
             raise UsageError(f"the body is not JSON: {error}; send valid JSON") from None
+        except TooDeep:
+            raise UsageError(_DEEP) from None
         if not isinstance(parsed, dict):
             raise UsageError("the body must be a JSON object")
         body = cast(Body, parsed)
-        if too_deep(raw, body):
-            raise UsageError("the body is nested deeper than 250 levels; flatten it")
+        if read is not read_pieces and too_deep(raw, body):
+            raise UsageError(_DEEP)
         if problem := self._protocol.check(body):
             raise UsageError(problem)
         return body

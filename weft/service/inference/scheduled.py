@@ -8,13 +8,15 @@ from hashlib import sha256
 import orjson
 
 from weft.errors import Refused
+from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.forward import Forward
 from weft.service.inference.request import GUESS, ClientRequest
 from weft.service.inference.text_call import TextCall
-from weft.service.programs.known_requests import ConversationPlace
+from weft.service.programs.known_requests import ConversationPlace, root_of
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.programs.text_prefix import TextPrefix
 from weft.service.protocols.errors import NO_RESPONSE
+from weft.service.protocols.protocol import Body, Protocol
 
 _PATIENCE = 0.5
 """Share of the longest wait after which a call is overdue: the rest is for running ones to end."""
@@ -29,13 +31,17 @@ async def scheduled(request: ClientRequest, model: str) -> None:
     """
     service, protocol, body = request.service, request.protocol, request.body
     tenant, identity = request.tenant, request.identity
-    changed = protocol.mend(body)
-    pieces = protocol.pieces(body)
+    chunk, measured = service.chunk(model), None
+    if len(request.exchange.raw) > LARGE and not protocol.previous(body):
+        changed, pieces, measured = await aside(_measured, protocol, body, chunk, tenant.salt)
+    else:
+        changed, pieces = protocol.mend(body), protocol.pieces(body)
     turn = service.conversations.find(
         tenant.name,
         model,
         pieces,
-        service.chunk(model),
+        chunk,
+        measured=measured,
         program=request.named(identity.id),
         salt=tenant.salt,
         previous=protocol.previous(body),
@@ -54,6 +60,14 @@ async def scheduled(request: ClientRequest, model: str) -> None:
             answer=answer or "",
             engine=record.engine if record is not None else "",
         )
+
+
+def _measured(
+    protocol: Protocol, body: Body, chunk: int, salt: str
+) -> tuple[bool, list[bytes], TextPrefix]:
+    """Whether a body was mended, the pieces of its prompt, and their prefix."""
+    changed, pieces = protocol.mend(body), protocol.pieces(body)
+    return changed, pieces, TextPrefix.of(pieces, chunk, root_of(salt))
 
 
 async def _run(
@@ -91,7 +105,8 @@ async def _run(
 
         call = TextCall(record.id, model, id, turn.tokens, limit, chain, identity.stage)
         call.only, call.patience = turn.engine, limits.queue_seconds * _PATIENCE
-        raw = _raw(request, changed)
+        large = len(exchange.raw) > LARGE
+        raw = await aside(_raw, request, changed) if large else _raw(request, changed)
         service.changed(turn, size)
         earlier = service.turns.take(id, exchange.raw)
         forward = Forward(request, raw)

@@ -13,6 +13,7 @@ from weft.service.programs.known_requests import (
     ConversationPlace,
     KnownRequest,
     digest,
+    root_of,
     stem_of,
 )
 from weft.service.programs.lengths import Growth, Lengths
@@ -78,6 +79,7 @@ class Conversations:
         previous: str = "",
         resent: bool = False,
         key: str = "",
+        measured: TextPrefix | None = None,
     ) -> ConversationPlace:
         """Take a request; call `ended` when it is over.
 
@@ -91,6 +93,7 @@ class Conversations:
             previous: id of the answer that the pieces come after, if they are not all.
             resent: whether the client says that it sends the request again.
             key: of the request; one that comes again with the same key is the same.
+            measured: the prefix of the whole prompt, if it is known already.
         """
         origin, engine = self._answers.get((tenant, previous), (None, ""))
         # What continues something unknown must not look like a beginning.
@@ -131,10 +134,10 @@ class Conversations:
         else:
             self._heads.move_to_end(last)
         head.program = program
-        root = digest(salt.encode()) if salt else 0
+        root = root_of(salt)
         prefix = head.own(chunk, root)
         if prefix is None:
-            prefix = self._measured(head, before, pieces[count:], pieces, chunk, root)
+            prefix = self._measured(head, before, pieces[count:], pieces, chunk, root, measured)
             grown = _grown(head, before, pieces[count:])
             head.tokens = head.tokens or self.lengths.tokens(model, grown)
             head.grown = grown if grown.media else None
@@ -240,14 +243,15 @@ class Conversations:
         pieces: Sequence[bytes],
         chunk: int,
         root: int,
+        prefix: TextPrefix | None,
     ) -> TextPrefix:
         """The prefix of a request, from that of the one before it if there is one."""
         known = before.own(chunk, root) if before is not None else None
         media, counted = 0, pieces
         if before is None or known is None:
-            prefix = TextPrefix.of(pieces, chunk, root)
+            prefix = prefix or TextPrefix.of(pieces, chunk, root)
         else:
-            prefix = known.extended(more)
+            prefix = prefix or known.extended(more)
             self._give(before, prefix, owned=0)
             media, counted = before.media, more
         head.whole, head.bytes, head.rest = len(prefix.hashes), prefix.bytes, prefix.rest

@@ -23,6 +23,11 @@ digest = xxhash.xxh3_64_intdigest
 """What all chains are made of: of some bytes and the digest before them."""
 
 
+def root_of(salt: str) -> int:
+    """Where the prefixes of prompts with a salt begin."""
+    return digest(salt.encode()) if salt else 0
+
+
 @dataclass(slots=True, eq=False)
 class ConversationPlace:
     """A request's place in its conversation.

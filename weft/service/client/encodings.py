@@ -1,0 +1,134 @@
+"""Compressed bodies of requests: decoded within the limit that holds for plain ones."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+
+import brotli
+
+from weft.errors import Refused, UsageError
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdDecompressor, ZstdError
+else:
+    from backports.zstd import ZstdDecompressor, ZstdError
+
+ACCEPTED = "gzip, deflate, br, zstd"
+"""What bodies may be compressed by, as the header Accept-Encoding has it."""
+
+_PART = 1 << 20  # bytes that are decoded at once
+_MOST = 4  # encodings on top of each other
+
+
+def encodings_of(header: str) -> list[str]:
+    """The encodings of a body, in the order in which they are to be taken off.
+
+    Args:
+        header: Content-Encoding, several of them joined by commas.
+
+    Raises:
+        Refused: one is not known, or there are too many.
+    """
+    found = [name.strip().lower() for name in header.split(",")]
+    found = [name for name in found if name not in ("", "identity")]
+    for name in found:
+        if name not in _DECODERS:
+            raise Refused(
+                415,
+                f"the content-encoding {name[:50]!r} is not known; send the body as {ACCEPTED}, or "
+                "without an encoding",
+            )
+    if len(found) > _MOST:
+        raise Refused(415, f"the body is encoded {len(found)} times; encode it once")
+    return found[::-1]
+
+
+def decoded(raw: bytes, encodings: list[str], most: int) -> bytes:
+    """A body without its encodings.
+
+    Args:
+        raw: the body as it came.
+        encodings: from `encodings_of`.
+        most: bytes that the body may have, decoded.
+
+    Raises:
+        Refused: it decodes to more.
+        UsageError: it is not what its encoding says.
+    """
+    for name in encodings:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            for part in _DECODERS[name](raw):
+                parts.append(part)
+                size += len(part)
+                if size > most:
+                    raise Refused(
+                        413,
+                        f"the body decodes to more than {most} bytes, the limit of this service; "
+                        "send less",
+                    )
+        except (zlib.error, brotli.error, ZstdError, EOFError) as error:
+            raise UsageError(
+                f"the body is not whole {name}, as its content-encoding says ({error}); send it "
+                "anew"
+            ) from None
+        raw = b"".join(parts)
+    return raw
+
+
+def _zlib(raw: bytes, bits: int) -> Iterator[bytes]:
+    """The parts of zlib's formats; gzip may have several members."""
+    while raw:
+        decoder = zlib.decompressobj(bits)
+        while not decoder.eof:
+            part = decoder.decompress(raw, _PART)
+            raw = decoder.unconsumed_tail
+            if not (part or raw or decoder.eof):
+                raise EOFError("it ends too early")
+            yield part
+        raw = decoder.unused_data
+
+
+def _gzip(raw: bytes) -> Iterator[bytes]:
+    return _zlib(raw, 16 + zlib.MAX_WBITS)
+
+
+def _deflate(raw: bytes) -> Iterator[bytes]:
+    """What is called deflate: with zlib's frame, as it should be, or bare."""
+    framed = len(raw) > 1 and raw[0] & 0x0F == 8 and int.from_bytes(raw[:2]) % 31 == 0
+    return _zlib(raw, zlib.MAX_WBITS if framed else -zlib.MAX_WBITS)
+
+
+def _br(raw: bytes) -> Iterator[bytes]:
+    decoder = brotli.Decompressor()
+    while not decoder.is_finished():
+        part = decoder.process(raw, output_buffer_limit=_PART)
+        raw = b""
+        if not part and not decoder.is_finished() and decoder.can_accept_more_data():
+            raise EOFError("it ends too early")
+        yield part
+
+
+def _zstd(raw: bytes) -> Iterator[bytes]:
+    """The parts of one frame or several."""
+    while raw:
+        decoder = ZstdDecompressor()
+        while not decoder.eof:
+            part = decoder.decompress(raw, _PART)
+            raw = b""
+            if not part and not decoder.eof and decoder.needs_input:
+                raise EOFError("it ends too early")
+            yield part
+        raw = decoder.unused_data
+
+
+_DECODERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
+    "gzip": _gzip,
+    "x-gzip": _gzip,
+    "deflate": _deflate,
+    "br": _br,
+    "zstd": _zstd,
+}

@@ -1,0 +1,29 @@
+"""Work on large bodies, beside the event loop: others are answered meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+LARGE = 1 << 20
+"""Bytes of a body that takes so long to read that others would wait for it."""
+
+_THREADS = 2
+"""Bodies that are worked on at once: more threads only take the interpreter from each other."""
+
+_Ts = TypeVarTuple("_Ts")
+_T = TypeVar("_T")
+_limiter = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("weft_large_bodies")
+
+
+async def aside(function: Callable[[*_Ts], _T], *values: *_Ts) -> _T:
+    """Call a function in a thread. Whoever calls must leave what it works on alone meanwhile."""
+    limiter = _limiter.get(None)
+    if limiter is None:
+        limiter = anyio.CapacityLimiter(_THREADS)
+        _limiter.set(limiter)
+    return await anyio.to_thread.run_sync(function, *values, limiter=limiter)
