@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
@@ -38,12 +39,17 @@ def test_what_is_no_json_is_refused_in_pieces_too(value: Any, data: st.DataObjec
     raw = orjson.dumps([value, {"a": value}])
     at = data.draw(st.integers(0, len(raw) - 1))
     for broken in (raw[:at], raw[:at] + b"\xff" + raw[at + 1 :]):
-        try:
-            orjson.loads(broken)
-        except orjson.JSONDecodeError as error:
-            with patch.object(json_pieces, "_PIECE", 4), pytest.raises(orjson.JSONDecodeError) as e:
-                read_pieces(broken)
-            assert str(e.value) == str(error)
+        said = problem_of(orjson.loads, broken)
+        with patch.object(json_pieces, "_PIECE", 4):
+            assert problem_of(read_pieces, broken) == said
+
+
+def problem_of(read: Callable[[bytes], Any], raw: bytes) -> str:
+    try:
+        read(raw)
+    except orjson.JSONDecodeError as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize("depth", [240, 270, 1000, 2000, 100_000])

@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from live_service import BODIES, CHAT, RawEngine, answered, raw_engine, serving
+from waiting import until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import NotAnEngine
@@ -70,8 +71,7 @@ async def test_an_offer_of_http_2_is_ignored_and_the_body_read() -> None:
                 body = json.dumps(fields).encode()
                 for rest in (
                     b"content-length: %d\r\n\r\n%b" % (len(body), body),
-                    b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
-                    % (len(body), body),
+                    b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body),
                 ):
                     sent = H2C % path.encode() + rest
                     # At once, byte by byte, and one behind the other.
@@ -151,8 +151,8 @@ async def test_others_are_answered_while_a_large_body_is_read() -> None:
 
     async with raw_engine(reply) as engine, serving(engine.url) as service:
         large = asyncio.create_task(service.http.post(CHAT, content=raw))
-        while not any(len(exchange.raw) == len(raw) for exchange in service.inside.exchanges):
-            await asyncio.sleep(0)
+        exchanges = service.inside.exchanges
+        await until(lambda: any(len(exchange.raw) == len(raw) for exchange in exchanges))
         began = last = time.perf_counter()
         others, longest = 0, 0.0
 

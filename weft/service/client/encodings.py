@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Protocol, cast
 
-import brotli
+import brotli  # pyright: ignore[reportMissingTypeStubs]
 
 from weft.errors import Refused, UsageError
 
@@ -17,6 +18,18 @@ else:
 
 ACCEPTED = "gzip, deflate, br, zstd"
 """What bodies may be compressed by, as the header Accept-Encoding has it."""
+
+
+class _Brotli(Protocol):
+    """What is used of brotli's decompressor, which has no types."""
+
+    def process(self, data: bytes, output_buffer_limit: int) -> bytes: ...
+    def is_finished(self) -> bool: ...
+    def can_accept_more_data(self) -> bool: ...
+
+
+_brotli = cast(Callable[[], _Brotli], brotli.Decompressor)  # pyright: ignore[reportUnknownMemberType]
+_BrotliError = cast(type[Exception], brotli.error)  # pyright: ignore[reportUnknownMemberType]
 
 _PART = 1 << 20  # bytes that are decoded at once
 _MOST = 4  # encodings on top of each other
@@ -70,7 +83,7 @@ def decoded(raw: bytes, encodings: list[str], most: int) -> bytes:
                         f"the body decodes to more than {most} bytes, the limit of this service; "
                         "send less",
                     )
-        except (zlib.error, brotli.error, ZstdError, EOFError) as error:
+        except (zlib.error, _BrotliError, ZstdError, EOFError) as error:
             raise UsageError(
                 f"the body is not whole {name}, as its content-encoding says ({error}); send it "
                 "anew"
@@ -103,7 +116,7 @@ def _deflate(raw: bytes) -> Iterator[bytes]:
 
 
 def _br(raw: bytes) -> Iterator[bytes]:
-    decoder = brotli.Decompressor()
+    decoder = _brotli()
     while not decoder.is_finished():
         part = decoder.process(raw, output_buffer_limit=_PART)
         raw = b""

@@ -120,8 +120,10 @@ class Guarded(HttpToolsProtocol):
             if head > self.header_bytes:
                 self._refuse(431, "The head of the request is too large.")
                 return
+        assert self.parser is not None
+        upgrade = self.parser.should_upgrade()
         super().on_headers_complete()
-        self._body_follows = self.parser.should_upgrade() and bool(self._framing())
+        self._body_follows = upgrade and bool(self._framing())
         extensions = {"weft.client": Client(self, self.cycle)}
         cast(dict[str, Any], self.scope)["extensions"] = extensions
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import httptools
 
 
-class Parts(Protocol):
+class HttpParts(Protocol):
     """Is told of the parts of requests, as httptools tells them."""
 
     def on_message_begin(self) -> None:
@@ -36,14 +36,14 @@ class RestOfRequest:
         parts: is told of the body of the request under way, and of all requests behind it.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: HttpParts) -> None:
         self._parts = parts
         self._begun = False
         self.on_body, self.on_message_complete = parts.on_body, parts.on_message_complete
 
     @classmethod
     def parser(
-        cls, parts: Parts, framing: list[tuple[bytes, bytes]]
+        cls, parts: HttpParts, framing: list[tuple[bytes, bytes]]
     ) -> httptools.HttpRequestParser:
         """A parser that expects the rest of a request.
 
@@ -59,22 +59,22 @@ class RestOfRequest:
         return found
 
     def on_message_begin(self) -> None:
-        """See Parts."""
+        """See HttpParts."""
         if self._begun:
             self._parts.on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """See Parts."""
+        """See HttpParts."""
         if self._begun:
             self._parts.on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """See Parts."""
+        """See HttpParts."""
         if self._begun:
             self._parts.on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """See Parts."""
+        """See HttpParts."""
         if self._begun:
             self._parts.on_headers_complete()
         self._begun = True

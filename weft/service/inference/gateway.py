@@ -130,7 +130,10 @@ class _Request:
             raise Refused(503, "the service is stopping; try again", 5.0)
         if len(service.exchanges) > limits.open_streams:
             raise Refused(503, f"{limits.open_streams} requests are under way already", 1.0)
-        encodings = encodings_of(exchange.encodings) if exchange.encodings else []
+        encodings: list[str] = []
+        if exchange.encodings:
+            exchange.add(b"accept-encoding", ACCEPTED)
+            encodings = encodings_of(exchange.encodings)
         await exchange.read(limits.body_bytes)
         if exchange.left:
             return
