@@ -7,9 +7,10 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 import weft
-from weft.concurrency import TaskGroup, first_error, raise_alone
+from weft.concurrency import TaskGroup, first_error, raise_alone, settled
 from weft.errors import UsageError
 
 
@@ -100,3 +101,41 @@ def test_groups_are_unwrapped_in_one_place() -> None:
         )
     }
     assert found == {"concurrency.py", "cli/common.py", "simulation/simulate.py"}
+
+
+async def hop(times: int, done: list[int]) -> None:
+    for _ in range(times):
+        await checkpoint()
+    done.append(times)
+
+
+async def test_settled_lets_everything_run_that_can() -> None:
+    done: list[int] = []
+    async with TaskGroup() as tasks:
+        tasks.start_soon(anyio.sleep, 3600)
+        tasks.start_soon(hop, 300, done)
+        await settled()
+        assert done == [300]
+        tasks.cancel_scope.cancel()
+
+
+async def test_several_settle_at_once() -> None:
+    done: list[int] = []
+    settled_with: list[int] = []
+
+    async def settle() -> None:
+        await settled()
+        settled_with.append(len(done))
+
+    async with TaskGroup() as tasks:
+        for i in range(5):
+            tasks.start_soon(settle)
+            tasks.start_soon(hop, 10 * i, done)
+    assert settled_with == [5] * 5
+
+
+async def test_settled_comes_to_an_end_where_others_always_have_something_to_do() -> None:
+    async with TaskGroup() as tasks:
+        tasks.start_soon(hop, 10**9, [])
+        await settled()
+        tasks.cancel_scope.cancel()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import platform
 import re
 from importlib.metadata import version
 
@@ -25,6 +27,7 @@ PARTS = {
 """What must be there, by package."""
 
 SET = {
+    "asyncio": {asyncio.BaseEventLoop: ["_ready"]},
     "uvicorn": {
         httptools_impl.HttpToolsProtocol: [
             *("cycle", "scope", "parser", "url", "headers", "transport", "loop", "flow"),
@@ -41,8 +44,9 @@ SET = {
 
 def advice(package: str, owner: object, name: str) -> str:
     where = getattr(owner, "__qualname__", None) or getattr(owner, "__name__", owner)
+    installed = platform.python_version() if package == "asyncio" else version(package)
     return (
-        f"{package} {version(package)} has no {where}.{name}, which weft uses: adapt weft, or "
+        f"{package} {installed} has no {where}.{name}, which weft uses: adapt weft, or "
         f"lower the bound of {package} in pyproject.toml"
     )
 

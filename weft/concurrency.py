@@ -1,4 +1,4 @@
-"""Task groups that raise the error itself, and the event loop's clock.
+"""Task groups that raise the error itself, the event loop's clock, and when the loop is idle.
 
 The one place that unwraps exception groups.
 """
@@ -6,13 +6,22 @@ The one place that unwraps exception groups.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sized
 from types import TracebackType
 from typing import NoReturn, cast
+from weakref import WeakKeyDictionary
 
 import anyio
 import anyio.abc
+from anyio.lowlevel import checkpoint
 
 from weft.errors import WeftError
+
+_BLIND = 25
+"""Turns of an event loop after which it counts as settled if it can't tell whether it is."""
+
+_BUSY_TURNS, _BUSY_SECONDS = 1000, 1.0
+"""After so many turns, or seconds on trio, it does if others always have something to do."""
 
 
 def now() -> float:
@@ -21,6 +30,47 @@ def now() -> float:
         return asyncio.get_running_loop().time()
     except RuntimeError:
         return anyio.current_time()
+
+
+async def settled() -> None:
+    """Let everything run that can, until all wait: for each other, for the network, for time.
+
+    Where others always have something to do, or the loop can't tell (uvloop), a while must be
+    enough.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        with anyio.move_on_after(_BUSY_SECONDS):
+            await anyio.wait_all_tasks_blocked()
+        return
+    ready = cast("Sized | None", getattr(loop, "_ready", None))
+    if ready is None:
+        for _ in range(_BLIND):
+            await checkpoint()
+        return
+    idle = _idle.setdefault(loop, _Idle())
+    seen = idle.seen
+    idle.waiting += 1
+    try:
+        for _ in range(_BUSY_TURNS):
+            await checkpoint()
+            if idle.seen != seen:
+                return
+            if len(ready) < idle.waiting:  # only those are left to run that wait for the same
+                idle.seen += 1
+                return
+    finally:
+        idle.waiting -= 1
+
+
+class _Idle:
+    """How often an event loop had nothing to do, and how many tasks wait for that."""
+
+    waiting = seen = 0
+
+
+_idle: WeakKeyDictionary[asyncio.AbstractEventLoop, _Idle] = WeakKeyDictionary()
 
 
 class TaskGroup:

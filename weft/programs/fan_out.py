@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
 import anyio.abc
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.lowlevel import checkpoint
 
 from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, UsageError
+from weft.programs.replay import Replay
 from weft.programs.scope import current, entered
 
 Item = TypeVar("Item")
@@ -56,8 +57,9 @@ class fan_out(Generic[Item, T]):
         self._left = len(self._items)
         self._tasks: TaskGroup
         self._group: anyio.abc.TaskGroup
-        self._send: MemoryObjectSendStream[tuple[T | None, Exception | None]]
-        self._receive: MemoryObjectReceiveStream[tuple[T | None, Exception | None]]
+        self._replay: Replay | None = None
+        self._results: deque[tuple[T | None, Exception | None]] = deque()
+        self._arrived: anyio.Event | None = None
 
     @property
     def width(self) -> int:
@@ -72,35 +74,38 @@ class fan_out(Generic[Item, T]):
         name = getattr(named, "__name__", None)
         id = scope.journal.begin("fan_out", scope.id, width=self.width, name=name)
         self._journal, self._id = scope.journal, id
-        self._send, self._receive = anyio.create_memory_object_stream[
-            tuple[T | None, Exception | None]
-        ](math.inf)
-        limiter = anyio.Semaphore(self._limit) if self._limit is not None else None
+        self._replay, node = scope.replay, self._node
+        if self._replay is not None:
+            node = _counted(node, self._replay)
+        if self._limit is not None:
+            node = _limited(node, anyio.Semaphore(self._limit))
         self._tasks = TaskGroup()
         self._group = await self._tasks.__aenter__()
         with entered(scope.inside(id, name, siblings=self.width)):
             for item in self._items:
-                self._group.start_soon(self._run, item, limiter)
+                self._group.start_soon(self._run, node, item)
         return self
 
-    async def _run(self, item: Item, limiter: anyio.Semaphore | None) -> None:
-        result: tuple[T | None, Exception | None]
+    async def _run(self, node: Callable[[Item], Awaitable[T]], item: Item) -> None:
         try:
-            if limiter is None:
-                result = (await self._node(item), None)
-            else:
-                async with limiter:
-                    result = (await self._node(item), None)
+            self._results.append((await node(item), None))
         except Exception as error:
-            result = (None, error)
-        self._send.send_nowait(result)
+            self._results.append((None, error))
+        if self._arrived is not None:
+            self._arrived.set()
+            self._arrived = None
 
     def __aiter__(self) -> fan_out[Item, T]:
         return self
 
     async def __anext__(self) -> T:
         while self._left:
-            value, error = await self._receive.receive()
+            if self._replay is None:
+                await self._arrival()
+            else:
+                with self._replay.branches(-1):
+                    await self._arrival()
+            value, error = self._results.popleft()
             self._left -= 1
             if error is None:
                 return value  # pyright: ignore[reportReturnType] - T may itself be optional
@@ -112,6 +117,14 @@ class fan_out(Generic[Item, T]):
             raise over
         raise StopAsyncIteration
 
+    async def _arrival(self) -> None:
+        if self._results:
+            await checkpoint()
+        while not self._results:
+            if self._arrived is None:
+                self._arrived = anyio.Event()
+            await self._arrived.wait()
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
@@ -120,10 +133,28 @@ class fan_out(Generic[Item, T]):
     ) -> bool | None:
         self._group.cancel_scope.cancel()
         try:
-            # Nodes' errors go through the stream, so only the block's own can come out of it.
+            # Nodes' errors are among the results, so only the block's own can come out of it.
             return await self._tasks.__aexit__(kind, error, trace)
         finally:
-            self._send.close()
-            self._receive.close()
             ended = self._left == 0 and error is None
             self._journal.note("done" if ended else "cancelled", self._id, unread=self._left)
+
+
+def _counted(
+    node: Callable[[Item], Awaitable[T]], replay: Replay
+) -> Callable[[Item], Awaitable[T]]:
+    async def counted(item: Item) -> T:
+        with replay.branches(1):
+            return await node(item)
+
+    return counted
+
+
+def _limited(
+    node: Callable[[Item], Awaitable[T]], limiter: anyio.Semaphore
+) -> Callable[[Item], Awaitable[T]]:
+    async def limited(item: Item) -> T:
+        async with limiter:
+            return await node(item)
+
+    return limited

@@ -138,9 +138,10 @@ async def generate(
 
     # Asked for again in a run, these are further samples.
     first = scope.journal.occurrence(prompt.key + repr(base).encode(), n)
-    async with TaskGroup() as group:
-        for i in range(n):
-            group.start_soon(sample, i)
+    with scope.branches(n - 1):
+        async with TaskGroup() as group:
+            for i in range(n):
+                group.start_soon(sample, i)
     return [completions[i] for i in range(n)]
 
 

@@ -2,9 +2,10 @@
 
 A program that takes the first of many answers must take the same one when it is run again
 from the Store, and must not send the others to an engine meanwhile. So stored results are
-released one at a time, oldest first, with time for the program to react between them. A call
+released one at a time, oldest first; the next one when the program has reacted and waits. A call
 without a stored result waits until none is left to release, and while the program works on
-its way to the next one, with a tool perhaps, for about as long as it did the first time.
+its way to the next one, with a tool perhaps: a minute more than twice as long as the first time
+if a branch of the program is known to work, otherwise a second more and a minute at most.
 """
 
 from __future__ import annotations
@@ -15,17 +16,14 @@ import json
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.lowlevel import checkpoint
+
+from weft.concurrency import settled
 
 if TYPE_CHECKING:
     from weft.store.store import Store, StoredResult
 
-# Turns of the event loop in which a program can react to a result: leave a fan-out, cancel
-# the losers, send the next call. A nested fan-out needs some ten.
-_SETTLE = 25
-
 _SLACK = 1.0  # seconds that a program may take longer to its next call than the first time
-_LONGEST = 60.0  # seconds that a call waits at most for the next stored result to be asked for
+_LONG = 60.0  # the same where a branch of it works, and the most that is waited otherwise
 
 
 class Replay:
@@ -37,10 +35,12 @@ class Replay:
 
     Attributes:
         run: that name; the first run's, once one of its results has come up again.
+        working: branches of the program (the program itself, and each part of a fan-out) that
+            wait neither here nor for other branches.
     """
 
     def __init__(self, store: Store, run: str) -> None:
-        self.run = run
+        self.run, self.working = run, 1
         self._store = store
         self._seen = False
         self._new = not store.filled  # where there is nothing, there is nothing to wait for
@@ -51,6 +51,16 @@ class Replay:
         self._movement = 0
         self._moved = anyio.Event()
         self._driven = False
+
+    def branches(self, count: int) -> _Branches:
+        """So many more branches, or fewer, for the time of a block."""
+        return _Branches(self, count)
+
+    def changed(self, count: int) -> None:
+        """So many more branches work, or fewer."""
+        self.working += count
+        self._movement += 1
+        self._moved.set()
 
     async def turn(self, stored: StoredResult) -> None:
         """Wait until a stored result is due."""
@@ -81,23 +91,22 @@ class Replay:
 
     async def _wait(self, waiter: _Waiter) -> None:
         """Wait for release. One of those that wait drives for all."""
-        self._move()
-        try:
-            while not waiter.released:
-                if self._driven:
-                    await waiter.woken.wait()
-                    waiter.woken = anyio.Event()
-                    continue
-                self._driven = True
-                try:
-                    await self._drive(waiter)
-                finally:
-                    self._driven = False
-        finally:
-            waiter.gone = True
-            self._move()
-            if not self._driven:
-                self._hand_on()
+        with self.branches(-1):
+            try:
+                while not waiter.released:
+                    if self._driven:
+                        await waiter.woken.wait()
+                        waiter.woken = anyio.Event()
+                        continue
+                    self._driven = True
+                    try:
+                        await self._drive(waiter)
+                    finally:
+                        self._driven = False
+            finally:
+                waiter.gone = True
+                if not self._driven:
+                    self._hand_on()
 
     def _hand_on(self) -> None:
         """Have another drive."""
@@ -114,7 +123,9 @@ class Replay:
     async def _drive(self, driver: _Waiter) -> None:
         """Release one after the other, until the driver's own turn."""
         while not driver.released:
-            if not await self._settled():
+            before = self._movement
+            await settled()
+            if self._movement != before:
                 continue
             while self._due and self._due[0][2].gone:
                 heapq.heappop(self._due)
@@ -143,25 +154,25 @@ class Replay:
         if following is None:
             return None
         after: float = json.loads(following.outcome).get("after", 0.0)
-        return min(_LONGEST, 2 * after + _SLACK)
+        return 2 * after + _LONG if self.working > 0 else min(_LONG, 2 * after + _SLACK)
 
     def _release(self, waiter: _Waiter) -> None:
         waiter.released = True
         waiter.woken.set()
         self._movement += 1
 
-    def _move(self) -> None:
-        self._movement += 1
-        self._moved.set()
 
-    async def _settled(self) -> bool:
-        """Let everything run that can; whether no result came or went meanwhile."""
-        before = self._movement
-        for _ in range(_SETTLE):
-            await checkpoint()
-            if self._movement != before:
-                return False
-        return True
+class _Branches:
+    __slots__ = ("_count", "_replay")
+
+    def __init__(self, replay: Replay, count: int) -> None:
+        self._replay, self._count = replay, count
+
+    def __enter__(self) -> None:
+        self._replay.changed(self._count)
+
+    def __exit__(self, *_: object) -> None:
+        self._replay.changed(-self._count)
 
 
 class _Waiter:

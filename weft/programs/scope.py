@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -74,6 +74,10 @@ class Scope:
     def inside(self, id: str, stage: str | None = None, siblings: int = 1) -> Scope:
         """The same run, one level in."""
         return replace(self, id=id, stage=stage or self.stage, siblings=siblings)
+
+    def branches(self, count: int) -> AbstractContextManager[None]:
+        """Has `replay` know of so many more branches of the program for the time of a block."""
+        return nullcontext() if self.replay is None else self.replay.branches(count)
 
 
 _scope: ContextVar[Scope | None] = ContextVar("weft_scope", default=None)

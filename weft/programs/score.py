@@ -181,7 +181,8 @@ async def _ask(
     if len(wanted) == 1:
         await ask(*next(iter(wanted.items())))
         return found
-    async with TaskGroup() as group:
-        for beginning, following in wanted.items():
-            group.start_soon(ask, beginning, following)
+    with scope.branches(len(wanted) - 1):
+        async with TaskGroup() as group:
+            for beginning, following in wanted.items():
+                group.start_soon(ask, beginning, following)
     return found

@@ -20,6 +20,7 @@ import anyio
 from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, WeftError
 from weft.programs import Prompt, fan_out
+from weft.programs.scope import current
 from weft.search.failures import NO_RESULT
 from weft.search.strategy import stable_seed
 from weft.search.verifiers import NO_TOKENS, Confidence
@@ -123,7 +124,7 @@ async def explore(frontier: Frontier, step: Step) -> list[WeftError]:
     """
     send, receive = anyio.create_memory_object_stream[Path | _Failed | None](math.inf)
     errors: list[WeftError] = []
-    over = False
+    over, scope = False, current()
 
     @wraps(step)
     async def land(move: Move) -> None:
@@ -135,9 +136,10 @@ async def explore(frontier: Frontier, step: Step) -> list[WeftError]:
             send.send_nowait(_Failed(move, error))
 
     async def make(moves: Sequence[Move]) -> None:
-        async with fan_out(land, moves) as landings:
-            async for _ in landings:
-                pass
+        with scope.branches(1):
+            async with fan_out(land, moves) as landings:
+                async for _ in landings:
+                    pass
         send.send_nowait(None)
 
     async with send, receive, TaskGroup() as tasks:
@@ -149,7 +151,9 @@ async def explore(frontier: Frontier, step: Step) -> list[WeftError]:
             moves = ()
             if not batches or frontier.done:
                 break
-            match await receive.receive():
+            with scope.branches(-1):
+                landed = await receive.receive()
+            match landed:
                 case Path() as path:
                     moves = frontier.landed(path)
                 case _Failed(move, error):

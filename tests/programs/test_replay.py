@@ -1,0 +1,197 @@
+"""What a rerun from a Store costs, in steps of the event loop, and what it sends again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import pytest
+import trio
+
+from weft import Limits, Pool, Prompt, fan_out, generate, run
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
+from weft.orchestrator.policies.weft import Weft
+from weft.orchestrator.policy import CallView, Order, View, policy
+from weft.store.store import Store
+
+
+async def ask(i: int) -> str:
+    return (await generate(Prompt.user(f"{i}"), max_tokens=4)).text
+
+
+async def ask_all(count: int) -> list[str]:
+    async with fan_out(ask, range(count)) as answers:
+        return [answer async for answer in answers]
+
+
+class _Steps(trio.abc.Instrument):
+    count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += 1
+
+
+@contextmanager
+def steps() -> Iterator[_Steps]:
+    """Counts what the event loop runs within the block."""
+    counted = _Steps()
+    try:
+        loop: Any = asyncio.get_running_loop()
+    except RuntimeError:
+        trio.lowlevel.add_instrument(counted)
+        yield counted
+        trio.lowlevel.remove_instrument(counted)
+        return
+    call_soon = loop.call_soon
+
+    def counting(*args: Any, **kwargs: Any) -> asyncio.Handle:
+        counted.count += 1
+        return call_soon(*args, **kwargs)
+
+    loop.call_soon = counting
+    yield counted
+    loop.call_soon = call_soon
+
+
+async def test_a_result_from_the_store_takes_few_steps_however_many_there_are(tmp_path):
+    each: list[float] = []
+    async with Pool(ScriptedEngine("yes")) as pool:
+        for count in (40, 160):
+            with Store(tmp_path / f"{count}") as store:
+                await run(ask_all, count, pool=pool, store=store)
+                with steps() as counted:
+                    again = await run(ask_all, count, pool=pool, store=store)
+            assert again.value == ["yes"] * count
+            each.append(counted.count / count)
+    assert each[1] < 1.2 * each[0]
+    assert each[1] < 15
+
+
+async def test_reruns_side_by_side_do_not_keep_each_other_busy(tmp_path):
+    async with Pool(ScriptedEngine("yes")) as pool:
+        with Store(tmp_path / "s") as store:
+            await run(ask_all, 40, pool=pool, store=store)
+            with steps() as alone:
+                await run(ask_all, 40, pool=pool, store=store)
+            with steps() as together:
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(6):
+                        tasks.start_soon(lambda: run(ask_all, 40, pool=pool, store=store))
+    assert together.count < 8 * alone.count
+
+
+async def test_a_result_is_waited_for_however_many_steps_a_program_takes_to_it(tmp_path):
+    """The first to come in passes its result through many hands, and is the first all the same."""
+
+    async def passed_on(i: int) -> int:
+        await ask(i)
+        for _ in range(200 if i == 1 else 0):
+            await anyio.lowlevel.checkpoint()
+        return i
+
+    async def first() -> int:
+        async with fan_out(passed_on, range(2)) as numbers:
+            return await anext(numbers)
+
+    replies = {"0": Scripted("no", seconds=0.5), "1": Scripted("yes")}
+    engine = ScriptedEngine(replies)
+    with Store(tmp_path / "s") as store:
+        async with Pool(engine, store=store) as pool:
+            assert (await run(first, pool=pool)).value == 1
+            assert (await run(first, pool=pool)).value == 1
+    assert len(engine.requests) == 2
+
+
+@pytest.mark.loops("asyncio")
+async def test_a_long_chain_is_resumed(tmp_path):
+    async def chain(steps: int) -> int:
+        prompt = Prompt.user("go")
+        for _ in range(steps):
+            prompt = (await generate(prompt, max_tokens=1)).prompt
+        return len(prompt.answer)
+
+    engine = ScriptedEngine(lambda request: "x")
+    with Store(tmp_path / "s") as store:
+        async with Pool(engine) as pool:
+            await run(chain, 1200, pool=pool, store=store)
+    with Store(tmp_path / "s") as store:
+        async with Pool(engine) as pool:
+            assert (await run(chain, 1201, pool=pool, store=store)).value == 1201
+    assert len(engine.requests) == 1201
+
+
+@pytest.mark.loops("virtual")
+@pytest.mark.parametrize("before", [0.0, 1.0, 40.0])
+async def test_no_loser_is_sent_again_while_a_tool_is_slower_than_the_first_time(before):
+    """A race of agents that each call, use a tool, and call again."""
+    tool = 0.5
+
+    async def agent(i: int) -> int:
+        await anyio.sleep(before * i)
+        await ask(i)
+        await anyio.sleep(tool)
+        await ask(i + 10)
+        return i
+
+    async def race() -> int:
+        async with fan_out(agent, range(3)) as agents:
+            return await anext(agents)
+
+    def reply(request: Any) -> Scripted:
+        return Scripted("yes", seconds=1 + int(request.messages[-1].content) % 10)
+
+    engine = ScriptedEngine(reply)
+    async with Pool(engine, store=Store()) as pool:
+        first = await run(race, pool=pool)
+        sent = len(engine.requests)
+        for tool in (5.0, 55.0):
+            again = await run(race, pool=pool)
+            assert again.value == first.value == 0
+            assert again.usage == first.usage
+    assert len(engine.requests) == sent
+
+
+@pytest.mark.loops("virtual")
+async def test_a_program_that_became_another_gets_new_answers_soon():
+    """What it asked first is not asked any more, and nothing of it is at work elsewhere."""
+
+    async def race(numbers: list[int]) -> int:
+        async def one(i: int) -> int:
+            await ask(i)
+            return i
+
+        async with fan_out(one, numbers) as found:
+            return await anext(found)
+
+    replies = {"0": Scripted("a", seconds=5), "1": Scripted("b", seconds=4), "2": Scripted("c")}
+    engine = ScriptedEngine(replies)
+    async with Pool(engine, store=Store()) as pool:
+        assert (await run(race, [0, 1, 2], pool=pool)).value == 2
+        begun = anyio.current_time()
+        assert (await run(race, [0, 1], pool=pool)).value == 1
+        assert anyio.current_time() - begun < 2 * 4 + 3
+
+
+@pytest.mark.loops("virtual")
+async def test_a_run_keeps_its_name_and_its_deadline_however_long_it_is_silent():
+    seen: list[tuple[str, float | None, int | None]] = []
+
+    @policy("watching")
+    class Watching(Weft):
+        def order(self, call: CallView, view: View) -> Order:
+            program = call.program
+            seen.append((program.name, program.deadline, program.most_calls))
+            return Weft.order(self, call, view)
+
+    async def slow() -> None:
+        await ask(0)
+        await anyio.sleep(5 * 600)
+        await ask(1)
+
+    async with Pool(ScriptedEngine("yes"), policy=Watching(), lease=600) as pool:
+        begun = anyio.current_time()
+        await run(slow, pool=pool, budget=Limits(seconds=4000, calls=3))
+    assert seen == [("slow", begun + 4000, 3)] * 2
