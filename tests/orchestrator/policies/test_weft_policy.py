@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dispatcher_world import World
 from policy_view import Call, Engine, View
 from weft.backends.simulated.hardware import find_hardware
 from weft.orchestrator.policy import parse_policy
@@ -208,3 +209,19 @@ def test_patience_bounds_the_wait():
     overdue = [c for c in impatient.played.calls if c.sent - c.came > 30]
     ahead = sum(1 for c in overdue if c.sent - c.came > 30 + running)
     assert ahead <= len(overdue) * 0.5
+
+
+def test_by_default_a_call_waits_an_hour_at_most_for_those_that_go_before_it():
+    """A large program among small ones, which always leave too little room for it."""
+    world = World("weft", concurrency=8)
+    first = world.ask("small")
+    big = world.ask("big", 1450)
+    while big not in world.running:
+        world.ask(f"small{world.now}")
+        world.wait(50)
+        for name in [n for n in world.running if world.tickets[n].bound_at <= world.now - 150]:
+            world.end(name)
+            world.dispatcher.end(world.tickets[name].program.id)
+    assert first not in world.running
+    assert 3600 <= world.tickets[big].bound_at <= 3600 + 150
+    assert world.running == [big]

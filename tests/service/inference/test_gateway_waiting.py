@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -14,6 +15,16 @@ from live_service import BODIES, CHAT, GENERATING, LiveService, answered, raw_en
 from waiting import until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
+from weft.orchestrator.policy import (
+    Admission,
+    CallView,
+    EngineView,
+    Order,
+    Placement,
+    Policy,
+    View,
+    policy,
+)
 
 pytestmark = pytest.mark.loops("asyncio")
 
@@ -264,3 +275,30 @@ async def test_who_comes_again_has_the_place_that_it_had() -> None:
 
 async def _say(service: LiveService, text: str) -> httpx.Response:
     return await service.post(messages=[{"role": "user", "content": text}])
+
+
+@policy("never_lets_in")
+class NeverLetsIn(Policy):
+    def order(self, call: CallView, view: View) -> Order:
+        return Order((), "as they come", view.now + 3600)
+
+    def place(self, call: CallView, view: View) -> Placement:
+        return Placement(view.engines[0], "the first")
+
+    def admit(self, call: CallView, engine: EngineView, view: View) -> Admission:
+        return Admission(False, "nobody is let in")
+
+
+async def test_a_request_goes_before_all_others_when_half_of_its_time_is_over() -> None:
+    """Whatever the policy's own patience is, an idle engine refuses nobody."""
+
+    async def reply(_: bytes, writer: Any) -> None:
+        writer.write(answered(200, b'{"choices":[]}'))
+
+    async with (
+        raw_engine(reply) as engine,
+        serving(engine.url, policy="never_lets_in", limits={"queue_seconds": 4}) as service,
+    ):
+        begun = anyio.current_time()
+        assert (await service.post()).status_code == 200
+        assert 2 <= anyio.current_time() - begun
