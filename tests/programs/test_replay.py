@@ -127,16 +127,15 @@ async def test_a_long_chain_is_resumed(tmp_path):
 @pytest.mark.parametrize("before", [0.0, 1.0, 40.0])
 async def test_no_loser_is_sent_again_while_a_tool_is_slower_than_the_first_time(before):
     """A race of agents that each call, use a tool, and call again."""
-    tool = 0.5
 
-    async def agent(i: int) -> int:
-        await anyio.sleep(before * i)
-        await ask(i)
-        await anyio.sleep(tool)
-        await ask(i + 10)
-        return i
+    async def race(tool: float) -> int:
+        async def agent(i: int) -> int:
+            await anyio.sleep(before * i)
+            await ask(i)
+            await anyio.sleep(tool)
+            await ask(i + 10)
+            return i
 
-    async def race() -> int:
         async with fan_out(agent, range(3)) as agents:
             return await anext(agents)
 
@@ -145,10 +144,10 @@ async def test_no_loser_is_sent_again_while_a_tool_is_slower_than_the_first_time
 
     engine = ScriptedEngine(reply)
     async with Pool(engine, store=Store()) as pool:
-        first = await run(race, pool=pool)
+        first = await run(race, 0.5, pool=pool)
         sent = len(engine.requests)
         for tool in (5.0, 55.0):
-            again = await run(race, pool=pool)
+            again = await run(race, tool, pool=pool)
             assert again.value == first.value == 0
             assert again.usage == first.usage
     assert len(engine.requests) == sent

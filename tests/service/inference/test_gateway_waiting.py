@@ -301,4 +301,4 @@ async def test_a_request_goes_before_all_others_when_half_of_its_time_is_over() 
     ):
         begun = anyio.current_time()
         assert (await service.post()).status_code == 200
-        assert 2 <= anyio.current_time() - begun
+        assert anyio.current_time() - begun >= 2
