@@ -8,6 +8,7 @@
     │   └── MissingExtra        a library that this part of weft needs is not installed
     ├── EngineError             an engine failed
     │   ├── EngineUnavailable   the engine does not answer, or died on the way
+    │   │   └── EngineSilent    the engine has said nothing for too long
     │   ├── EngineBusy          the engine can take nothing more for now
     │   ├── RequestFailed       the engine failed at this request: a 500, an empty or cut answer
     │   ├── RequestRejected     the engine refused the request and said why
@@ -85,6 +86,10 @@ class EngineUnavailable(EngineError):
     """An engine does not answer, or died on the way. The call may be tried elsewhere."""
 
 
+class EngineSilent(EngineUnavailable):
+    """An engine has said nothing for so long that it is taken for dead."""
+
+
 class EngineBusy(EngineError):
     """An engine can take nothing more for now. The call may be sent again later.
 
@@ -120,7 +125,16 @@ class WrongModel(EngineError):
 
 
 class ContextExceeded(EngineError):
-    """The prompt is longer than the model's context."""
+    """The prompt is longer than the model's context.
+
+    Attributes:
+        prompt: tokens of the prompt; None if that is not known.
+        context: tokens that the context holds; None if that is not known.
+    """
+
+    def __init__(self, message: str, prompt: int | None = None, context: int | None = None) -> None:
+        super().__init__(message)
+        self.prompt, self.context = prompt, context
 
 
 class RequestRejected(EngineError):

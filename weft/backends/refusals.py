@@ -94,7 +94,9 @@ def too_long(prompt: int | None, context: int | None, message: str = "") -> Cont
     length = f"of {prompt} tokens" if prompt is not None else "sent"
     room = f"holds {context} with the answer" if context is not None else f"is full: {message}"
     return ContextExceeded(
-        f"the prompt {length} does not fit the model's context, which {room}; shorten the prompt"
+        f"the prompt {length} does not fit the model's context, which {room}; shorten the prompt",
+        prompt,
+        context,
     )
 
 

@@ -21,7 +21,7 @@ from weft.service.inference.gateway import Gateway, status_of
 from weft.service.openapi import document
 from weft.service.programs.records import ProgramRecord
 from weft.service.protocols import PROTOCOLS
-from weft.service.protocols.errors import openai_error
+from weft.service.protocols.errors import ErrorWords, openai_error
 from weft.service.service import Service
 from weft.service.watch import dashboard
 from weft.service.watch.snapshot import program_detail, program_summary
@@ -49,7 +49,7 @@ class App:
         if scope["method"] == "POST" and scope["path"] in PROTOCOLS:
             await self._gateway(scope, receive, send)
         elif foreign := self._service.hosts.refusal(_header(scope, b"host")):
-            answer = JSONResponse({"error": openai_error(403, foreign)}, 403)
+            answer = JSONResponse({"error": openai_error(ErrorWords(403, foreign))}, 403)
             await answer(scope, receive, send)
         elif _header(scope, b"upgrade").lower() == "websocket":
             await _no_websocket(scope, receive, send)
@@ -265,9 +265,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     elif status == 404:
         text = _nothing_at(request.url.path)
     if protocol := PROTOCOLS.get(request.url.path.removeprefix("/v1")):
-        said = protocol.error(status, text, "unknown_url" if status == 404 else None)
+        code = "unknown_url" if status == 404 else None
+        said = protocol.error(ErrorWords(status, text, code=code))
         return Response(said, status, headers, "application/json")
-    return JSONResponse({"error": openai_error(status, text) | {"code": None}}, status, headers)
+    said = openai_error(ErrorWords(status, text)) | {"code": None}
+    return JSONResponse({"error": said}, status, headers)
 
 
 def _nothing_at(path: str) -> str:
@@ -281,16 +283,16 @@ def _nothing_at(path: str) -> str:
 
 async def _no_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a WebSocket so that clients such as Codex send plain requests at once."""
-    said = openai_error(426, "there are no WebSockets here; send plain HTTP requests")
+    told = ErrorWords(426, "there are no WebSockets here; send plain HTTP requests")
     headers = {"upgrade": "HTTP/1.1", "connection": "close"}
-    await JSONResponse({"error": said}, 426, headers)(scope, receive, send)
+    await JSONResponse({"error": openai_error(told)}, 426, headers)(scope, receive, send)
 
 
 async def _weft_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, WeftError)
     status, wait = status_of(error)
     headers = None if wait is None else {"retry-after": str(max(1, math.ceil(wait)))}
-    said = openai_error(status, str(error))
+    said = openai_error(ErrorWords(status, str(error)))
     if not (isinstance(error, UnknownName) and error.kind == "model") and status == 404:
         said["code"] = None  # it speaks of models
     return JSONResponse({"error": said}, status, headers)

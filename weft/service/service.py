@@ -15,7 +15,7 @@ from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.orchestrator.restore import CachedChain
-from weft.service.client.exchange import Exchange
+from weft.service.client.exchange import BEATS, Exchange
 from weft.service.config.file import ServiceConfig, changed
 from weft.service.door.hosts import Hosts
 from weft.service.door.keys import Keys
@@ -29,6 +29,7 @@ from weft.service.programs.conversations import Conversations
 from weft.service.programs.known_requests import ConversationPlace
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.programs.registry import Registry
+from weft.service.programs.released import Released
 from weft.service.state.memory import Memory
 from weft.service.state.saved_program import SavedProgram
 from weft.service.strategies.offers import configured
@@ -59,6 +60,7 @@ class Service:
         self._reread = reread
         self.registry = Registry()
         self.turns = Places()
+        self.released = Released()
         self.exchanges: set[Exchange] = set()
         self.memory: Memory | None = None
         self.names = EngineNames()
@@ -237,7 +239,11 @@ class Service:
             self._owners[kept.saved.id] = tenant
 
     def release(self, program: ProgramRecord) -> None:
-        """End a program: what it still runs is cancelled, and its room is free."""
+        """End a program: what it still runs is cancelled, and its room is free.
+
+        For a while nothing more is taken in for it, see `Released`.
+        """
+        self.released.add(program.id)
         for exchange in list(self.exchanges):
             if exchange.program == program.id:
                 exchange.cancel(Refused(409, "the program was released while this was under way"))
@@ -280,6 +286,13 @@ class Service:
                 add(b"x-weft-where", shown(record.where))
             if record.wait:
                 add(b"x-weft-wait", shown(record.wait))
+
+    async def keep_open(self) -> None:
+        """Send comments to streams that are silent for too long; until cancelled."""
+        while True:
+            await anyio.sleep(self.config.limits.keepalive_seconds / BEATS)
+            for exchange in self.exchanges:
+                exchange.beat()
 
     async def sweep(self) -> None:
         """End requests whose clients do not take what is sent to them; until cancelled."""

@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from weft.service.protocols import PROTOCOLS
+from weft.service.protocols.errors import ErrorWords
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 ASK: Any = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -75,7 +76,7 @@ def ask_anthropic(url: str, **more: Any) -> Any:
 def test_openai_errors(
     path: str, status: int, error: type[openai.APIStatusError], kind: str, code: str | None
 ) -> None:
-    body = PROTOCOLS[path].error(status, "why")
+    body = PROTOCOLS[path].error(ErrorWords(status, "why"))
     with answering(status, body) as url, pytest.raises(error, match="why") as caught:
         ask_openai(url, path)
     assert (caught.value.type, caught.value.code, caught.value.param) == (kind, code, None)
@@ -95,7 +96,7 @@ def test_openai_errors(
     ],
 )
 def test_anthropic_errors(status: int, error: type[anthropic.APIStatusError], kind: str) -> None:
-    body = PROTOCOLS[MESSAGES].error(status, "why")
+    body = PROTOCOLS[MESSAGES].error(ErrorWords(status, "why"))
     with answering(status, body) as url, pytest.raises(error, match="why") as caught:
         ask_anthropic(url)
     assert caught.value.body == {"type": "error", "error": {"type": kind, "message": "why"}}
@@ -104,7 +105,9 @@ def test_anthropic_errors(status: int, error: type[anthropic.APIStatusError], ki
 @pytest.mark.parametrize("path", [CHAT, RESPONSES])
 def test_openai_errors_in_streams(path: str) -> None:
     with (
-        answering(200, PROTOCOLS[path].error_event("broke off"), "text/event-stream") as url,
+        answering(
+            200, PROTOCOLS[path].error_event(ErrorWords(500, "broke off")), "text/event-stream"
+        ) as url,
         pytest.raises(openai.APIError, match="broke off"),
     ):
         ask_openai(url, path, stream=True)
@@ -112,7 +115,9 @@ def test_openai_errors_in_streams(path: str) -> None:
 
 def test_anthropic_errors_in_streams() -> None:
     with (
-        answering(200, PROTOCOLS[MESSAGES].error_event("broke off"), "text/event-stream") as url,
+        answering(
+            200, PROTOCOLS[MESSAGES].error_event(ErrorWords(500, "broke off")), "text/event-stream"
+        ) as url,
         pytest.raises(anthropic.APIStatusError, match="broke off"),
     ):
         ask_anthropic(url, stream=True)

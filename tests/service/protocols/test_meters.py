@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.service.protocols import PROTOCOLS, Meter, Used
+from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.events import LONGEST
 
 
@@ -213,7 +214,10 @@ def test_usage_with_every_event_is_kept() -> None:
         ("/v1/responses", named("error", message="broken", code="x")),
         ("/v1/responses", named("error", error={"message": "broken"})),
         ("/v1/responses", named("response.failed", response={"error": {"message": "broken"}})),
-        *[(path, PROTOCOLS[path].error_event("broken")) for path in (*STREAMS, "/v1/completions")],
+        *[
+            (path, PROTOCOLS[path].error_event(ErrorWords(500, "broken")))
+            for path in (*STREAMS, "/v1/completions")
+        ],
     ],
 )
 def test_errors_in_a_stream_are_seen(path: str, event: bytes) -> None:
@@ -246,6 +250,6 @@ def test_a_response_is_known_by_its_id_from_its_first_event_on() -> None:
     meter = PROTOCOLS["/v1/responses"].meter({})
     meter.feed(RESPONSES[0])
     assert meter.used.id == "resp_1"
-    failed = PROTOCOLS["/v1/responses"].error_event("broken", meter.used.id)
+    failed = PROTOCOLS["/v1/responses"].error_event(ErrorWords(500, "broken"), meter.used.id)
     assert b'"response.failed"' in failed
     assert b'"id":"resp_1"' in failed

@@ -256,7 +256,7 @@ def test_it_shows_what_there_is_and_follows(site: Site, browser: Any) -> None:
 def test_a_program_in_detail(site: Site, browser: Any) -> None:
     program = site.program("acme/with space?#%/x", tenant="acme", name="claude-code")
     site.call(program, 60, 58, 57, 50, prompt=9000, cached=6000, generated=300, tool="Bash")
-    site.call(program, 40, 40, 38, 30, status=502, error="engine died")
+    site.call(program, 40, 40, 38, 30, status=502, outcome="broken", error="engine died")
     site.call(program, 5, 4)
     with page_of(browser, site.url) as page:
         page.locator("#programs").get_by_role("button", name="claude-code").click()
@@ -340,7 +340,9 @@ def fill(site: Site) -> None:
             )
     for i in range(5):
         overloaded = site.program(f"web/late-{i}", tenant="web")
-        site.call(overloaded, 1, engine="", status=429, attempts=0, ended=time.time())
+        site.call(
+            overloaded, 1, engine="", status=429, outcome="refused", attempts=0, ended=time.time()
+        )
         del site.programs[overloaded.id]
     for i, replica in enumerate(site.scheduler.replicas):
         site.loads[replica.name] = EngineLoad(5 + i, i % 2, (0.81, 0.64, 0.47)[i])

@@ -46,7 +46,7 @@ def program(**fields: Any) -> ProgramRecord:
 
 def call(of: ProgramRecord, **fields: Any) -> CallRecord:
     times = {"came": T, "sent": T + 0.25, "first": T + 0.5, "ended": T + 3.0}
-    rest = {"engine": "gpu0", "status": 200, "attempts": 1, "where": "its home"}
+    rest = {"engine": "gpu0", "status": 200, "outcome": "done", "attempts": 1, "where": "its home"}
     made: dict[str, Any] = times | rest | {"prompt": 100, "cached": 60, "generated": 7}
     return CallRecord("c1", of, "/v1/messages", "m", **(made | fields))
 
@@ -67,6 +67,7 @@ def test_one_line_a_call_and_one_a_program(logged: Logged) -> None:
         "path": "/v1/messages",
         "model": "m",
         "status": 200,
+        "outcome": "done",
         "engine": "gpu0",
         "attempts": 1,
         "waited": 0.25,

@@ -51,12 +51,14 @@ async def test_sums_by_tenant(scheduler: Scheduler) -> None:
     registry = Registry()
     overview = Overview(registry, scheduler, {}, T)
     a, b = registry.program("a/1", "a"), registry.program("b/1", "b")
-    done = {"first": T + 5, "ended": T + 6, "status": 200, "attempts": 1}
+    done = {"first": T + 5, "ended": T + 6, "status": 200, "outcome": "done", "attempts": 1}
     overview.call_ended(call(a, "1", T, sent=T + 4, prompt=100, cached=60, generated=7, **done))
     overview.call_ended(call(a, "2", T, sent=T + 2, prompt=100, cached=0, generated=1, **done))
-    overview.call_ended(call(a, "3", T, ended=T, status=429))
-    overview.call_ended(call(b, "4", T, sent=T, attempts=3, ended=T + 1, status=502, prompt=9))
-    overview.call_ended(call(b, "5", T, sent=T, attempts=1, ended=T + 1, status=499))
+    overview.call_ended(call(a, "3", T, ended=T, status=429, outcome="refused"))
+    broken = {"status": 502, "outcome": "broken", "attempts": 3}
+    overview.call_ended(call(b, "4", T, sent=T, ended=T + 1, prompt=9, **broken))
+    left = {"status": 499, "outcome": "cancelled", "attempts": 1}
+    overview.call_ended(call(b, "5", T, sent=T, ended=T + 1, **left))
     tenants = {t["name"]: t for t in overview.view(T + 6)["tenants"]}
     assert tenants["a"] == {
         "name": "a",

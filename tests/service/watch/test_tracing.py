@@ -76,7 +76,7 @@ def program(id: str = "a/p", parent: str = "", began: float = T) -> ProgramRecor
 
 def call(of: ProgramRecord, **fields: Any) -> CallRecord:
     times = {"came": T, "sent": T + 2, "first": T + 2.5, "ended": T + 3.0}
-    rest = {"engine": "gpu0", "status": 200, "attempts": 1, "where": "its home"}
+    rest = {"engine": "gpu0", "status": 200, "outcome": "done", "attempts": 1, "where": "its home"}
     made: dict[str, Any] = times | rest | {"prompt": 100, "cached": 60, "generated": 7}
     return CallRecord("c1", of, "/v1/messages", "m", **(made | fields))
 
@@ -85,7 +85,9 @@ async def test_a_program_and_its_calls(collector: Collector) -> None:
     boss, worker = program("a/boss"), program("a/worker", "a/boss", T + 1)
     tracing = Tracing(collector.url, {"a/boss": boss}, version="1.2")
     tracing.call_ended(call(worker, trace=f"00-{TRACE}-{SPAN}-01", wait="gpu0 is full"))
-    tracing.call_ended(call(worker, status=502, first=0.0, error="SECRET words", trace="00-junk"))
+    tracing.call_ended(
+        call(worker, status=502, outcome="broken", first=0.0, error="SECRET words", trace="00-junk")
+    )
     tracing.program_ended(worker, "released")
     tracing.program_ended(boss, "expired")
     await tracing.aclose()

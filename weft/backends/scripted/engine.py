@@ -128,7 +128,9 @@ class ScriptedEngine(Engine):
         if self.context is not None and len(tokens) >= self.context:
             raise ContextExceeded(
                 f"the prompt of {len(tokens)} tokens does not fit the model's context, which "
-                f"holds {self.context} with the answer; shorten the prompt"
+                f"holds {self.context} with the answer; shorten the prompt",
+                len(tokens),
+                self.context,
             )
         if request.ask or request.ask_texts:
             return Admitted(request, tokens, None)

@@ -152,7 +152,9 @@ class Dispatcher:
         if call.prompt_tokens >= room:
             raise ContextExceeded(
                 f"the prompt of {call.prompt_tokens} tokens does not fit the engines' KV cache, "
-                f"which holds {room}; shorten it, or give the engine more KV"
+                f"which holds {room}; shorten it, or give the engine more KV",
+                call.prompt_tokens,
+                room,
             )
 
     def no_engine(self, fleet: Fleet, only: str = "") -> EngineUnavailable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from starlette.types import Receive, Scope
@@ -14,12 +15,19 @@ from weft.service.client.client import Client, Header
 
 JSON: Header = (b"content-type", b"application/json")
 STREAM: Header = (b"content-type", b"text/event-stream; charset=utf-8")
+FINAL = (b"x-should-retry", "false")
+"""A header for SDKs, which send again by themselves what was answered 408, 409, 429 or 5xx."""
+
 KEEP_ALIVE = b": keep-alive\n\n"
 BREAK = b"\n\n"
 """Ends what was left unfinished, so that the event after it is seen for itself."""
 
 _CONTROL = bytes(c if c >= 32 and c != 127 else 32 for c in range(256))
+_ENDS = (b"\n\n", b"\r\n\r\n", b"\n\r\n")
 _time = time.monotonic
+
+BEATS = 4
+"""How often in an interval of silence exchanges are asked whether it is over."""
 
 
 class AnswerSource(Protocol):
@@ -49,8 +57,12 @@ class Exchange:
     """
 
     __slots__ = (
+        "_between",
         "_client",
+        "_last",
+        "_open",
         "_out",
+        "_quiet",
         "_receive",
         "_since",
         "_source",
@@ -78,6 +90,9 @@ class Exchange:
         self.begun = self.ended = self.left = False
         self.cut: Refused | None = None
         self._since = 0.0
+        self._open: Callable[[], None] | None = None
+        self._last: bytes | None = None  # part since the last beat
+        self._quiet, self._between = -1, True
         self._out: list[Header] = []
         self._source: AnswerSource | None = None
         self._receive = receive
@@ -185,14 +200,49 @@ class Exchange:
         """Send status and headers, and the first part of the answer if it is there."""
         self.begun = True
         if self._client.holds:
+            self._between = False
             await self._taken()
+            self._between = True
         self._client.begin(status, [kind, *self._out], part)
+        self._last = part or BREAK
+
+    def keep_open(self, tell: Callable[[], None]) -> None:
+        """From now on a comment comes whenever the stream was silent for an interval.
+
+        Args:
+            tell: called before the head, if that goes out with the first comment.
+        """
+        self._open = tell
+
+    def beat(self) -> None:
+        """Take notice of silence; to be called `BEATS` times an interval.
+
+        No stream has a timer of its own: what is sent leaves a trace, and the next beat sees it.
+        """
+        if self._open is None or self.ended or self.left:
+            return
+        last, self._last = self._last, None
+        if last is not None:
+            # A comment must not stand within an event that is passed on in parts.
+            self._quiet, self._between = 0, last.endswith(_ENDS)
+            return
+        self._quiet += 1
+        if self._quiet < BEATS or not self._between or self._client.holds:
+            return
+        self._quiet = 0
+        if self.begun:
+            self._client.part(KEEP_ALIVE)
+        else:
+            self.begun = True
+            self._open()
+            self._client.begin(200, [STREAM, *self._out], KEEP_ALIVE)
 
     async def part(self, part: bytes) -> None:
         """Send a part of a streamed answer."""
         if self._client.holds:
             await self._taken()
         self._client.part(part)
+        self._last = part
 
     def follow(self, source: AnswerSource | None) -> None:
         """Let a source write parts by `put`; it is paused while the client takes nothing."""
@@ -203,6 +253,7 @@ class Exchange:
     def put(self, part: bytes) -> None:
         """Send a part from the source that is followed, at once."""
         self._client.part(part)
+        self._last = part
 
     async def end(self, part: bytes = b"") -> None:
         """Send the last part."""
@@ -224,12 +275,27 @@ class Exchange:
         await self._client.ready()
 
     async def refuse(
-        self, status: int, body: bytes, event: bytes, retry_after: float | None = None
+        self,
+        status: int,
+        body: bytes,
+        event: bytes,
+        retry_after: float | None = None,
+        again: bool = True,
     ) -> None:
-        """Answer with an error: as a body, or in the stream if that has begun."""
+        """Answer with an error: as a body, or in the stream if that has begun.
+
+        Args:
+            status: of the answer.
+            body: of the answer.
+            event: what stands in the stream for it.
+            retry_after: seconds after which the client may come again.
+            again: whether it is of any use to come again.
+        """
         if self.begun:
             await self.end(BREAK + event)
             return
         if retry_after is not None:
             self.add(b"retry-after", str(max(1, math.ceil(retry_after))))
+        if not again:
+            self.add(*FINAL)
         await self.whole(status, body)

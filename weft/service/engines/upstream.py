@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from weft.errors import EngineUnavailable
+from weft.errors import EngineSilent, EngineUnavailable
 from weft.service.engines.reply import EngineConnection, Reply
 
 KEPT = 3.0
@@ -137,7 +137,7 @@ class Upstream:
             self._idle.pop(0).abort()
         for connection in [c for c in self._all if c.reply and now - c.heard > self._idle_limit]:
             connection.fail(
-                EngineUnavailable(
+                EngineSilent(
                     f"the engine at {self.url} fell silent; see whether it hangs, or allow more "
                     "limits.idle_seconds"
                 )

@@ -9,18 +9,18 @@ import anyio
 import orjson
 
 from weft.backends.refusals import refusal
-from weft.concurrency import TaskGroup
 from weft.errors import EngineBusy, EngineUnavailable, Refused, RequestFailed
 from weft.orchestrator.attempts import Attempts, Ending, unscheduled
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.service.client.client import Header
-from weft.service.client.exchange import JSON, KEEP_ALIVE, STREAM
+from weft.service.client.exchange import JSON
 from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.stream import Stream, note
-from weft.service.protocols.events import member
+from weft.service.protocols.errors import engine_words
+from weft.service.protocols.overflow import Overflow
 from weft.service.protocols.protocol import Body
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _PASSED = ("anthropic-version", "anthropic-beta", "traceparent", "tracestate")
 """Headers of clients that engines get."""
+
+_TOLD = (b"retry-after", b"x-should-retry")
+"""Headers of engines that clients get with what they are refused."""
 
 
 class Forward:
@@ -97,7 +100,7 @@ class Forward:
             reply.close()
 
     async def wait(self, ticket: Ticket, seconds: float) -> None:
-        """Wait for an engine, or for a busy one's time, keeping a stream open meanwhile."""
+        """Wait for an engine, or for a busy one's time."""
         service, record = self._service, self._record
         record.wait = f"{ticket.engine} is busy" if seconds else ticket.reason
         started = False
@@ -119,11 +122,9 @@ class Forward:
         if self._until is None:
             self._until = anyio.current_time() + limits.queue_seconds
         with anyio.move_on_at(self._until) as patience:
-            if self._request.streamed:
-                await self._openly(waited, limits.keepalive_seconds)
-            else:
-                await waited()
+            await waited()
         if patience.cancelled_caught:
+            self._record.outcome = "timed_out"
             wait = min(60.0, max(1.0, service.load.seconds()))
             raise Refused(
                 503,
@@ -131,19 +132,6 @@ class Forward:
                 f"({ticket.reason}); try again",
                 wait,
             )
-
-    async def _openly(self, waited: Callable[[], Awaitable[None]], interval: float) -> None:
-        async with TaskGroup() as group:
-            group.start_soon(self._keep_open, interval)
-            await waited()
-            group.cancel_scope.cancel()
-
-    async def _keep_open(self, interval: float) -> None:
-        while True:
-            await anyio.sleep(interval)
-            if not self._exchange.begun:
-                await self._exchange.begin(200, STREAM)
-            await self._exchange.part(KEEP_ALIVE)
 
     async def _sent(self, upstream: Upstream) -> Reply:
         """Send the request; an answer that says the engine failed, or is busy, is an error."""
@@ -170,22 +158,40 @@ class Forward:
             self.answer = stream.answer
             return proper
         answer = await reply.whole()
-        record, exchange = self._record, self._exchange
-        said = self._read(reply, answer)
-        record.status = reply.status
+        record = self._record
         record.first = record.first or self._service.registry.clock()
-        if reply.status == 200:
-            self._note(said, ticket)
-        else:
-            record.error = f"the engine answered {reply.status}"
+        if reply.status != 200:
+            await self._turned_down(reply, answer)
+            return False
+        self._note(self._read(reply, answer), ticket)
+        await self._whole(reply, answer)
+        return True
+
+    async def _whole(self, reply: Reply, answer: bytes) -> None:
+        """Give the client a whole answer."""
+        record, exchange = self._record, self._exchange
+        record.status, record.outcome = 200, "done"
+        self._service.tell(exchange, record)
+        await exchange.whole(200, answer, reply.kind or JSON)
+
+    async def _turned_down(self, reply: Reply, answer: bytes) -> None:
+        """Give the client what an engine says in place of an answer, in words it understands."""
+        record, exchange, protocol = self._record, self._exchange, self._protocol
+        record.status, record.outcome = reply.status, "refused"
+        record.error = f"the engine answered {reply.status}"
+        words = engine_words(reply.status, _object(answer))
+        over = Overflow.told(words)
+        if over is not None:
+            words = protocol.overflow(words, over, record.prompt)
+            answer = protocol.error(words)
         if exchange.begun:  # the stream was kept open, but this is no stream
-            words = member(said, "error", "message")
-            text = words if isinstance(words, str) and words else record.error
-            await exchange.end(self._protocol.error_event(text))
-        else:
-            self._service.tell(exchange, record)
-            await exchange.whole(reply.status, answer, reply.kind or JSON)
-        return reply.status == 200
+            await exchange.end(protocol.error_event(words))
+            return
+        self._service.tell(exchange, record)
+        for name, value in reply.headers:
+            if name in _TOLD:
+                exchange.add(name, value.decode("latin-1"))
+        await exchange.whole(words.status, answer, JSON if over else reply.kind or JSON)
 
     def _read(self, reply: Reply, answer: bytes) -> Body:
         """An answer as an object; one that is none is an error."""
@@ -227,13 +233,13 @@ class Forward:
         reply = await self._sent(upstream)
         try:
             answer = await reply.whole()
-            said = self._read(reply, answer)
-            if reply.status == 200:
-                used = self._protocol.used(said)
-                record.prompt, record.cached = used.prompt, used.cached or 0
-            record.status, record.first = reply.status, self._service.registry.clock()
-            self._service.tell(self._exchange, record)
-            await self._exchange.whole(reply.status, answer, reply.kind or JSON)
+            record.first = self._service.registry.clock()
+            if reply.status != 200:
+                await self._turned_down(reply, answer)
+                return
+            used = self._protocol.used(self._read(reply, answer))
+            record.prompt, record.cached = used.prompt, used.cached or 0
+            await self._whole(reply, answer)
         finally:
             reply.close()
 

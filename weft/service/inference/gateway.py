@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from weft.errors import (
     ContextExceeded,
     EngineBusy,
+    EngineSilent,
     EngineUnavailable,
     Refused,
     RequestFailed,
@@ -25,12 +26,15 @@ from weft.service.client.encodings import ACCEPTED, decoded, encodings_of
 from weft.service.client.exchange import Exchange
 from weft.service.client.guard import too_deep
 from weft.service.client.json_pieces import TooDeep, read_pieces
+from weft.service.door.tenants import Tenant
 from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.scheduled import direct, scheduled
 from weft.service.inference.strategy_answer import run_strategy
-from weft.service.programs.records import LEFT, CallRecord
+from weft.service.programs.records import LEFT, CallRecord, Outcome
 from weft.service.protocols import PROTOCOLS
+from weft.service.protocols.errors import ErrorWords
+from weft.service.protocols.overflow import Overflow
 from weft.service.protocols.protocol import Body, Protocol
 from weft.service.service import Service
 
@@ -62,6 +66,9 @@ class _Request:
     def __init__(self, service: Service, protocol: Protocol, exchange: Exchange) -> None:
         self._service, self._protocol, self._exchange = service, protocol, exchange
         self._request: ClientRequest | None = None
+        self._tenant: Tenant | None = None
+        self._model = ""
+        self._refused: CallRecord | None = None
 
     async def serve(self) -> None:
         """Answer, whatever happens."""
@@ -76,45 +83,76 @@ class _Request:
                 if exchange.cut is not None:
                     raise exchange.cut from None
         except WeftError as error:
-            status, retry_after = status_of(error)
-            code = error.code if isinstance(error, Refused) else None
-            await self._fail(status, str(error), retry_after, self._service.words(error), code)
+            _, retry_after = status_of(error)
+            again, outcome = not final(error), _outcome(error)
+            if exchange.cut is not None and exchange.cut.status == 409:
+                outcome = "cancelled"
+            await self._fail(self._words(error), str(error), outcome, retry_after, again)
         except OSError:
             exchange.left = True  # the connection broke while something was sent
         except Exception:
             _log.exception("a request for %s failed", protocol.path)
-            await self._fail(500, "weft failed at this request; its log says how")
+            told = "weft failed at this request; its log says how"
+            await self._fail(ErrorWords(500, told), told, "broken")
         finally:
             record = self._record
             if record is not None:
                 if exchange.left and exchange.cut is None:
-                    record.status = LEFT
+                    record.status, record.outcome = LEFT, "cancelled"
                 self._service.registry.call_ended(record)
 
     @property
     def _record(self) -> CallRecord | None:
-        return self._request.record if self._request is not None else None
+        return (self._request.record if self._request is not None else None) or self._refused
+
+    def _words(self, error: WeftError) -> ErrorWords:
+        """What the client is told of an error."""
+        status, _ = status_of(error)
+        text, code = self._service.words(error), error.code if isinstance(error, Refused) else None
+        if not isinstance(error, ContextExceeded):
+            return ErrorWords(status, text, code=code)
+        if error.context is not None:  # clients look for these words
+            text = f"This model's maximum context length is {error.context} tokens, and {text}"
+        over, record = Overflow.of(error), self._record
+        estimate = record.prompt if record is not None else 0
+        return self._protocol.overflow(ErrorWords(status, text), over, estimate)
 
     async def _fail(
         self,
-        status: int,
-        message: str,
+        words: ErrorWords,
+        error: str,
+        outcome: Outcome,
         retry_after: float | None = None,
-        words: str | None = None,
-        code: str | None = None,
+        again: bool = True,
     ) -> None:
-        exchange, record = self._exchange, self._record
+        """Tell the client of an error.
+
+        Args:
+            words: what it is told.
+            error: what the record says.
+            outcome: how the request ended.
+            retry_after: seconds after which the client may come again.
+            again: whether it is of any use to come again.
+        """
+        exchange, protocol = self._exchange, self._protocol
+        record = self._record or self._turned_away()
         if record is not None:
-            record.status, record.error = status, message
+            record.status, record.error = words.status, error
+            if outcome == "refused" and record.first and words.status >= 500:
+                outcome = "broken"  # the answer had begun
+            record.outcome = record.outcome or outcome
             if not exchange.begun:
                 self._service.tell(exchange, record)
         if not exchange.left:
-            await exchange.refuse(
-                status,
-                self._protocol.error(status, words or message, code),
-                self._protocol.error_event(words or message, exchange.answer),
-                retry_after,
-            )
+            event = protocol.error_event(words, exchange.answer)
+            await exchange.refuse(words.status, protocol.error(words), event, retry_after, again)
+
+    def _turned_away(self) -> CallRecord | None:
+        """The record of a request that was refused before it had one, if a tenant sent it."""
+        if self._tenant is not None:
+            tenant, model = self._tenant.name, self._model
+            self._refused = self._service.registry.lone(tenant, "", self._protocol.path, model)
+        return self._refused
 
     async def _answer(self) -> None:
         service, exchange, protocol = self._service, self._exchange, self._protocol
@@ -126,6 +164,7 @@ class _Request:
             raise Refused(
                 401, "no valid API key came; send yours as authorization: Bearer KEY or x-api-key"
             )
+        self._tenant = tenant
         if service.draining:
             raise Refused(503, "the service is stopping; try again", 5.0)
         if len(service.exchanges) > limits.open_streams:
@@ -141,7 +180,7 @@ class _Request:
             exchange.raw = await aside(decoded, exchange.raw, encodings, limits.body_bytes)
         large = len(exchange.raw) > LARGE
         body = await aside(self._parsed, read_pieces) if large else self._parsed(orjson.loads)
-        model: str = body["model"]
+        model = self._model = body["model"]
         strategy = service.strategies.find(model)
         if strategy is None and not service.serves(model):
             if not service.served():
@@ -202,3 +241,27 @@ def status_of(error: WeftError) -> tuple[int, float | None]:
             return 400, None
         case _:
             return 500, None
+
+
+def final(error: WeftError) -> bool:
+    """Whether it is of no use to send the same again, though the status says that it may be."""
+    match error:
+        case Refused():
+            return error.retry_after is None and error.status in (409, 429, 502, 503)
+        case RequestFailed():
+            return error.status in (501, 505)
+        case _:
+            return False
+
+
+def _outcome(error: WeftError) -> Outcome:
+    """How a request ended that an error ended."""
+    match error:
+        case Refused(status=408) | EngineSilent():
+            return "timed_out"
+        case Refused(status=502):
+            return "broken"
+        case Refused() | EngineBusy() | ContextExceeded() | RequestRejected() | UsageError():
+            return "refused"
+        case _:
+            return "broken"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from weft.errors import Refused
 from weft.service.client.exchange import Exchange
 from weft.service.door.tenants import Tenant
 from weft.service.programs.identity import identify
@@ -47,6 +48,19 @@ class ClientRequest:
     def named(self, program: str) -> str:
         """The id of a program that clients call so; empty if they do not."""
         return f"{self.tenant.name}/{program}" if program and self.tenant.name else program
+
+    def check(self, program: str) -> None:
+        """See that a program was not released just now.
+
+        Raises:
+            Refused: it was. Clients send again what was under way, and must not begin it anew.
+        """
+        if program in self.service.released:
+            raise Refused(
+                409,
+                f"the program {program!r} was released; name another one in X-Weft-Program, or "
+                "wait ten minutes",
+            )
 
     def begin(self, id: str, source: str, model: str, parent: str) -> CallRecord:
         """Begin the record of a call in its program's.

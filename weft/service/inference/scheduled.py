@@ -13,7 +13,6 @@ from weft.service.inference.forward import Forward
 from weft.service.inference.request import GUESS, ClientRequest
 from weft.service.inference.text_call import TextCall
 from weft.service.programs.known_requests import ConversationPlace, root_of
-from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.programs.text_prefix import TextPrefix
 from weft.service.protocols.errors import NO_RESPONSE
 from weft.service.protocols.protocol import Body, Protocol
@@ -31,6 +30,8 @@ async def scheduled(request: ClientRequest, model: str) -> None:
     """
     service, protocol, body = request.service, request.protocol, request.body
     tenant, identity = request.tenant, request.identity
+    named = request.named(identity.id)
+    request.check(named)
     chunk, measured = service.chunk(model), None
     if len(request.exchange.raw) > LARGE and not protocol.previous(body):
         changed, pieces, measured = await aside(_measured, protocol, body, chunk, tenant.salt)
@@ -42,7 +43,7 @@ async def scheduled(request: ClientRequest, model: str) -> None:
         pieces,
         chunk,
         measured=measured,
-        program=request.named(identity.id),
+        program=named,
         salt=tenant.salt,
         previous=protocol.previous(body),
         resent=identity.resent,
@@ -50,6 +51,7 @@ async def scheduled(request: ClientRequest, model: str) -> None:
     )
     answer: str | None = None
     try:
+        request.check(turn.program)
         answer = await _run(request, model, turn, pieces, changed)
     finally:
         record = request.record if answer is not None else None
@@ -96,6 +98,8 @@ async def _run(
         source = identity.source or "conversation"
         record = request.begin(id, source, model, identity.parent)
         record.prompt = turn.tokens
+        if request.streamed:
+            exchange.keep_open(lambda: service.tell(exchange, record))
 
         def chain(wanted: int) -> Sequence[int]:
             if wanted == size:
@@ -112,7 +116,7 @@ async def _run(
         forward = Forward(request, raw)
         await forward.scheduled(call, earlier)
         used = record.prompt + record.generated
-        return forward.answer if record.status == 200 and not record.error else None
+        return forward.answer if record.outcome == "done" else None
     finally:
         tenant.leave(expected, used)
         service.changed(turn, size)
@@ -151,12 +155,8 @@ async def direct(request: ClientRequest, model: str) -> None:
     await service.scheduler.returned(model)
     if refusal := tenant.enter(0):
         raise Refused(429, refusal.message, refusal.seconds)
-    now = service.registry.clock()
-    # It is no part of a program's course, and leaves no record.
-    nowhere = ProgramRecord("", tenant.name, request.identity.name, "", "", now, now)
-    record = CallRecord(service.registry.new_id(), nowhere, protocol.path, model, now)
-    request.record = record
-    nowhere.live[record.id] = record
+    name = request.identity.name
+    record = request.record = service.registry.lone(tenant.name, name, protocol.path, model)
     changed = protocol.mend(body)
     raw = orjson.dumps(body) if changed else exchange.raw
     try:

@@ -26,6 +26,7 @@ async def run_strategy(request: ClientRequest, model: StrategyModel) -> None:
             f"{path} does not run strategies; ask {model.name!r} at /v1/chat/completions or "
             "/v1/responses"
         )
+    request.check(request.named(identity.id))
     if refused := service.load.check(
         service.config.limits.queue, service.config.limits.queue_seconds, True
     ):
@@ -56,6 +57,7 @@ async def run_strategy(request: ClientRequest, model: StrategyModel) -> None:
                 service.tell(exchange, record)
                 await exchange.whole(200, orjson.dumps(answer))
                 found = protocol.used(answer)
+        record.outcome = "done"
         record.prompt, record.generated = found.prompt, found.generated
         record.cached = found.cached or 0
         used = record.prompt + record.generated

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from weft.errors import EngineUnavailable, RequestFailed
+from weft.errors import EngineSilent, EngineUnavailable, RequestFailed
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.service.client.exchange import BREAK, STREAM
 from weft.service.engines.reply import Reply
 from weft.service.inference.request import ClientRequest
 from weft.service.programs.records import CallRecord
+from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.protocol import Used
 
 
@@ -52,7 +53,8 @@ class Stream:
         except EngineUnavailable as error:
             if not record.first:
                 raise
-            await self._broke(str(error), self._service.words(error))
+            silent = isinstance(error, EngineSilent)
+            await self._broke(str(error), self._service.words(error), silent)
             assert ticket.replica is not None
             await self._service.scheduler.health.lost(ticket.replica, error)
             return False
@@ -66,6 +68,7 @@ class Stream:
             return False
         await exchange.end(meter.rest() if meter.finished else b"")
         record.error, used = meter.failure, self._used
+        record.outcome = "broken" if meter.failure else "done"
         note(used, record, ticket)
         self.answer = used.id
         if ticket.replica is not None and not meter.failure:
@@ -90,10 +93,11 @@ class Stream:
             self._record.generated = self._used.generated
             self._exchange.put(out)
 
-    async def _broke(self, error: str, words: str) -> None:
+    async def _broke(self, error: str, words: str, silent: bool = False) -> None:
         """Tell the client that no more comes, in place of an event that has no end."""
-        self._record.error = error
-        said = self._protocol.error_event(words, self._used.id)
+        self._record.error, self._record.outcome = error, "timed_out" if silent else "broken"
+        told = ErrorWords(504 if silent else 502, words)
+        said = self._protocol.error_event(told, self._used.id)
         await self._exchange.end(BREAK + said)
 
 

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 LEFT = 499
 """The status of requests whose client left before their end, and of parts that were cancelled."""
+
+Outcome = Literal["", "done", "broken", "cancelled", "refused", "timed_out"]
+"""How a call ended, whatever the status that its head had:
+
+- `done`: the client has a whole answer.
+- `broken`: the engine, or weft, failed at it, before or within the answer.
+- `cancelled`: the client left, or the program was released.
+- `refused`: weft or the engine turned it down.
+- `timed_out`: it waited too long, or the engine or the client fell silent.
+
+Empty while it is under way.
+"""
 
 KEPT = 100
 """Calls that a program's record holds; older ones remain in its sums."""
@@ -34,6 +46,7 @@ class CallRecord:
         where: why it went to that engine.
         wait: why it had to wait; empty if it did not.
         attempts: engines that it was sent to.
+        outcome: how it ended.
         error: what went wrong; empty if nothing did.
         tool: the tool that the answer asks for, as far as it tells.
         trace: the client's W3C `traceparent`; empty if it sent none.
@@ -56,6 +69,7 @@ class CallRecord:
     where: str = ""
     wait: str = ""
     attempts: int = 0
+    outcome: Outcome = ""
     error: str = ""
     tool: str = ""
     trace: str = ""
@@ -91,7 +105,7 @@ class ProgramRecord:
         cached: those of them that were cached.
         generated: tokens of their answers.
         waited: seconds that they waited here.
-        errors: how many of them failed.
+        errors: how many of them were neither done nor cancelled.
         over: why it ended; empty while it lives.
     """
 

@@ -67,6 +67,15 @@ class Registry:
         program.live[call.id] = call
         return call
 
+    def lone(self, tenant: str, name: str, path: str, model: str) -> CallRecord:
+        """A call has come that is no part of any program's course, and leaves no record in one."""
+        now = self.clock()
+        call = CallRecord(
+            self.new_id(), ProgramRecord("", tenant, name, "", "", now, now), path, model, now
+        )
+        call.program.live[call.id] = call
+        return call
+
     def part(self, whole: CallRecord, id: str, model: str) -> CallRecord:
         """A call has come that a request of a client is made of."""
         program = whole.program
@@ -89,7 +98,7 @@ class Registry:
             program.prompt += call.prompt
             program.cached += call.cached
             program.generated += call.generated
-            program.errors += call.status >= 400 and call.status != 499
+            program.errors += call.outcome not in ("done", "cancelled")
         for observer in self.observers:
             observer.call_ended(call)
 

@@ -1,8 +1,10 @@
-"""Errors in the form of OpenAI's endpoints."""
+"""What is told of an error, and how OpenAI's endpoints write it."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from dataclasses import dataclass
+from typing import Any, cast
 
 import orjson
 
@@ -19,21 +21,67 @@ _CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_excee
 
 
 NO_RESPONSE = "previous_response_not_found"
+TOO_LONG = "context_length_exceeded"
 _PARAMETERS = {NO_RESPONSE: "previous_response_id"}
+# vLLM names exceptions as types, which no client knows.
+_TYPE = re.compile(r"[a-z_]+_error|request_too_large")
 
 
-def openai_error(status: int, message: str, code: str | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class ErrorWords:
+    """An error before a protocol has written it.
+
+    Attributes:
+        status: of the HTTP answer that it is, or would be if the stream had not begun.
+        message: what is wrong.
+        kind: its type, where an engine has named one; else the status says it.
+        code: a word for programs, where the status does not say it all.
+        param: the field of the request that is wrong.
+    """
+
+    status: int
+    message: str
+    kind: str = ""
+    code: str | int | None = None
+    param: str | None = None
+
+
+def engine_words(status: int, said: Any) -> ErrorWords:
+    """What an engine says of an error, in whichever protocol.
+
+    Args:
+        status: of its answer.
+        said: the body of its answer, from JSON.
+    """
+    error: Any = cast(dict[str, Any], said).get("error", said) if isinstance(said, dict) else said
+    if isinstance(error, str) and error:
+        return ErrorWords(status, error)
+    one = cast(dict[str, Any], error) if isinstance(error, dict) else {}
+    texts = [one.get("message"), one.get("detail"), f"the engine answered {status}"]
+    message = next(text for text in texts if isinstance(text, str) and text)
+    kind, code, param = one.get("type"), one.get("code"), one.get("param")
+    return ErrorWords(
+        status,
+        message,
+        kind if isinstance(kind, str) and _TYPE.fullmatch(kind) else "",
+        code if isinstance(code, str | int) else None,
+        param if isinstance(param, str) else None,
+    )
+
+
+def openai_error(words: ErrorWords) -> dict[str, Any]:
     """What stands under `error`; a code by the status if none is given."""
+    status, code = words.status, words.code or _CODES.get(words.status)
     kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
-    code = code or _CODES.get(status)
-    return {"message": message, "type": kind, "param": _PARAMETERS.get(code or ""), "code": code}
+    param = words.param or (_PARAMETERS.get(code) if isinstance(code, str) else None)
+    return {"message": words.message, "type": words.kind or kind, "param": param, "code": code}
 
 
-def openai_body(status: int, message: str, code: str | None = None) -> bytes:
+def openai_body(words: ErrorWords) -> bytes:
     """The body of an error."""
-    return orjson.dumps({"error": openai_error(status, message, code)})
+    return orjson.dumps({"error": openai_error(words)})
 
 
-def openai_event(message: str) -> bytes:
+def openai_event(words: ErrorWords) -> bytes:
     """An error within a stream of chat or completions, and the stream's end, as vLLM sends it."""
-    return b"data: " + openai_body(500, message) + b"\n\ndata: [DONE]\n\n"
+    return b"data: " + openai_body(words) + b"\n\ndata: [DONE]\n\n"

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import orjson
 
+from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.events import (
     EventMeter,
     Through,
@@ -15,6 +16,7 @@ from weft.service.protocols.events import (
     split,
     tokens,
 )
+from weft.service.protocols.overflow import Overflow
 from weft.service.protocols.protocol import Body, Meter, Protocol, Used
 from weft.service.protocols.reading import (
     content_bytes,
@@ -101,13 +103,17 @@ class Messages(Protocol):
         """See Protocol."""
         return _Meter()
 
-    def error(self, status: int, message: str, code: str | None = None) -> bytes:
+    def overflow(self, words: ErrorWords, over: Overflow, estimate: int) -> ErrorWords:
         """See Protocol."""
-        return orjson.dumps(_error(status, message))
+        return ErrorWords(400, over.anthropic(words.message, estimate))
 
-    def error_event(self, message: str, answer: str = "") -> bytes:
+    def error(self, words: ErrorWords) -> bytes:
         """See Protocol."""
-        return b"event: error\ndata: " + orjson.dumps(_error(500, message)) + b"\n\n"
+        return orjson.dumps(_error(words))
+
+    def error_event(self, words: ErrorWords, answer: str = "") -> bytes:
+        """See Protocol."""
+        return b"event: error\ndata: " + orjson.dumps(_error(words)) + b"\n\n"
 
 
 class CountTokens(Messages):
@@ -202,6 +208,7 @@ def _tool(block: Any) -> str:
     return name if kind in ("tool_use", "server_tool_use") and isinstance(name, str) else ""
 
 
-def _error(status: int, message: str) -> dict[str, Any]:
-    kind = "api_error" if status >= 500 else "invalid_request_error"
-    return {"type": "error", "error": {"type": _ERRORS.get(status, kind), "message": message}}
+def _error(words: ErrorWords) -> dict[str, Any]:
+    kind = "api_error" if words.status >= 500 else "invalid_request_error"
+    kind = words.kind or _ERRORS.get(words.status, kind)
+    return {"type": "error", "error": {"type": kind, "message": words.message}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from weft.service.protocols.errors import openai_body, openai_event
+from weft.service.protocols.errors import ErrorWords, openai_body, openai_event
 from weft.service.protocols.events import (
     EventMeter,
     data_of,
@@ -58,13 +58,13 @@ class OpenAIProtocol(Protocol):
         wanted = isinstance(options, dict) and cast(Body, options).get("include_usage") is True
         return _Meter(strip=not wanted)
 
-    def error(self, status: int, message: str, code: str | None = None) -> bytes:
+    def error(self, words: ErrorWords) -> bytes:
         """See Protocol."""
-        return openai_body(status, message, code)
+        return openai_body(words)
 
-    def error_event(self, message: str, answer: str = "") -> bytes:
+    def error_event(self, words: ErrorWords, answer: str = "") -> bytes:
         """See Protocol."""
-        return openai_event(message)
+        return openai_event(words)
 
 
 class _Meter(EventMeter):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from weft.service.protocols.errors import TOO_LONG, ErrorWords
+from weft.service.protocols.overflow import Overflow
 
 Body = dict[str, Any]
 
@@ -116,21 +119,27 @@ class Protocol(ABC):
     def meter(self, body: Body) -> Meter:
         """A meter for the streamed answer to a body as the client sent it, before `mend`."""
 
-    @abstractmethod
-    def error(self, status: int, message: str, code: str | None = None) -> bytes:
-        """The JSON body of an error, as the protocol's own servers write it.
+    def overflow(self, words: ErrorWords, over: Overflow, estimate: int) -> ErrorWords:
+        """The words for a prompt that does not fit, as clients of the protocol understand them.
 
         Args:
-            status: of the answer.
-            message: what is wrong.
-            code: what clients of OpenAI's protocols look at, if the status does not say it.
+            words: what was said at first.
+            over: what that means.
+            estimate: tokens that the prompt probably has.
         """
+        if over.answer_alone:
+            return words
+        return replace(words, status=400, kind="invalid_request_error", code=TOO_LONG)
 
     @abstractmethod
-    def error_event(self, message: str, answer: str = "") -> bytes:
+    def error(self, words: ErrorWords) -> bytes:
+        """The JSON body of an error, as the protocol's own servers write it."""
+
+    @abstractmethod
+    def error_event(self, words: ErrorWords, answer: str = "") -> bytes:
         """A server-sent event that ends a stream which can't go on.
 
         Args:
-            message: what went wrong.
+            words: what went wrong.
             answer: id of the answer that has begun, as `Used.id`.
         """

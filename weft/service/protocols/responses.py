@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import orjson
 
-from weft.service.protocols.errors import openai_body, openai_error
+from weft.service.protocols.errors import ErrorWords, openai_body, openai_error
 from weft.service.protocols.events import (
     EventMeter,
     known_tokens,
@@ -90,26 +90,35 @@ class Responses(Protocol):
         """See Protocol."""
         return _Meter()
 
-    def error(self, status: int, message: str, code: str | None = None) -> bytes:
+    def error(self, words: ErrorWords) -> bytes:
         """See Protocol."""
-        return openai_body(status, message, code)
+        return openai_body(words)
 
-    def error_event(self, message: str, answer: str = "") -> bytes:
+    def error_event(self, words: ErrorWords, answer: str = "") -> bytes:
         """See Protocol.
 
         Clients of OpenAI's own library look for `error`, Codex for `response.failed`; the
         former's fields stand in it twice, as documented and as OpenAI sends them.
         """
-        error = openai_error(500, message)
+        error = openai_error(words)
         first = {"type": "error", "sequence_number": 0, "error": error}
-        first |= {"code": "server_error", "message": message, "param": None}
+        first |= {name: error[name] for name in ("code", "message", "param")}
         response: Body = {"id": answer, "object": "response", "status": "failed", "output": []}
-        response["error"] = {"code": "server_error", "message": message}
+        response["error"] = {"code": _failed_code(words), "message": words.message}
         last = {"type": "response.failed", "sequence_number": 1, "response": response}
         return b"event: error\ndata: %b\n\nevent: response.failed\ndata: %b\n\n" % (
             orjson.dumps(first),
             orjson.dumps(last),
         )
+
+
+def _failed_code(words: ErrorWords) -> str:
+    """The code of a response that failed. Codex sends the same again after most of them."""
+    if isinstance(words.code, str):
+        return words.code
+    if words.status == 429:
+        return "rate_limit_exceeded"
+    return "server_error" if words.status >= 500 else "invalid_prompt"
 
 
 class _Meter(EventMeter):

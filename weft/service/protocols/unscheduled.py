@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.service.protocols.errors import openai_body, openai_event
+from weft.service.protocols.errors import ErrorWords, openai_body, openai_event
 from weft.service.protocols.events import Through, known_tokens, member, tokens
 from weft.service.protocols.protocol import Body, Meter, Protocol, Used
 
@@ -43,10 +43,10 @@ class Unscheduled(Protocol):
         """Passes everything on."""
         return Through()
 
-    def error(self, status: int, message: str, code: str | None = None) -> bytes:
+    def error(self, words: ErrorWords) -> bytes:
         """See Protocol."""
-        return openai_body(status, message, code)
+        return openai_body(words)
 
-    def error_event(self, message: str, answer: str = "") -> bytes:
+    def error_event(self, words: ErrorWords, answer: str = "") -> bytes:
         """See Protocol."""
-        return openai_event(message)
+        return openai_event(words)

@@ -66,6 +66,7 @@ class StrategyCalls:
     def _end(self, id: str, status: int, outcome: Outcome | None = None) -> None:
         call = self._live.pop(id)
         call.status = status
+        call.outcome = "done" if status == 200 else "cancelled" if status == LEFT else "broken"
         if outcome is not None:
             used = outcome.usage
             call.prompt, call.cached = used.prompt, used.cached

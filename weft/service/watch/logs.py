@@ -141,6 +141,7 @@ class EventLog:
             "path": call.path,
             "model": call.model[:_LONGEST],
             "status": call.status,
+            "outcome": call.outcome,
             "engine": call.engine,
             "attempts": call.attempts,
             "waited": round((sent or ended) - came, 4),

@@ -67,7 +67,10 @@ class _Model:
         self.duration = _Histogram(_SECONDS)
 
 
-_Series = tuple[list[int], _Tokens, _Model]
+_Counts = dict[tuple[int, str], int]
+"""Calls by the class of their status and their outcome."""
+
+_Series = tuple[_Counts, _Tokens, _Model]
 
 
 class Metrics:
@@ -95,7 +98,7 @@ class Metrics:
         self._programs, self._scheduler, self._loads = registry, scheduler, loads
         self._known = models
         self._series: dict[tuple[str, str, str], _Series] = {}
-        self._calls: dict[tuple[str, str], list[int]] = {}
+        self._calls: dict[tuple[str, str], _Counts] = {}
         self._tokens: dict[tuple[str, str], _Tokens] = {}
         self._models: dict[str, _Model] = {}
         self._completion = _Histogram(_LONG)
@@ -125,7 +128,8 @@ class Metrics:
         key = (call.path, call.model, call.program.tenant)
         series = self._series.get(key) or self._new(*key)
         calls, tokens, model = series
-        calls[call.status // 100 if 100 <= call.status < 600 else 0] += 1
+        how = (call.status // 100 if 100 <= call.status < 600 else 0, call.outcome)
+        calls[how] = calls.get(how, 0) + 1
         came, sent, ended = call.came, call.sent, call.ended
         model.wait.add((sent or ended) - came)
         model.duration.add(ended - came)
@@ -143,7 +147,7 @@ class Metrics:
         known = model in self._known()
         label = model if known else _OTHER
         series = (
-            self._calls.setdefault((path, label), [0] * 6),
+            self._calls.setdefault((path, label), {}),
             self._tokens.setdefault((label, tenant), _Tokens()),
             self._models.setdefault(label, _Model()),
         )
@@ -177,13 +181,12 @@ class Metrics:
     def _collect_calls(self) -> Iterator[Metric]:
         yield _counter(
             "weft_calls",
-            "Calls that have ended, by the class of the status that the client got.",
-            ("path", "model", "status"),
+            "Calls that have ended, by the class of the status that the client got, and how.",
+            ("path", "model", "status", "outcome"),
             (
-                ((path, model, f"{status}xx" if status else "none"), count)
+                ((path, model, f"{status}xx" if status else "none", outcome), count)
                 for (path, model), counts in self._calls.items()
-                for status, count in enumerate(counts)
-                if count
+                for (status, outcome), count in counts.items()
             ),
         )
         models = self._models.items()

@@ -115,7 +115,7 @@ class Overview:
         tenant.calls += 1
         if not call.attempts and call.status in (429, 503):
             tenant.rejected += 1
-        elif call.status >= 400 and call.status != 499:
+        elif call.outcome not in ("done", "cancelled"):
             tenant.errors += 1
         tenant.waits.append(waited(call, call.ended))
         if call.sent:

@@ -115,6 +115,7 @@ def call_view(call: CallRecord, now: float, shown: Shown = str) -> View:
         "wait": shown(call.wait),
         "attempts": call.attempts,
         "status": call.status or None,
+        "outcome": call.outcome or None,
         "error": shown(call.error),
         "tool": call.tool,
         "prompt": call.prompt,

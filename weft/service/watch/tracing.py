@@ -93,6 +93,7 @@ class Tracing:
             "url.path": call.path,
             "weft.call.id": call.id,
             "weft.call.attempts": call.attempts,
+            "weft.call.outcome": call.outcome,
             "weft.call.wait": (call.sent or call.ended) - call.came,
         }
         if call.engine:
@@ -105,8 +106,8 @@ class Tracing:
         if call.first:
             attributes["gen_ai.response.time_to_first_chunk"] = call.first - call.came
         status = Status()
-        if call.status >= 400 or call.error:
-            attributes["error.type"] = str(call.status) if call.status >= 400 else "stream"
+        if call.outcome != "done":
+            attributes["error.type"] = str(call.status) if call.status >= 400 else call.outcome
             if call.status >= 500 or call.status < 400:  # others are the client's own
                 status = Status(StatusCode.ERROR)
         context = SpanContext(parent.trace_id, random.getrandbits(64) or 1, False, _SAMPLED)

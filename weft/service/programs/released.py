@@ -1,0 +1,40 @@
+"""Released: programs that were released lately, and must not come back by themselves."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+SECONDS = 600.0
+"""For how long a program stays released."""
+
+_MOST = 10_000
+
+
+class Released:
+    """Ids of programs that were released.
+
+    Clients send again what was ended by a release. Each such call would begin the program anew.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._until: OrderedDict[str, float] = OrderedDict()
+        self._clock = clock
+
+    def add(self, program: str) -> None:
+        """A program was released."""
+        self._until[program] = self._clock() + SECONDS
+        self._until.move_to_end(program)
+        if len(self._until) > _MOST:
+            self._until.popitem(last=False)
+
+    def __contains__(self, program: str) -> bool:
+        until = self._until.get(program) if self._until else None
+        if until is not None and until <= self._clock():
+            del self._until[program]
+            return False
+        return until is not None

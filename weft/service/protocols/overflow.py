@@ -1,0 +1,119 @@
+"""Overflow: a prompt that a context has no room for, as engines say it and as clients read it.
+
+Clients act on such an error only if they understand its words: they compact the conversation,
+or ask for fewer tokens. Each engine has words of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from weft.errors import ContextExceeded
+from weft.service.protocols.errors import TOO_LONG, ErrorWords
+
+_FORMS = [
+    re.compile(form, re.DOTALL | re.IGNORECASE)
+    for form in (
+        # vLLM, several versions of it, and OpenAI
+        r"context length is (?P<context>\d+) tokens.{1,20}you requested (?P<answer>\d+) output "
+        r"tokens and your prompt contains (?:at least )?(?P<prompt>\d+) input tokens",
+        r"context length is (?P<context>\d+) tokens.{1,20}you requested (?P<answer>\d+) output "
+        r"tokens",
+        r"context length is (?P<context>\d+) tokens.{1,20}your prompt contains (?:at least )?"
+        r"(?P<prompt>\d+) input tokens",
+        r"context length is (?P<context>\d+) tokens.{1,20}you requested \d+ tokens "
+        r"\((?P<prompt>\d+) in (?:the|your) \w+(?:, \d+ in the functions)?[,;] (?P<answer>\d+) ",
+        r"context length is (?P<context>\d+) tokens.{1,20}your messages resulted in "
+        r"(?P<prompt>\d+) tokens",
+        r"is too large: (?P<answer>\d+)\. This model's maximum context length is "
+        r"(?P<context>\d+) tokens and your request has (?P<prompt>\d+) input tokens",
+        r"You passed (?P<prompt>\d+) input tokens and requested (?P<answer>\d+) output tokens"
+        r".{1,40}context length is only (?P<context>\d+)",
+        r"requested (?P<answer>\d+) output tokens.{1,40}context length is only (?P<context>\d+)",
+        r"prompt \(length (?P<prompt>\d+)\).{1,90}maximum model length of (?P<context>\d+)",
+        r"prompt length (?P<prompt>\d+) exceeds the max_model_len (?P<context>\d+)",
+        r"input length \((?P<prompt>\d+)\) exceeds model's maximum context length "
+        r"\((?P<context>\d+)\)",
+        r"max_\w*tokens=(?P<answer>\d+) cannot be greater than max_\w+=(?P<context>\d+)",
+        # SGLang
+        r"input \((?P<prompt>\d+) tokens\) is longer than the model's context length "
+        r"\((?P<context>\d+)",
+        r"context length of (?P<context>\d+) tokens.{1,60}: (?P<prompt>\d+) tokens from the input "
+        r"messages and (?P<answer>\d+) ",
+        # llama.cpp
+        r"request \((?P<prompt>\d+) tokens\) exceeds the available context size "
+        r"\((?P<context>\d+)",
+        # text-generation-inference
+        r"must be <= (?P<context>\d+)\. Given: (?P<prompt>\d+) `inputs` tokens and "
+        r"(?P<answer>\d+) ",
+        # Anthropic
+        r"prompt is too long: (?P<prompt>\d+) tokens > (?P<context>\d+)",
+        r"exceed context limit: (?P<prompt>\d+) \+ (?P<answer>\d+) > (?P<context>\d+)",
+        # whoever else
+        r"maximum context length (?:is|of) (?P<context>\d+)",
+        r"maximum context length|context window|prompt is too long",
+    )
+]
+_STATUSES = (400, 413, 422)
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """A prompt that does not fit. Numbers are tokens; None where nobody has said.
+
+    Attributes:
+        prompt: that the prompt has, at least.
+        context: that the context holds.
+        answer: that the request asks for in the answer, if that is why it does not fit.
+        more: whether the prompt may have more than was said.
+    """
+
+    prompt: int | None
+    context: int | None
+    answer: int | None = None
+    more: bool = False
+
+    @property
+    def answer_alone(self) -> bool:
+        """Whether the answer is too long however short the prompt is."""
+        return self.prompt is None and (self.answer or 0) > (self.context or 0)
+
+    @classmethod
+    def told(cls, words: ErrorWords) -> Overflow | None:
+        """The overflow that an engine's error tells of, if it tells of one."""
+        if words.status not in _STATUSES:
+            return None
+        for form in _FORMS:
+            if found := form.search(words.message):
+                said = {name: int(number) for name, number in found.groupdict().items() if number}
+                prompt, context, answer = map(said.get, ("prompt", "context", "answer"))
+                return cls(prompt, context, answer, "at least" in words.message)
+        return cls(None, None) if words.code == TOO_LONG else None
+
+    @classmethod
+    def of(cls, error: ContextExceeded) -> Overflow:
+        """The overflow that an error of weft's own is."""
+        return cls(error.prompt, error.context)
+
+    def anthropic(self, message: str, estimate: int) -> str:
+        """The words that Anthropic's clients read.
+
+        Args:
+            message: what was said at first.
+            estimate: tokens that the prompt probably has.
+        """
+        if self.context is None:
+            return f"prompt is too long: {message}"
+        prompt = self.prompt or 0
+        if (self.prompt is None or self.more) and estimate < self.context:
+            prompt = max(prompt, estimate)
+        if self.answer is not None and prompt < self.context:
+            prompt = max(prompt, self.context + 1 - self.answer)
+            return (
+                f"input length and `max_tokens` exceed context limit: {prompt} + {self.answer} > "
+                f"{self.context}, decrease input length or `max_tokens` and try again"
+            )
+        # A prompt that fills the context leaves no room for an answer, and is too long as well.
+        prompt = self.prompt or max(estimate, self.context + 1)
+        return f"prompt is too long: {prompt} tokens > {min(self.context, prompt - 1)} maximum"
