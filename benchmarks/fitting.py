@@ -203,7 +203,7 @@ class _Gauge:
         id = f"gauge-{next(self._numbers)}"
         timed = _Timed()
         await self._engine.complete(
-            Request(id, self._engine.model, (), tokens=tuple(prompt), sampling=how), timed.delta
+            Request(id, self._engine.model, (), tokens=tuple(prompt), sampling=how), timed.on_delta
         )
         if timed.cached < 0:
             raise EngineError(
@@ -220,7 +220,7 @@ class _Timed:
         self.first = self.last = 0.0
         self.cached = -1
 
-    def delta(self, delta: Delta) -> None:
+    def on_delta(self, delta: Delta) -> None:
         self.last = anyio.current_time()
         self.first = self.first or self.last
         if delta.finish_reason is not None and delta.cached_tokens is not None:

@@ -149,7 +149,7 @@ def play(policy: str, load: float, rate: float, setting: Setting) -> Row:
         SimulatedFleet(setting.engines, hardware, hardware.kv_tokens, BLOCK),
         Poisson(rate),
         seed=setting.seed,
-        on_sent=trace.sent,
+        on_sent=trace.on_sent,
     )
     metrics = measure(done.played)
     assert not metrics.failed

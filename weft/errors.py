@@ -42,10 +42,10 @@ class WeftError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are unpickled by calling them with their message, which is not what the
         # constructors of ours take.
-        return _restored, (type(self), self.args, self.__dict__)
+        return _restore, (type(self), self.args, self.__dict__)
 
 
-def _restored(kind: type[WeftError], args: tuple[Any, ...], fields: dict[str, Any]) -> WeftError:
+def _restore(kind: type[WeftError], args: tuple[Any, ...], fields: dict[str, Any]) -> WeftError:
     error = kind.__new__(kind)
     error.args = args
     error.__dict__.update(fields)

@@ -126,7 +126,7 @@ class PartRegistry(Generic[T]):
             return part
         if not offers:
             raise UnknownName(self.kind, name, self.names())
-        return self._loaded(offers[0])
+        return self._load(offers[0])
 
     def names(self) -> list[str]:
         """All names, those of packages included; nothing of these is imported."""
@@ -145,7 +145,7 @@ class PartRegistry(Generic[T]):
         wrong: list[str] = []
         for offer in _entry_points(self.group, tuple(sys.path)):
             try:
-                self._loaded(offer)
+                self._load(offer)
             except WeftError as e:
                 wrong.append(str(e))
         found = [Listed(name, self.origin(part), part) for name, part in self._known.items()]
@@ -200,7 +200,7 @@ class PartRegistry(Generic[T]):
     def _marked_in(self, module: ModuleType) -> dict[str, type[T]]:
         return {n: c for n, c in self._known.items() if c.__module__ == module.__name__}
 
-    def _loaded(self, offer: EntryPoint) -> type[T]:
+    def _load(self, offer: EntryPoint) -> type[T]:
         try:
             part: object = offer.load()
         except (Exception, SystemExit) as e:

@@ -98,7 +98,7 @@ class Request:
         sampling: how to generate.
         ask: token ids whose log-probability at the first generated position is wanted
             (scoring, engines that take tokens). Their answer is in the first delta's
-            `asked`.
+            `ask_logprobs`.
         ask_texts: the same as texts, for engines that don't take tokens.
         cache_salt: only requests with the same one share prefixes in the engine's cache;
             vLLM only.
@@ -211,7 +211,7 @@ class Delta:
     tokens: tuple[int, ...] = ()
     count: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
-    asked: tuple[float, ...] = ()
+    ask_logprobs: tuple[float, ...] = ()
     finish_reason: FinishReason | None = None
     ended: bool = False
     prompt_tokens: int | None = None

@@ -78,7 +78,7 @@ def call(
             break
         choice = event["choices"][0]
         read = wire.delta(choice, 0)
-        delta = done(answer.mended(read, wire.end_token(choice, read)))
+        delta = done(answer.mend(read, wire.end_token(choice, read)))
         text, ids = text + delta.text, ids + list(delta.tokens)
         logprobs += len(delta.logprobs)
         if delta.finish_reason is not None:
@@ -155,7 +155,7 @@ def test_the_end_tokens_text_is_left_out_though_it_is_no_special_one() -> None:
         answer = AnswerText(Decoder(ask), tuple(PROMPT), ("\n",))
         done(answer.begin(""))
         delta = Delta(text, tuple(ids), len(ids) + 1, finish_reason="stop", ended=True)
-        assert done(answer.mended(delta, end)).text == right
+        assert done(answer.mend(delta, end)).text == right
 
 
 def test_a_prompt_that_shows_the_broken_character_keeps_it_to_itself() -> None:
@@ -167,7 +167,7 @@ def test_a_prompt_that_shows_the_broken_character_keeps_it_to_itself() -> None:
     answer = AnswerText(Decoder(ask), tuple(prompt), ())
     done(answer.begin("a\ufffd"))
     whole = TOKENIZER.decode([*prompt, *ids_of("x")])
-    assert done(answer.mended(Delta(whole, tuple(ids_of("x")), 1), None)).text == "x"
+    assert done(answer.mend(Delta(whole, tuple(ids_of("x")), 1), None)).text == "x"
 
 
 @pytest.mark.parametrize("cut", range(1, 9))

@@ -138,12 +138,12 @@ async def test_scores(server: Server) -> None:
         yes, no, other = (script.encode(letter)[0] for letter in "ynz")
         (delta,) = await ask(engine, request(ask=(yes, no, other, yes)))
         expected = (math.log(0.7), math.log(0.2), -math.inf, math.log(0.7))
-        assert delta.asked == pytest.approx(expected)
+        assert delta.ask_logprobs == pytest.approx(expected)
         with pytest.raises(Unsupported, match="max_tokens"):
             await ask(engine, request(ask=(yes,), sampling=Sampling(max_tokens=9)))
     async with using(OpenAIEngine("scripted", server[1] + "/v1")) as engine:
         (delta,) = await ask(engine, request(ask_texts=("no", "yes", "maybe")))
-        assert delta.asked == pytest.approx((math.log(0.2), math.log(0.7), -math.inf))
+        assert delta.ask_logprobs == pytest.approx((math.log(0.2), math.log(0.7), -math.inf))
 
 
 async def test_logprobs(server: Server) -> None:

@@ -102,7 +102,7 @@ class World:
 
     def check(self) -> None:
         """What is counted as it changes, and looked up once, is as if it were found anew."""
-        waiting = [ticket for ticket in self.tickets.values() if ticket.lane is not None]
+        waiting = [ticket for ticket in self.tickets.values() if ticket.queue is not None]
         assert self.dispatcher.fleets["m"].waiting == len(waiting)
         running = [self.tickets[name] for name in self.running]
         known = self.dispatcher.programs.values()

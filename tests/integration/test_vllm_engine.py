@@ -139,7 +139,7 @@ async def test_scores_are_the_logprobs_of_generation(engine: VLLMEngine) -> None
     prompt = await engine.render(verify, open=False)
     options = [(await engine.tokenize(text))[0] for text in ("yes", "no")]
     scored = await ask(engine, request(prompt, Sampling(max_tokens=1), ask=(*options, options[0])))
-    yes, no, again = scored[0].asked
+    yes, no, again = scored[0].ask_logprobs
     assert yes == again
     plain = await ask(engine, request(prompt, Sampling(max_tokens=1, temperature=0, logprobs=20)))
     top = plain[0].logprobs[0].top

@@ -27,9 +27,9 @@ LEASE = 60.0
 
 
 class Ignore:
-    def sent(self, ticket: Ticket) -> None: ...
+    def on_sent(self, ticket: Ticket) -> None: ...
 
-    def delta(self, delta: Delta) -> None: ...
+    def on_delta(self, delta: Delta) -> None: ...
 
 
 def scheduler(policy: str = "sticky", kv_tokens: int = 1600, **options) -> Scheduler:
@@ -145,10 +145,10 @@ async def test_room_is_kept_as_long_as_the_policy_would(anyio_backend):
     old, new = scheduler("continuum(ttl_max=6)"), scheduler("continuum(ttl_max=6)")
     for one in (old, new):
         for _ in range(20):
-            one.profiles.acted("", "", 6.0)
+            one.profiles.learn_tool("", "", 6.0)
         for replica in one.replicas:
             for tokens in (1000, 2000, 3000):
-                replica.speed.prefilled(tokens, float(tokens))
+                replica.speed.learn_prefill(tokens, float(tokens))
     await old.run(call("a"), Ignore())
     [before] = old.dispatcher.programs.values()
     assert before.claim

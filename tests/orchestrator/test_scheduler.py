@@ -20,10 +20,10 @@ class Log:
         self.engines: list[str] = []
         self.deltas: list[Delta] = []
 
-    def sent(self, ticket: Ticket) -> None:
+    def on_sent(self, ticket: Ticket) -> None:
         self.engines.append(ticket.engine)
 
-    def delta(self, delta: Delta) -> None:
+    def on_delta(self, delta: Delta) -> None:
         self.deltas.append(delta)
 
 

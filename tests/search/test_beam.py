@@ -78,11 +78,11 @@ def test_a_sure_path_does_not_wait(root) -> None:
     born = []
     for text in scores:
         path = type(root)(root.prompt, text, 1, root, score=scores[text])
-        born.append([m.path.text for m in frontier.landed(path)])
+        born.append([m.path.text for m in frontier.on_landed(path)])
     # After three have landed, one place is sure; the other may still be taken.
     assert born == [[], [], ["a", "a"]]
     last = type(root)(root.prompt, "c", 1, root, score=0.7)
-    assert [m.path.text for m in frontier.landed(last)] == ["c", "c"]
+    assert [m.path.text for m in frontier.on_landed(last)] == ["c", "c"]
 
 
 def test_paths_of_different_rounds_run_together(drive, root) -> None:

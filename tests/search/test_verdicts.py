@@ -9,7 +9,7 @@ import pytest
 
 from bpe_server import chances
 from weft import Pool, Prompt, ScriptedEngine
-from weft.programs.score import pooled
+from weft.programs.score import pool_texts
 from weft.search import Question
 from weft.search.verifiers import NO_TOKENS, VERDICTS, read_verifier, verify
 
@@ -65,7 +65,7 @@ async def test_words_of_several_tokens_are_followed_while_likely() -> None:
     shares = {"Yes": 0.5, "No": 0.25, "Not so": 0.05, "You": 0.15}
     engine = ScriptedEngine(scores=shares)
     async with Pool(engine):
-        found = await pooled(Prompt.user("q"), VERDICTS)
+        found = await pool_texts(Prompt.user("q"), VERDICTS)
     # What goes on from a word is counted with it.
     assert found == pytest.approx({"yes": 0.5, "no": 0.3})
     assert len(engine.requests) == 4  # "", "Y", "N", "Ye"
@@ -88,6 +88,6 @@ async def test_a_word_behind_a_newline_is_the_word_too(serve) -> None:
 
     engine = Spacing(scores={"yes": 0.4, "no": 0.4, " yes": 0.1})
     async with Pool(engine):
-        found = await pooled(Prompt.user("q"), VERDICTS)
+        found = await pool_texts(Prompt.user("q"), VERDICTS)
     assert found == pytest.approx({"yes": 0.5, "no": 0.4})
     assert math.isclose(sum(found.values()), 0.9)

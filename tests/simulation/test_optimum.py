@@ -37,7 +37,7 @@ class Calls:
         self.count += 1
         answer = len(content) * SIZE - prompt + 1  # the last token is not kept
         record = PlayedCall(f"{job}/{self.count}", job, "turn", prompt, 0.0, engine=engine)
-        self.trace.sent(record, PlannedCall(prompt, answer, content))
+        self.trace.on_sent(record, PlannedCall(prompt, answer, content))
         record.answer, record.done = answer, done
         return record
 
@@ -78,7 +78,7 @@ def test_a_call_sent_again_counts_where_it_ran() -> None:
     record = calls.send("a", blocks("x"), 9, "dead")
     calls.send("b", blocks("x", "y"), 15, "e")
     record.engine = "e"
-    calls.trace.sent(record, PlannedCall(9, 2, blocks("x")))
+    calls.trace.on_sent(record, PlannedCall(9, 2, blocks("x")))
     record.done = True
     # Nine tokens fill no block; sent after b, it makes no difference to it.
     assert calls.trace.best_hit_rate(1000) == 0
@@ -133,7 +133,7 @@ def test_a_simulated_engine_is_never_better_than_the_optimum(policy: str, kv_tok
     hardware = Linear(fixed=0.01, prefill_token=0.0005, decode=0.001)
     fleet = SimulatedFleet(1, hardware, kv_tokens, 16, 1)  # one call at a time, as the optimum
     done = simulate(
-        work, parse_policy(policy), fleet, parse_arrivals("closed(n=4)"), on_sent=trace.sent
+        work, parse_policy(policy), fleet, parse_arrivals("closed(n=4)"), on_sent=trace.on_sent
     )
     found, best = measure(done.played).hit_rate, trace.best_hit_rate(kv_tokens)
     assert 0 < found <= best + 1e-12

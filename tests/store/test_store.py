@@ -139,7 +139,7 @@ def test_what_programs_taught_is_known_after_a_restart(store_place):
     with Store(store_place) as store:
         profiles = Profiles(store)
         for _ in range(30):
-            profiles.acted("swe", "grep", 0.5)
+            profiles.learn_tool("swe", "grep", 0.5)
         profiles.save()
     with Store(store_place) as store:
         assert Profiles(store).tool("swe", "grep").source == "30 uses of grep in swe"
@@ -149,7 +149,7 @@ async def test_profiles_saved_aside_are_all_there(anyio_backend):
     with Store() as store:
         profiles = Profiles(store)
         for i in range(100):
-            profiles.answered("swe", f"stage {i}", i)
+            profiles.learn_answer("swe", f"stage {i}", i)
         await profiles.save_aside()
         assert len(store.profiles()) == len(profiles)
         store.keep_profiles({}, list(store.profiles()))
@@ -161,7 +161,7 @@ async def test_profiles_that_could_not_be_saved_are_saved_later(tmp_path, anyio_
     store = Store(tmp_path / "s.sqlite")
     profiles = Profiles(store, most=9)
     for i in range(20):
-        profiles.answered(f"program {i}", "plan", i)
+        profiles.learn_answer(f"program {i}", "plan", i)
     with sqlite3.connect(tmp_path / "s.sqlite") as other:
         other.execute("ALTER TABLE profiles RENAME TO away")
     with pytest.raises(StoreError, match="no such table"):

@@ -89,7 +89,7 @@ class AnswerText:
             self._before = await self._decoder.whole(self._prompt) + BROKEN * written
             self.stops_here = bool(self._stops)
 
-    async def mended(self, delta: Delta, end: int | None) -> Delta:
+    async def mend(self, delta: Delta, end: int | None) -> Delta:
         """A piece of the answer with the text that its ids say.
 
         If `stops_here` and it holds a stop string, it is the last, and ends with the token
@@ -106,13 +106,13 @@ class AnswerText:
             delta = replace(delta, text=now[len(self._before) :])
             self._before = None
         elif delta.finish_reason == "stop" and self._stops:
-            delta = await self._ended(delta, end)
+            delta = await self._last_piece(delta, end)
         self._text += delta.text
         if self.stops_here and delta.text:
-            return await self._stopped(delta, before)
+            return await self._up_to_stop(delta, before)
         return delta
 
-    async def _ended(self, delta: Delta, end: int | None) -> Delta:
+    async def _last_piece(self, delta: Delta, end: int | None) -> Delta:
         """The last piece, of an answer for which the server looked for stop strings."""
         text = self._text + delta.text
         if delta.ended:
@@ -138,7 +138,7 @@ class AnswerText:
             rest = piece[next(cuts, len(piece)) :]
         return replace(delta, text=delta.text + rest.rstrip(BROKEN))
 
-    async def _stopped(self, delta: Delta, before: int) -> Delta:
+    async def _up_to_stop(self, delta: Delta, before: int) -> Delta:
         """A piece up to the token that completes a stop string; as it is if none does."""
         begun = len(self._text) - len(delta.text)
         ends = [at + len(stop) for stop in self._stops if (at := self._text.find(stop)) >= 0]

@@ -208,11 +208,11 @@ class Dialect:
     ) -> bool:
         facts = self.facts
         if name in ("logprobs", "top_logprobs") and "top_logprobs" in sent:
-            asked = sent["top_logprobs"]
-            most = found.most(asked)
+            wanted = sent["top_logprobs"]
+            most = found.most(wanted)
             if name == "top_logprobs" or most:
                 if most is None and not _refused(found):
-                    most = next((fewer for fewer in _FEWER if fewer < asked), None)
+                    most = next((fewer for fewer in _FEWER if fewer < wanted), None)
                 if most:
                     return self._bound("top_logprobs", most)
                 return self._omit("top_logprobs")

@@ -61,7 +61,7 @@ def client(
         transport = AiohttpTransport(limits=limits)
     else:
         transport = httpx.AsyncHTTPTransport(limits=limits)
-        hooks.append(sent_whole)
+        hooks.append(send_whole)
     return httpx.AsyncClient(
         base_url=url,
         # Compressing a stream would hold it back.
@@ -91,7 +91,7 @@ class Body(httpx.AsyncByteStream):
         return self._left.pop()
 
 
-async def sent_whole(request: httpx.Request) -> None:
+async def send_whole(request: httpx.Request) -> None:
     """Give a request a `Body`."""
     request.stream = Body(await request.aread())
 

@@ -204,14 +204,14 @@ class OpenAIEngine(Engine):
         fields = self._fields(request)
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
         # The package's own parsing leaves generators behind unfinished, which trio minds.
-        async with self._asked(request, fields) as (response, body):
+        async with self._ask(request, fields) as (response, body):
             limit = None if body.limited else how.max_tokens
             wanted = Wanted(how.stop, how.logprobs is not None, limit, body.missing)
             stream = server_events(response.http_response.stream)
             await relay(stream, wanted, on_delta, self.url)
 
     @asynccontextmanager
-    async def _asked(
+    async def _ask(
         self, request: Request, fields: Mapping[str, Any]
     ) -> AsyncGenerator[tuple[Any, Phrased]]:
         """The response to a request, sent again for as long as its refusals teach something."""
@@ -221,25 +221,25 @@ class OpenAIEngine(Engine):
             while True:
                 body = self._dialect.body(fields, request.sampling.schema)
                 try:
-                    sent = self._sent(body.fields, request.id)
+                    sent = self._send(body.fields, request.id)
                     response = await stack.enter_async_context(sent)
                     break
                 except openai.APIStatusError as error:
                     heard.append(error.message)
-                    if len(heard) <= _LESSONS and self._learned(error, body, own):
+                    if len(heard) <= _LESSONS and self._learn(error, body, own):
                         continue
                     if error.message in heard[:-1]:  # what was learned of it did not help
                         self._dialect.forget(body.facts, before)
                     raise
             yield response, body
 
-    def _sent(self, fields: Mapping[str, Any], id: str) -> Any:
+    def _send(self, fields: Mapping[str, Any], id: str) -> Any:
         create: Any = self._connected.chat.completions.with_streaming_response.create
         rest = dict(fields)
         given = {name: rest.pop(name) for name in ("model", "messages", "stream") if name in rest}
         return create(**given, extra_body=rest, extra_headers={"X-Request-Id": id})
 
-    def _learned(self, error: openai.APIStatusError, body: Phrased, own: set[str]) -> bool:
+    def _learn(self, error: openai.APIStatusError, body: Phrased, own: set[str]) -> bool:
         """Whether a refusal taught something, so that the request may be sent again."""
         if error.status_code not in _TEACHING or _too_long(error):
             return False
@@ -249,7 +249,7 @@ class OpenAIEngine(Engine):
     async def _score(self, request: Request) -> Delta:
         fields = self._fields(request) | {"logprobs": True, "top_logprobs": TOP}
         fields |= {"max_tokens": 1, "temperature": 0.0}
-        async with self._asked(request, fields) as (response, body):
+        async with self._ask(request, fields) as (response, body):
             answer: dict[str, Any] = await response.json()
         choice = answer["choices"][0]
         reported: dict[str, Any] = choice.get("logprobs") or {}
@@ -267,7 +267,7 @@ class OpenAIEngine(Engine):
         return Delta(
             text_of(message.get("content")),
             count=1 if used.completion is None else used.completion,
-            asked=tuple(seen.get(text.strip(), float("-inf")) for text in request.ask_texts),
+            ask_logprobs=tuple(seen.get(text.strip(), float("-inf")) for text in request.ask_texts),
             finish_reason=finish_of(choice.get("finish_reason")),
             ended=choice.get("finish_reason") == "stop",
             prompt_tokens=used.prompt,

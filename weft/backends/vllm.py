@@ -237,7 +237,7 @@ class VLLMEngine(Engine):
                 except GARBLED as error:
                     raise garbled(self.url, error) from error
                 reported = reported or bool(delta.logprobs)
-                delta = await answer.mended(delta, end)
+                delta = await answer.mend(delta, end)
                 counted += len(delta.tokens)
                 if delta.finish_reason is None:
                     on_delta(delta)
@@ -367,7 +367,7 @@ def scored(answer: dict[str, Any], ask: tuple[int, ...]) -> Delta:
     prompt, cached = wire.used(answer.get("usage") or {})
     return replace(
         wire.delta(choice, None),
-        asked=wire.asked(choice, ask),
+        ask_logprobs=wire.ask_logprobs(choice, ask),
         prompt_tokens=prompt,
         cached_tokens=cached,
     )

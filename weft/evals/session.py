@@ -85,14 +85,14 @@ async def run_suite(
                         suite.max_errors,
                     )
                     try:
-                        await _watched(plan, pool, folder, session, watcher)
+                        await _watch(plan, pool, folder, session, watcher)
                     except WeftError:
                         finish(folder)  # what has finished is worth a report
                         raise
         return finish(folder)
 
 
-async def _watched(
+async def _watch(
     plan: Plan, pool: Pool, folder: Folder, session: Session, watcher: EvaluationWatcher
 ) -> None:
     """Evaluate, and tell the watcher each second that time goes by."""

@@ -44,7 +44,7 @@ def _written(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _bound(value: str) -> str:
+def _check_bound(value: str) -> str:
     most_errors(value, 1)
     return value
 
@@ -89,7 +89,7 @@ class Suite(BaseModel):
     """For each strategy on each sample."""
     concurrency: int = Field(default=128, ge=1, le=4096)
     """Most samples under way at once."""
-    max_errors: Annotated[str, BeforeValidator(_written), AfterValidator(_bound)] = "10%"
+    max_errors: Annotated[str, BeforeValidator(_written), AfterValidator(_check_bound)] = "10%"
     """Errors of a strategy that end it, if there are more: `5`, `10%` (three at least) or `all`.
 
     A sample that engines refuse is no error; it counts as wrong.

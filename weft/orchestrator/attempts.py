@@ -37,7 +37,7 @@ class Attempt(Protocol):
         """Wait for an engine.
 
         Args:
-            ticket: await `Scheduler.bound` for it, if `seconds` are 0.
+            ticket: await `Scheduler.bind` for it, if `seconds` are 0.
             seconds: to be waited in place of that: an engine is busy.
         """
         ...
@@ -70,23 +70,23 @@ class Attempts:
         scheduler: has the engines.
         call: as the scheduler is to see the request.
         request: how it is sent.
-        turn: an earlier ticket whose place in the queue it takes.
+        earlier: a ticket whose place in the queue it takes.
         retries: further engines that it is sent to when engines fail; with 0 it is sent once,
             whatever happens.
     """
 
-    __slots__ = ("_busy", "_call", "_failed", "_request", "_retries", "_scheduler", "_turn")
+    __slots__ = ("_busy", "_call", "_earlier", "_failed", "_request", "_retries", "_scheduler")
 
     def __init__(
         self,
         scheduler: Scheduler,
         call: Call,
         request: Attempt,
-        turn: Ticket | None = None,
+        earlier: Ticket | None = None,
         retries: int = RETRIES,
     ) -> None:
         self._scheduler, self._call, self._request = scheduler, call, request
-        self._turn, self._retries = turn, retries
+        self._earlier, self._retries = earlier, retries
         self._failed: Replica | None = None
         self._busy: BusyEngines | None = None
 
@@ -102,11 +102,11 @@ class Attempts:
             EngineError: what the last engine failed with.
         """
         scheduler, request = self._scheduler, self._request
-        failed: Ticket | None = None  # the attempt that another one is to follow
+        before: Ticket | None = None  # the attempt that another one is to follow
         try:
             while True:
-                ticket = scheduler.submit(self._call, failed or self._turn)
-                failed, pause = None, 0.0
+                ticket = scheduler.submit(self._call, before or self._earlier)
+                before, pause = None, 0.0
                 if ticket.replica is None:
                     await request.wait(ticket, 0.0)
                 try:
@@ -115,17 +115,17 @@ class Attempts:
                 except EngineError as error:
                     # First the engine's fate, then the room: nothing may be sent to a dead one.
                     pause = await self._after(ticket, error)
-                    failed = ticket
+                    before = ticket
                 finally:
-                    scheduler.finish(ticket, *request.ending(), again=failed is ticket)
+                    scheduler.finish(ticket, *request.ending(), again=before is ticket)
                 if pause:
                     await request.wait(ticket, pause)
         except BaseException:
-            if failed is not None:
-                scheduler.dispatcher.given_up(failed)
+            if before is not None:
+                scheduler.dispatcher.give_up(before)
             raise
         if self._failed not in (None, ticket.replica) and request.ending()[3]:
-            scheduler.health.at_fault(self._failed)
+            scheduler.health.note_fault(self._failed)
         return ticket
 
     async def _after(self, ticket: Ticket, error: EngineError) -> float:
@@ -135,11 +135,11 @@ class Attempts:
         if isinstance(error, EngineBusy):
             # 503 is said by servers too that are about to end.
             ends = error.status == 503 and error.retry_after is None
-            if not (ends and await health.lost(replica, error)):
+            if not (ends and await health.check(replica, error)):
                 return self._after_busy(ticket, replica, error)
         elif not isinstance(error, EngineUnavailable | RequestFailed):
             raise error
-        elif not await health.lost(replica, error):
+        elif not await health.check(replica, error):
             if self._failed is not None or replica.engine.retry.attempts == 1:
                 raise error
             self._failed = replica
@@ -154,7 +154,7 @@ class Attempts:
         scheduler, now = self._scheduler, self._scheduler.clock()
         if self._busy is None:
             self._busy = BusyEngines()
-        scheduler.dispatcher.busy(ticket, self._busy.note(replica, error.retry_after, now))
+        scheduler.dispatcher.note_busy(ticket, self._busy.note(replica, error.retry_after, now))
         if self._request.begun or not self._retries:
             raise error
         ticket.avoid = self._busy.at(now)
@@ -169,10 +169,10 @@ class Attempts:
         return wait + min(1.0, wait / 10)
 
 
-async def unscheduled(
+async def send_unscheduled(
     health: Health, replicas: Sequence[Replica], send: Callable[[Replica], Awaitable[T]]
 ) -> T:
-    """Send a request that generates nothing, and so needs no turn, by the same rules.
+    """Send a request that generates nothing, and so need not queue, by the same rules.
 
     Args:
         health: of the engines.
@@ -190,13 +190,13 @@ async def unscheduled(
             if not last:
                 raise
         except (EngineUnavailable, RequestFailed) as error:
-            well = not await health.lost(replica, error)
+            well = not await health.check(replica, error)
             if not last or (well and failed is not None):
                 raise
             failed = replica if well else failed
         else:
             if failed is not None:
-                health.at_fault(failed)
+                health.note_fault(failed)
             return answer
     raise AssertionError("unreachable")
 

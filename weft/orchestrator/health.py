@@ -36,12 +36,12 @@ class Health:
         self._out: dict[Replica, anyio.Event] = {}
         self._asking: dict[Replica, _Asking] = {}
 
-    def succeeded(self, replica: Replica) -> None:
+    def note_success(self, replica: Replica) -> None:
         """An engine served a call."""
         if self._failed:
             self._failed.pop(replica, None)
 
-    async def lost(self, replica: Replica, error: EngineError) -> bool:
+    async def check(self, replica: Replica, error: EngineError) -> bool:
         """Ask an engine that failed a call whether it is well; it is out of service if it isn't.
 
         Calls that fail together ask once.
@@ -69,7 +69,7 @@ class Health:
             asking.set()
         return not replica.alive
 
-    def at_fault(self, replica: Replica) -> None:
+    def note_fault(self, replica: Replica) -> None:
         """An engine that says it is well failed at a call that another one served.
 
         It rests after several such calls in a row, unless it is the last one of its model.
@@ -84,7 +84,7 @@ class Health:
     def _take_out(self, replica: Replica, error: EngineError) -> None:
         if not replica.alive:
             return
-        for orphan in self._dispatcher.died(replica, error):
+        for orphan in self._dispatcher.take_out(replica, error):
             orphan.wake()
         if replica in self._out:
             self._out[replica].set()

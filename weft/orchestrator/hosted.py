@@ -99,8 +99,8 @@ def _start(work: Callable[[], Awaitable[None]]) -> object:
         from trio.lowlevel import spawn_system_task
 
         return spawn_system_task(work, context=copy_context())
-    return loop.create_task(_awaited(work))
+    return loop.create_task(_run(work))
 
 
-async def _awaited(work: Callable[[], Awaitable[None]]) -> None:
+async def _run(work: Callable[[], Awaitable[None]]) -> None:
     await work()

@@ -26,7 +26,7 @@ from weft.errors import (
     UsageError,
 )
 from weft.faults import blaming
-from weft.orchestrator.attempts import BusyEngines, unscheduled
+from weft.orchestrator.attempts import BusyEngines, send_unscheduled
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.estimates.profiles import Profiles
@@ -198,7 +198,7 @@ class Pool:
         self.engines = list(engines)
         async with TaskGroup() as group:
             for engine in engines:
-                group.start_soon(_connected, engine)
+                group.start_soon(_connect, engine)
         models = {engine.model for engine in self.engines}
         for role, model in self._roles.items():
             if model not in models:
@@ -227,7 +227,7 @@ class Pool:
         if engine.name in self._joining or any(e.name == engine.name for e in self.engines):
             raise UsageError(f"engines need different names; {engine.name!r} is there twice")
         try:
-            await _connected(engine)
+            await _connect(engine)
         except EngineUnavailable as error:
             _log.warning("%s", error)
             assert self._group is not None, "the pool is open"
@@ -250,7 +250,7 @@ class Pool:
                 await anyio.sleep(rest)
                 rest = min(2 * rest, _LONGEST_REST)
                 try:
-                    await _connected(engine)
+                    await _connect(engine)
                 except EngineUnavailable:
                     continue
                 except (EngineError, PartFailed) as error:
@@ -411,11 +411,11 @@ class Pool:
         """
         scheduler, busy = self.scheduler, BusyEngines()
         while True:
-            await scheduler.returned(model)
+            await scheduler.await_engine(model)
             living = scheduler.engines_of(model)
             living.sort(key=lambda r: r.in_flight)
             try:
-                return await unscheduled(scheduler.health, living, lambda r: ask(r.engine))
+                return await send_unscheduled(scheduler.health, living, lambda r: ask(r.engine))
             except EngineUnavailable:
                 if scheduler.engines_of(model):
                     raise
@@ -427,7 +427,7 @@ class Pool:
                 await anyio.sleep(wait)
 
 
-async def _connected(engine: Engine) -> None:
+async def _connect(engine: Engine) -> None:
     """Reach an engine; what a user's class raises is put down to it."""
     with blaming("engine", type(engine)):
         await engine.connect()

@@ -42,10 +42,10 @@ LEASE = 600.0
 class Follower(Protocol):
     """Follows a call: it is told of every engine that tries it, and of what comes."""
 
-    def sent(self, ticket: Ticket) -> None:
+    def on_sent(self, ticket: Ticket) -> None:
         """The call goes to `ticket.engine`; what an earlier one produced is void."""
 
-    def delta(self, delta: Delta) -> None:
+    def on_delta(self, delta: Delta) -> None:
         """The engine produced something."""
 
 
@@ -131,24 +131,24 @@ class Scheduler:
         finally:
             self.end(program.id)
 
-    def submit(self, call: Call, failed: Ticket | None = None) -> Ticket:
-        """Take a call in; `bound` must be awaited unless the ticket has a `replica` at once.
+    def submit(self, call: Call, earlier: Ticket | None = None) -> Ticket:
+        """Take a call in; `bind` must be awaited unless the ticket has a `replica` at once.
 
         Args:
             call: what is to run.
-            failed: an earlier attempt, whose turn this one has.
+            earlier: the attempt before, whose place in the queue this one has.
 
         Raises:
             EngineUnavailable: no engine that serves the model is left.
             ContextExceeded: no engine can hold the prompt.
         """
         waker = _Waker()
-        ticket = self.dispatcher.submit(call, waker.wake, failed)
+        ticket = self.dispatcher.submit(call, waker.wake, earlier)
         if ticket.replica is None:
             self._wakers[ticket] = waker
         return ticket
 
-    async def bound(self, ticket: Ticket) -> None:
+    async def bind(self, ticket: Ticket) -> None:
         """Wait until an engine can start a call; `finish` must be told of its end then.
 
         Cancelling the surrounding scope takes the call out of the queue.
@@ -182,7 +182,7 @@ class Scheduler:
     ) -> None:
         """A bound call has ended; the arguments are those of `Dispatcher.finish`."""
         if done and ticket.replica is not None:
-            self.health.succeeded(ticket.replica)
+            self.health.note_success(ticket.replica)
         self.dispatcher.finish(ticket, answer, tokens, cached, done, again)
 
     async def run(self, call: Call, follower: Follower) -> Ticket:
@@ -213,7 +213,7 @@ class Scheduler:
         living = self.dispatcher.fleets[call.request.model].living
         return any(r not in but and call.only in ("", r.name) for r in living)
 
-    async def returned(self, model: str) -> None:
+    async def await_engine(self, model: str) -> None:
         """Wait until an engine of a model is in service.
 
         Raises:
@@ -333,7 +333,7 @@ class _Followed:
         if seconds:
             await anyio.sleep(seconds)
         else:
-            await self._scheduler.bound(ticket)
+            await self._scheduler.bind(ticket)
 
     async def send(self, ticket: Ticket) -> None:
         self._ticket = ticket
@@ -343,14 +343,14 @@ class _Followed:
         self._count = 0
         self._cached: int | None = None
         self._done = False
-        self._follower.sent(ticket)
+        self._follower.on_sent(ticket)
         assert ticket.replica is not None
         engine = ticket.replica.engine
         with blaming("engine", type(engine)):
             await engine.complete(self._call.request, self._delta)
         if not self._done:
             raise RequestFailed(f"{ticket.engine} ended an answer without saying why; try again")
-        ticket.replica.observed(
+        ticket.replica.learn(
             ticket,
             self._cached,
             self._count,
@@ -364,9 +364,9 @@ class _Followed:
     def _delta(self, delta: Delta) -> None:
         if not self._count:
             self._first = self._clock()
-            self._scheduler.dispatcher.takes(self._ticket)
+            self._scheduler.dispatcher.note_begun(self._ticket)
         self._count += delta.count
         self._tokens += delta.tokens
         if delta.finish_reason is not None:
             self._cached, self._done = delta.cached_tokens, True
-        self._follower.delta(delta)
+        self._follower.on_delta(delta)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from weft.errors import BudgetExceeded, UsageError
-from weft.programs.scope import current, entered
+from weft.programs.scope import current, enter
 from weft.types import Usage
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class budget:
             self.deadline = self._started + self.limits.seconds
             self._time.deadline = self.deadline + _GRACE
         self._time.__enter__()
-        self._entered = entered(replace(scope, budgets=(*scope.budgets, self)))
+        self._entered = enter(replace(scope, budgets=(*scope.budgets, self)))
         self._entered.__enter__()
         return self
 

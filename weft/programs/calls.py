@@ -50,7 +50,7 @@ async def call(
     sampling: Sampling,
     *,
     options: tuple[str, ...] = (),
-    asked: tuple[int, ...] = (),
+    tokens: tuple[int, ...] = (),
     suffix: tuple[int, ...] = (),
     index: int,
 ) -> Outcome:
@@ -62,12 +62,12 @@ async def call(
         prompt: what to continue or answer.
         sampling: how.
         options: texts whose probability is wanted.
-        asked: token ids whose probability is wanted at the next position.
+        tokens: ids of tokens whose probability is wanted at the next position.
         suffix: ids that follow the prompt's (within a scored option).
         index: which sample of this prompt it is.
     """
     model = scope.model(role)
-    ask = (*options, *map(str, asked), "after", *map(str, suffix)) if options or asked else ()
+    ask = (*options, *map(str, tokens), "after", *map(str, suffix)) if options or tokens else ()
     store = scope.store
     key = call_key(model, prompt, sampling, ask, index) if store is not None else ""
     id = scope.journal.begin(
@@ -79,7 +79,7 @@ async def call(
         messages=prompt.messages,
         open=prompt.open,
         sampling=sampling,
-        ask=asked,
+        ask=tokens,
         ask_texts=options,
         cache_salt=scope.cache_salt,
     )
@@ -92,7 +92,7 @@ async def call(
         else:
             await one.run()
     except BaseException as error:
-        one.broken_off(error)
+        one.break_off(error)
         raise
     return one.outcome
 
@@ -147,14 +147,14 @@ class _Call:
         if scope.store is not None:
             self.outcome.after = now() - scope.journal.last_end
             if scope.replay is not None:
-                await scope.replay.exhausted(stored)
+                await scope.replay.await_end(stored)
         await self._perform()
 
     async def _again(self, known: Outcome, stored: StoredResult) -> None:
         """Take a stored result when its turn comes, at its price."""
         scope = self._scope
         if scope.replay is not None:
-            await scope.replay.turn(stored)
+            await scope.replay.await_due(stored)
         self._pending = False
         self.outcome = known
         scope.journal.spend(known.usage)
@@ -169,7 +169,7 @@ class _Call:
                 if b.limits.seconds is not None and b.limits.seconds <= known.limit:
                     b.out_of_time()
                     b.check()
-        if self.reservation is not None and self.reservation.reached(None):
+        if self.reservation is not None and self.reservation.check_end(None):
             assert self.reservation.end is not None
             raise self.reservation.end
 
@@ -211,7 +211,7 @@ class _Call:
             self.outcome.most_tokens = held.most_tokens
             call.request = limited(request, held.most_tokens)
         self._pending = False
-        progress = CallProgress(scope, call, self.outcome, held, self._lost)
+        progress = CallProgress(scope, call, self.outcome, held, self._hear_void)
         try:
             await scope.pool.scheduler.run(call, progress)
         finally:
@@ -224,7 +224,7 @@ class _Call:
         self._hear(self.outcome, whole=True)
         scope.journal.note("done", self.outcome.id, outcome=self.outcome, stored=False)
 
-    def _lost(self, text: str) -> None:
+    def _hear_void(self, text: str) -> None:
         self._hear(replace(self.outcome, text=text))
 
     def _hear(self, outcome: Outcome, *, whole: bool = False) -> None:
@@ -239,7 +239,7 @@ class _Call:
             run = scope.replay.run if scope.replay is not None else None
             scope.store.put(self._key, self.outcome.record(), done=done, run=run)
 
-    def broken_off(self, error: BaseException) -> None:
+    def break_off(self, error: BaseException) -> None:
         """Count and keep what the call cost that did not come to its end."""
         outcome, journal, stored = self.outcome, self._scope.journal, False
         if isinstance(error, BudgetExceeded):

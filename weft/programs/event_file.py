@@ -42,7 +42,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Prompt):
         return {"role": value.role, "text": value.text}
     if isinstance(value, Outcome):
-        left_out = ("tokens", "logprobs", "asked")
+        left_out = ("tokens", "logprobs", "ask_logprobs")
         return {k: v for k, v in asdict(value).items() if k not in left_out}
     return str(value)
 

@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, UsageError
 from weft.programs.replay import Replay
-from weft.programs.scope import current, entered
+from weft.programs.scope import current, enter
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class fan_out(Generic[Item, T]):
             node = _limited(node, anyio.Semaphore(self._limit))
         self._tasks = TaskGroup()
         self._group = await self._tasks.__aenter__()
-        with entered(scope.inside(id, name, siblings=self.width)):
+        with enter(scope.inside(id, name, siblings=self.width)):
             for item in self._items:
                 self._group.start_soon(self._run, node, item)
         return self

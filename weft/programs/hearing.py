@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from weft.programs.outcome import Outcome
 from weft.programs.prompt import Prompt
-from weft.programs.scope import entered, running
+from weft.programs.scope import enter, running
 
 
 class Heard(NamedTuple):
@@ -41,5 +41,5 @@ def hearing() -> Generator[list[Heard]]:
         if outer is not None:
             outer(prompt, outcome, whole)
 
-    with entered(replace(scope, hear=hear)):
+    with enter(replace(scope, hear=hear)):
         yield heard

@@ -74,12 +74,12 @@ class Journal:
         self.outer, self._inside = outer, inside
         self._occurrences, self._ids = outer._occurrences, outer._ids
 
-    def occurrence(self, asked: bytes, times: int = 1) -> int:
+    def occurrence(self, question: bytes, times: int = 1) -> int:
         """How often the same was asked before in this run; it is asked `times` times now.
 
         Asked for again, the same is another sample, not the same one again.
         """
-        key = blake2b(asked, digest_size=16).digest()
+        key = blake2b(question, digest_size=16).digest()
         count = self._occurrences.pop(key, 0)
         self._occurrences[key] = count + times
         if self._endless and len(self._occurrences) > _ASKED:

@@ -8,7 +8,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from weft.programs.completion import Completion
 from weft.programs.prompt import Prompt
-from weft.programs.scope import entered, running
+from weft.programs.scope import enter, running
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,7 +42,7 @@ def _traced(
         uses = calls_behind((*args, *kwargs.values()))
         id = scope.journal.begin(kind, scope.id, name=name, uses=uses)
         try:
-            with entered(scope.inside(id, name, scope.siblings)):
+            with enter(scope.inside(id, name, scope.siblings)):
                 result = await function(*args, **kwargs)
         except BaseException as error:
             ended = "failed" if isinstance(error, Exception) else "cancelled"

@@ -29,7 +29,7 @@ class Outcome:
     text: str = ""
     tokens: tuple[int, ...] = ()
     logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
-    asked: tuple[float, ...] = ()
+    ask_logprobs: tuple[float, ...] = ()
     finish_reason: FinishReason = "cancelled"
     ended: bool = False
     usage: Usage = field(default_factory=Usage)
@@ -72,7 +72,8 @@ class Outcome:
         data = json.loads(record)
         data["id"] = id
         data["tokens"] = tuple(data["tokens"])
-        data["asked"] = tuple(data["asked"])
+        earlier = data.pop("asked", ())  # its name in stores of before
+        data["ask_logprobs"] = tuple(data.get("ask_logprobs", earlier))
         data["missing"] = tuple(data.get("missing", ()))
         data["logprobs"] = [TokenLogprob(**t) for t in data["logprobs"]]
         data["usage"] = Usage(**data["usage"])

@@ -49,7 +49,7 @@ class CallProgress:
         self._charged = Usage()
         self._running = False
 
-    def sent(self, ticket: Ticket) -> None:
+    def on_sent(self, ticket: Ticket) -> None:
         """The call goes to an engine, perhaps for another time."""
         outcome, held = self._outcome, self._reservation
         if self._running:
@@ -79,11 +79,11 @@ class CallProgress:
         self._thinking, self._thought = Thinking(self._outcome.inside), 0
         self._tokens.clear()
         self._outcome.logprobs.clear()
-        self._outcome.asked = ()
+        self._outcome.ask_logprobs = ()
         if self._scope.live is not None:
             self._scope.live(self._outcome.id, None)
 
-    def delta(self, delta: Delta) -> None:
+    def on_delta(self, delta: Delta) -> None:
         """The engine produced something."""
         outcome, held = self._outcome, self._reservation
         if not self._first:
@@ -98,7 +98,7 @@ class CallProgress:
             self._scope.live(outcome.id, told)
         self._tokens += delta.tokens
         outcome.logprobs += delta.logprobs
-        outcome.asked = outcome.asked or delta.asked
+        outcome.ask_logprobs = outcome.ask_logprobs or delta.ask_logprobs
         self._generated += delta.count
         if delta.finish_reason is not None:
             self._finish(delta)
@@ -123,7 +123,7 @@ class CallProgress:
             self._prompt = delta.prompt_tokens
         exact = self._generated if self._call.request.tokens is not None else None
         cut = (
-            held is not None and outcome.finish_reason == "length" and held.reached(exact)
+            held is not None and outcome.finish_reason == "length" and held.check_end(exact)
         )  # by a budget, not by the program: that is no result
         outcome.usage = self._usage(kept=not cut, cached=delta.cached_tokens or 0)
         if cut:

@@ -62,14 +62,14 @@ class Replay:
         self._movement += 1
         self._moved.set()
 
-    async def turn(self, stored: StoredResult) -> None:
+    async def await_due(self, stored: StoredResult) -> None:
         """Wait until a stored result is due."""
         self._see(stored)
         waiter = _Waiter()
         heapq.heappush(self._due, (stored.order, next(self._numbers), waiter))
         await self._wait(waiter)
 
-    async def exhausted(self, stored: StoredResult | None) -> None:
+    async def await_end(self, stored: StoredResult | None) -> None:
         """Wait until no stored result is left to release.
 
         Args:

@@ -147,7 +147,7 @@ class Reservation:
         if not last and usage.generated > 0 and self._left < self._open:
             self._go_on()
 
-    def reached(self, generated: int | None) -> bool:
+    def check_end(self, generated: int | None) -> bool:
         """Whether an answer was ended by what a budget held it to; `end` then says so.
 
         Args:

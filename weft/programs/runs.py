@@ -20,7 +20,7 @@ from weft.programs.budget import Limits
 from weft.programs.budget import budget as enforce
 from weft.programs.journal import Event, Journal
 from weft.programs.replay import Replay
-from weft.programs.scope import Live, Scope, enclosing, entered
+from weft.programs.scope import Live, Scope, enclosing, enter
 from weft.types import Usage
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ async def run(
         known = nullcontext(pool.scheduler.begin(identity))
     else:
         known = pool.scheduler.program(_program(journal.name, name, budget))
-    with entered(scope), limits, known:
+    with enter(scope), limits, known:
         value = await program(*args, **kwargs)
     seconds = anyio.current_time() - journal.started
     return Run(value, journal.usage, journal.events, seconds)

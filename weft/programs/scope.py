@@ -115,7 +115,7 @@ def current() -> Scope:
 
 
 @contextmanager
-def entered(scope: Scope) -> Generator[Scope]:
+def enter(scope: Scope) -> Generator[Scope]:
     """Make `scope` the current one for the block."""
     token = _scope.set(scope)
     try:

@@ -51,7 +51,7 @@ async def score(
     if not scope.pool.takes_tokens(model):
         index = scope.journal.occurrence(prompt.key + repr(options).encode())
         outcome = await call(scope, role, prompt, _ONE, options=options, index=index)
-        return {o: math.exp(p) for o, p in zip(options, outcome.asked, strict=True)}
+        return {o: math.exp(p) for o, p in zip(options, outcome.ask_logprobs, strict=True)}
     ids = {option: await scope.pool.tokenize(model, option) for option in options}
     logprobs = await _positions(scope, role, prompt, list(ids.values()))
     return {
@@ -60,7 +60,7 @@ async def score(
     }
 
 
-async def pooled(
+async def pool_texts(
     prompt: Prompt, groups: Mapping[str, Sequence[str]], *, role: str = "verifier"
 ) -> dict[str, float]:
     """The probability with which the model would continue `prompt` by any text of a group.
@@ -104,10 +104,10 @@ async def pooled(
             beginning: sorted({path[len(beginning)] for path in paths if _goes_on(path, beginning)})
             for beginning in alive
         }
-        asked = await _ask(scope, role, prompt, wanted)
+        logprobs = await _ask(scope, role, prompt, wanted)
         likely = {
             (*beginning, token): alive[beginning] * math.exp(logprob)
-            for beginning, following in asked.items()
+            for beginning, following in logprobs.items()
             for token, logprob in following.items()
         }
         for path, share in likely.items():
@@ -174,9 +174,9 @@ async def _ask(
     async def ask(beginning: tuple[int, ...], following: list[int]) -> None:
         index = scope.journal.occurrence(prompt.key + repr((following, beginning)).encode())
         outcome = await call(
-            scope, role, prompt, _ONE, asked=tuple(following), suffix=beginning, index=index
+            scope, role, prompt, _ONE, tokens=tuple(following), suffix=beginning, index=index
         )
-        found[beginning] = dict(zip(following, outcome.asked, strict=True))
+        found[beginning] = dict(zip(following, outcome.ask_logprobs, strict=True))
 
     if len(wanted) == 1:
         await ask(*next(iter(wanted.items())))

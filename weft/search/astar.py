@@ -130,7 +130,7 @@ class AStarFrontier(Frontier):
         """Extend the root."""
         return self._expand(self._root)
 
-    def failed(self, move: Move) -> Sequence[Move]:
+    def on_failed(self, move: Move) -> Sequence[Move]:
         """One step less is to come."""
         self._come(move.path)
         return self._take()
@@ -142,7 +142,7 @@ class AStarFrontier(Frontier):
             self._under_way[path] = parent, to_come - 1
         return parent
 
-    def landed(self, path: Path) -> Sequence[Move]:
+    def on_landed(self, path: Path) -> Sequence[Move]:
         """Put the path on the frontier, and take what comes first now."""
         assert path.parent is not None
         parent = self._come(path.parent)

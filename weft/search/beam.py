@@ -80,7 +80,7 @@ class BeamFrontier(Frontier):
         """All beams start from the root."""
         return self._copies(self._root, self._n)
 
-    def landed(self, path: Path) -> Sequence[Move]:
+    def on_landed(self, path: Path) -> Sequence[Move]:
         """Extend the paths that are sure to be kept by now."""
         self._reach(path.depth)
         self.rounds[path.depth - 1].append(path)
@@ -88,7 +88,7 @@ class BeamFrontier(Frontier):
             self.finished.append(path)
         return self._advance(path.depth)
 
-    def failed(self, move: Move) -> Sequence[Move]:
+    def on_failed(self, move: Move) -> Sequence[Move]:
         """One path less is to come in its round."""
         depth = move.path.depth + 1
         self._reach(depth)

@@ -92,10 +92,10 @@ class Frontier(ABC):
         """The first moves."""
 
     @abstractmethod
-    def landed(self, path: Path) -> Sequence[Move]:
+    def on_landed(self, path: Path) -> Sequence[Move]:
         """The moves to make now that a path was generated and scored."""
 
-    def failed(self, move: Move) -> Sequence[Move]:
+    def on_failed(self, move: Move) -> Sequence[Move]:
         """The moves to make now that a move came to nothing; none by default."""
         return ()
 
@@ -155,11 +155,11 @@ async def explore(frontier: Frontier, step: Step) -> list[WeftError]:
                 landed = await receive.receive()
             match landed:
                 case Path() as path:
-                    moves = frontier.landed(path)
+                    moves = frontier.on_landed(path)
                 case _Failed(move, error):
                     errors.append(error)
                     over = over or isinstance(error, BudgetExceeded)
-                    moves = frontier.failed(move)
+                    moves = frontier.on_failed(move)
                 case None:
                     batches -= 1
         tasks.cancel_scope.cancel()

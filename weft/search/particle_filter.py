@@ -89,7 +89,7 @@ class ParticleFrontier(Frontier):
         """All particles start from the root."""
         return self._move()
 
-    def landed(self, path: Path) -> Sequence[Move]:
+    def on_landed(self, path: Path) -> Sequence[Move]:
         """Resample and go on when the last particle of the round is there."""
         self.slots[path.order] = path
         self.steps += 1
@@ -97,7 +97,7 @@ class ParticleFrontier(Frontier):
         self._moved.add(path.order)
         return self._next_round()
 
-    def failed(self, move: Move) -> Sequence[Move]:
+    def on_failed(self, move: Move) -> Sequence[Move]:
         """The particle has no weight, so another takes its place."""
         self._moving.remove(move.order)
         self._dead.add(move.order)

@@ -26,7 +26,7 @@ from weft.orchestrator.pool import Pool
 from weft.parameters import Parametric, param
 from weft.programs import Completion, node
 from weft.programs.scope import current
-from weft.programs.score import pooled
+from weft.programs.score import pool_texts
 from weft.registry import PartRegistry
 from weft.search.strategy import Question
 from weft.types import TokenLogprob
@@ -247,7 +247,7 @@ class Verdict:
 async def verify(question: Question, text: str, role: str) -> Verdict:
     """Ask a model whether an answer is right; case, and space before the word, don't matter."""
     assert question.verify is not None
-    found = await pooled(question.verify(text), VERDICTS, role=role)
+    found = await pool_texts(question.verify(text), VERDICTS, role=role)
     mass = found["yes"] + found["no"]
     return Verdict(found["yes"] / mass if mass > 0 else 0.5, min(1.0, mass))
 

@@ -59,7 +59,7 @@ class Service:
         self.config = config
         self._reread = reread
         self.registry = Registry()
-        self.turns = Places()
+        self.places = Places()
         self.released = Released()
         self.exchanges: set[Exchange] = set()
         self.memory: Memory | None = None
@@ -101,7 +101,7 @@ class Service:
                 policy=config.policy,
                 # Results of calls are not kept: they are the clients' own.
                 profiles=Profiles(self.store),
-                ended=self._ended,
+                ended=self._let_go,
                 lease=config.limits.lease_seconds,
                 check=config.health.interval,
                 outage=config.limits.outage_seconds,
@@ -129,7 +129,7 @@ class Service:
         if problems := self._problems():
             raise UsageError(problems[0])
         if self.memory is not None:
-            self.memory.programs(self._owned)
+            self.memory.programs(self._take_back)
 
     def _problems(self) -> list[str]:
         """What is wrong with roles and strategies, if all engines are there to tell."""
@@ -172,14 +172,14 @@ class Service:
                 _log.info("%s", sentence)
             return said
 
-    def _ended(self, program: Program, reason: str) -> None:
+    def _let_go(self, program: Program, reason: str) -> None:
         """The scheduler let a program go."""
         tenant = self._owners.pop(program.id, None)
         if tenant is not None:
             tenant.end_program()
         self.registry.program_ended(program.id, reason)
         if self.memory is not None:
-            self.memory.ended(program.id)
+            self.memory.mark_ended(program.id)
 
     def began(self, program: ProgramRecord, tenant: Tenant) -> None:
         """Have the scheduler know a program, if it does not yet.
@@ -214,14 +214,14 @@ class Service:
         if not 0.9 * chunk < now < 1.1 * chunk:
             chunk = self._chunks[model] = max(1, round(now))
             if self.memory is not None:
-                self.memory.cut()
+                self.memory.keep_texts()
         return chunk
 
-    def changed(self, turn: ConversationPlace, block_size: int) -> None:
+    def mark_changed(self, place: ConversationPlace, block_size: int) -> None:
         """A call of a program begins or has ended: what outlives a restart is to be written."""
         if self.memory is not None:
-            chain = CachedChain(block_size, turn.prefix.hashes)
-            self.memory.changed(turn.program, turn.digest, chain)
+            chain = CachedChain(block_size, place.prefix.hashes)
+            self.memory.mark(place.program, place.digest, chain)
 
     def words(self, error: WeftError) -> str:
         """What a client is told of an error: tenants need not know where engines are."""
@@ -231,7 +231,7 @@ class Service:
             return "no engine could serve this request; try again"
         return self.names.shown(str(error))
 
-    def _owned(self, kept: SavedProgram) -> None:
+    def _take_back(self, kept: SavedProgram) -> None:
         """A program of the last service is there again."""
         tenant = self.tenants.get(kept.saved.tenant)
         if tenant is not None:
@@ -282,10 +282,10 @@ class Service:
             waited = max(0.0, (record.sent or self.registry.clock()) - record.came)
             add(b"x-weft-engine", shown(record.engine))
             add(b"x-weft-waited", f"{waited:.3f}")
-            if record.where:
-                add(b"x-weft-where", shown(record.where))
-            if record.wait:
-                add(b"x-weft-wait", shown(record.wait))
+            if record.placement_reason:
+                add(b"x-weft-where", shown(record.placement_reason))
+            if record.wait_reason:
+                add(b"x-weft-wait", shown(record.wait_reason))
 
     async def keep_open(self) -> None:
         """Send comments to streams that are silent for too long; until cancelled."""

@@ -176,7 +176,7 @@ def _run(
             seed=experiment.seed,
             observe=observe,
             on_end=watcher.job if watcher is not None else None,
-            on_sent=trace.sent if trace is not None else None,
+            on_sent=trace.on_sent if trace is not None else None,
         )
     outcome = PolicyOutcome(
         policy.spec,

@@ -33,9 +33,9 @@ class Trace:
         self._sent: dict[str, tuple[PlayedCall, _Line, int]] = {}
         self._lines: dict[str, tuple[_Line, int]] = {}
 
-    def sent(self, record: PlayedCall, turn: PlannedCall) -> None:
+    def on_sent(self, record: PlayedCall, planned: PlannedCall) -> None:
         """A call goes to an engine; for `play(on_sent=...)`."""
-        blocks, count = turn.blocks, len(turn.blocks)
+        blocks, count = planned.blocks, len(planned.blocks)
         line, before = self._lines.get(record.job, (None, 0))
         # Hashes are chained: where two contexts agree, they agree on all before.
         if (

@@ -21,7 +21,7 @@ from weft.simulation.workload import Job, Parallel, PlannedCall, Step, Workload
 from weft.types import Delta
 
 MakeCall = Callable[[str, Job, PlannedCall], Call]
-"""Makes the call of a turn, under an id."""
+"""Makes the call of a planned, under an id."""
 OnSent = Callable[[PlayedCall, PlannedCall], None]
 """Told of a call that goes to an engine, perhaps for another time."""
 OnAnswer = Callable[[Call, PlannedCall, Sequence[int]], None]
@@ -53,7 +53,7 @@ async def play(
         workload: the jobs.
         scheduler: runs their calls.
         arrivals: when they begin.
-        make: makes the scheduler's call of a turn.
+        make: makes the scheduler's call of a planned one.
         seed: of the arrivals.
         on_end: told of every job that has ended.
         on_sent: told of every call that goes to an engine.
@@ -129,7 +129,7 @@ class _Actor:
 
     async def _step(self, step: Step) -> None:
         if isinstance(step, PlannedCall):
-            await self._turn(step)
+            await self._play(step)
         else:
             await self._parallel(step)
 
@@ -155,42 +155,42 @@ class _Actor:
         if failed:
             raise failed[0]
 
-    async def _turn(self, turn: PlannedCall) -> None:
+    async def _play(self, planned: PlannedCall) -> None:
         self._calls += 1
         id = f"{self._job.id}/{self._calls}"
-        call = self._make(id, self._job, turn)
+        call = self._make(id, self._job, planned)
         now = anyio.current_time()
-        record = PlayedCall(id, self._job.id, turn.stage, call.prompt_tokens, now)
-        following = _Following(record, turn, self._on_sent)
+        record = PlayedCall(id, self._job.id, planned.stage, call.prompt_tokens, now)
+        following = _Following(record, planned, self._on_sent)
         try:
             await self._scheduler.run(call, following)
             if self._on_answer is not None:
-                self._on_answer(call, turn, following.tokens)
+                self._on_answer(call, planned, following.tokens)
         finally:
             record.ended = anyio.current_time()
             self._record.calls += 1
             self._played.calls.append(record)
-        if turn.wait > 0:
-            await anyio.sleep(turn.wait)
+        if planned.wait > 0:
+            await anyio.sleep(planned.wait)
 
 
 class _Following:
     """Keeps what comes of a call in its record."""
 
-    def __init__(self, record: PlayedCall, turn: PlannedCall, on_sent: OnSent | None) -> None:
-        self._record, self._turn, self._on_sent = record, turn, on_sent
+    def __init__(self, record: PlayedCall, planned: PlannedCall, on_sent: OnSent | None) -> None:
+        self._record, self._planned, self._on_sent = record, planned, on_sent
         self.tokens: list[int] = []
 
-    def sent(self, ticket: Ticket) -> None:
+    def on_sent(self, ticket: Ticket) -> None:
         record = self._record
         record.engine, record.sent, record.first = ticket.engine, anyio.current_time(), 0.0
         record.reason, record.foreseen = ticket.reason, ticket.cached
         record.answer, record.tries = 0, record.tries + 1
         self.tokens = []
         if self._on_sent is not None:
-            self._on_sent(record, self._turn)
+            self._on_sent(record, self._planned)
 
-    def delta(self, delta: Delta) -> None:
+    def on_delta(self, delta: Delta) -> None:
         record = self._record
         if not record.answer:
             record.first = anyio.current_time()

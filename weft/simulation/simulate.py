@@ -37,20 +37,20 @@ class SimulatedCall(Call):
     __slots__ = ()
 
     @property
-    def _asked(self) -> SimulatedRequest:
+    def _simulated(self) -> SimulatedRequest:
         assert isinstance(self.request, SimulatedRequest)
         return self.request
 
     @property
     def prompt_tokens(self) -> int:
         """Tokens of the prompt."""
-        return self._asked.prompt
+        return self._simulated.prompt
 
     def hashes(self, block_size: int) -> Sequence[int]:
         """The prompt's blocks; the block size is the workload's."""
         known = self._hashes.get(block_size)
         if known is None:
-            known = list(self._asked.blocks[: self._asked.prompt // block_size])
+            known = list(self._simulated.blocks[: self._simulated.prompt // block_size])
             self._hashes[block_size] = known
         return known
 
@@ -58,15 +58,15 @@ class SimulatedCall(Call):
         """The blocks of the prompt and of the answer so far."""
         if not count:
             return self.hashes(block_size)
-        return self._asked.blocks[: (self._asked.prompt + count - 1) // block_size]
+        return self._simulated.blocks[: (self._simulated.prompt + count - 1) // block_size]
 
 
-def simulated_call(id: str, job: Job, turn: PlannedCall) -> Call:
-    """The call of a turn, for a simulated engine."""
+def simulated_call(id: str, job: Job, planned: PlannedCall) -> Call:
+    """The call of a planned, for a simulated engine."""
     request = SimulatedRequest(
-        id, MODEL, (), prompt=turn.prompt, answer=turn.answer, blocks=turn.blocks
+        id, MODEL, (), prompt=planned.prompt, answer=planned.answer, blocks=planned.blocks
     )
-    return SimulatedCall(request, job.id, stage=turn.stage, tool=turn.tool)
+    return SimulatedCall(request, job.id, stage=planned.stage, tool=planned.tool)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,15 +84,15 @@ def tune(
         done: list[Trial] = []
         best = worst
         for number in range(trials):
-            asked = study.ask()
-            values = {name: among.suggest(asked, name) for name, among in ranges.items()}
+            trial = study.ask()
+            values = {name: among.suggest(trial, name) for name, among in ranges.items()}
             # The first is the policy as given, to its last digit.
             tried: Policy = replace(cast(Any, policy), **values) if number else policy
             value = known.get(tried)
             if value is None:
                 value = measure(tried)
                 value = known[tried] = worst if math.isnan(value) else value
-            study.tell(asked, value)
+            study.tell(trial, value)
             better = not done or (value > best if largest else value < best)
             best = value if better else best
             done.append(Trial(number, tried, value, better))

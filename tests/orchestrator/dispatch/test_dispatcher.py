@@ -179,7 +179,7 @@ def test_calls_of_one_engine_move_to_others_when_it_dies():
     home = world.tickets[a].replica
     assert home is not None
     assert home.queued == 1
-    assert world.dispatcher.died(home, EngineUnavailable("gone")) == []
+    assert world.dispatcher.take_out(home, EngineUnavailable("gone")) == []
     world.end(a, done=False)
     assert waits not in world.running
     world.end(b)
@@ -198,7 +198,7 @@ def test_a_call_that_one_engine_alone_can_run_waits_for_it_and_goes_with_it():
     world.end(first)
     assert world.engine_of(second) == "e1"
     third = world.ask("a", only="e1")
-    orphans = world.dispatcher.died(world.replicas[1], EngineUnavailable("it burned"))
+    orphans = world.dispatcher.take_out(world.replicas[1], EngineUnavailable("it burned"))
     assert [ticket.id for ticket in orphans] == [third]
     with pytest.raises(EngineUnavailable, match=r"e1, which alone can run .*: it burned"):
         world.ask("a", only="e1")
@@ -210,7 +210,7 @@ def test_without_an_engine_left_waiting_calls_come_back():
     world = World("fcfs", concurrency=1)
     running = world.ask("a")
     waiting = world.ask("b")
-    orphans = world.dispatcher.died(world.replicas[0], EngineUnavailable("it burned"))
+    orphans = world.dispatcher.take_out(world.replicas[0], EngineUnavailable("it burned"))
     assert [ticket.id for ticket in orphans] == [waiting]
     world.end(running, done=False)
     with pytest.raises(EngineUnavailable, match="it burned"):
@@ -287,7 +287,7 @@ def test_no_policy_loses_a_call_or_leaks_room(name, seed):
     ended: list[str] = []
     for _ in range(rng.randint(5, 60)):
         live = [r for r in world.replicas if r.alive]
-        waiting = [n for n, t in world.tickets.items() if t.lane is not None]
+        waiting = [n for n, t in world.tickets.items() if t.queue is not None]
         move = rng.choice(["ask", "ask", "ask", "end", "end", "cancel", "kill", "back", "wait"])
         if move == "ask":
             only = rng.choice(["", "", "", *(replica.name for replica in live)])
@@ -301,7 +301,7 @@ def test_no_policy_loses_a_call_or_leaks_room(name, seed):
             world.dispatcher.leave(world.tickets[call])
             ended.append(call)
         elif move == "kill" and len(live) == 2:
-            gone = world.dispatcher.died(rng.choice(live), EngineUnavailable("dead"))
+            gone = world.dispatcher.take_out(rng.choice(live), EngineUnavailable("dead"))
             assert all(ticket.call.only for ticket in gone)
             ended += [ticket.id for ticket in gone]
         elif move == "back" and len(live) == 1:

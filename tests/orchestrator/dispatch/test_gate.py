@@ -12,7 +12,7 @@ from weft.orchestrator.dispatch.gate import Gate
 
 def busy(world: World, name: str, seconds: float = 5.0, *, again: bool = True) -> None:
     """A running call is told that its engine is busy."""
-    world.dispatcher.busy(world.tickets[name], seconds)
+    world.dispatcher.note_busy(world.tickets[name], seconds)
     world.running.remove(name)
     world.dispatcher.finish(world.tickets[name], (), 0, None, done=False, again=again)
 
@@ -109,7 +109,7 @@ def test_calls_wait_for_an_engine_to_come_back_for_a_stated_time() -> None:
     world.dispatcher.patience = 10.0
     running, waiting = world.ask("a"), world.ask("b")
     (replica,) = world.replicas
-    assert world.dispatcher.died(replica, RuntimeError("it burned")) == []
+    assert world.dispatcher.take_out(replica, RuntimeError("it burned")) == []
     world.end(running, done=False)
     world.wait(6)
     later = world.ask("c")
@@ -120,12 +120,12 @@ def test_calls_wait_for_an_engine_to_come_back_for_a_stated_time() -> None:
     world.end(waiting)
     assert world.running == [later]
     world.end(later)
-    world.dispatcher.died(replica, RuntimeError("again"))
+    world.dispatcher.take_out(replica, RuntimeError("again"))
     world.ask("d", id="d")
     world.wait(9.9)
-    assert world.tickets["d"].lane is not None
+    assert world.tickets["d"].queue is not None
     world.wait(0.2)
-    assert world.tickets["d"].lane is None
+    assert world.tickets["d"].queue is None
     assert world.tickets["d"].replica is None
     assert world.running == ["d"]  # woken to be told
     with pytest.raises(Exception, match="none came back within 10 s: again"):

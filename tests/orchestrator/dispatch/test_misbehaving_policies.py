@@ -174,7 +174,7 @@ class Small:
             world.ask(name, 100)
         for name in ("three", "four") if event != "first_arrival" else ():
             world.ask(name, 400)
-            assert world.tickets[f"{name}.{len(world.tickets) - 1}"].lane
+            assert world.tickets[f"{name}.{len(world.tickets) - 1}"].queue
         assert len(world.running) == 2
         assert world.dispatcher.programs["claims"].claim
         return cls(world, policy)
@@ -198,14 +198,14 @@ class Small:
         self.world.dispatcher.leave(ticket)
 
     def _waiting(self) -> list[Ticket]:
-        return [ticket for ticket in self.world.tickets.values() if ticket.lane is not None]
+        return [ticket for ticket in self.world.tickets.values() if ticket.queue is not None]
 
     def death(self) -> None:
         home = self.world.replicas[1]
         self.world.ask("five", 50, only=home.name)
         ticket = self._waiting()[-1]
         ticket.call.only = ""  # it would rather wait there, but could run elsewhere
-        assert not self.world.dispatcher.died(home, EngineUnavailable("gone"))
+        assert not self.world.dispatcher.take_out(home, EngineUnavailable("gone"))
         for name in list(self.world.running):
             self.world.end(name, done=False)
 

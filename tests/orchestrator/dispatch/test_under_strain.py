@@ -102,7 +102,7 @@ def test_when_the_emptying_engine_dies_another_one_empties_itself():
     big = world.ask("big", 1500)
     world.wait(11)
     (emptying,) = [r for r in world.replicas if r.empties_for]
-    assert not world.dispatcher.died(emptying, EngineUnavailable("gone"))
+    assert not world.dispatcher.take_out(emptying, EngineUnavailable("gone"))
     (other,) = [r for r in world.replicas if r.empties_for]
     assert other is not emptying
     world.check()
@@ -130,7 +130,7 @@ def test_without_an_engine_all_that_wait_come_back():
     names = {world.ask("big", 1500)}
     world.wait(11)
     names.add(world.ask("small", 300))
-    orphans = world.dispatcher.died(world.replicas[0], EngineUnavailable("gone"))
+    orphans = world.dispatcher.take_out(world.replicas[0], EngineUnavailable("gone"))
     assert {ticket.id for ticket in orphans} == names
     assert fleet(world).waiting == 0
 
@@ -146,8 +146,8 @@ def test_patience_survives_retries():
     assert (again.since, again.arrival, again.overdue) == (0.0, first.arrival, 10.0)
     world.wait(3)
     fleet(world).common.remove(again)
-    world.replicas[0].lane.put(again)  # it may wait for an engine that is lost
-    world.dispatcher.died(world.replicas[0], EngineUnavailable("gone"))
+    world.replicas[0].queue.put(again)  # it may wait for an engine that is lost
+    world.dispatcher.take_out(world.replicas[0], EngineUnavailable("gone"))
     world.wait(5)
     assert started == [10.0]
 
@@ -177,7 +177,7 @@ def test_programs_whose_engine_is_lost_are_forgotten_in_time():
     world = World("fcfs", concurrency=1, lease=60.0)
     for i in range(10):
         world.ask(f"p{i}")
-    orphans = world.dispatcher.died(world.replicas[0], EngineUnavailable("gone"))
+    orphans = world.dispatcher.take_out(world.replicas[0], EngineUnavailable("gone"))
     assert len(orphans) == 9
     for name in list(world.running):
         world.end(name, done=False)
@@ -233,7 +233,7 @@ def test_an_engine_that_is_taken_out_ends_what_it_runs_and_is_nobodys_home():
 def test_leaving_a_queue_asks_little_whatever_the_number_of_engines(engines: int):
     world = World("weft", engines=engines, concurrency=1, kv_tokens=16000)
     names = [world.ask("a") for _ in range(engines + 100)]
-    waiting = [n for n in names if world.tickets[n].lane is not None]
+    waiting = [n for n in names if world.tickets[n].queue is not None]
     assert len(waiting) == 100
     before = world.dispatcher.counters.decisions
     for name in waiting:

@@ -21,13 +21,13 @@ def test_without_experience_a_stated_prior() -> None:
 def test_the_most_special_with_enough_samples_answers() -> None:
     profiles = Profiles(enough=5)
     for tokens in (100, 100, 100, 100):
-        profiles.answered("swe", "plan", tokens)
-    profiles.answered("swe", "code", 200)
+        profiles.learn_answer("swe", "plan", tokens)
+    profiles.learn_answer("swe", "code", 200)
     assert profiles.answer_tokens("swe", "plan").source == "5 answers of swe"
     assert profiles.answer_tokens("swe", "plan").value == pytest.approx(120, rel=0.01)
     assert profiles.answer_tokens("web", "plan").source == "5 answers of all programs"
     for _ in range(2):
-        profiles.answered("swe", "plan", 100)
+        profiles.learn_answer("swe", "plan", 100)
     found = profiles.answer_tokens("swe", "plan")
     assert (found.value, found.source) == (pytest.approx(100), "6 answers of plan in swe")
 
@@ -35,9 +35,9 @@ def test_the_most_special_with_enough_samples_answers() -> None:
 def test_tools_and_calls() -> None:
     profiles = Profiles()
     for _ in range(20):
-        profiles.acted("swe", "grep", 2.0)
-        profiles.acted("swe", "test", 60.0)
-        profiles.finished("swe", 4)
+        profiles.learn_tool("swe", "grep", 2.0)
+        profiles.learn_tool("swe", "test", 60.0)
+        profiles.learn_calls("swe", 4)
     assert profiles.tool("swe", "grep").quantile(0.9) == 2
     assert profiles.tool("swe", "make").quantile(0.9) == 60
     calls = profiles.calls("swe")
@@ -53,15 +53,15 @@ def test_how_many_come_back_after_a_first_call() -> None:
     profiles = Profiles()
     assert profiles.returns("swe") == 1  # until something is known
     for back in (True, False, False, False):
-        profiles.returned("swe", back)
+        profiles.learn_return("swe", back)
     assert profiles.returns("swe") == 1
-    profiles.returned("swe", False)
+    profiles.learn_return("swe", False)
     assert profiles.returns("swe") == pytest.approx(0.2, rel=0.05)
 
 
 def test_a_program_without_calls_teaches_nothing() -> None:
     profiles = Profiles()
-    profiles.finished("swe", 0)
+    profiles.learn_calls("swe", 0)
     assert len(profiles) == 0
 
 
@@ -70,9 +70,9 @@ def test_a_restart_knows_them(tmp_path) -> None:
     with Store(path) as store:
         profiles = Profiles(store)
         for i in range(30):
-            profiles.answered("swe", 'a "stage"', 100 + i)
-            profiles.acted("swe", "grep", 0.5)
-            profiles.finished("swe", 7)
+            profiles.learn_answer("swe", 'a "stage"', 100 + i)
+            profiles.learn_tool("swe", "grep", 0.5)
+            profiles.learn_calls("swe", 7)
         profiles.save()
         wanted = profiles.answer_tokens("swe", 'a "stage"')
     with Store(path) as store:
@@ -81,7 +81,7 @@ def test_a_restart_knows_them(tmp_path) -> None:
         assert profiles.tool("swe", "grep").source == "30 uses of grep in swe"
         assert profiles.further_calls("swe", 6).source == "30 finished runs of swe"
         for _ in range(30):
-            profiles.acted("swe", "grep", 5.0)
+            profiles.learn_tool("swe", "grep", 5.0)
         profiles.save()
     with Store(path) as store:
         assert Profiles(store).tool("swe", "grep").source == "60 uses of grep in swe"
@@ -90,13 +90,13 @@ def test_a_restart_knows_them(tmp_path) -> None:
 def test_only_what_changed_is_written() -> None:
     with Store() as store:
         profiles = Profiles(store)
-        profiles.answered("swe", "plan", 5)
-        profiles.acted("swe", "grep", 5)
+        profiles.learn_answer("swe", "plan", 5)
+        profiles.learn_tool("swe", "grep", 5)
         profiles.save()
         store.keep_profiles({}, list(store.profiles()))
         profiles.save()
         assert store.profiles() == {}
-        profiles.acted("swe", "grep", 5)
+        profiles.learn_tool("swe", "grep", 5)
         profiles.save()
         assert {key.split('"')[1] for key in store.profiles()} == {"tools"}
 
@@ -113,7 +113,7 @@ def test_those_not_used_for_longest_go_from_the_store_too() -> None:
     with Store() as store:
         profiles = Profiles(store, most=9, enough=1)
         for i in range(20):
-            profiles.answered(f"program {i}", "plan", 10 + i)
+            profiles.learn_answer(f"program {i}", "plan", 10 + i)
             profiles.answer_tokens("program 0", "plan")  # stays in use
             profiles.save()
             assert len(profiles) <= 9
@@ -138,9 +138,9 @@ def test_what_is_saved_is_what_is_known(seen: list[tuple[str, str, int]], most: 
     with Store() as store:
         profiles = Profiles(store, most=most)
         for i, (name, stage, value) in enumerate(seen):
-            profiles.answered(name, stage, value)
-            profiles.acted(name, stage, value / 7)
-            profiles.finished(name, value)
+            profiles.learn_answer(name, stage, value)
+            profiles.learn_tool(name, stage, value / 7)
+            profiles.learn_calls(name, value)
             if i % 11 == 0:
                 profiles.save()
         profiles.save()
@@ -163,5 +163,5 @@ def test_the_chance_of_another_call_is_learned_from_those_that_fell_silent() -> 
     assert found == pytest.approx([1, 1, 0.5, 1, 0], abs=0.05)
     assert profiles.goes_on("swe", 1) > 0.95
     for _ in range(5):
-        profiles.returned("swe", False)
+        profiles.learn_return("swe", False)
     assert profiles.goes_on("swe", 1) == 0

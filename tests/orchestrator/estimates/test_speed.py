@@ -29,7 +29,7 @@ def prefill(speed: Speed, count: int, seed: int = 0, slower: float = 1.0, off: f
         seconds = slower * (0.02 + tokens / 8000) * max(chance.gauss(1, 0.05), 0.5)
         if chance.random() < off:
             seconds *= chance.uniform(2, 20)
-        speed.prefilled(tokens, seconds)
+        speed.learn_prefill(tokens, seconds)
 
 
 @pytest.mark.parametrize("off", [0.0, 0.1, 0.3])
@@ -49,7 +49,7 @@ def test_a_decode_rate_is_found_under_noise_and_outliers(seed: int) -> None:
         seconds = tokens * (0.01 + 0.0002 * batch) * chance.gauss(1, 0.05)
         if chance.random() < 0.15:
             seconds *= chance.uniform(2, 20)
-        speed.decoded(tokens, seconds, batch)
+        speed.learn_decode(tokens, seconds, batch)
     for batch in (1, 16, 64):
         assert speed.decode_seconds(batch) == pytest.approx(0.01 + 0.0002 * batch, rel=0.06)
 
@@ -57,8 +57,8 @@ def test_a_decode_rate_is_found_under_noise_and_outliers(seed: int) -> None:
 def test_what_is_exact_is_found_exactly() -> None:
     speed = Speed()
     for tokens in (100, 700, 1500, 300):
-        speed.prefilled(tokens, 0.1 + tokens / 1000)
-        speed.decoded(50, 50 * (0.01 + 0.001 * tokens / 100), tokens // 100)
+        speed.learn_prefill(tokens, 0.1 + tokens / 1000)
+        speed.learn_decode(50, 50 * (0.01 + 0.001 * tokens / 100), tokens // 100)
     assert speed.prefill_seconds(2000) == pytest.approx(2.1, rel=0.01)
     assert speed.decode_seconds(20) == pytest.approx(0.03, rel=0.01)
 
@@ -70,7 +70,7 @@ def test_both_rates_are_found_from_whole_answers(seed: int, decode: float) -> No
     for _ in range(400):
         computed, tokens = int(chance.lognormvariate(6, 1.5)), int(chance.lognormvariate(4, 1.5))
         seconds = computed / 8000 + max(0, tokens - 1) * decode
-        speed.answered(computed, tokens, seconds * max(chance.gauss(1, 0.05), 0.5))
+        speed.learn_whole(computed, tokens, seconds * max(chance.gauss(1, 0.05), 0.5))
     assert speed.prefill_seconds(4000) == pytest.approx(0.5, rel=0.35)
     assert speed.decode_seconds(1) == pytest.approx(decode, rel=0.35)
 
@@ -79,14 +79,14 @@ def test_an_answer_that_was_held_back_does_not_make_tokens_free() -> None:
     """Servers hold a tool call back until it is whole: all of its tokens come at once."""
     replica = Replica(ScriptedEngine("x", model="m"))
     for _ in range(3):
-        replica.observed(cast(Ticket, Asked()), 0, tokens=101, first=2.0, rest=0.001)
+        replica.learn(cast(Ticket, Asked()), 0, tokens=101, first=2.0, rest=0.001)
     assert replica.decode_seconds(1) > 0.005
 
 
 def test_of_an_empty_answer_nothing_is_learned() -> None:
     speed = Speed()
     for _ in range(5):
-        speed.answered(0, 0, 1.0)
+        speed.learn_whole(0, 0, 1.0)
     assert speed.prefill_seconds(100) == speed.decode_seconds(1) == 0
 
 
@@ -95,8 +95,8 @@ def test_nothing_is_claimed_before_three_observations() -> None:
     for seen in range(3):
         assert speed.prefill_seconds(1000) == 0, seen
         assert speed.decode_seconds(4) == 0, seen
-        speed.prefilled(1000, 0.5)
-        speed.decoded(10, 0.2, 4)
+        speed.learn_prefill(1000, 0.5)
+        speed.learn_decode(10, 0.2, 4)
     assert speed.prefill_seconds(1000) == pytest.approx(0.5)
     assert speed.decode_seconds(4) == pytest.approx(0.02)
 
@@ -104,8 +104,8 @@ def test_nothing_is_claimed_before_three_observations() -> None:
 def test_with_prompts_of_one_length_time_is_proportional_and_with_one_batch_level() -> None:
     speed = Speed()
     for _ in range(40):
-        speed.prefilled(1000, 0.5)
-        speed.decoded(10, 0.2, 4)
+        speed.learn_prefill(1000, 0.5)
+        speed.learn_decode(10, 0.2, 4)
     assert speed.prefill_seconds(4000) == pytest.approx(2, rel=0.001)
     assert speed.prefill_seconds(0) == 0
     assert speed.decode_seconds(64) == pytest.approx(0.02, rel=0.001)
@@ -114,7 +114,7 @@ def test_with_prompts_of_one_length_time_is_proportional_and_with_one_batch_leve
 def test_the_first_call_may_be_a_slow_one() -> None:
     speed = Speed()
     for tokens, seconds in ((1000, 30.0), (500, 0.1), (2000, 0.4)):  # the first compiles
-        speed.prefilled(tokens, seconds)
+        speed.learn_prefill(tokens, seconds)
     assert speed.prefill_seconds(1000) == pytest.approx(0.2, rel=0.1)
 
 
@@ -139,7 +139,9 @@ def test_calls_that_ran_alone_say_more() -> None:
     for _ in range(200):
         batch = chance.choice((1, 40))
         tokens = chance.randint(100, 4000)
-        speed.prefilled(tokens, tokens / 8000 * (1 if batch == 1 else chance.uniform(1, 3)), batch)
+        speed.learn_prefill(
+            tokens, tokens / 8000 * (1 if batch == 1 else chance.uniform(1, 3)), batch
+        )
     assert speed.prefill_seconds(2000) == pytest.approx(0.25, rel=0.03)
 
 
@@ -156,8 +158,8 @@ def test_estimates_are_finite_never_negative_and_never_fall(
 ) -> None:
     speed = Speed()
     for tokens, seconds, batch in seen:
-        speed.prefilled(tokens, seconds, batch)
-        speed.decoded(tokens, seconds, batch)
+        speed.learn_prefill(tokens, seconds, batch)
+        speed.learn_decode(tokens, seconds, batch)
     prefills = [speed.prefill_seconds(tokens) for tokens in (0, 1, 10, 1000, 10**6)]
     decodes = [speed.decode_seconds(batch) for batch in (0, 1, 2, 64, 1000)]
     for found in (prefills, decodes):
@@ -168,7 +170,7 @@ def test_estimates_are_finite_never_negative_and_never_fall(
 @pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf])
 def test_what_is_no_duration_is_refused(seconds: float) -> None:
     with pytest.raises(UsageError, match="learned from seconds from 0 on"):
-        Speed().prefilled(10, seconds)
+        Speed().learn_prefill(10, seconds)
 
 
 @pytest.mark.parametrize("off", [0.0, 0.3])
@@ -178,7 +180,7 @@ def test_what_is_kept_is_the_same_speed_again(count: int, off: float) -> None:
     prefill(speed, count, off=off)
     for _ in range(count):
         batch = chance.randint(1, 64)
-        speed.decoded(100, (0.01 + 0.0002 * batch) * chance.uniform(95, 105), batch)
+        speed.learn_decode(100, (0.01 + 0.0002 * batch) * chance.uniform(95, 105), batch)
     kept = json.loads(json.dumps(speed.dump()))
     assert all(len(line) <= 16 for line in kept)
     again = Speed.load(kept)

@@ -115,8 +115,8 @@ def views(draw: st.DrawFn) -> tuple[Call, View]:
     )
     view = View(fleet, now=100.0, waiting=draw(st.integers(0, 9)))
     for _ in range(draw(st.sampled_from([0, 40]))):
-        view.profiles.finished("agent", 6)
-        view.profiles.acted("agent", "", 2.0)
+        view.profiles.learn_calls("agent", 6)
+        view.profiles.learn_tool("agent", "", 2.0)
     return call, view
 
 
@@ -739,8 +739,8 @@ def test_continuum_lets_the_program_that_came_last_yield_first() -> None:
 def profiles(tool: float, calls: list[int], times: int = 100) -> Profiles:
     known = Profiles()
     for i in range(times):
-        known.acted("agent", "grep", tool)
-        known.finished("agent", calls[i % len(calls)])
+        known.learn_tool("agent", "grep", tool)
+        known.learn_calls("agent", calls[i % len(calls)])
     return known
 
 
@@ -781,7 +781,7 @@ def test_continuum_of_exponential_tools_meets_the_closed_form() -> None:
     # tau* = ln(b lambda) / lambda, on the grid of the distribution's buckets (9%).
     known = Profiles(half_life=math.inf)
     for i in range(4000):
-        known.acted("agent", "grep", -2.0 * math.log(1 - (i + 0.5) / 4000))
+        known.learn_tool("agent", "grep", -2.0 * math.log(1 - (i + 0.5) / 4000))
     program = Program("p", "agent", tool="grep", calls=1, waited=12.0)
     retention = parse_policy("continuum").retain(program, Engine(), View(profiles=known))
     assert retention.seconds == pytest.approx(2 * math.log(12 / 2), rel=0.1)

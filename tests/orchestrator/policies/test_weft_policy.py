@@ -39,7 +39,7 @@ def test_it_enters_if_it_fits_beside_claims_and_not_otherwise():
 def test_growth_that_is_soon_to_come_counts_at_admission():
     view, busy = View(), engine(claims=8000, programs=2)
     for _ in range(10):
-        view.profiles.grew("agent", 100)
+        view.profiles.learn_growth("agent", 100)
     call = Call(Program("p", "agent"))
     # 9,500 - 8,000 - 1,100 = 400 are left, and three programs grow by 100 a call.
     assert weft(horizon=1).admit(call, busy, view).enter
@@ -99,7 +99,7 @@ def test_what_is_announced_or_budgeted_bounds_the_work(limits: dict[str, int], w
 def test_the_program_with_less_left_goes_first_and_residents_before_all():
     view = View()
     for calls in (1, 2, 2, 3, 3, 3, 40, 50):
-        view.profiles.finished("agent", calls)
+        view.profiles.learn_calls("agent", calls)
 
     def key(**at: Any) -> tuple[float, ...]:
         return weft().order(Call(Program("p", "agent", **at)), view).key
@@ -112,7 +112,7 @@ def test_room_is_kept_while_that_is_cheaper_than_loading_again(seconds: float, k
     # 2,000 tokens take 2 s to load and are a fifth of the room: 10 s of a whole fifth.
     view = View()
     for _ in range(50):
-        view.profiles.acted("agent", "tool", seconds)
+        view.profiles.learn_tool("agent", "tool", seconds)
     program = Program("p", "agent", context=2000, tool="tool")
     kept_for = weft(reload=0.5).retain(program, engine(), view).seconds
     assert (kept_for >= seconds * 0.9) is kept
@@ -122,19 +122,19 @@ def test_room_is_kept_while_that_is_cheaper_than_loading_again(seconds: float, k
 def test_no_room_is_kept_for_programs_that_will_hardly_come_back():
     view = View()
     for _ in range(50):
-        view.profiles.acted("agent", "", 1.0)
-        view.profiles.returned("agent", False)
+        view.profiles.learn_tool("agent", "", 1.0)
+        view.profiles.learn_return("agent", False)
     first, later = (Program("p", "agent", context=2000, calls=n, silent=True) for n in (1, 2))
     assert weft().retain(first, engine(), view).seconds == 0
     assert weft().retain(later, engine(), view).seconds > 0
-    view.profiles.returned("agent", True)  # it is seen again when they do come back
+    view.profiles.learn_return("agent", True)  # it is seen again when they do come back
     assert view.profiles.returns("agent") > 0
 
 
 def test_room_of_those_that_end_without_a_word_is_kept_while_they_may_come_back():
     view = View()
     for _ in range(50):
-        view.profiles.acted("agent", "", 1.0)
+        view.profiles.learn_tool("agent", "", 1.0)
         view.profiles.fell_silent("agent", 10)
     silent, other = Program("p", silent=True), Program("p")
     for program in (silent, other):
@@ -152,7 +152,7 @@ def test_room_of_those_that_end_without_a_word_is_kept_while_they_may_come_back(
 def test_what_is_soon_loaded_again_yields_to_whatever_waits():
     view = View(waiting=100)
     for _ in range(50):
-        view.profiles.returned("once", False)
+        view.profiles.learn_return("once", False)
     once = Program("once", "once", claim=5000, context=5000, calls=1)
     kept = Program("kept", "agent", claim=5000, context=5000, calls=2)
     assert weft().admit(Call(), engine(claims=9000, weakest=once), view).displace is once

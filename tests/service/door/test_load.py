@@ -20,7 +20,7 @@ class Queue:
         """Calls are started at even times."""
         for _ in range(times):
             self.now += every
-            self.load.started()
+            self.load.note_start()
 
 
 def test_what_has_room_is_taken_in() -> None:

@@ -48,7 +48,7 @@ async def test_loads_are_kept_as_long_as_engines_give_them() -> None:
             other.mood = "well"
             await rounds(3)
             assert loads.keys() == {"one", "other"}
-        scheduler.replicas[1].died(EngineUnavailable("gone"))
+        scheduler.replicas[1].take_out(EngineUnavailable("gone"))
         await rounds(3)
         assert loads.keys() == {"one"}
         group.cancel_scope.cancel()

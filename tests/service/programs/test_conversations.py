@@ -20,7 +20,7 @@ def find(known: Conversations, *pieces: bytes, **more: Any) -> ConversationPlace
 
 def ask(known: Conversations, *pieces: bytes, **more: Any) -> ConversationPlace:
     turn = find(known, *pieces, **more)
-    known.ended(turn)
+    known.end(turn)
     return turn
 
 
@@ -62,12 +62,12 @@ def test_equal_first_requests_are_programs_that_go_on_one_by_one() -> None:
     programs = [turn.program for turn in turns]
     assert len(set(programs)) == 4
     # Only those that were answered can have gone on.
-    known.ended(turns[2])
-    known.ended(turns[0])
+    known.end(turns[2])
+    known.end(turns[0])
     gone = [ask(known, SYSTEM, TASK, b"assistant\n%d" % at).program for at in range(2)]
     assert sorted(gone) == sorted([programs[0], programs[2]])
-    known.ended(turns[1])
-    known.ended(turns[3])
+    known.end(turns[1])
+    known.end(turns[3])
     gone += [ask(known, SYSTEM, TASK, b"assistant\n%d" % at).program for at in range(2, 4)]
     assert sorted(gone) == sorted(programs)
     # Each goes on with what is now its own history.
@@ -97,10 +97,10 @@ def test_a_request_that_is_sent_again_is_the_same_program() -> None:
 def test_after_a_failure_an_equal_request_is_the_same_program() -> None:
     known = Conversations()
     first = find(known, SYSTEM, TASK)
-    known.ended(first, failed=True)
+    known.end(first, failed=True)
     again = find(known, SYSTEM, TASK)
     assert again.program == first.program
-    known.ended(again)
+    known.end(again)
     assert find(known, SYSTEM, TASK).new
 
 
@@ -152,13 +152,13 @@ def test_named_programs_are_what_they_say() -> None:
 def test_an_answer_can_be_gone_on_from_by_its_id() -> None:
     known = Conversations()
     first = find(known, SYSTEM, TASK)
-    known.ended(first, prompt=100, answer="resp_1", engine="one")
+    known.end(first, prompt=100, answer="resp_1", engine="one")
     second = find(known, b"user\nGo on.", previous="resp_1")
     assert (second.program, second.new, second.engine) == (first.program, False, "one")
     assert not known.find("other", "m", [b"user\nGo on."], CHUNK, previous="resp_1").engine
     assert list(second.prefix.hashes)[: len(first.prefix.hashes)] == list(first.prefix.hashes)
     assert second.tokens == 100 + len(b"user\nGo on.") // 4
-    known.ended(second, answer="resp_2")
+    known.end(second, answer="resp_2")
     third = ask(known, b"user\nAnd on.", previous="resp_2")
     assert third.program == first.program
     assert ask(known, b"user\nGo on.", previous="resp_9").new
@@ -190,14 +190,14 @@ def test_tokens_are_those_known_and_what_is_new() -> None:
     text = b"user\n" + b"x" * 995
     first = find(known, text)
     assert first.tokens == 250
-    known.ended(first, prompt=500)
+    known.end(first, prompt=500)
     more = b"assistant\n" + b"y" * 390
     ratio = known.lengths.ratio("m")
     assert ratio == 4 + 0.05 * (1000 / 500 - 4)
     second = find(known, text, more)
     assert second.tokens == 500 + int(400 / ratio)
     assert find(known, text, resent=True).tokens == 500
-    known.ended(second)  # nothing was said
+    known.end(second)  # nothing was said
     assert known.lengths.ratio("m") == ratio
     assert known.lengths.ratio("n") == 4
 
@@ -224,7 +224,7 @@ def test_memory_is_bounded() -> None:
     for at in range(300):
         text = b"user\n%d " % at + b"x" * 100
         turn = find(known, SYSTEM, text)
-        known.ended(turn, prompt=30, answer=f"r{at}")
+        known.end(turn, prompt=30, answer=f"r{at}")
         find(known, SYSTEM, text, b"assistant\n" + b"y" * 200)
         find(known, SYSTEM, text, resent=True)
     assert len(known) <= 50
@@ -258,7 +258,7 @@ def test_interleaved_conversations_are_told_apart(data: st.DataObject) -> None:
         assert turn.program == programs.setdefault(agent, turn.program)
         assert turn.prefix == TextPrefix.of(history, CHUNK)
         if data.draw(st.booleans()):
-            known.ended(turn)
+            known.end(turn)
         history += [b"assistant\n" + data.draw(MESSAGES), b"user\n" + data.draw(MESSAGES)]
     assert len(set(programs.values())) == len(programs)
 
@@ -270,5 +270,5 @@ def test_any_requests_give_the_prefix_of_their_own_pieces(requests: list[Sequenc
     for pieces in requests:
         turn = known.find("", "m", pieces, 1)
         assert turn.prefix == TextPrefix.of(pieces, 1)
-        known.ended(turn)
+        known.end(turn)
         assert len(known) <= 4

@@ -48,7 +48,7 @@ def conversations() -> Work:
     def work(number: int) -> None:
         for said in (b"", b"assistant\nYes."):
             turn = known.find("", "m", [b"user\n%d" % number, said], 16)
-            known.ended(turn)
+            known.end(turn)
         assert len(known) <= 50
 
     return work

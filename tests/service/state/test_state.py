@@ -412,7 +412,7 @@ async def test_the_end_does_not_wait_for_a_database_that_is_gone(
 async def test_profiles_are_saved_at_the_end(anyio_backend):
     with Store() as store:
         profiles = Profiles(store)
-        profiles.finished("codex", 5)
+        profiles.learn_calls("codex", 5)
         async with anyio.create_task_group() as group:
             group.start_soon(State(store).run, lambda id: None, profiles)
             await anyio.wait_all_tasks_blocked()
@@ -428,7 +428,7 @@ async def test_profiles_are_saved_now_and_then(anyio_backend, monkeypatch):
             state = State(store)
             group.start_soon(lambda: state.run(lambda id: None, profiles, interval=0.01))
             for calls in (5, 6):
-                profiles.finished("codex", calls)
+                profiles.learn_calls("codex", calls)
                 await until(
                     lambda calls=calls: (
                         f'"count": {calls - 4}' in "".join(store.profiles().values())

@@ -79,7 +79,7 @@ class Site:
         now = time.time()
         times = dict(zip(("sent", "first", "ended"), (now - a for a in ages), strict=False))
         given: dict[str, Any] = {"engine": "10.0.0.1:8000", "model": "coder", "attempts": 1}
-        given |= {"where": "its prefix is cached there", **times, **fields}
+        given |= {"placement_reason": "its prefix is cached there", **times, **fields}
         id = f"{of.id}-{len(of.calls)}"
         made = CallRecord(id, of, "/v1/messages", came=now - came, **given)
         of.calls.append(made)
@@ -213,10 +213,10 @@ def test_data_is_sent_again_only_when_it_has_changed(site: Site) -> None:
 def test_it_shows_what_there_is_and_follows(site: Site, browser: Any) -> None:
     boss = site.program("s-1", name="claude-code")
     site.call(boss, 60, 58, 57, 50, prompt=9000, cached=6000, generated=300, tool="Bash")
-    live = site.call(boss, 5, 4, 2, wait="10.0.0.1:8000 is full: 8 calls run there")
+    live = site.call(boss, 5, 4, 2, wait_reason="10.0.0.1:8000 is full: 8 calls run there")
     site.program("s-2", name="explorer", parent="s-1")
     site.loads["10.0.0.1:8000"] = EngineLoad(3, 0, 0.63)
-    site.scheduler.replicas[1].died(EngineUnavailable("connection refused"))
+    site.scheduler.replicas[1].take_out(EngineUnavailable("connection refused"))
     with page_of(browser, site.url) as page:
         page.get_by_role("status").filter(has_text="live").wait_for()
         card = page.get_by_role("article").first
@@ -279,7 +279,19 @@ def test_a_program_in_detail(site: Site, browser: Any) -> None:
 
 def test_what_clients_say_stays_text(site: Site, browser: Any) -> None:
     program = site.program(XSS, name=XSS, tenant=XSS, source=XSS)
-    site.call(program, 9, 8, 7, 6, engine=XSS, where=XSS, wait=XSS, tool=XSS, error=XSS, model=XSS)
+    site.call(
+        program,
+        9,
+        8,
+        7,
+        6,
+        engine=XSS,
+        placement_reason=XSS,
+        wait_reason=XSS,
+        tool=XSS,
+        error=XSS,
+        model=XSS,
+    )
     site.scheduler.replicas[0].name = XSS
     with page_of(browser, site.url) as page:
         page.locator("#programs").get_by_role("button").first.click()
@@ -325,18 +337,30 @@ def fill(site: Site) -> None:
                 cached=int(context * (0.93 if n else 0.31)),
                 generated=240 + 37 * n,
                 engine=f"10.0.0.{i % 3 + 1}:8000",
-                where=reasons[(i + n) % 3],
-                wait="10.0.0.2:8000 is full: 16 calls run there" if waits > 1 else "",
+                placement_reason=reasons[(i + n) % 3],
+                wait_reason="10.0.0.2:8000 is full: 16 calls run there" if waits > 1 else "",
                 tool=("Bash", "Edit", "Read")[n % 3],
             )
             context, at, n = context + 1_450, last - 2.2 - (7 * i + 3 * n) % 11, n + 1
         engine = f"10.0.0.{i % 3 + 1}:8000"
         if i % 5 == 3:
-            site.call(program, 7.5, engine="", where="", wait="no room for its context yet")
+            site.call(
+                program,
+                7.5,
+                engine="",
+                placement_reason="",
+                wait_reason="no room for its context yet",
+            )
         elif i % 3 != 2:
             first = [2.0] if i % 2 else []
             site.call(
-                program, 4.0, 3.8, *first, prompt=context, engine=engine, where=reasons[i % 3]
+                program,
+                4.0,
+                3.8,
+                *first,
+                prompt=context,
+                engine=engine,
+                placement_reason=reasons[i % 3],
             )
     for i in range(5):
         overloaded = site.program(f"web/late-{i}", tenant="web")
@@ -351,8 +375,8 @@ def fill(site: Site) -> None:
         for j in range(4):
             replica.claim(Program(f"{i}{j}"), 21_000 + 4_000 * j, 1.0, 1e12)
         for tokens in range(500, 20_000, 900):
-            replica.speed.prefilled(tokens, 0.02 + tokens * 5.5e-5)
-            replica.speed.decoded(200, 200 * (0.021 + i / 700), 6)
+            replica.speed.learn_prefill(tokens, 0.02 + tokens * 5.5e-5)
+            replica.speed.learn_decode(200, 200 * (0.021 + i / 700), 6)
     site.scheduler.dispatcher.counters.longest_wait = 6.02
 
 
@@ -367,7 +391,7 @@ def test_nothing_is_wider_than_the_screen(
     with serving(Site(3)) as site:
         fill(site)
         endless = site.program("x" * 300, name="y" * 300, tenant="z" * 80)
-        site.call(endless, 9, 8, 7, 6, where="w" * 300)
+        site.call(endless, 9, 8, 7, 6, placement_reason="w" * 300)
         with page_of(browser, site.url, width, height, color_scheme=scheme) as page:
             page.locator("#placements tr").first.wait_for()
             assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -120,7 +120,7 @@ async def test_engines_and_scheduler(metrics: Metrics, scheduler: Scheduler) -> 
     one, other = scheduler.replicas
     one.in_flight = 2
     one.index.private(one.index.open([]), 10)
-    other.died(EngineUnavailable("gone"))
+    other.take_out(EngineUnavailable("gone"))
     scheduler.dispatcher.counters.forced = 4
     scheduler.dispatcher.counters.longest_wait = 12.5
     scheduler.dispatcher.counters.unanswered["place"] = 3

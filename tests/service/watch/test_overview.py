@@ -101,8 +101,10 @@ async def test_the_last_placements_with_live_ones(scheduler: Scheduler) -> None:
     overview = Overview(registry, scheduler, {}, T)
     program = registry.program("p")
     for i in range(60):
-        overview.call_ended(call(program, f"c{i}", T, sent=T + i, ended=T + 100, where=f"w{i}"))
-    call(program, "live", T, sent=T + 30.5, where="there", wait="it was full")
+        overview.call_ended(
+            call(program, f"c{i}", T, sent=T + i, ended=T + 100, placement_reason=f"w{i}")
+        )
+    call(program, "live", T, sent=T + 30.5, placement_reason="there", wait_reason="it was full")
     call(program, "queued", T)
     placed = overview.view(T + 100)["placements"]
     assert len(placed) == 50

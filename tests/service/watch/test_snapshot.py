@@ -161,7 +161,7 @@ async def test_an_engine_as_it_is() -> None:
     assert (view["kv_usage"], view["hits"], view["running"]) == (0.444, 0.5, 2)
     assert (view["in_flight"], view["programs"], view["alive"], view["error"]) == (3, 1, True, "")
     assert view["token_seconds"] is None
-    replica.died(EngineUnavailable("gone"))
+    replica.take_out(EngineUnavailable("gone"))
     assert engine_view(replica)["error"] == "gone"
 
 

@@ -84,7 +84,7 @@ def call(of: ProgramRecord, **fields: Any) -> CallRecord:
 async def test_a_program_and_its_calls(collector: Collector) -> None:
     boss, worker = program("a/boss"), program("a/worker", "a/boss", T + 1)
     tracing = Tracing(collector.url, {"a/boss": boss}, version="1.2")
-    tracing.call_ended(call(worker, trace=f"00-{TRACE}-{SPAN}-01", wait="gpu0 is full"))
+    tracing.call_ended(call(worker, trace=f"00-{TRACE}-{SPAN}-01", wait_reason="gpu0 is full"))
     tracing.call_ended(
         call(worker, status=502, outcome="broken", first=0.0, error="SECRET words", trace="00-junk")
     )

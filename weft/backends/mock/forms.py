@@ -43,7 +43,7 @@ class AnswerForm(ABC):
         return b""
 
     @abstractmethod
-    def streamed(self, delta: Delta) -> bytes:
+    def events(self, delta: Delta) -> bytes:
         """The events of a delta."""
 
     @abstractmethod
@@ -63,7 +63,7 @@ def joined(deltas: list[Delta]) -> Delta:
         tuple(token for delta in deltas for token in delta.tokens),
         sum(delta.count for delta in deltas),
         tuple(one for delta in deltas for one in delta.logprobs),
-        last.asked,
+        last.ask_logprobs,
         last.finish_reason,
         last.ended,
         last.prompt_tokens,

@@ -42,17 +42,17 @@ class MessagesAnswer(AnswerForm):
         }
         return named_event({"type": "message_start", "message": message})
 
-    def streamed(self, delta: Delta) -> bytes:
+    def events(self, delta: Delta) -> bytes:
         """Events of the content's blocks, of which each is begun and ended."""
         events: list[dict[str, Any]] = []
         for kind, piece in self._parts.feed(delta.text):
             if kind == "call":
                 self._called = True
-                events += self._begun("arguments", call_block(piece, {}))
+                events += self._begin("arguments", call_block(piece, {}))
                 continue
             if kind == "text":
                 if self._open != "text":
-                    events += self._begun("text", {"type": "text", "text": ""})
+                    events += self._begin("text", {"type": "text", "text": ""})
                 change = {"type": "text_delta", "text": piece}
             else:
                 change = {"type": "input_json_delta", "partial_json": piece}
@@ -63,7 +63,7 @@ class MessagesAnswer(AnswerForm):
         """The end of the last block and of the message."""
         reason, sequence = self._reason(last)
         events = [
-            *self._ended(),
+            *self._end(),
             {
                 "type": "message_delta",
                 "delta": {"stop_reason": reason, "stop_sequence": sequence},
@@ -95,13 +95,13 @@ class MessagesAnswer(AnswerForm):
     def _head(self) -> dict[str, Any]:
         return {"id": self.id, "type": "message", "role": "assistant", "model": self.model}
 
-    def _begun(self, kind: str, block: dict[str, Any]) -> list[dict[str, Any]]:
-        events = self._ended()
+    def _begin(self, kind: str, block: dict[str, Any]) -> list[dict[str, Any]]:
+        events = self._end()
         self._block, self._open = self._block + 1, kind
         event = {"type": "content_block_start", "index": self._block, "content_block": block}
         return [*events, event]
 
-    def _ended(self) -> list[dict[str, Any]]:
+    def _end(self) -> list[dict[str, Any]]:
         if not self._open:
             return []
         self._open = ""
@@ -175,7 +175,7 @@ def without_billing(parts: list[dict[str, Any]]) -> str:
     return text_of([part for part in parts if not str(part.get("text")).startswith(BILLING)])
 
 
-def asked(body: dict[str, Any]) -> tuple[Message, ...]:
+def messages_of(body: dict[str, Any]) -> tuple[Message, ...]:
     """The conversation in a body that asks for an answer, which must say how long."""
     limit = body.get("max_tokens")
     if not isinstance(limit, int) or limit < 1:

@@ -48,22 +48,22 @@ class ResponsesAnswer(AnswerForm):
         kinds = ("response.created", "response.in_progress")
         return b"".join(self._event(kind, response=response) for kind in kinds)
 
-    def streamed(self, delta: Delta) -> bytes:
+    def events(self, delta: Delta) -> bytes:
         """Events of the items, of which each is begun and ended."""
         events = b""
         for kind, piece in self._parts.feed(delta.text):
             if kind == "call":
-                events += self._ended() + self._begun(self._call(piece))
+                events += self._end() + self._begin(self._call(piece))
                 continue
             if kind == "text" and (self._open is None or self._open["type"] != "message"):
-                events += self._ended() + self._begun(message("", "in_progress"))
+                events += self._end() + self._begin(message("", "in_progress"))
             self._text += piece
             events += self._event(f"{self._prefix()}.delta", delta=piece, **self._place())
         return events
 
     def closing(self, last: Delta, generated: int) -> bytes:
         """The end of the last item, and the response."""
-        events = self._ended()
+        events = self._end()
         response = self._response(status(last), self._done, usage(last, generated))
         return events + self._event("response.completed", response=response)
 
@@ -106,7 +106,7 @@ class ResponsesAnswer(AnswerForm):
             place |= {"content_index": 0, "logprobs": []}
         return place
 
-    def _begun(self, item: dict[str, Any]) -> bytes:
+    def _begin(self, item: dict[str, Any]) -> bytes:
         self._open, self._text = item, ""
         shown = dict(item)
         if "content" in item:
@@ -116,7 +116,7 @@ class ResponsesAnswer(AnswerForm):
             events += self._part("added", "")
         return events
 
-    def _ended(self) -> bytes:
+    def _end(self) -> bytes:
         if self._open is None:
             return b""
         item, text = self._open, self._text

@@ -24,7 +24,7 @@ from weft.backends.mock.chat import conversation as chat_conversation
 from weft.backends.mock.endpoints import Endpoints, Handler, received
 from weft.backends.mock.forms import failure
 from weft.backends.mock.messages import MessagesAnswer
-from weft.backends.mock.messages import asked as messages_conversation
+from weft.backends.mock.messages import messages_of as messages_conversation
 from weft.backends.mock.responses import ResponsesAnswer
 from weft.backends.mock.responses import conversation as responses_conversation
 from weft.backends.scripted.engine import ScriptedEngine

@@ -179,12 +179,12 @@ class ScriptedEngine(Engine):
         self._blocks.add(tokens, job.salt)
         await anyio.sleep((len(tokens) - cached) * self.prompt_seconds)
         if job.answer is None:
-            asked = self._asked(job.request, tokens)
+            wanted = self._ask_logprobs(job.request, tokens)
             await anyio.sleep(self.token_seconds)
             on_delta(
                 Delta(
                     count=1,
-                    asked=asked,
+                    ask_logprobs=wanted,
                     finish_reason="length",
                     prompt_tokens=len(tokens),
                     cached_tokens=cached,
@@ -264,7 +264,7 @@ class ScriptedEngine(Engine):
         tokens = script.encode(character) if self.takes_tokens else ()
         return Delta(character, tokens, 1, logprobs)
 
-    def _asked(self, request: Request, tokens: tuple[int, ...]) -> tuple[float, ...]:
+    def _ask_logprobs(self, request: Request, tokens: tuple[int, ...]) -> tuple[float, ...]:
         scores = self.scores_of(request)
         if request.ask:
             messages, open = script.parse(tokens)

@@ -91,9 +91,9 @@ class Script:
         """The answer to a request; what is already there of an open answer is left out."""
         found, key = self._find(request)
         if not isinstance(found, (str, Scripted)):
-            turn = self._given.get(key, 0)
-            self._given[key] = turn + 1
-            found = found[turn % len(found)]
+            at = self._given.get(key, 0)
+            self._given[key] = at + 1
+            found = found[at % len(found)]
         return Scripted(found) if isinstance(found, str) else found
 
     def _find(self, request: Request) -> tuple[Reply, object]:

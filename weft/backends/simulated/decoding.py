@@ -24,7 +24,7 @@ class Stay:
         chunk: prompt tokens that the running step computes.
         hold: its blocks that can be hit; None while it waits.
         lead: while it decodes, `computed` less the number of steps done; else None.
-        turn: numbers the beginnings of decoding.
+        number: numbers the beginnings of decoding.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Stay:
     chunk: int = 0
     hold: Hold | None = None
     lead: int | None = None
-    turn: int = 0
+    number: int = 0
 
     @property
     def known(self) -> int:
@@ -65,15 +65,15 @@ class Decoding:
         self._leads = self._whole = 0
         self._rests = [0] * block_size
         self._ends: list[tuple[int, int, Stay]] = []  # by the step that gives the last token
-        self._turns = 0
+        self._numbers = 0
 
     def begin(self, stay: Stay, steps: int) -> None:
         """From now on, when so many steps are done, it gets a token a step."""
         lead = stay.lead = stay.computed - steps
         self._add(lead, 1)
-        self._turns += 1
-        stay.turn = self._turns
-        heappush(self._ends, (stay.prompt + stay.answer - 1 - lead, stay.turn, stay))
+        self._numbers += 1
+        stay.number = self._numbers
+        heappush(self._ends, (stay.prompt + stay.answer - 1 - lead, stay.number, stay))
 
     def end(self, stay: Stay, steps: int) -> None:
         """It gets no more."""
@@ -97,8 +97,8 @@ class Decoding:
     def first(self) -> tuple[int, Stay] | None:
         """The step that is the last of one, and that one; None if there is none."""
         while self._ends:
-            end, turn, stay = self._ends[0]
-            if stay.lead is not None and stay.turn == turn:
+            end, number, stay = self._ends[0]
+            if stay.lead is not None and stay.number == number:
                 return end, stay
             heappop(self._ends)  # it was taken out before its end
         return None

@@ -188,15 +188,15 @@ class JsonlTask(Task):
 
     def question(self, sample: Sample, seed: int) -> Question:
         """The question as a user's turn, after the system turn if there is one."""
-        asked: str = sample.data["question"]
+        question: str = sample.data["question"]
 
         def verify(text: str) -> Prompt:
-            return Prompt.user(asked + _VERIFY.format((visible(text) or "").strip()))
+            return Prompt.user(question + _VERIFY.format((visible(text) or "").strip()))
 
         prompt = Prompt.system(self.system) if self.system else Prompt()
         return Question(
-            prompt=prompt.user(asked),
-            think=Prompt.system(self.think).user(asked) if self.think else None,
+            prompt=prompt.user(question),
+            think=Prompt.system(self.think).user(question) if self.think else None,
             steps=self.steps,
             max_tokens=self.max_tokens,
             max_think_tokens=4 * self.max_tokens,

@@ -54,26 +54,26 @@ class Binder:
         if ticket.call.patience is not None and ticket.overdue < math.inf:
             ticket.overdue = min(ticket.overdue, ticket.since + ticket.call.patience)
         firm = firm or bool(ticket.call.only)
-        lane = replica.lane if firm else fleet.common
-        ticket.where, ticket.reason = reason, "others are ahead of it"
+        queue = replica.queue if firm else fleet.common
+        ticket.placement_reason, ticket.reason = reason, "others are ahead of it"
         fleet.waiting += 1
         ticket.program.waiting += 1
         if self._tell is not None:
             engine = replica.name if firm else ""
             self._tell("come", ticket.program.id, ticket.id, engine, why)
         try:
-            # Only the first of its lane may start; where nobody waits it need not queue for that.
-            if len(lane):
-                lane.put(ticket)
-                if lane.first(fleet.now) is ticket:
+            # Only the first of its queue may start; where nobody waits it need not wait for that.
+            if len(queue):
+                queue.put(ticket)
+                if queue.first(fleet.now) is ticket:
                     self._try(ticket, replica, fleet, reason)
             elif not self._try(ticket, replica, fleet, reason):
-                lane.put(ticket)
-            if ticket.lane is not None and ticket.overdue < math.inf:
+                queue.put(ticket)
+            if ticket.queue is not None and ticket.overdue < math.inf:
                 if ticket.overdue > fleet.now:
                     fleet.timer.set(ticket.overdue)
                 else:
-                    self.overdue(fleet)
+                    self.serve_overdue(fleet)
         except BaseException:
             if ticket.replica is None:
                 self.leave(ticket, fleet)
@@ -81,22 +81,22 @@ class Binder:
 
     def leave(self, ticket: Ticket, fleet: Fleet) -> bool:
         """Take a call that waits out; whether it was the first, so that another may start now."""
-        lane = ticket.lane
-        first = lane is not None and lane.first(fleet.now) is ticket
-        if lane is not None:
-            lane.remove(ticket)
+        queue = ticket.queue
+        first = queue is not None and queue.first(fleet.now) is ticket
+        if queue is not None:
+            queue.remove(ticket)
         fleet.waiting -= 1
         ticket.program.waiting -= 1
         return first or ticket.emptied is not None
 
-    def vacated(self, lane: CallQueue, ticket: Ticket, fleet: Fleet) -> None:
+    def serve_behind(self, queue: CallQueue, ticket: Ticket, fleet: Fleet) -> None:
         """The call that was the first of its queue has left it."""
-        if lane is fleet.common and len(lane):
+        if queue is fleet.common and len(queue):
             self._serve_common(fleet)
             return
         emptied, ticket.emptied = ticket.emptied, None
         for replica in fleet.engines:
-            if lane is replica.lane or lane is fleet.common or replica is emptied:
+            if queue is replica.queue or queue is fleet.common or replica is emptied:
                 self.serve(replica)
 
     def serve(self, replica: Replica) -> None:
@@ -109,37 +109,37 @@ class Binder:
             self._serve_apart(replica, fleet)
         blocked_own = blocked_common = False
         while replica.alive and not (blocked_own and blocked_common):
-            own = None if blocked_own else replica.lane.first(now)
+            own = None if blocked_own else replica.queue.first(now)
             common = None if blocked_common else fleet.common.first(now)
             if own is None and common is None:
                 break
             if common is None or (own is not None and before(own, common, now)):
                 assert own is not None
-                blocked_own = not self._try(own, replica, fleet, own.where)
+                blocked_own = not self._try(own, replica, fleet, own.placement_reason)
                 if blocked_own and own.overdue <= now:
                     self._empty(replica, own)
             else:
                 blocked_common = not self._advance(common, fleet)
-        if replica.alive and not len(replica.lane) and not len(fleet.common):
+        if replica.alive and not len(replica.queue) and not len(fleet.common):
             self._steal(replica, fleet)
 
-    def overdue(self, fleet: Fleet) -> None:
+    def serve_overdue(self, fleet: Fleet) -> None:
         """A call may have become overdue."""
         now = fleet.tick()
         for replica in fleet.engines:
-            first = replica.lane.first(now)
+            first = replica.queue.first(now)
             if first is not None and first.overdue <= now:
                 self.serve(replica)
         self._serve_common(fleet)
-        lanes = [fleet.common, *(replica.lane for replica in fleet.engines)]
-        fleet.timer.set(min(lane.next_overdue(now) for lane in lanes))
+        queues = [fleet.common, *(replica.queue for replica in fleet.engines)]
+        fleet.timer.set(min(queue.next_overdue(now) for queue in queues))
 
     def put_back(self, ticket: Ticket, fleet: Fleet) -> None:
         """The engine that emptied itself for a call is lost: another one must."""
         ticket.emptied = None
         fleet.apart.remove(ticket)
         fleet.common.put(ticket)
-        self.overdue(fleet)
+        self.serve_overdue(fleet)
 
     def _serve_common(self, fleet: Fleet) -> None:
         """Start what can start of the calls that wait for any engine."""
@@ -157,7 +157,7 @@ class Binder:
             return True
         if firm:  # others need not wait with a call that now waits for one engine only
             fleet.common.remove(ticket)
-            target.lane.put(ticket)
+            target.queue.put(ticket)
             if late:
                 self._empty(target, ticket)
             return True
@@ -167,11 +167,11 @@ class Binder:
         """Start overdue calls on an engine that has room for them."""
         while True:
             ticket = replica.waiting_for
-            if ticket is None or ticket.lane is not fleet.apart:
+            if ticket is None or ticket.queue is not fleet.apart:
                 ticket = fleet.apart.first(fleet.now)
             if ticket is None or replica not in fleet.able(ticket).engines:
                 return
-            if not self._try(ticket, replica, fleet, ticket.where):
+            if not self._try(ticket, replica, fleet, ticket.placement_reason):
                 return
 
     def _free(self, ticket: Ticket, fleet: Fleet) -> list[Replica]:
@@ -193,7 +193,7 @@ class Binder:
         if not free:
             return False
         chosen = min(free, key=lacks)
-        if self._try(ticket, chosen, fleet, ticket.where):
+        if self._try(ticket, chosen, fleet, ticket.placement_reason):
             return True
         fleet.common.remove(ticket)
         fleet.apart.put(ticket)
@@ -207,8 +207,8 @@ class Binder:
 
     def _steal(self, replica: Replica, fleet: Fleet) -> None:
         """Ask again about a call that waits for another engine, now that this one is free."""
-        longest = max(fleet.engines, key=lambda r: len(r.lane))
-        ticket = longest.lane.first(fleet.now)
+        longest = max(fleet.engines, key=lambda r: len(r.queue))
+        ticket = longest.queue.first(fleet.now)
         if ticket is None or not replica.has_room(ticket):
             return
         target, reason, _ = self._policy.place(ticket, fleet.able(ticket))
@@ -242,8 +242,8 @@ class Binder:
         return False
 
     def _start(self, ticket: Ticket, replica: Replica, fleet: Fleet) -> None:
-        if ticket.lane is not None:
-            ticket.lane.remove(ticket)
+        if ticket.queue is not None:
+            ticket.queue.remove(ticket)
         fleet.waiting -= 1
         program = ticket.program
         now = ticket.bound_at = fleet.now
@@ -258,7 +258,7 @@ class Binder:
         if waited > counters.longest_wait:
             counters.longest_wait = waited
         replica.start(ticket)
-        if (due := replica.gate.sent(now)) is not None:
+        if (due := replica.gate.pace(now)) is not None:
             self._later(replica, due)
         if self._tell is not None:
             self._tell("start", program.id, ticket.id, replica.name, ticket.reason)

@@ -34,7 +34,7 @@ class CallQueue:
 
     def put(self, ticket: Ticket) -> None:
         """Add a ticket."""
-        ticket.lane = self
+        ticket.queue = self
         key, arrival, number = ticket.key, ticket.arrival, next(self._numbers)
         heapq.heappush(self._by_key, (key, arrival, number, ticket))
         if ticket.overdue < math.inf:
@@ -43,8 +43,8 @@ class CallQueue:
 
     def remove(self, ticket: Ticket) -> None:
         """Take a ticket out, wherever it stands."""
-        if ticket.lane is self:
-            ticket.lane = None
+        if ticket.queue is self:
+            ticket.queue = None
             del self._here[ticket]
             if len(self._by_key) > 64 + 2 * len(self._here):
                 self._sweep()
@@ -91,7 +91,7 @@ class CallQueue:
 
 
 def before(a: Ticket, b: Ticket, now: float) -> bool:
-    """Whether `a` goes before `b`, which waits in another lane."""
+    """Whether `a` goes before `b`, which waits in another queue."""
     late = a.overdue <= now
     if late != (b.overdue <= now):
         return late

@@ -39,7 +39,7 @@ class Claims:
         self._policy, self._lease, self._freed, self._tell = policy, lease, freed, tell
         self._due = DueTimes(clock, at, _same_claim, self._over)
 
-    def idle(self, program: Program, replica: Replica, now: float) -> None:
+    def retain(self, program: Program, replica: Replica, now: float) -> None:
         """Decide about the room of a program that has no call any more."""
         fleet = replica.fleet
         fleet.now = now
@@ -81,7 +81,7 @@ class Claims:
             return
         profiles = home.fleet.profiles
         if program.calls == 1:  # known long before its lease is over
-            profiles.returned(program.name, False)
+            profiles.learn_return(program.name, False)
         if program.silent and program.calls:
             profiles.fell_silent(program.name, program.calls)
         self.release(program, "its time is up")
@@ -94,7 +94,7 @@ class Claims:
                 self._tell("release", program.id, "", program.home.name, reason)
             program.home.unclaim(program)
 
-    def lost(self, replica: Replica, reason: str) -> None:
+    def release_all(self, replica: Replica, reason: str) -> None:
         """An engine is gone, and all claims with it."""
         for program in replica.claiming:
             self.release(program, reason)

@@ -55,9 +55,9 @@ class Dispatcher:
         self._tell = tell
         self.counters = DispatchCounters()
         guarded = GuardedPolicy(policy, self.counters)
-        self.claims = Claims(guarded, clock, at, lease, self._freed, tell)
+        self.claims = Claims(guarded, clock, at, lease, self._on_freed, tell)
         self._binder = Binder(guarded, self.claims, self.counters, tell, self._later)
-        self.residents = Residents(self.claims, profiles, clock, at, lease, self._freed, ended)
+        self.residents = Residents(self.claims, profiles, clock, at, lease, self._on_freed, ended)
         self.programs = self.residents.programs
         self.fleets: dict[str, Fleet] = {}
         self._arrivals = itertools.count()
@@ -75,19 +75,19 @@ class Dispatcher:
         """A program is over: its claim goes, and its course is learned from."""
         self.residents.end(id)
 
-    def _freed(self, replica: Replica) -> None:
+    def _on_freed(self, replica: Replica) -> None:
         """A claim has given its room back."""
         self._binder.serve(replica)
 
     # Calls
 
-    def submit(self, call: Call, wake: Callable[[], None], failed: Ticket | None = None) -> Ticket:
+    def submit(self, call: Call, wake: Callable[[], None], earlier: Ticket | None = None) -> Ticket:
         """Take a call in; `wake` is called when it is bound, perhaps at once.
 
         Args:
             call: what is to run.
             wake: tells that the ticket's `replica` is set, or that no engine is left.
-            failed: an earlier attempt, whose turn it has; its `avoid` holds on.
+            earlier: the attempt before, whose place in the queue it has; its `avoid` holds on.
 
         Raises:
             EngineUnavailable: no engine that can run it is left.
@@ -101,19 +101,19 @@ class Dispatcher:
             program = self.begin(Program(call.program, arrived=now, silent=True))
         if program.acting is not None:
             if program.calls:
-                self.profiles.acted(program.name, program.tool, now - program.acting)
+                self.profiles.learn_tool(program.name, program.tool, now - program.acting)
                 if program.calls == 1:
-                    self.profiles.returned(program.name, True)
+                    self.profiles.learn_return(program.name, True)
             program.acting = None
         expected = self.profiles.answer_tokens(program.name, call.stage, call.most_tokens)
         answer = max(1, round(expected.value))
         if call.limit is not None:
             answer = min(answer, call.limit)
-        if failed is None:
+        if earlier is None:
             ticket = Ticket(call, program, next(self._arrivals), now, answer, wake)
         else:
-            ticket = Ticket(call, program, failed.arrival, failed.since, answer, wake)
-            ticket.avoid, ticket.overdue, ticket.last = failed.avoid, failed.overdue, failed.last
+            ticket = Ticket(call, program, earlier.arrival, earlier.since, answer, wake)
+            ticket.avoid, ticket.overdue, ticket.last = earlier.avoid, earlier.overdue, earlier.last
         start = self._fair.get(program.tenant, 0.0)
         if start < self._binder.fair_now:
             start = self._binder.fair_now
@@ -173,14 +173,14 @@ class Dispatcher:
 
     def leave(self, ticket: Ticket) -> None:
         """A call that waits is cancelled."""
-        lane, fleet = ticket.lane, self.fleets[ticket.call.request.model]
-        if lane is None:
+        queue, fleet = ticket.queue, self.fleets[ticket.call.request.model]
+        if queue is None:
             return
         now = fleet.tick()
         was_next = self._binder.leave(ticket, fleet)
         self.residents.idle(ticket.program, ticket.program.home, now)
         if was_next:
-            self._binder.vacated(lane, ticket, fleet)
+            self._binder.serve_behind(queue, ticket, fleet)
 
     def finish(
         self,
@@ -200,7 +200,7 @@ class Dispatcher:
             cached: tokens of its prompt that the engine found cached, if it said so.
             done: whether it ended by itself.
             again: whether it is sent again, so that its program is not between two calls;
-                `given_up` is to be told if that comes to nothing.
+                `give_up` must be called if that comes to nothing.
         """
         replica, program = ticket.replica, ticket.program
         assert replica is not None
@@ -215,13 +215,13 @@ class Dispatcher:
         program.computed += ticket.prompt_tokens - (cached or 0) + tokens
         context = ticket.prompt_tokens + tokens
         if done and context >= program.context > 0:
-            self.profiles.grew(program.name, context - program.context)
+            self.profiles.learn_growth(program.name, context - program.context)
         program.context = context
         program.tool = ticket.call.tool or ticket.stage
         if done:
-            self.profiles.answered(program.name, ticket.stage, tokens)
+            self.profiles.learn_answer(program.name, ticket.stage, tokens)
             if replica.gate.lowered:
-                replica.gate.served(ticket)
+                replica.gate.credit(ticket)
                 replica.concurrency = replica.gate.limit
         if self._tell is not None:
             found = "unknown" if cached is None else str(cached)
@@ -238,11 +238,11 @@ class Dispatcher:
         self._binder.serve(replica)
 
     def requeue(self, ticket: Ticket) -> None:
-        """A call that is to be sent again loses its turn to those that wait."""
+        """A call that is to be sent again goes behind those that wait."""
         ticket.arrival = next(self._arrivals)
         ticket.last = True
 
-    def given_up(self, ticket: Ticket) -> None:
+    def give_up(self, ticket: Ticket) -> None:
         """A call that was to be sent again is not."""
         fleet = self.fleets[ticket.call.request.model]
         ticket.program.calls += 1
@@ -250,30 +250,30 @@ class Dispatcher:
 
     # Engines
 
-    def busy(self, ticket: Ticket, seconds: float) -> None:
+    def note_busy(self, ticket: Ticket, seconds: float) -> None:
         """A call's engine says that it is busy, and to come again after so many seconds."""
         replica = ticket.replica
         assert replica is not None
         fleet, gate = replica.fleet, replica.gate
         now = fleet.tick()
-        opens = gate.busy(ticket, replica.in_flight, seconds, now)
+        opens = gate.lower(ticket, replica.in_flight, seconds, now)
         replica.concurrency = gate.limit
         if opens is None:
             return
         self.at(opens, lambda: self._look(replica))
         fleet.refresh()
         if replica not in fleet.engines:  # others may have room
-            waiting = replica.lane.take_all()
+            waiting = replica.queue.take_all()
             fleet.waiting -= len(waiting)
             for other in waiting:
                 other.program.waiting -= 1
                 self._binder.enqueue(other, fleet)
 
-    def takes(self, ticket: Ticket) -> None:
+    def note_begun(self, ticket: Ticket) -> None:
         """A call's engine begins to answer."""
         replica = ticket.replica
         if replica is not None and replica.gate.lowered:
-            replica.gate.takes(ticket)
+            replica.gate.believe(ticket)
             replica.concurrency = replica.gate.limit
             self._binder.serve(replica)
 
@@ -296,7 +296,7 @@ class Dispatcher:
         fleet = self.fleets.get(model)
         if fleet is None:
             fleet = self.fleets[model] = Fleet(
-                model, self.profiles, self.clock, self.at, self._binder.overdue
+                model, self.profiles, self.clock, self.at, self._binder.serve_overdue
             )
         fleet.add(replica)
         self.back(replica)
@@ -309,27 +309,27 @@ class Dispatcher:
         fleet = replica.fleet
         fleet.replicas.remove(replica)
         replica.retire()
-        self.claims.lost(replica, "its engine was taken out of service")
+        self.claims.release_all(replica, "its engine was taken out of service")
         self.residents.homeless(replica)
         return self._place_anew(replica, fleet)
 
-    def died(self, replica: Replica, error: Exception) -> list[Ticket]:
+    def take_out(self, replica: Replica, error: Exception) -> list[Ticket]:
         """An engine died. What waits for it is placed anew; returns what no engine is left for."""
-        replica.died(error)
-        self.claims.lost(replica, "its engine is lost")
+        replica.take_out(error)
+        self.claims.release_all(replica, "its engine is lost")
         return self._place_anew(replica, replica.fleet)
 
     def _place_anew(self, replica: Replica, fleet: Fleet) -> list[Ticket]:
         """Place calls that waited for an engine on others; returns those that can't be."""
         fleet.refresh()
         now = fleet.tick()
-        tickets, promised = replica.lane.take_all(), replica.empties_for
+        tickets, promised = replica.queue.take_all(), replica.empties_for
         replica.waiting_for = None
         if not fleet.engines:
             tickets += fleet.apart.take_all() + fleet.common.take_all()
             fleet.lost = now
             if self.patience:
-                self.at(now + self.patience, lambda: self._give_up(fleet))
+                self.at(now + self.patience, lambda: self._end_outage(fleet))
         fleet.waiting -= len(tickets)
         for ticket in tickets:
             ticket.emptied = None
@@ -339,13 +339,13 @@ class Dispatcher:
         for ticket in tickets:
             if go_on and not ticket.call.only:
                 self._queue(ticket, fleet)
-        if promised is not None and promised.lane is fleet.apart:
+        if promised is not None and promised.queue is fleet.apart:
             self._binder.put_back(promised, fleet)
         for ticket in orphans:
             self.residents.idle(ticket.program, None, now)
         return orphans
 
-    def _give_up(self, fleet: Fleet) -> None:
+    def _end_outage(self, fleet: Fleet) -> None:
         """No engine came back in time, unless one did."""
         if fleet.engines or self.expected(fleet):
             return
@@ -356,9 +356,9 @@ class Dispatcher:
             ticket.program.waiting -= 1
             self.residents.idle(ticket.program, None, now)
             ticket.wake()
-        self._watched(fleet)
+        self._tell_watchers(fleet)
 
-    def _watched(self, fleet: Fleet) -> None:
+    def _tell_watchers(self, fleet: Fleet) -> None:
         watchers, fleet.watchers = fleet.watchers, []
         for watcher in watchers:
             watcher()
@@ -374,7 +374,7 @@ class Dispatcher:
         for ticket in stranded:
             ticket.program.waiting -= 1
             self._binder.enqueue(ticket, fleet)
-        self._watched(fleet)
+        self._tell_watchers(fleet)
         self._binder.serve(replica)
 
     def drain(self, replica: Replica, draining: bool = True) -> None:

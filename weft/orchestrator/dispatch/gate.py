@@ -57,7 +57,7 @@ class Gate:
         self._next = self._opens = self._since = self._credit = 0.0
         self._program: Program | None = None
 
-    def sent(self, now: float) -> float | None:
+    def pace(self, now: float) -> float | None:
         """A call is sent; gives the time of the next one, if that has to wait."""
         if not self._interval:
             return None
@@ -73,7 +73,7 @@ class Gate:
         due = max(self._next if self.paced else 0.0, self._opens if self.shut else 0.0)
         return due or None
 
-    def busy(self, ticket: Ticket, running: int, seconds: float, now: float) -> float | None:
+    def lower(self, ticket: Ticket, running: int, seconds: float, now: float) -> float | None:
         """A call was told that the engine is busy; gives the time at which it opens, if it shuts.
 
         Args:
@@ -103,16 +103,16 @@ class Gate:
         self._opens = now + seconds
         return self._opens
 
-    def takes(self, ticket: Ticket) -> None:
+    def believe(self, ticket: Ticket) -> None:
         """The engine answers a call: it is not busy, if the call was sent since it said so."""
         if self._doubtful and ticket.bound_at >= self._since:
             self._doubtful = False
             self.limit = self._before
             self.lowered = self.limit < self.most
 
-    def served(self, ticket: Ticket) -> None:
+    def credit(self, ticket: Ticket) -> None:
         """A call went well."""
-        self.takes(ticket)
+        self.believe(ticket)
         if self._doubtful or not self.lowered:
             return
         self._credit += 1 / self.limit

@@ -60,9 +60,9 @@ class GuardedPolicy:
         try:
             found = _order(self.policy.order(ticket, view))
         except BaseException as error:
-            return (), math.inf, f"{self._failed('order', error)}: first come, first served"
+            return (), math.inf, f"{self._note_failure('order', error)}: first come, first served"
         if perf_counter() - begun > _STALL:
-            self._stalled("order", perf_counter() - begun)
+            self._note_stall("order", perf_counter() - begun)
         return found
 
     def place(self, ticket: Ticket, view: View) -> tuple[Replica, str, bool]:
@@ -72,11 +72,11 @@ class GuardedPolicy:
         try:
             found = _placement(self.policy.place(ticket, view), view)
         except BaseException as error:
-            why = self._failed("place", error)
+            why = self._note_failure("place", error)
             replica = least_loaded(ticket, view)
             return replica, f"{why}: {replica.in_flight} calls run there, the fewest", False
         if perf_counter() - begun > _STALL:
-            self._stalled("place", perf_counter() - begun)
+            self._note_stall("place", perf_counter() - begun)
         return found
 
     def admit(self, ticket: Ticket, replica: Replica, view: View) -> Admission:
@@ -86,9 +86,9 @@ class GuardedPolicy:
         try:
             found = _admission(self.policy.admit(ticket, replica, view), replica)
         except BaseException as error:
-            return Admission(True, f"{self._failed('admit', error)}: everyone is admitted")
+            return Admission(True, f"{self._note_failure('admit', error)}: everyone is admitted")
         if perf_counter() - begun > _STALL:
-            self._stalled("admit", perf_counter() - begun)
+            self._note_stall("admit", perf_counter() - begun)
         return found
 
     def retain(self, program: Program, replica: Replica, view: View) -> Retention:
@@ -98,12 +98,12 @@ class GuardedPolicy:
         try:
             found = _retention(self.policy.retain(program, replica, view))
         except BaseException as error:
-            return Retention(0.0, f"{self._failed('retain', error)}: no claim between calls")
+            return Retention(0.0, f"{self._note_failure('retain', error)}: no claim between calls")
         if perf_counter() - begun > _STALL:
-            self._stalled("retain", perf_counter() - begun)
+            self._note_stall("retain", perf_counter() - begun)
         return found
 
-    def _failed(self, question: Question, error: BaseException) -> str:
+    def _note_failure(self, question: Question, error: BaseException) -> str:
         """Note that the policy gave no answer; returns that in a few words.
 
         Raises:
@@ -127,7 +127,7 @@ class GuardedPolicy:
         )
         return f"policy {name} gave no answer" + ("" if kind == "no answer" else f" ({kind})")
 
-    def _stalled(self, question: Question, seconds: float) -> None:
+    def _note_stall(self, question: Question, seconds: float) -> None:
         self._once(
             question,
             "stalled",

@@ -46,7 +46,7 @@ class Replica:
         self.programs = 0
         """Resident programs."""
         self.attached = 0
-        self.lane = CallQueue()
+        self.queue = CallQueue()
         self.waiting_for: Ticket | None = None
         self.fleet: Fleet
         """Where it serves; set when it is taken in."""
@@ -77,7 +77,7 @@ class Replica:
     @property
     def queued(self) -> int:
         """Calls that wait for this engine only."""
-        return len(self.lane)
+        return len(self.queue)
 
     @property
     def reserved(self) -> int:
@@ -157,7 +157,7 @@ class Replica:
     @property
     def empties_for(self) -> Ticket | None:
         """The overdue call that it lets nobody else in for, if that still waits."""
-        if self.waiting_for is not None and self.waiting_for.lane is None:
+        if self.waiting_for is not None and self.waiting_for.queue is None:
             self.waiting_for = None
         return self.waiting_for
 
@@ -216,7 +216,7 @@ class Replica:
         if self.on_empty is not None and not self.in_flight:
             self.on_empty()
 
-    def observed(
+    def learn(
         self, ticket: Ticket, cached: int | None, tokens: int, first: float, rest: float
     ) -> None:
         """Learn the engine's speed from a call that still counts as running.
@@ -229,19 +229,17 @@ class Replica:
             rest: seconds from there to the last.
         """
         if rest < _QUICKEST * (tokens - 1):  # it was held back, for a tool call to be read from it
-            self.observed_whole(ticket, cached, tokens, first + rest)
+            self.learn_whole(ticket, cached, tokens, first + rest)
             return
         computed = ticket.prompt_tokens - (ticket.cached if cached is None else cached)
-        self.speed.prefilled(computed, first, self.in_flight)
+        self.speed.learn_prefill(computed, first, self.in_flight)
         if tokens > 1:
-            self.speed.decoded(tokens - 1, rest, self.in_flight)
+            self.speed.learn_decode(tokens - 1, rest, self.in_flight)
 
-    def observed_whole(
-        self, ticket: Ticket, cached: int | None, tokens: int, seconds: float
-    ) -> None:
+    def learn_whole(self, ticket: Ticket, cached: int | None, tokens: int, seconds: float) -> None:
         """The same from an answer that came at once, so many seconds after it was asked."""
         computed = ticket.prompt_tokens - (ticket.cached if cached is None else cached)
-        self.speed.answered(max(0, computed), tokens, seconds, self.in_flight)
+        self.speed.learn_whole(max(0, computed), tokens, seconds, self.in_flight)
 
     def attach(self, program: Program, tokens: int) -> None:
         """Be the program's home; 0 tokens when it has ended."""
@@ -281,7 +279,7 @@ class Replica:
         """Programs that hold a claim here."""
         return list(self._claiming)
 
-    def died(self, error: Exception) -> None:
+    def take_out(self, error: Exception) -> None:
         """Take the engine out of service; its cache is gone."""
         self.alive, self.error = False, error
         self._reset()

@@ -62,9 +62,9 @@ class Residents:
             return
         program.ended = True
         if program.calls:
-            self._profiles.finished(program.name, program.calls)
+            self._profiles.learn_calls(program.name, program.calls)
         if program.calls == 1:
-            self._profiles.returned(program.name, False)
+            self._profiles.learn_return(program.name, False)
         if self._ended is not None:
             self._ended(program, reason)
         home = program.home
@@ -86,7 +86,7 @@ class Residents:
             return
         program.acting = now
         if replica is not None and replica.alive:
-            self._claims.idle(program, replica, now)
+            self._claims.retain(program, replica, now)
         elif replica is not None and replica.retired:
             replica.detach(program)
 

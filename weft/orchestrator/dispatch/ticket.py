@@ -23,11 +23,11 @@ class Ticket:
         avoid: engines that it should not go to, if there are others.
         wake: called when the call is bound to an engine, or when no engine is left.
         replica: where it is bound to.
-        lane: where it waits.
+        queue: where it waits.
         key: its place there, by the policy.
         overdue: when it goes before all others; infinite for never. It never moves further away.
         emptied: the engine that lets nobody else in until this one, overdue, fits.
-        where: why it was to go where it was placed when it came.
+        placement_reason: why it was to go where it was placed when it came.
         reason: why it was bound there, or why it waits.
         refused: whether an engine was asked to start it and could not.
         hold: its blocks in the engine's prefix index.
@@ -50,11 +50,12 @@ class Ticket:
         "id",
         "index",
         "key",
-        "lane",
         "last",
         "overdue",
+        "placement_reason",
         "program",
         "prompt_tokens",
+        "queue",
         "reason",
         "refused",
         "replica",
@@ -62,7 +63,6 @@ class Ticket:
         "since",
         "stage",
         "wake",
-        "where",
     )
 
     def __init__(
@@ -91,14 +91,14 @@ class Ticket:
         self.wake = wake
         self.last = False
         self.avoid: Sequence[Replica] = ()
-        self.lane: CallQueue | None = None
+        self.queue: CallQueue | None = None
         self.replica: Replica | None = None
         self.index: PrefixIndex | None = None
         self.hold: Hold | None = None
         self.cached = 0
         self.bound_at = 0.0
         self.forced = False
-        self.where = ""
+        self.placement_reason = ""
         self.reason = ""
         self.refused = False
 

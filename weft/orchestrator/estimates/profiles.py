@@ -100,15 +100,15 @@ class Profiles:
     def __len__(self) -> int:
         return len(self._known)
 
-    def answered(self, name: str, stage: str, tokens: int) -> None:
+    def learn_answer(self, name: str, stage: str, tokens: int) -> None:
         """A call of this stage got an answer of so many tokens."""
         self._learn(("answers", name, stage), tokens)
 
-    def acted(self, name: str, tool: str, seconds: float) -> None:
+    def learn_tool(self, name: str, tool: str, seconds: float) -> None:
         """A program was away with this tool for so long."""
         self._learn(("tools", name, tool), seconds)
 
-    def finished(self, name: str, calls: int) -> None:
+    def learn_calls(self, name: str, calls: int) -> None:
         """A program ended after so many calls.
 
         Of those that never say goodbye, tell it when their lease has expired.
@@ -116,7 +116,7 @@ class Profiles:
         if calls > 0:
             self._learn(("calls", name), calls)
 
-    def grew(self, name: str, tokens: int) -> None:
+    def learn_growth(self, name: str, tokens: int) -> None:
         """A program's context grew by so many tokens from one call to the next."""
         self._learn(("growth", name), tokens)
 
@@ -125,7 +125,7 @@ class Profiles:
         known = self._find(("growth", name))
         return prior if known is None else known.mean
 
-    def returned(self, name: str, back: bool) -> None:
+    def learn_return(self, name: str, back: bool) -> None:
         """A program made a second call, or seems to have had only one."""
         self._learn(("returns", name), float(back))
 

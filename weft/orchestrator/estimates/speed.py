@@ -53,7 +53,7 @@ class Speed:
         """What is to be kept, ready for JSON: points of both lines."""
         return [self._prefill.dump(), self._decode.dump()]
 
-    def prefilled(self, tokens: int, seconds: float, batch: int = 1) -> None:
+    def learn_prefill(self, tokens: int, seconds: float, batch: int = 1) -> None:
         """A first token came.
 
         Args:
@@ -64,7 +64,7 @@ class Speed:
         if tokens > 0:
             self._prefill.add(float(tokens), seconds, 1.0 / max(batch, 1))
 
-    def decoded(self, tokens: int, seconds: float, batch: int = 1) -> None:
+    def learn_decode(self, tokens: int, seconds: float, batch: int = 1) -> None:
         """An answer ended.
 
         Args:
@@ -75,7 +75,7 @@ class Speed:
         if tokens > 0:
             self._decode.add(float(max(batch, 1)), seconds / tokens, float(min(tokens, 100)))
 
-    def answered(self, computed: int, tokens: int, seconds: float, batch: int = 1) -> None:
+    def learn_whole(self, computed: int, tokens: int, seconds: float, batch: int = 1) -> None:
         """A whole answer came at once, so that only the sum of both times is known.
 
         It is split as what is known so far would have it. Each share counts by its size, and so

@@ -22,8 +22,8 @@ class RoundRobin(Policy):
 
     def place(self, call: CallView, view: View) -> Placement:
         """The engine whose turn it is; the call waits for it."""
-        turn = call.arrival % len(view.engines)
-        return Placement(view.engines[turn], f"engine {turn} has its turn", firm=True)
+        at = call.arrival % len(view.engines)
+        return Placement(view.engines[at], f"engine {at} has its turn", firm=True)
 
 
 @policy("least_loaded")

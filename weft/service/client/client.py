@@ -20,10 +20,10 @@ Header = tuple[bytes, bytes]
 class Watch(Protocol):
     """Is told what becomes of a connection while it answers a request."""
 
-    def lost(self) -> None:
+    def on_lost(self) -> None:
         """The client is gone."""
 
-    def held(self, on: bool) -> None:
+    def on_held(self, on: bool) -> None:
         """The client takes nothing more for now, or takes it again."""
 
 

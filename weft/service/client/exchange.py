@@ -107,13 +107,13 @@ class Exchange:
         self._task = None
         self._client.unwatch(self)
 
-    def lost(self) -> None:
+    def on_lost(self) -> None:
         """The client is gone."""
         if not self.ended:
             self.left = True
             self._cancel()
 
-    def held(self, on: bool) -> None:
+    def on_held(self, on: bool) -> None:
         """The client takes nothing more for now, or takes it again."""
         self._since = _time() if on else 0.0
         if self._source is not None:
@@ -201,7 +201,7 @@ class Exchange:
         self.begun = True
         if self._client.holds:
             self._between = False
-            await self._taken()
+            await self._await_taken()
             self._between = True
         self._client.begin(status, [kind, *self._out], part)
         self._last = part or BREAK
@@ -240,7 +240,7 @@ class Exchange:
     async def part(self, part: bytes) -> None:
         """Send a part of a streamed answer."""
         if self._client.holds:
-            await self._taken()
+            await self._await_taken()
         self._client.part(part)
         self._last = part
 
@@ -259,17 +259,17 @@ class Exchange:
         """Send the last part."""
         self.ended = True
         if self._client.holds:
-            await self._taken()
+            await self._await_taken()
         self._client.end(part)
 
     async def whole(self, status: int, body: bytes, kind: Header = JSON) -> None:
         """Send a whole answer."""
         self.begun = self.ended = True
         if self._client.holds:
-            await self._taken()
+            await self._await_taken()
         self._client.whole(status, [kind, *self._out], body)
 
-    async def _taken(self) -> None:
+    async def _await_taken(self) -> None:
         """Wait until the client has taken what was sent already."""
         self._since = self._since or _time()
         await self._client.ready()

@@ -73,7 +73,7 @@ class Guarded(HttpToolsProtocol):
         self._stop_timer()
         super().connection_lost(exc)
         if self.watch is not None:
-            self.watch.lost()
+            self.watch.on_lost()
         # They know it: together they would lie about until all memory is looked through.
         self.cycle = self.scope = self.parser = None  # type: ignore[assignment]
 
@@ -81,13 +81,13 @@ class Guarded(HttpToolsProtocol):
         """The client takes nothing more for now."""
         super().pause_writing()
         if self.watch is not None:
-            self.watch.held(True)
+            self.watch.on_held(True)
 
     def resume_writing(self) -> None:
         """It takes something again."""
         super().resume_writing()
         if self.watch is not None:
-            self.watch.held(False)
+            self.watch.on_held(False)
 
     def data_received(self, data: bytes) -> None:
         """Take the next bytes, of which the parser calls the methods below."""

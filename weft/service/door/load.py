@@ -35,7 +35,7 @@ class LoadShedder:
         self.shed = 0
         """Calls that were refused."""
 
-    def started(self) -> None:
+    def note_start(self) -> None:
         """A call that had waited was started."""
         now = self._clock()
         self._starts.append(now)

@@ -1,4 +1,4 @@
-"""Engine loads: what engines say of themselves, asked for again and again."""
+"""Engine loads: what engines say of themselves, living for again and again."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ async def follow_loads(
         interval: seconds between questions, and most seconds for the answers.
     """
     while True:
-        asked = {replica.name for replica in scheduler.replicas if replica.alive}
-        for gone in loads.keys() - asked:
+        living = {replica.name for replica in scheduler.replicas if replica.alive}
+        for gone in loads.keys() - living:
             del loads[gone]
         async with TaskGroup() as group:
             for replica in scheduler.replicas:

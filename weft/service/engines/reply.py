@@ -120,7 +120,7 @@ class Reply:
         """Be done with it. Before its end, that aborts the request in the engine."""
         self._connection.let_go(self)
 
-    async def begun(self) -> None:
+    async def await_head(self) -> None:
         """Wait for status and headers."""
         while not self.status:
             if self._error is not None:

@@ -77,11 +77,11 @@ class Upstream:
             body,
         )
         while True:
-            connection = self._kept() or await self._open()
+            connection = self._reuse() or await self._open()
             again = connection.used > 0
             reply = connection.send(request)
             try:
-                await reply.begun()
+                await reply.await_head()
                 return reply
             except EngineUnavailable:
                 # A server closes idle connections; one may be closing just as it is used again.
@@ -91,7 +91,7 @@ class Upstream:
                 reply.close()
                 raise
 
-    def _kept(self) -> EngineConnection | None:
+    def _reuse(self) -> EngineConnection | None:
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed and self.now() - connection.heard < KEPT:

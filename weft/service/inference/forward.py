@@ -10,7 +10,7 @@ import orjson
 
 from weft.backends.refusals import refusal
 from weft.errors import EngineBusy, EngineUnavailable, Refused, RequestFailed
-from weft.orchestrator.attempts import Attempts, Ending, unscheduled
+from weft.orchestrator.attempts import Attempts, Ending, send_unscheduled
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.service.client.client import Header
@@ -60,19 +60,19 @@ class Forward:
             *[(k.encode(), headers[k].encode("latin-1")) for k in _PASSED if k in headers],
         ]
 
-    async def scheduled(self, call: Call, turn: Ticket | None) -> None:
+    async def schedule(self, call: Call, earlier: Ticket | None) -> None:
         """Run a call; engines that fail before the first byte of an answer are replaced.
 
         Args:
             call: as the scheduler is to see it.
-            turn: an earlier ticket whose place in the queue it takes.
+            earlier: a ticket whose place in the queue it takes.
 
         Raises:
             EngineError, Refused: nothing was sent to the client yet, unless its stream was kept
                 open meanwhile.
         """
         service = self._service
-        await Attempts(service.scheduler, call, self, turn, service.config.limits.retries).run()
+        await Attempts(service.scheduler, call, self, earlier, service.config.limits.retries).run()
 
     @property
     def begun(self) -> bool:
@@ -88,33 +88,33 @@ class Forward:
         """Send the request to the ticket's engine, and the client what comes of it."""
         service, record = self._service, self._record
         assert ticket.replica is not None
-        record.engine, record.where = ticket.replica.name, ticket.reason
+        record.engine, record.placement_reason = ticket.replica.name, ticket.reason
         record.sent = service.registry.clock()
         record.attempts += 1
         self._done = False
-        reply = await self._sent(service.upstreams[ticket.replica])
+        reply = await self._send(service.upstreams[ticket.replica])
         try:
-            service.scheduler.dispatcher.takes(ticket)
-            self._done = await self._answered(reply, ticket)
+            service.scheduler.dispatcher.note_begun(ticket)
+            self._done = await self._answer(reply, ticket)
         finally:
             reply.close()
 
     async def wait(self, ticket: Ticket, seconds: float) -> None:
         """Wait for an engine, or for a busy one's time."""
         service, record = self._service, self._record
-        record.wait = f"{ticket.engine} is busy" if seconds else ticket.reason
+        record.wait_reason = f"{ticket.engine} is busy" if seconds else ticket.reason
         started = False
         try:
             if seconds:
                 await self._patiently(lambda: anyio.sleep(seconds), ticket)
             else:
-                await self._patiently(lambda: service.scheduler.bound(ticket), ticket)
+                await self._patiently(lambda: service.scheduler.bind(ticket), ticket)
             started = True
         finally:
             if not started:  # the client may come again
-                service.turns.keep(record.program.id, self._exchange.raw, ticket)
+                service.places.keep(record.program.id, self._exchange.raw, ticket)
             elif not seconds:
-                service.load.started()
+                service.load.note_start()
 
     async def _patiently(self, waited: Callable[[], Awaitable[None]], ticket: Ticket) -> None:
         """Wait for something, in all as long as a request may wait."""
@@ -133,7 +133,7 @@ class Forward:
                 wait,
             )
 
-    async def _sent(self, upstream: Upstream) -> Reply:
+    async def _send(self, upstream: Upstream) -> Reply:
         """Send the request; an answer that says the engine failed, or is busy, is an error."""
         reply = await upstream.send("POST", self._exchange.path, self._headers, self._raw)
         if reply.status < 400:
@@ -150,11 +150,11 @@ class Forward:
         reply.again(body)
         return reply
 
-    async def _answered(self, reply: Reply, ticket: Ticket) -> bool:
+    async def _answer(self, reply: Reply, ticket: Ticket) -> bool:
         """Give the client what the engine answers; returns whether it was a proper answer."""
         if reply.status == 200 and self._request.streamed:
             stream = Stream(self._request)
-            proper = await stream.passed(reply, ticket)
+            proper = await stream.pass_on(reply, ticket)
             self.answer = stream.answer
             return proper
         answer = await reply.whole()
@@ -208,7 +208,7 @@ class Forward:
         self.answer = used.id
         if ticket.replica is not None:
             took = self._service.registry.clock() - record.sent
-            ticket.replica.observed_whole(ticket, used.cached, used.generated, took)
+            ticket.replica.learn_whole(ticket, used.cached, used.generated, took)
 
     async def direct(self, replicas: Sequence[Replica]) -> None:
         """Pass a request that generates nothing to an engine.
@@ -224,13 +224,13 @@ class Forward:
 
         async def send(replica: Replica) -> None:
             record.engine, record.attempts = replica.name, record.attempts + 1
-            await self._passed(service.upstreams[replica])
+            await self._pass(service.upstreams[replica])
 
-        await unscheduled(service.scheduler.health, replicas, send)
+        await send_unscheduled(service.scheduler.health, replicas, send)
 
-    async def _passed(self, upstream: Upstream) -> None:
+    async def _pass(self, upstream: Upstream) -> None:
         record = self._record
-        reply = await self._sent(upstream)
+        reply = await self._send(upstream)
         try:
             answer = await reply.whole()
             record.first = self._service.registry.clock()

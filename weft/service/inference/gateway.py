@@ -29,7 +29,7 @@ from weft.service.client.json_pieces import TooDeep, read_pieces
 from weft.service.door.tenants import Tenant
 from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.request import ClientRequest
-from weft.service.inference.scheduled import direct, scheduled
+from weft.service.inference.scheduled import direct, run_scheduled
 from weft.service.inference.strategy_answer import run_strategy
 from weft.service.programs.records import LEFT, CallRecord, Outcome
 from weft.service.protocols import PROTOCOLS
@@ -190,7 +190,7 @@ class _Request:
         if strategy is not None:
             await run_strategy(request, strategy)
         elif protocol.schedules:
-            await scheduled(request, model)
+            await run_scheduled(request, model)
         else:
             await direct(request, model)
 

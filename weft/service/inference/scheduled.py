@@ -21,7 +21,7 @@ _PATIENCE = 0.5
 """Share of the longest wait after which a call is overdue: the rest is for running ones to end."""
 
 
-async def scheduled(request: ClientRequest, model: str) -> None:
+async def run_scheduled(request: ClientRequest, model: str) -> None:
     """Answer a call of a program by an engine of a model.
 
     Raises:
@@ -37,7 +37,7 @@ async def scheduled(request: ClientRequest, model: str) -> None:
         changed, pieces, measured = await aside(_measured, protocol, body, chunk, tenant.salt)
     else:
         changed, pieces = protocol.mend(body), protocol.pieces(body)
-    turn = service.conversations.find(
+    place = service.conversations.find(
         tenant.name,
         model,
         pieces,
@@ -51,12 +51,12 @@ async def scheduled(request: ClientRequest, model: str) -> None:
     )
     answer: str | None = None
     try:
-        request.check(turn.program)
-        answer = await _run(request, model, turn, pieces, changed)
+        request.check(place.program)
+        answer = await _run(request, model, place, pieces, changed)
     finally:
         record = request.record if answer is not None else None
-        service.conversations.ended(
-            turn,
+        service.conversations.end(
+            place,
             prompt=record.prompt if record is not None else 0,
             failed=record is None,
             answer=answer or "",
@@ -75,51 +75,51 @@ def _measured(
 async def _run(
     request: ClientRequest,
     model: str,
-    turn: ConversationPlace,
+    place: ConversationPlace,
     pieces: Sequence[bytes],
     changed: bool,
 ) -> str | None:
     """Schedule a call, within the limits; returns the answer's id if it was answered."""
     service, protocol, exchange = request.service, request.protocol, request.exchange
     tenant, body, identity = request.tenant, request.body, request.identity
-    limits, id = service.config.limits, turn.program
+    limits, id = service.config.limits, place.program
     size, new = service.block_size(model), id not in service.registry.programs
     if refused := service.load.check(limits.queue, limits.queue_seconds, new):
         raise refused
-    if turn.engine and not service.has(model, turn.engine):
+    if place.engine and not service.has(model, place.engine):
         said = f"Previous response with id {protocol.previous(body)!r} not found."
         raise Refused(400, said, code=NO_RESPONSE)
     limit = protocol.limit(body)
-    expected = turn.tokens + (GUESS if limit is None else min(limit, GUESS))
+    expected = place.tokens + (GUESS if limit is None else min(limit, GUESS))
     if refusal := tenant.enter(expected):
         raise Refused(429, refusal.message, refusal.seconds)
     used = expected
     try:
         source = identity.source or "conversation"
         record = request.begin(id, source, model, identity.parent)
-        record.prompt = turn.tokens
+        record.prompt = place.tokens
         if request.streamed:
             exchange.keep_open(lambda: service.tell(exchange, record))
 
         def chain(wanted: int) -> Sequence[int]:
             if wanted == size:
-                return turn.prefix.hashes
-            root = turn.prefix.root
-            return TextPrefix.of(pieces, turn.prefix.chunk * wanted // size, root).hashes
+                return place.prefix.hashes
+            root = place.prefix.root
+            return TextPrefix.of(pieces, place.prefix.chunk * wanted // size, root).hashes
 
-        call = TextCall(record.id, model, id, turn.tokens, limit, chain, identity.stage)
-        call.only, call.patience = turn.engine, limits.queue_seconds * _PATIENCE
+        call = TextCall(record.id, model, id, place.tokens, limit, chain, identity.stage)
+        call.only, call.patience = place.engine, limits.queue_seconds * _PATIENCE
         large = len(exchange.raw) > LARGE
         raw = await aside(_raw, request, changed) if large else _raw(request, changed)
-        service.changed(turn, size)
-        earlier = service.turns.take(id, exchange.raw)
+        service.mark_changed(place, size)
+        earlier = service.places.take(id, exchange.raw)
         forward = Forward(request, raw)
-        await forward.scheduled(call, earlier)
+        await forward.schedule(call, earlier)
         used = record.prompt + record.generated
         return forward.answer if record.outcome == "done" else None
     finally:
         tenant.leave(expected, used)
-        service.changed(turn, size)
+        service.mark_changed(place, size)
 
 
 def _raw(request: ClientRequest, changed: bool) -> bytes:
@@ -152,7 +152,7 @@ async def direct(request: ClientRequest, model: str) -> None:
     """
     service, protocol, exchange = request.service, request.protocol, request.exchange
     tenant, body = request.tenant, request.body
-    await service.scheduler.returned(model)
+    await service.scheduler.await_engine(model)
     if refusal := tenant.enter(0):
         raise Refused(429, refusal.message, refusal.seconds)
     name = request.identity.name

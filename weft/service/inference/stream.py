@@ -34,7 +34,7 @@ class Stream:
         self._used = self._meter.used
         self.answer = ""
 
-    async def passed(self, reply: Reply, ticket: Ticket) -> bool:
+    async def pass_on(self, reply: Reply, ticket: Ticket) -> bool:
         """Pass an engine's answer on; returns whether it was a proper one.
 
         Raises:
@@ -56,7 +56,7 @@ class Stream:
             silent = isinstance(error, EngineSilent)
             await self._broke(str(error), self._service.words(error), silent)
             assert ticket.replica is not None
-            await self._service.scheduler.health.lost(ticket.replica, error)
+            await self._service.scheduler.health.check(ticket.replica, error)
             return False
         finally:
             exchange.follow(None)
@@ -72,7 +72,7 @@ class Stream:
         note(used, record, ticket)
         self.answer = used.id
         if ticket.replica is not None and not meter.failure:
-            ticket.replica.observed(
+            ticket.replica.learn(
                 ticket, used.cached, used.generated, record.first - sent, last - record.first
             )
         return not meter.failure

@@ -112,7 +112,7 @@ class Conversations:
         new, first = False, before is None
         if program:
             if before is not None:
-                before.goes_on(program)
+                before.go_on(program)
         elif head is not None:
             program = self._again(head, before, resent, key)
         elif before is not None:
@@ -137,26 +137,26 @@ class Conversations:
         root = root_of(salt)
         prefix = head.own(chunk, root)
         if prefix is None:
-            prefix = self._measured(head, before, pieces[count:], pieces, chunk, root, measured)
+            prefix = self._measure(head, before, pieces[count:], pieces, chunk, root, measured)
             grown = _grown(head, before, pieces[count:])
             head.tokens = head.tokens or self.lengths.tokens(model, grown)
             head.grown = grown if grown.media else None
         elif prefix is not head.prefix:
             self._give(head, prefix, owned=head.whole)
-        turn = ConversationPlace(
+        place = ConversationPlace(
             program, new, prefix, head.tokens, last.to_bytes(8, "big"), head, key, tenant, model
         )
         if previous:
-            turn.engine = engine
-            turn.model = ""  # not all of its prompt is known, so that nothing is learned from it
-        head.goes_on(program)
-        head.waiting.append(turn)
+            place.engine = engine
+            place.model = ""  # not all of its prompt is known, so that nothing is learned from it
+        head.go_on(program)
+        head.waiting.append(place)
         self._trim()
-        return turn
+        return place
 
-    def ended(
+    def end(
         self,
-        turn: ConversationPlace,
+        place: ConversationPlace,
         *,
         prompt: int = 0,
         failed: bool = False,
@@ -166,23 +166,23 @@ class Conversations:
         """A request is over.
 
         Args:
-            turn: what `find` gave.
+            place: what `find` gave.
             prompt: tokens of its prompt; 0 if the engine did not say.
             failed: whether its client got no whole answer.
             answer: id of the answer, if later requests may go on from it.
             engine: that gave it, and holds it.
         """
-        turn.live, turn.failed = False, failed
-        head = turn.head
+        place.live, place.unanswered = False, failed
+        head = place.head
         if prompt > 0:
             head.tokens = prompt
-            if turn.model and not head.media:
-                self.lengths.learn_text(turn.model, head.bytes, prompt)
-            elif turn.model and head.grown is not None:
-                self.lengths.learn_media(turn.model, head.grown, prompt)
+            if place.model and not head.media:
+                self.lengths.learn_text(place.model, head.bytes, prompt)
+            elif place.model and head.grown is not None:
+                self.lengths.learn_media(place.model, head.grown, prompt)
         if answer and self._heads.get(head.digest) is head:
-            self._answers[turn.tenant, answer] = head, engine
-            self._answers.move_to_end((turn.tenant, answer))
+            self._answers[place.tenant, answer] = head, engine
+            self._answers.move_to_end((place.tenant, answer))
             if len(self._answers) > self._most:
                 self._answers.popitem(last=False)
 
@@ -211,9 +211,9 @@ class Conversations:
         self, head: KnownRequest, before: KnownRequest | None, resent: bool, key: str
     ) -> str:
         """The program of a request equal to an earlier one; empty for a new one."""
-        for turn in head.waiting:
-            if turn.failed or (key and turn.key == key):
-                return turn.program
+        for place in head.waiting:
+            if place.unanswered or (key and place.key == key):
+                return place.program
         if resent:
             return head.program
         if head.first:
@@ -235,7 +235,7 @@ class Conversations:
         if known != program:
             self._stems[stem] = ""
 
-    def _measured(
+    def _measure(
         self,
         head: KnownRequest,
         before: KnownRequest | None,

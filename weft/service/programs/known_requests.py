@@ -53,7 +53,7 @@ class ConversationPlace:
     model: str = field(repr=False)
     engine: str = ""
     live: bool = field(default=True, repr=False)
-    failed: bool = field(default=False, repr=False)
+    unanswered: bool = field(default=False, repr=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -88,7 +88,7 @@ class KnownRequest:
             return prefix
         return TextPrefix(prefix.hashes[: self.whole], self.bytes, chunk, self.rest, root)
 
-    def goes_on(self, program: str) -> None:
+    def go_on(self, program: str) -> None:
         """A program no longer waits here."""
         if self.waiting:
             self.waiting = [one for one in self.waiting[-WAITING:] if one.program != program]
@@ -97,8 +97,8 @@ class KnownRequest:
     def next(self) -> str:
         """The program that goes on from here: one that was answered, if any has not gone on."""
         if self.waiting:
-            turn = next((one for one in self.waiting if not one.live), self.waiting[0])
-            self.goes_on(turn.program)
+            place = next((one for one in self.waiting if not one.live), self.waiting[0])
+            self.go_on(place.program)
         return self.program
 
 

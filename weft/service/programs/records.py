@@ -66,8 +66,8 @@ class CallRecord:
     prompt: int = 0
     cached: int = 0
     generated: int = 0
-    where: str = ""
-    wait: str = ""
+    placement_reason: str = ""
+    wait_reason: str = ""
     attempts: int = 0
     outcome: Outcome = ""
     error: str = ""

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import orjson
 
+from weft.service.protocols.claude_code import mend_turns, without_billing
 from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.events import (
     EventMeter,
@@ -29,7 +30,6 @@ from weft.service.protocols.reading import (
     tools_problem,
     whole,
 )
-from weft.service.protocols.turns import mend_turns, without_billing
 
 _ERRORS = {
     401: "authentication_error",

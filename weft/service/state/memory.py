@@ -85,7 +85,7 @@ class Memory:
         talks = self._state.conversations([one.saved.id for one in kept])
         self._conversations.load([(digest, program) for digest, program, _ in talks])
 
-    def changed(
+    def mark(
         self, program: str, digest: bytes | None = None, chain: CachedChain | None = None
     ) -> None:
         """A program has changed.
@@ -101,12 +101,12 @@ class Memory:
         if chain is not None:
             self._chains[program] = chain
 
-    def ended(self, program: str) -> None:
+    def mark_ended(self, program: str) -> None:
         """A program is over."""
         self._chains.pop(program, None)
         self._state.mark(program)
 
-    def cut(self) -> None:
+    def keep_texts(self) -> None:
         """Texts are cut otherwise from now on."""
         lengths = self._conversations.lengths
         found = {"chunks": self._chunks, "ratios": lengths.ratios, "media": lengths.media}

@@ -26,7 +26,7 @@ class StrategyCalls:
     """
 
     def __init__(self, registry: Registry, request: CallRecord) -> None:
-        self.journal = Journal(self._noted)
+        self.journal = Journal(self._note)
         self._registry, self._request = registry, request
         self._live: dict[str, CallRecord] = {}
 
@@ -48,7 +48,7 @@ class StrategyCalls:
         if call is not None and text and not call.first:
             call.first = self._registry.clock()
 
-    def _noted(self, event: Event) -> None:
+    def _note(self, event: Event) -> None:
         if event.kind == "call":
             name = f"{self.journal.name}-{event.id}"  # as engines get it
             self._live[event.id] = self._registry.part(self._request, name, event.data["model"])
@@ -56,7 +56,7 @@ class StrategyCalls:
             return
         elif event.kind == "sent":
             call = self._live[event.id]
-            call.engine, call.where = event.data["engine"], event.data["reason"]
+            call.engine, call.placement_reason = event.data["engine"], event.data["reason"]
             call.sent, call.first = self._registry.clock(), 0.0
             call.attempts += 1
         else:

@@ -86,7 +86,7 @@ class Events:
         if self._again:
             if len(self._held) < len(self._again):
                 return
-            self._repeated(self._held)
+            self._check_repeats(self._held)
             self._held, self._again = self._held[len(self._again) :], ""
         ends = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if (sure := min([len(self._held) - self._back, *ends])) > 0:
@@ -102,7 +102,7 @@ class Events:
         if result.text and self._again.endswith(result.text):
             rest = ""  # that thinking went before it showed only when that ended
         else:
-            self._repeated(result.text)
+            self._check_repeats(result.text)
             rest = result.text[len(self._again) :]
         for at in range(0, len(rest), PIECE):
             self._give(rest[at : at + PIECE])
@@ -111,7 +111,7 @@ class Events:
         self.used = Used(usage.prompt, usage.cached, usage.generated)
         self._over = True
 
-    def _repeated(self, text: str) -> None:
+    def _check_repeats(self, text: str) -> None:
         """Raise unless a text goes on from what the client has."""
         if not text.startswith(self._again):
             self._over = True

@@ -39,8 +39,8 @@ class StrategyResult:
 class StrategyForm(ABC):
     """One answer in one protocol."""
 
-    def __init__(self, model: str, asked: StrategyRequest) -> None:
-        self.model, self.asked = model, asked
+    def __init__(self, model: str, request: StrategyRequest) -> None:
+        self.model, self.request = model, request
         self.created = int(time.time())
 
     @abstractmethod
@@ -63,8 +63,8 @@ class StrategyForm(ABC):
 class ChatForm(StrategyForm):
     """`/v1/chat/completions`."""
 
-    def __init__(self, model: str, asked: StrategyRequest) -> None:
-        super().__init__(model, asked)
+    def __init__(self, model: str, request: StrategyRequest) -> None:
+        super().__init__(model, request)
         self.id = f"chatcmpl-{uuid4().hex}"
 
     def whole(self, result: StrategyResult) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class ChatForm(StrategyForm):
     def end(self, result: StrategyResult) -> bytes:
         """The finish, the usage if the client asks for it, and the end mark."""
         events = self._chunk({}, _finish(result), weft=result.about)
-        if self.asked.usage:
+        if self.request.usage:
             last = self._head("chat.completion.chunk")
             events += _event(last | {"choices": [], "usage": chat_usage(result.usage)})
         return events + b"data: [DONE]\n\n"
@@ -109,8 +109,8 @@ class ChatForm(StrategyForm):
 class ResponsesForm(StrategyForm):
     """`/v1/responses`."""
 
-    def __init__(self, model: str, asked: StrategyRequest) -> None:
-        super().__init__(model, asked)
+    def __init__(self, model: str, request: StrategyRequest) -> None:
+        super().__init__(model, request)
         self.id, self.item = f"resp_{uuid4().hex}", f"msg_{uuid4().hex}"
         self._number = 0
         self._text: list[str] = []
@@ -156,7 +156,7 @@ class ResponsesForm(StrategyForm):
         )
 
     def _response(self, status: str, **more: Any) -> dict[str, Any]:
-        asked = self.asked
+        request = self.request
         response: dict[str, Any] = {
             "id": self.id,
             "object": "response",
@@ -166,17 +166,17 @@ class ResponsesForm(StrategyForm):
             "error": None,
             "incomplete_details": None,
             "instructions": None,
-            "max_output_tokens": asked.max_tokens,
+            "max_output_tokens": request.max_tokens,
             "metadata": {},
             "model": self.model,
             "output": [],
             "parallel_tool_calls": False,
             "previous_response_id": None,
             "store": False,
-            "temperature": asked.temperature,
+            "temperature": request.temperature,
             "tool_choice": "none",
             "tools": [],
-            "top_p": asked.top_p,
+            "top_p": request.top_p,
             "truncation": "disabled",
             "usage": None,
         }
@@ -200,9 +200,9 @@ class ResponsesForm(StrategyForm):
         return b"event: " + kind.encode() + b"\n" + _event(event)
 
 
-def form_of(path: str, model: str, asked: StrategyRequest) -> StrategyForm:
+def form_of(path: str, model: str, request: StrategyRequest) -> StrategyForm:
     """The form of an endpoint."""
-    return (ResponsesForm if path == RESPONSES else ChatForm)(model, asked)
+    return (ResponsesForm if path == RESPONSES else ChatForm)(model, request)
 
 
 def chat_usage(usage: Usage) -> dict[str, Any]:

@@ -84,9 +84,9 @@ class StrategyModel:
             UsageError: the body asks for what the strategy can't do.
             EngineError: an engine failed.
         """
-        asked = read(body, path)
-        result = await self._solve(asked, program, tenant, cache_salt, None, calls)
-        return form_of(path, self.name, asked).whole(result)
+        request = read(body, path)
+        result = await self._solve(request, program, tenant, cache_salt, None, calls)
+        return form_of(path, self.name, request).whole(result)
 
     @asynccontextmanager
     async def answer(
@@ -112,19 +112,19 @@ class StrategyModel:
             UsageError: the body asks for what the strategy can't do.
             EngineError: an engine failed.
         """
-        asked = read(body, path)
+        request = read(body, path)
         put, get = anyio.create_memory_object_stream[Item](math.inf)
 
         async def work() -> None:
             try:
                 first = _first_call(put.send_nowait)
-                last = await self._solve(asked, program, tenant, cache_salt, first, calls)
+                last = await self._solve(request, program, tenant, cache_salt, first, calls)
             except WeftError as error:
                 put.send_nowait(error)
             else:
                 put.send_nowait(last)
 
-        events = Events(form_of(path, self.name, asked), asked.stop, get, self._keep_alive)
+        events = Events(form_of(path, self.name, request), request.stop, get, self._keep_alive)
         async with put, get, TaskGroup() as tasks:
             tasks.start_soon(work)
             await events.begin()
@@ -133,14 +133,14 @@ class StrategyModel:
 
     async def _solve(
         self,
-        asked: StrategyRequest,
+        request: StrategyRequest,
         program: str,
         tenant: str,
         cache_salt: str,
         live: Live | None,
         calls: StrategyCalls | None,
     ) -> StrategyResult:
-        strategy, question = self._at(asked.temperature), question_of(asked)
+        strategy, question = self._at(request.temperature), question_of(request)
         told = [live] if live is not None and strategy.texts == 1 else []
         told += [calls.live] if calls is not None else []
 
@@ -172,7 +172,7 @@ class StrategyModel:
                 answer = Answer(None, None, details={"budget": over.resource})
             case error:
                 raise error
-        return _result(done, answer, asked.stop, {"program": program, "strategy": strategy.spec})
+        return _result(done, answer, request.stop, {"program": program, "strategy": strategy.spec})
 
     def _at(self, temperature: float | None) -> Strategy:
         """The strategy at the request's temperature, if it leaves that open."""

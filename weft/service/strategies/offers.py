@@ -125,7 +125,7 @@ class StrategyModels:
         if (offer := self.offers.get(model)) is not None:
             base = offer.model or self.pool.model("solver")
             strategy = parse_strategy(offer.strategy)
-            return self._made(model, base, strategy, offer.strategy, offer.limits or self.limits)
+            return self._make(model, base, strategy, offer.strategy, offer.limits or self.limits)
         if ":" not in model or not self.any:
             return None
         served = self._served()
@@ -141,9 +141,9 @@ class StrategyModels:
             raise UnknownName("model", base, served)
         with names_only():  # a client must not have code imported
             strategy = parse_strategy(spec)
-        return self._made(model, base, strategy, spec, self.limits)
+        return self._make(model, base, strategy, spec, self.limits)
 
-    def _made(
+    def _make(
         self, name: str, base: str, strategy: Strategy, spec: str, limits: Limits
     ) -> StrategyModel:
         served = self._served()

@@ -40,10 +40,10 @@ _LINE = re.compile(
 )
 
 
-def question_of(asked: StrategyRequest) -> Question:
+def question_of(request: StrategyRequest) -> Question:
     """The question that a request asks; without a seed, every time another one's."""
-    prompt, stops = asked.prompt, asked.stop
-    read = read_json if asked.schema is not None else read_answer
+    prompt, stops = request.prompt, request.stop
+    read = read_json if request.schema is not None else read_answer
 
     def verify(text: str) -> Prompt:
         return prompt.assistant(_judged(cut(text, stops))).user(VERIFY)
@@ -53,13 +53,13 @@ def question_of(asked: StrategyRequest) -> Question:
         answer=lambda text: read(cut(text, stops)),
         complete=lambda text: False,
         steps=STEP,
-        max_tokens=asked.max_tokens,
+        max_tokens=request.max_tokens,
         max_steps=MAX_STEPS,
         verify=verify,
-        seed=secrets.randbits(31) if asked.seed is None else asked.seed,
-        top_p=asked.top_p,
+        seed=secrets.randbits(31) if request.seed is None else request.seed,
+        top_p=request.top_p,
         stop=stops,
-        schema=asked.schema,
+        schema=request.schema,
     )
 
 

@@ -150,8 +150,8 @@ class EventLog:
             "prompt": call.prompt,
             "cached": call.cached,
             "generated": call.generated,
-            "where": call.where,
-            "wait": call.wait,
+            "where": call.placement_reason,
+            "wait": call.wait_reason,
         }
         _write("call", fields, {"error": call.error, "tool": call.tool})
 

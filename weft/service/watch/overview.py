@@ -213,8 +213,8 @@ class Overview:
                 "call": call.id,
                 "engine": call.engine,
                 "waited": round(waited(call, call.sent), 3),
-                "where": call.where,
-                "wait": call.wait,
+                "where": call.placement_reason,
+                "wait": call.wait_reason,
             }
             for call in heapq.nlargest(_PLACEMENTS, placed, key=_sent)
         ]

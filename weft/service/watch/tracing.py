@@ -98,9 +98,9 @@ class Tracing:
         }
         if call.engine:
             attributes["weft.engine"] = call.engine
-            attributes["weft.placement.reason"] = call.where
-        if call.wait:
-            attributes["weft.wait.reason"] = call.wait
+            attributes["weft.placement.reason"] = call.placement_reason
+        if call.wait_reason:
+            attributes["weft.wait.reason"] = call.wait_reason
         if program.tenant:
             attributes["weft.tenant"] = program.tenant
         if call.first:

@@ -55,8 +55,8 @@ class Mooncake(Source):
             context[-1] = (context[-1][0], row.input_length - _BLOCK * (due - 1))
             fresh = Fresh(f"mooncake:{at}")
             context.append(fresh(row.output_length))
-            turn = PlannedCalls(scale, fresh).make(context, row.input_length, row.output_length)
-            yield Job(str(at), (turn,), arrival=row.timestamp / 1000, name="request", calls=1)
+            planned = PlannedCalls(scale, fresh).make(context, row.input_length, row.output_length)
+            yield Job(str(at), (planned,), arrival=row.timestamp / 1000, name="request", calls=1)
             made += 1
             if made == self.limit:
                 return

@@ -161,7 +161,7 @@ class _Player:
         """What a session does; the blocks of a turn are made when it is asked for."""
         calls = [(i, e) for i, e in enumerate(entries) if isinstance(e, _Call)]
         contexts = self._contexts([e for _, e in calls])
-        turns = PlannedCalls(self._scale, self._fresh)
+        planned = PlannedCalls(self._scale, self._fresh)
         leading = entries[: calls[0][0]] if calls else entries
         yield from self._agents(leading, calls[0][1].t if calls else None)
         for n, (i, call) in enumerate(calls):
@@ -173,7 +173,9 @@ class _Player:
                 done = following[1].t - wait if following else call.ended
                 wait, tool = max(0.0, begins - done), "subagent"
             wait = self._capped(wait)
-            yield turns.make(contexts[n], call.prompt, call.out, wait=wait, tool=tool, stage=stage)
+            yield planned.make(
+                contexts[n], call.prompt, call.out, wait=wait, tool=tool, stage=stage
+            )
             yield from self._agents(agents, following[1].t if following else None)
 
     def _capped(self, wait: float) -> float:

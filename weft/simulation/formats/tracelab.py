@@ -72,16 +72,16 @@ class TraceLab(Source):
 
     def _turns(self, rounds: Sequence[_Round], scale: Scale) -> Iterator[PlannedCall]:
         fresh = Fresh(f"tracelab:{rounds[0].session}")
-        turns = PlannedCalls(scale, fresh)
+        planned = PlannedCalls(scale, fresh)
         context: list[Run] = []
         for row in rounds:
             prompt = [*part(context, 0, row.prefix), fresh(row.input)]
             context = [*prompt, fresh(row.output)]
             if row is rounds[-1]:
-                yield turns.make(context, length(prompt), row.output)
+                yield planned.make(context, length(prompt), row.output)
                 return
             wait = min(row.wait / 1000 * self.wait_scale, self.wait_max)
-            yield turns.make(context, length(prompt), row.output, wait=wait, tool="tool")
+            yield planned.make(context, length(prompt), row.output, wait=wait, tool="tool")
 
 
 def _rows(path: Path) -> Iterator[_Round]:

@@ -104,7 +104,7 @@ class _Session:
         self._settings = settings
         self._draws = draws = Draws("coding_agents", seed, number)
         self._fresh = Fresh(f"coding_agents:{seed}:{number}")
-        self._turns = PlannedCalls(scale, self._fresh)
+        self._planned = PlannedCalls(scale, self._fresh)
         resumed = draws.chance(_RESUMED)
         calls = draws.normal()
         self._calls = round(_CALLS[resumed].draw(calls))
@@ -136,12 +136,12 @@ class _Session:
             answer = max(1, min(answer, self._most - held))
             context = [*prompt, self._fresh(answer)]
             if call + 1 == self._calls:
-                yield self._turns.make(context, held, answer)
+                yield self._planned.make(context, held, answer)
                 return
             tool, prompt = self._next(context, held, score)
             wait = _WAIT[tool].draw(self._score("wait", draws.normal())) * settings.wait_scale
             wait = min(wait, settings.wait_max)
-            yield self._turns.make(context, held, answer, wait=wait, tool=tool)
+            yield self._planned.make(context, held, answer, wait=wait, tool=tool)
 
     def _next(self, context: list[Run], held: int, score: float) -> tuple[str, list[Run]]:
         """What is waited for, and the next prompt."""

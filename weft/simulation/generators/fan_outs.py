@@ -35,13 +35,13 @@ class _Maker:
         self, prompt: list[Run], answer: Run, verify: bool, stage: str
     ) -> tuple[PlannedCall, ...]:
         """An answer, and a verifier's verdict of one token on it."""
-        turns = PlannedCalls(self._scale, self.fresh)
+        planned = PlannedCalls(self._scale, self.fresh)
         context = [*prompt, answer]
-        made = turns.make(context, length(prompt), answer[1], stage=stage)
+        made = planned.make(context, length(prompt), answer[1], stage=stage)
         if not verify:
             return (made,)
-        asked = [*context, (space("verify"), _VERIFY)]
-        verdict = turns.make([*asked, self.fresh(1)], length(asked), 1, stage="verify")
+        prompt = [*context, (space("verify"), _VERIFY)]
+        verdict = planned.make([*prompt, self.fresh(1)], length(prompt), 1, stage="verify")
         return (made, verdict)
 
 

@@ -96,10 +96,10 @@ class _Query:
 
     def steps(self) -> Iterator[Step]:
         """What the program does."""
-        asked, linked = self._asked(self._question, "link"), self._fresh(self._linked)
-        turns = PlannedCalls(self._scale, self._fresh)
-        yield turns.make([*asked, linked], length(asked), linked[1], stage="link")
-        generate = self._asked([*asked, linked], "generate")
+        prompt, linked = self._prompt(self._question, "link"), self._fresh(self._linked)
+        planned = PlannedCalls(self._scale, self._fresh)
+        yield planned.make([*prompt, linked], length(prompt), linked[1], stage="link")
+        generate = self._prompt([*prompt, linked], "generate")
         written: list[Run] = []
         branches: list[tuple[Step, ...]] = []
         for attempts in self._candidates:
@@ -107,27 +107,27 @@ class _Query:
             branches.append(branch)
             written.append(answer)
         yield Parallel(tuple(branches))
-        select = self._asked([*self._question, *written], "select")
+        select = self._prompt([*self._question, *written], "select")
         chosen = self._fresh(self._chosen)
-        yield turns.make([*select, chosen], length(select), chosen[1], stage="select")
+        yield planned.make([*select, chosen], length(select), chosen[1], stage="select")
 
     def _candidate(
         self, prompt: list[Run], attempts: list[_Attempt]
     ) -> tuple[tuple[Step, ...], Run]:
         """A candidate with its corrections, and the answer that stands at the end."""
-        turns, steps, answer = PlannedCalls(self._scale, self._fresh), list[Step](), (0, 0)
+        planned, steps, answer = PlannedCalls(self._scale, self._fresh), list[Step](), (0, 0)
         for i, attempt in enumerate(attempts):
             answer = self._fresh(attempt.answer)
             context = [*prompt, answer]
             stage = "correct" if i else "generate"
             wait = self._draws.lognormal(*_DATABASE)
             steps.append(
-                turns.make(
+                planned.make(
                     context, length(prompt), answer[1], wait=wait, tool="database", stage=stage
                 )
             )
             prompt = [*context, self._fresh(attempt.message)]
         return tuple(steps), answer
 
-    def _asked(self, prompt: list[Run], stage: str) -> list[Run]:
+    def _prompt(self, prompt: list[Run], stage: str) -> list[Run]:
         return [*prompt, (space(f"text_to_sql:{stage}"), _ASKED)]

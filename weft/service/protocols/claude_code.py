@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-Turn = dict[str, Any]
+Fields = dict[str, Any]
 _BILLING = "x-anthropic-billing-header"
 _REMINDER = "<system-reminder>\n%s\n</system-reminder>"
 
@@ -23,7 +23,7 @@ def without_billing(system: Any) -> Any:
     return system
 
 
-def mend_turns(turns: list[Turn]) -> list[Turn]:
+def mend_turns(turns: list[Fields]) -> list[Fields]:
     """Turns without the role `system`; the same object if there are none of it.
 
     Many chat templates (Qwen's among them) refuse system messages that are not the first, and
@@ -36,8 +36,8 @@ def mend_turns(turns: list[Turn]) -> list[Turn]:
     """
     if not any(turn["role"] == "system" for turn in turns):
         return turns
-    mended: list[Turn] = []
-    waiting: list[Turn] = []  # reminders for the next user's turn
+    mended: list[Fields] = []
+    waiting: list[Fields] = []  # reminders for the next user's turn
     for turn in turns:
         reminders = _reminders(turn)
         if reminders is None:
@@ -57,7 +57,7 @@ def mend_turns(turns: list[Turn]) -> list[Turn]:
     return mended
 
 
-def _reminders(turn: Turn) -> list[Turn] | None:
+def _reminders(turn: Fields) -> list[Fields] | None:
     """The texts of a system turn as blocks for a user's; None for a turn that stays."""
     if turn["role"] != "system":
         return None
@@ -72,7 +72,7 @@ def _reminders(turn: Turn) -> list[Turn] | None:
     ]
 
 
-def _led(turn: Turn, reminders: list[Turn]) -> Turn:
+def _led(turn: Fields, reminders: list[Fields]) -> Fields:
     """A user's turn with reminders in front, though behind its tool results."""
     blocks = _blocks(turn)
     results = 0
@@ -81,17 +81,17 @@ def _led(turn: Turn, reminders: list[Turn]) -> Turn:
     return {**turn, "content": [*blocks[:results], *reminders, *blocks[results:]]}
 
 
-def _blocks(turn: Turn) -> list[Turn]:
+def _blocks(turn: Fields) -> list[Fields]:
     content = turn.get("content")
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     given = cast(list[Any], content) if isinstance(content, list) else []
     return [
-        cast(Turn, one) if isinstance(one, dict) else {"type": "text", "text": str(one)}
+        cast(Fields, one) if isinstance(one, dict) else {"type": "text", "text": str(one)}
         for one in given
     ]
 
 
 def _text_of(block: Any) -> str:
-    text: Any = cast(Turn, block).get("text") if isinstance(block, dict) else None
+    text: Any = cast(Fields, block).get("text") if isinstance(block, dict) else None
     return text if isinstance(text, str) else ""
