@@ -110,7 +110,9 @@ def test_a_turn_has_a_block_for_every_whole_block_played(
 ) -> None:
     scale, fresh = Scale(factor, block_size), Fresh("a")
     context = [fresh(prompt), fresh(answer)]
-    turn = PlannedCalls(scale, fresh).make(context, prompt, answer, wait=2.0, tool="t", stage="s")
+    planned = PlannedCalls(scale, fresh).make(
+        context, prompt, answer, wait=2.0, tool="t", stage="s"
+    )
     assert (turn.prompt, turn.answer) == (scale.tokens(prompt), scale.tokens(answer))
-    assert len(turn.blocks) == (turn.prompt + turn.answer) // block_size
-    assert (turn.wait, turn.tool, turn.stage) == (2.0, "t", "s")
+    assert len(planned.blocks) == (planned.prompt + planned.answer) // block_size
+    assert (planned.wait, planned.tool, planned.stage) == (2.0, "t", "s")

@@ -1,4 +1,4 @@
-"""Making turns out of what their prompts and answers hold."""
+"""Planned calls, made out of what their prompts and answers hold."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from weft.simulation.workload import PlannedCall
 
 
 class PlannedCalls:
-    """Makes the turns of one line of a program, whose contexts extend one another.
+    """Makes the calls of one line of a program, whose contexts extend one another.
 
     Args:
         scale: between recorded and played tokens.
-        fresh: gives tokens where a played turn is longer than the recorded one, by rounding.
+        fresh: gives tokens where a played call is longer than the recorded one, by rounding.
     """
 
     def __init__(self, scale: Scale, fresh: Fresh) -> None:
@@ -29,7 +29,7 @@ class PlannedCalls:
         tool: str = "",
         stage: str = "turn",
     ) -> PlannedCall:
-        """A turn.
+        """A call.
 
         Args:
             context: recorded tokens, those of the prompt and then those of the answer.

@@ -13,7 +13,7 @@ class PlannedCall:
     Attributes:
         prompt: tokens of the prompt.
         answer: tokens generated.
-        blocks: chained hashes of the whole blocks of prompt and answer, in order: two turns
+        blocks: chained hashes of the whole blocks of prompt and answer, in order: two calls
             share the prefix on which their lists agree. The first `prompt // block_size` are
             the prompt's.
         wait: seconds from the answer to the program's next step: a tool, or a person.

@@ -18,7 +18,7 @@ _SPREAD = 0.5  # of questions' lengths: standard deviation of the logarithm
 
 
 class _Maker:
-    """Makes the turns of one question.
+    """Makes the calls of one question.
 
     Attributes:
         prompt: instructions, shared by all questions, and the question.
