@@ -113,6 +113,6 @@ def test_a_turn_has_a_block_for_every_whole_block_played(
     planned = PlannedCalls(scale, fresh).make(
         context, prompt, answer, wait=2.0, tool="t", stage="s"
     )
-    assert (turn.prompt, turn.answer) == (scale.tokens(prompt), scale.tokens(answer))
+    assert (planned.prompt, planned.answer) == (scale.tokens(prompt), scale.tokens(answer))
     assert len(planned.blocks) == (planned.prompt + planned.answer) // block_size
     assert (planned.wait, planned.tool, planned.stage) == (2.0, "t", "s")
