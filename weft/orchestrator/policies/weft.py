@@ -22,6 +22,8 @@ from weft.parameters import param
 
 _GROWTH = 0.1  # of a context with each call, without experience
 _ENTERS, _DISPLACES, _WAITS = range(3)
+_LOAD = 8  # tokens of prefill that one call of an engine outweighs
+_FAR = 1.5  # times as dear that an engine must be before a call leaves what is cached there
 _LITTLE = 0.02  # of a call's own time in an engine: more work that is worth less waiting
 
 
@@ -88,15 +90,25 @@ class Weft(Policy):
         return work, source
 
     def place(self, call: CallView, view: View) -> Placement:
-        """Where its program holds a claim; else where it is answered soonest."""
+        """Where its program holds a claim, or its prompt is cached; else the soonest answer.
+
+        A home is a branch's, not a program's: siblings may run on several engines, and what
+        goes on from an answer, its verdict included, goes where that answer is cached.
+        """
         home = home_of(call, view)
         if home is not None and call.program.claim:
             return Placement(home, "its program holds a claim there", firm=True)
         growth = self._growth(call, view)
-        if home is not None and not call.program.running and self._fits(call, home, growth):
-            cached = home.cached(call)
+        if home is not None:
+            near = max(allowed(call, view), key=lambda e: (e.cached(call), e is home))
+            cached = near.cached(call)
             if cached > call.prompt_tokens / 2:
-                return Placement(home, f"{cached} of {call.prompt_tokens} tokens are still cached")
+                why = f"{cached} of {call.prompt_tokens} tokens are cached"
+                away = self._away(call, near, growth, view)
+                if away is None:
+                    firm = call.program.resident or self._fits(call, near, growth)
+                    return Placement(near, f"{why} there", firm)
+                return Placement(away, f"{why}, on {near.name}, which is far busier")
         known = call.program.home is not None
         best: EngineView | None = None
         least: tuple[int, float, int] = (_WAITS, math.inf, 0)
@@ -115,6 +127,25 @@ class Weft(Policy):
         cached = best.cached(call)
         why = "answered soonest there" if known else "there is most room to live"
         return Placement(best, f"{why}: {cached} of {call.prompt_tokens} tokens cached")
+
+    def _away(
+        self, call: CallView, near: EngineView, growth: float, view: View
+    ) -> EngineView | None:
+        """The engine that is so much less busy that the call is better off there, if any."""
+
+        def load(engine: EngineView) -> int:
+            return engine.in_flight + engine.queued
+
+        def cost(engine: EngineView) -> float:
+            return call.prompt_tokens - engine.cached(call) + _LOAD * load(engine)
+
+        if near.has_room(call):
+            other = min(allowed(call, view), key=cost)
+            leaves = cost(near) > _FAR * cost(other)
+        else:  # the call would wait there until another ends
+            other = min(allowed(call, view), key=load)
+            leaves = load(near) > 2 * load(other)
+        return other if leaves and self._fits(call, other, growth) else None
 
     def _crowd(self, call: CallView, engine: EngineView) -> float:
         """Tokens that a new program would have to load, and share the engine with."""
