@@ -24,6 +24,7 @@ _GROWTH = 0.1  # of a context with each call, without experience
 _ENTERS, _DISPLACES, _WAITS = range(3)
 _LOAD = 8  # tokens of prefill that one call of an engine outweighs
 _FAR = 1.5  # times as dear that an engine must be before a call leaves what is cached there
+_WHOLE = 0.9  # of a prompt: with more cached, no other engine is looked for
 _LITTLE = 0.02  # of a call's own time in an engine: more work that is worth less waiting
 
 
@@ -100,8 +101,10 @@ class Weft(Policy):
             return Placement(home, "its program holds a claim there", firm=True)
         growth = self._growth(call, view)
         if home is not None:
-            near = max(allowed(call, view), key=lambda e: (e.cached(call), e is home))
-            cached = near.cached(call)
+            near, cached = home, home.cached(call)
+            if cached < _WHOLE * call.prompt_tokens:  # another branch may be nearer
+                near = max(allowed(call, view), key=lambda e: (e.cached(call), e is home))
+                cached = near.cached(call)
             if cached > call.prompt_tokens / 2:
                 why = f"{cached} of {call.prompt_tokens} tokens are cached"
                 away = self._away(call, near, growth, view)
@@ -139,11 +142,10 @@ class Weft(Policy):
         def cost(engine: EngineView) -> float:
             return call.prompt_tokens - engine.cached(call) + _LOAD * load(engine)
 
+        other = min(allowed(call, view), key=load)
         if near.has_room(call):
-            other = min(allowed(call, view), key=cost)
             leaves = cost(near) > _FAR * cost(other)
         else:  # the call would wait there until another ends
-            other = min(allowed(call, view), key=load)
             leaves = load(near) > 2 * load(other)
         return other if leaves and self._fits(call, other, growth) else None
 
