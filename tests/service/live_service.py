@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -118,12 +118,18 @@ class RawEngine:
         reply: writes the answer to a request to generate, given the request's bytes.
         asked: such requests.
         well: whether it says that it is healthy.
+        models: what it lists.
+        gets: whether `reply` answers other methods than POST too.
     """
 
     reply: Reply
     url: str = ""
     asked: int = 0
     well: bool = True
+    models: list[dict[str, Any]] = field(
+        default_factory=lambda: [{"id": "m", "max_model_len": 100_000}]
+    )
+    gets: bool = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
@@ -152,17 +158,17 @@ class RawEngine:
     def _known(self, method: str, path: str) -> tuple[int, Any] | None:
         match path:
             case "/v1/models":
-                return 200, {"data": [{"id": "m", "max_model_len": 100_000}]}
+                return 200, {"data": self.models}
             case "/health":
                 return (200, {}) if self.well else (503, {})
             case "/metrics":
                 return 404, {}
             case "/tokenize":
                 return 200, {"tokens": [1]}
-            case "/detokenize":
+            case "/detokenize" | "/kv_event_sources":
                 return 404, {}
             case _:
-                return None if method == "POST" else (404, {})
+                return None if method == "POST" or self.gets else (404, {})
 
 
 def answered(status: int, body: bytes, kind: str = "application/json") -> bytes:
@@ -175,7 +181,7 @@ def answered(status: int, body: bytes, kind: str = "application/json") -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def raw_engine(reply: Reply | bytes) -> AsyncGenerator[RawEngine]:
+async def raw_engine(reply: Reply | bytes, **fields: Any) -> AsyncGenerator[RawEngine]:
     """An engine that answers requests to generate with these bytes, or as this function does.
 
     After bytes the connection is closed.
@@ -186,7 +192,7 @@ async def raw_engine(reply: Reply | bytes) -> AsyncGenerator[RawEngine]:
         writer.write(reply)
         writer.close()
 
-    engine = RawEngine(bytes_only if isinstance(reply, bytes) else reply)
+    engine = RawEngine(bytes_only if isinstance(reply, bytes) else reply, **fields)
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ class Engine(ABC):
             answers begin there. If this is not known before, an answer shows it.
         url: the address for raw requests: what stands before `/v1`; empty if there is none.
         api_key: the key that the engine asks for; None if the engine asks for none.
+        cards: what the engine lists of the names under which it serves its model, adapters
+            included, in OpenAI's form; empty if it lists none, or other models too.
     """
 
     name: str
@@ -66,6 +68,19 @@ class Engine(ABC):
     opens_thinking: bool = False
     url: str = ""
     api_key: str | None = None
+    cards: Sequence[Mapping[str, Any]] = ()
+
+    def adapts(self, name: str) -> bool:
+        """Whether a name is that of an adapter (LoRA) of the model."""
+        return any(card.get("id") == name and card.get("parent") for card in self.cards)
+
+    async def list_names(self) -> None:
+        """Read `cards` anew, for adapters come and go.
+
+        Raises:
+            EngineError: the engine does not answer as it should.
+        """
+        return
 
     def allow(
         self,

@@ -59,14 +59,17 @@ async def find_sources(url: str) -> list[EventSource]:
             response = await http.get("/kv_event_sources")
     if response.status_code != 200:
         return []
-    ranks = cast(dict[str, dict[str, Any]], response.json())
-    return [
-        EventSource(
-            _reached(of["endpoint"], host), _reached(of["replay_endpoint"], host), of["topic"]
-        )
-        for _, of in sorted(ranks.items())
-        if of["enable_kv_cache_events"] and of["publisher"] == "zmq" and of["replay_endpoint"]
-    ]
+    try:
+        ranks = cast(dict[str, dict[str, Any]], response.json())
+        return [
+            EventSource(
+                _reached(of["endpoint"], host), _reached(of["replay_endpoint"], host), of["topic"]
+            )
+            for _, of in sorted(ranks.items())
+            if of["enable_kv_cache_events"] and of["publisher"] == "zmq" and of["replay_endpoint"]
+        ]
+    except (ValueError, LookupError, TypeError, AttributeError):  # no vLLM, though it answers
+        return []
 
 
 def _reached(endpoint: str, host: str) -> str:

@@ -114,7 +114,7 @@ class VLLMEngine(Engine):
                     "or for the engine that serves yours"
                 )
             card = named[0]
-        self.model = str(card["id"])
+        self.model, self.cards = str(card["id"]), served
         self.context = card.get("max_model_len")
         labels = labelled(await self._metrics(), "vllm:cache_config_info")
         if labels.get("block_size", "").isdigit():
@@ -153,6 +153,10 @@ class VLLMEngine(Engine):
             return opens_thinking(await self._detokenize(ids[-_TAIL:]) or "")
         except EngineError:
             return False  # a model without a chat template, for instance
+
+    async def list_names(self) -> None:
+        """See Engine."""
+        self.cards = await self._models()
 
     async def _models(self) -> list[dict[str, Any]]:
         response = await self._get("/v1/models")

@@ -32,6 +32,7 @@ class Call:
         patience: seconds for which whoever asks will hardly wait longer: a policy that lets
             calls become overdue lets this one become so by then. None if they wait for ever.
         only: name of the engine that alone can run it, for what it holds; empty for any.
+        among: names of the engines that can run it; empty if all of the model's can.
         path: what the request's tokens begin with, whose hashes need not be made anew.
     """
 
@@ -42,6 +43,7 @@ class Call:
     siblings: int = 1
     tool: str = ""
     only: str = ""
+    among: tuple[str, ...] = ()
     patience: float | None = None
     path: TokenPath | None = None
     _estimate: int | None = None

@@ -14,7 +14,7 @@ import anyio.abc
 from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
 from weft.concurrency import TaskGroup
-from weft.errors import EngineError, RequestFailed
+from weft.errors import EngineError, EngineUnavailable, RequestFailed
 from weft.faults import blaming
 from weft.orchestrator.attempts import Attempts, Ending
 from weft.orchestrator.call import Call
@@ -83,6 +83,8 @@ class Scheduler:
         self.speeds: dict[tuple[str, str], Speed] = {}
         """Of engines by name and model: those that are there, were, or are known from before."""
         self.replicas = [self._replica(engine) for engine in engines]
+        self.changes = 0
+        """How often engines came or went."""
         self.policy = policy
         self.profiles = profiles if profiles is not None else Profiles()
         self.clock = _loop_clock()
@@ -168,7 +170,7 @@ class Scheduler:
                 raise
         if ticket.replica is None:
             call = ticket.call
-            raise self.dispatcher.no_engine(self.dispatcher.fleets[call.request.model], call.only)
+            raise self.away(call.request.model, (call.only,) if call.only else call.among)
 
     def finish(
         self,
@@ -208,10 +210,17 @@ class Scheduler:
         fleet = self.dispatcher.fleets.get(model)
         return list(fleet.living) if fleet is not None else []
 
+    def away(self, model: str, only: Sequence[str] = ()) -> EngineUnavailable:
+        """The error where no engine of a model is left, or none of some."""
+        return self.dispatcher.no_engine(self.dispatcher.fleets[model], *only)
+
     def others(self, call: Call, but: Sequence[Replica]) -> bool:
         """Whether a call can be sent to an engine that is none of these."""
         living = self.dispatcher.fleets[call.request.model].living
-        return any(r not in but and call.only in ("", r.name) for r in living)
+        return any(
+            r not in but and call.only in ("", r.name) and (not call.among or r.name in call.among)
+            for r in living
+        )
 
     async def await_engine(self, model: str) -> None:
         """Wait until an engine of a model is in service.
@@ -230,6 +239,7 @@ class Scheduler:
     def add(self, engine: Engine) -> Replica:
         """Take in a connected engine while calls run."""
         replica = self._replica(engine)
+        self.changes += 1
         self.replicas.append(replica)
         self.dispatcher.add(replica)
         if self._group is not None:
@@ -247,6 +257,7 @@ class Scheduler:
 
     def remove(self, replica: Replica) -> None:
         """Let an engine go while calls run: those that run there run on, none follows."""
+        self.changes += 1
         self.replicas.remove(replica)
         for orphan in self.dispatcher.remove(replica):
             orphan.wake()

@@ -6,7 +6,8 @@ import hmac
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,14 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from weft.errors import Refused, UnknownName, WeftError
+from weft.service.client.client import Header
 from weft.service.inference.gateway import Gateway, status_of
 from weft.service.openapi import document
 from weft.service.programs.records import ProgramRecord
-from weft.service.protocols import PROTOCOLS
+from weft.service.protocols import PROTOCOLS, Protocol
 from weft.service.protocols.errors import ErrorWords, openai_error
+from weft.service.protocols.passed import METHODS, Passed
 from weft.service.service import Service
 from weft.service.watch import dashboard
 from weft.service.watch.snapshot import program_detail, program_summary
@@ -44,17 +47,53 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["path"] not in PROTOCOLS:
-            scope["path"] = plain(scope["path"])
-        if scope["method"] == "POST" and scope["path"] in PROTOCOLS:
-            await self._gateway(scope, receive, send)
+        method = scope["method"]
+        protocol = PROTOCOLS.get(scope["path"]) or self._less_usual(scope)
+        if protocol is not None and (method == "POST" or self._passes(protocol, method)):
+            await self._gateway(scope, receive, protocol)
         elif foreign := self._service.hosts.refusal(_header(scope, b"host")):
             answer = JSONResponse({"error": openai_error(ErrorWords(403, foreign))}, 403)
             await answer(scope, receive, send)
         elif _header(scope, b"upgrade").lower() == "websocket":
             await _no_websocket(scope, receive, send)
+        elif method == "OPTIONS" and self._service.origins:
+            await self._preflight(scope)(scope, receive, send)
         else:
-            await self._rest(scope, receive, send)
+            await self._rest(scope, receive, self._marked(scope, send))
+
+    def _preflight(self, scope: Scope) -> Response:
+        """The answer to a browser that asks whether a page may send something."""
+        wished = _header(scope, b"access-control-request-headers")
+        headers = self._service.origins.preflight(_header(scope, b"origin"), wished)
+        if headers is None:
+            said = "pages of this origin may not use the service; list it in origins"
+            return JSONResponse({"error": openai_error(ErrorWords(403, said))}, 403)
+        answer = Response(status_code=204)
+        answer.raw_headers += headers
+        return answer
+
+    def _passes(self, protocol: Protocol, method: str) -> bool:
+        return isinstance(protocol, Passed) and method in METHODS
+
+    def _less_usual(self, scope: Scope) -> Protocol | None:
+        """The endpoint of a path with slashes too many, or of one that is passed on."""
+        path = scope["path"] = plain(scope["path"])
+        return PROTOCOLS.get(path) or self._service.paths.get(path)
+
+    def _marked(self, scope: Scope, send: Send) -> Send:
+        """Adds to an answer what all answers have: the request's id, and what browsers need."""
+        asked, origins = _header(scope, b"x-request-id"), self._service.origins
+        added: list[Header] = [(b"x-request-id", asked.encode("latin-1"))] if asked else []
+        added += origins.headers(_header(scope, b"origin"))
+        if not added:
+            return send
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *added]
+            await send(message)
+
+        return marked
 
 
 def plain(path: str) -> str:
@@ -116,27 +155,36 @@ class _Routes:
     async def models(self, request: Request) -> Response:
         """The models that engines serve, and the strategies that are offered as models."""
         self._tenant(request)
-        return JSONResponse({"object": "list", "data": self._cards()})
+        await self._service.named.look_again()
+        cards = [_card(request, card) for card in self._cards()]
+        ends = {"first_id": cards[0]["id"], "last_id": cards[-1]["id"]} if cards else {}
+        more: dict[str, Any] = {"has_more": False, **ends} if _anthropic(request) else {}
+        return JSONResponse({"object": "list", "data": cards, **more})
 
     async def model(self, request: Request) -> Response:
         """One of them."""
         self._tenant(request)
         id = request.path_params["id"]
-        cards = {card["id"]: card for card in self._cards()}
-        if id not in cards:
+        cards = {str(card["id"]): card for card in self._cards()}
+        if id not in cards and await self._service.named.look_again():
+            cards = {str(card["id"]): card for card in self._cards()}
+        card = cards.get(id)
+        if card is None and (behind := self._service.named.alias(id)) in cards:
+            card = {**cards[behind], "id": id, "root": behind}
+        if card is None:
             raise UnknownName("model", id, cards)
-        return JSONResponse(cards[id])
+        return JSONResponse(_card(request, card))
 
-    def _cards(self) -> list[dict[str, Any]]:
-        service, cards = self._service, list[dict[str, Any]]()
-        for model in service.served():
-            contexts = [
-                r.engine.context
-                for r in service.scheduler.dispatcher.fleets[model].replicas
-                if r.engine.context
-            ]
-            cards.append(_card(model, min(contexts, default=None)))
-        return cards + [_card(name, None) for name in service.strategies.names()]
+    def _cards(self) -> list[Mapping[str, Any]]:
+        """What engines tell of their models, with aliases and strategies."""
+        named, strategies = self._service.named, self._service.strategies
+        cards = {str(card["id"]): card for card in named.cards()}
+        for name in strategies.names():
+            base = named.card(strategies.base(name) or "") or {}
+            length = {k: v for k, v in base.items() if k == "max_model_len"}
+            own = {"id": name, "object": "model", "created": 0, "owned_by": "weft"}
+            cards[name] = {**own, **length}
+        return list(cards.values())
 
     async def programs(self, request: Request) -> Response:
         """Live programs, the latest first; with `ended=true` those that ended last too."""
@@ -252,9 +300,21 @@ def _headers(request: Request) -> dict[str, str]:
     return {key.lower(): value for key, value in request.headers.items()}
 
 
-def _card(id: str, context: int | None) -> dict[str, Any]:
-    card: dict[str, Any] = {"id": id, "object": "model", "created": 0, "owned_by": "weft"}
-    return card | ({"max_model_len": context} if context else {})
+def _anthropic(request: Request) -> bool:
+    return "anthropic-version" in request.headers
+
+
+def _card(request: Request, card: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of a model; with what Anthropic's clients look for, if one asks."""
+    if not _anthropic(request):
+        return dict(card)
+    created = datetime.fromtimestamp(_seconds(card.get("created")), UTC)
+    own = {"type": "model", "display_name": card["id"], "created_at": f"{created:%FT%TZ}"}
+    return {**card, **own}
+
+
+def _seconds(value: object) -> int:
+    return value if type(value) is int and 0 <= value < 1 << 35 else 0
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

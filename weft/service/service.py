@@ -20,22 +20,27 @@ from weft.service.config.file import ServiceConfig, changed
 from weft.service.door.hosts import Hosts
 from weft.service.door.keys import Keys
 from weft.service.door.load import LoadShedder
+from weft.service.door.origins import Origins
 from weft.service.door.places import Places
 from weft.service.door.tenants import Tenant, Tenants
 from weft.service.engines.membership import Engines
 from weft.service.engines.public_names import EngineNames
+from weft.service.engines.served_names import ServedNames
 from weft.service.engines.upstreams import Upstreams
 from weft.service.programs.conversations import Conversations
 from weft.service.programs.known_requests import ConversationPlace
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.programs.registry import Registry
 from weft.service.programs.released import Released
+from weft.service.protocols.passed import PassedPaths
 from weft.service.state.memory import Memory
 from weft.service.state.saved_program import SavedProgram
 from weft.service.strategies.offers import configured
 from weft.store.store import Store
 
 _log = logging.getLogger(__name__)
+FORWARDED = ("anthropic-version", "anthropic-beta", "traceparent", "tracestate")
+"""Headers of clients that engines always get."""
 
 
 class Service:
@@ -93,6 +98,7 @@ class Service:
         self.store = stack.enter_context(Store(config.store)) if config.store else None
         self.tenants = Tenants(config)
         self.keys, self.hosts = Keys(config, self.tenants), Hosts(config)
+        self._edges(config)
         self.conversations = Conversations()
         stack.callback(self.upstreams.close)
         self.pool = await stack.enter_async_context(
@@ -124,16 +130,41 @@ class Service:
         self.engines = await stack.enter_async_context(
             Engines(self.pool, self.upstreams, self.names)
         )
+        self.named = ServedNames(self.scheduler, self.engines.groups, config)
         await self.engines.open(config)
         self.strategies = configured(self.pool, config)
         if problems := self._problems():
             raise UsageError(problems[0])
+        for sentence in self._unserved():
+            _log.warning("%s", sentence)
         if self.memory is not None:
             self.memory.programs(self._take_back)
+
+    def _edges(self, config: ServiceConfig) -> None:
+        """Take over what is looked at for each request."""
+        self.origins = Origins(config.origins)
+        self.paths = PassedPaths(config.passed)
+        self.forwarded = (*FORWARDED, *config.forward_headers)
 
     def _problems(self) -> list[str]:
         """What is wrong with roles and strategies, if all engines are there to tell."""
         return [] if self.pool.joining else self.strategies.problems()
+
+    def _unserved(self) -> list[str]:
+        """Names in the configuration that lead nowhere now; adapters may still come."""
+        if self.pool.joining:
+            return []
+        pairs = [(f"aliases.{alias}", name) for alias, name in self.config.aliases.items()]
+        pairs += [
+            (f"fallbacks.{model}", name)
+            for model, names in self.config.fallbacks.items()
+            for name in names
+        ]
+        return [
+            f"{place} is {name!r}, which no engine serves now"
+            for place, name in pairs
+            if self.named.get(name) is None and not self.strategies.known(name)
+        ]
 
     async def reload(self) -> list[str]:
         """Read the configuration anew and apply what can be applied while running.
@@ -154,6 +185,8 @@ class Service:
             self.tenants.reload(new)
             self.keys, self.hosts = Keys(new, self.tenants), Hosts(new)
             self.upstreams.reload(new)
+            self.named.reload(new)
+            self._edges(new)
             self.strategies = configured(self.pool, new)
             for engine in changes.removed:
                 said.append(f"engine {engine.title} is let go")
@@ -164,7 +197,7 @@ class Service:
                     said.append(f"engine {engine.title} is taken in")
                 except WeftError as error:
                     said.append(str(error))
-            said += self._problems()
+            said += self._problems() + self._unserved()
             rest = [name for name in changes.applies if name != "engines"]
             if rest and old != new:
                 said.append(f"{', '.join(rest)}: as the file says now")
@@ -249,22 +282,13 @@ class Service:
                 exchange.cancel(Refused(409, "the program was released while this was under way"))
         self.scheduler.end(program.id)
 
-    def serves(self, model: str) -> bool:
-        """Whether there are engines of a model."""
-        fleet = self.scheduler.dispatcher.fleets.get(model)
-        return fleet is not None and bool(fleet.replicas)
-
     def has(self, model: str, engine: str) -> bool:
         """Whether an engine of a model is there, be it well or not."""
         return any(r.name == engine for r in self.scheduler.dispatcher.fleets[model].replicas)
 
-    def served(self) -> list[str]:
-        """Models that engines serve."""
-        return [model for model in self.scheduler.dispatcher.fleets if self.serves(model)]
-
     def offered(self) -> set[str]:
-        """All names that a request may ask for, strategies that are not listed aside."""
-        return {*self.served(), *self.strategies.names()}
+        """All names that records may have, strategies that are not listed aside."""
+        return {*self.named, *self.named.groups, *self.strategies.names()}
 
     @property
     def ready(self) -> bool:
@@ -278,6 +302,7 @@ class Service:
         if record.program.id:
             add(b"x-weft-program", record.program.id)
         add(b"x-weft-call", record.id)
+        add(b"x-request-id", exchange.headers.get("x-request-id") or record.id)
         if record.engine:
             waited = max(0.0, (record.sent or self.registry.clock()) - record.came)
             add(b"x-weft-engine", shown(record.engine))

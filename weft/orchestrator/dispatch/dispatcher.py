@@ -144,6 +144,8 @@ class Dispatcher:
         only, living = call.only, fleet.living
         if only and all(r.name != only for r in living):
             raise self.no_engine(fleet, only)
+        if call.among and not _any_of(call, living):
+            raise self.no_engine(fleet, *call.among)
         if not living:
             if not self.expected(fleet):
                 raise self.no_engine(fleet)
@@ -157,12 +159,13 @@ class Dispatcher:
                 room,
             )
 
-    def no_engine(self, fleet: Fleet, only: str = "") -> EngineUnavailable:
-        """The error for calls that no engine is left for, or not the only one that they need."""
-        last = [r.error for r in fleet.replicas if r.error and only in ("", r.name)]
+    def no_engine(self, fleet: Fleet, *only: str) -> EngineUnavailable:
+        """The error for calls that no engine is left for, or none of those that they need."""
+        last = [r.error for r in fleet.replicas if r.error and (not only or r.name in only)]
         why = f": {last[-1]}" if last else ""
         if only:
-            return EngineUnavailable(f"{only}, which alone can run this call, is away{why}")
+            names = " or ".join(only)
+            return EngineUnavailable(f"{names}, which alone can run this call, is away{why}")
         waited = self.patience and fleet.replicas
         back = f", and none came back within {self.patience:g} s" if waited else ""
         return EngineUnavailable(f"no engine that serves {fleet.model!r} is left{back}{why}")
@@ -335,9 +338,12 @@ class Dispatcher:
             ticket.emptied = None
             ticket.program.waiting -= 1
         go_on = bool(fleet.engines) or self.expected(fleet)
-        orphans = [ticket for ticket in tickets if ticket.call.only or not go_on]
+        orphans: list[Ticket] = []
         for ticket in tickets:
-            if go_on and not ticket.call.only:
+            call = ticket.call
+            if not go_on or call.only or (call.among and not _any_of(call, fleet.living)):
+                orphans.append(ticket)
+            else:
                 self._queue(ticket, fleet)
         if promised is not None and promised.queue is fleet.apart:
             self._binder.put_back(promised, fleet)
@@ -381,3 +387,8 @@ class Dispatcher:
         """Give an engine no new programs, or again."""
         replica.draining = draining
         self._binder.serve(replica)
+
+
+def _any_of(call: Call, living: Sequence[Replica]) -> bool:
+    """Whether an engine lives among those that can run a call."""
+    return any(replica.name in call.among for replica in living)

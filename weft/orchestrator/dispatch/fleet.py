@@ -98,13 +98,16 @@ class Fleet:
 
     def able(self, ticket: Ticket) -> Fleet | FleetView:
         """The view for a call: without engines that failed it, if there are others."""
-        only = ticket.call.only
-        if not ticket.avoid and self.least > ticket.prompt_tokens and not only:
+        only, among = ticket.call.only, ticket.call.among
+        if not ticket.avoid and self.least > ticket.prompt_tokens and not only and not among:
             return self
         if only:
             able = tuple(r for r in self.living if r.name == only)
         else:
             able = tuple(r for r in self.engines if r.capacity > ticket.prompt_tokens)
+        if among:
+            able = tuple(r for r in able or self.living if r.name in among)
+            able = able or tuple(r for r in self.living if r.name in among)
         able = able or self.engines
         others = tuple(r for r in able if r not in ticket.avoid)
         return FleetView(self.now, others or able, self.waiting, self.profiles)

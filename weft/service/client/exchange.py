@@ -44,7 +44,7 @@ class Exchange:
     """Reads a request, answers it, and notices when the client leaves.
 
     Attributes:
-        path: of the request.
+        path, method, query: of the request.
         headers: of the request, names in small letters.
         raw: its body.
         encodings: of the body, as Content-Encoding tells them.
@@ -74,13 +74,17 @@ class Exchange:
         "ended",
         "headers",
         "left",
+        "method",
         "path",
         "program",
+        "query",
         "raw",
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.path: str = scope["path"]
+        self.method: str = scope["method"]
+        self.query: bytes = scope["query_string"]
         self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         self.raw, self.encodings = b"", ""
         if "content-encoding" in self.headers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -22,6 +23,22 @@ from weft.programs.budget_fields import Budget
 from weft.search.strategy import parse_strategy
 from weft.service.config.api_key import HASH
 from weft.spec import read_spec
+
+PASSED = (
+    "/rerank",
+    "/v1/rerank",
+    "/v2/rerank",
+    "/score",
+    "/v1/score",
+    "/pooling",
+    "/classify",
+    "/v1/audio/*",
+    "/v1/images/*",
+    "/v1/moderations",
+    "/v1/files*",
+    "/v1/batches*",
+)
+"""Paths that engines may serve, and that weft has nothing to schedule of."""
 
 LONGEST_SALT = 128
 """Letters of a `cache_salt` that vLLM takes."""
@@ -60,6 +77,27 @@ def _listed(value: object) -> object:
 
 def _named(value: object) -> object:
     return {"spec": value} if isinstance(value, str) else value
+
+
+_FRAMING = frozenset(
+    ("host", "connection", "content-length", "content-type", "transfer-encoding", "upgrade", "te")
+)
+_SECRET = frozenset(("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization"))
+
+
+def _forwarded(name: str) -> str:
+    small = name.strip().lower()
+    if small in _FRAMING:
+        raise ValueError("belongs to the connection, and can't be passed on; take it out")
+    if small in _SECRET:
+        raise ValueError("would show clients' keys to engines; take it out")
+    return small
+
+
+def _path(path: str) -> str:
+    if not re.fullmatch(r"/[^\s*?#]+\*?", path):
+        raise ValueError("must be a path such as /v1/rerank, or its beginning such as /v1/files*")
+    return path
 
 
 KeyHash = Annotated[str, AfterValidator(_hashed)]
@@ -130,6 +168,9 @@ class EngineConfig(Section):
     openai: engines."""
     rate: Seconds | None = None
     """How many requests a second the engine gets at most; no limit by default."""
+    group: str | None = Field(default=None, min_length=1)
+    """A name for engines that are kept for those who ask for this name, and for `fallbacks` to
+    it. They take no other requests for their model. By default an engine is in no group."""
     silence: Seconds | None = None
     """Seconds without a byte after which a request is given up; by default
     `limits.idle_seconds`."""
@@ -288,6 +329,30 @@ class ServiceConfig(Section):
     """Replicas to start on this machine; none by default."""
     policy: Annotated[str, AfterValidator(_policy)] = DEFAULT
     """The scheduler's policy: a spec such as cap(k=8), or a file that `weft tune` wrote."""
+    aliases: dict[str, str] = Field(default_factory=dict[str, str])
+    """Names that clients may use for models, such as {gpt-5: qwen3-coder}. In a name, * stands
+    for any letters: {"claude-*": qwen3-coder}. Names that engines list count first, then whole
+    names, then patterns in their order."""
+    fallbacks: dict[str, Annotated[list[str], BeforeValidator(_listed)]] = Field(
+        default_factory=dict[str, list[str]]
+    )
+    """Models, or groups of engines, that take over when a model is down, full, or too short for
+    the prompt, in their order: {qwen3-coder: [qwen3-next, cloud]}."""
+    passed: list[Annotated[str, AfterValidator(_path)]] = Field(
+        default_factory=lambda: list(PASSED)
+    )
+    """Paths that are passed on to an engine without being scheduled. With * at its end a path
+    stands for all that begin so."""
+    forward_headers: list[Annotated[str, AfterValidator(_forwarded)]] = Field(
+        default_factory=list[str]
+    )
+    """Headers of requests that engines get too; none by default, besides traceparent, tracestate,
+    anthropic-version and anthropic-beta."""
+    origins: list[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s*]+)$")]] = Field(
+        default_factory=list[str]
+    )
+    """Origins of web pages that may use the service from a browser, such as
+    https://app.example.com; * for all. By default none may."""
     roles: dict[str, str] = Field(default_factory=dict[str, str])
     """Models for the roles of strategies, such as {verifier: small-judge}."""
     strategies: Strategies = Strategies()

@@ -33,6 +33,8 @@ class Engines:
 
     def __init__(self, pool: Pool, upstreams: Upstreams, names: EngineNames) -> None:
         self._pool, self._upstreams, self._names = pool, upstreams, names
+        self.groups: dict[str, str] = {}
+        """The groups of engines that are in one, by the engines' names."""
         self._opened: dict[str, tuple[AsyncExitStack, Sequence[Engine]]] = {}
         self._stack = AsyncExitStack()
 
@@ -85,6 +87,8 @@ class Engines:
         for engine in engines:
             if config.name is not None:
                 engine.name = config.name if len(engines) == 1 else f"{config.name}-{engine.name}"
+            if config.group is not None:
+                self.groups[engine.name] = config.group
             engine.allow(
                 concurrency=config.concurrency,
                 rate=config.rate,
@@ -105,6 +109,7 @@ class Engines:
         """Let the engines of one entry go; calls that run there end in peace."""
         stack, engines = self._opened.pop(config.title, (AsyncExitStack(), ()))
         for engine in engines:
+            self.groups.pop(engine.name, None)
             try:
                 await self._tasks.start(self._pool.remove, engine.name)
             except UsageError as error:

@@ -9,7 +9,7 @@ import anyio
 import orjson
 
 from weft.backends.refusals import refusal
-from weft.errors import EngineBusy, EngineUnavailable, Refused, RequestFailed
+from weft.errors import ContextExceeded, EngineBusy, EngineUnavailable, Refused, RequestFailed
 from weft.orchestrator.attempts import Attempts, Ending, send_unscheduled
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
@@ -25,9 +25,6 @@ from weft.service.protocols.protocol import Body
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
-
-_PASSED = ("anthropic-version", "anthropic-beta", "traceparent", "tracestate")
-"""Headers of clients that engines get."""
 
 _TOLD = (b"retry-after", b"x-should-retry")
 """Headers of engines that clients get with what they are refused."""
@@ -57,7 +54,11 @@ class Forward:
         self._headers: Sequence[Header] = [
             JSON,
             (b"x-request-id", record.id.encode()),
-            *[(k.encode(), headers[k].encode("latin-1")) for k in _PASSED if k in headers],
+            *[
+                (k.encode(), headers[k].encode("latin-1"))
+                for k in request.service.forwarded
+                if k in headers
+            ],
         ]
 
     async def schedule(self, call: Call, earlier: Ticket | None) -> None:
@@ -136,18 +137,8 @@ class Forward:
     async def _send(self, upstream: Upstream) -> Reply:
         """Send the request; an answer that says the engine failed, or is busy, is an error."""
         reply = await upstream.send("POST", self._exchange.path, self._headers, self._raw)
-        if reply.status < 400:
-            return reply
-        try:
-            body = await reply.whole()
-            headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in reply.headers}
-            error = refusal(upstream.url, reply.status, body, headers)
-            if isinstance(error, EngineBusy | EngineUnavailable | RequestFailed):
-                raise error
-        except BaseException:
-            reply.close()
-            raise
-        reply.again(body)
+        if reply.status >= 400:
+            await unless_failed(reply, upstream.url, self._request.fallbacks > 0)
         return reply
 
     async def _answer(self, reply: Reply, ticket: Ticket) -> bool:
@@ -242,6 +233,31 @@ class Forward:
             await self._whole(reply, answer)
         finally:
             reply.close()
+
+
+async def unless_failed(reply: Reply, url: str, too_long: bool = False) -> None:
+    """Look into an answer that tells of an error; what the request did wrong may be read again.
+
+    Args:
+        reply: the answer.
+        url: of the engine.
+        too_long: whether that a prompt is too long is no answer either.
+
+    Raises:
+        EngineError: the engine failed, or is busy.
+    """
+    try:
+        body = await reply.whole()
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in reply.headers}
+        error = refusal(url, reply.status, body, headers)
+        if isinstance(error, EngineBusy | EngineUnavailable | RequestFailed):
+            raise error
+        if too_long and isinstance(error, ContextExceeded):
+            raise error
+    except BaseException:
+        reply.close()
+        raise
+    reply.again(body)
 
 
 def _object(raw: bytes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import orjson
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from weft.errors import (
     ContextExceeded,
@@ -28,15 +28,18 @@ from weft.service.client.guard import too_deep
 from weft.service.client.json_pieces import TooDeep, read_pieces
 from weft.service.door.tenants import Tenant
 from weft.service.inference.aside import LARGE, aside
+from weft.service.inference.choice import choose
+from weft.service.inference.passing import passed_on
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.scheduled import direct, run_scheduled
 from weft.service.inference.strategy_answer import run_strategy
 from weft.service.programs.records import LEFT, CallRecord, Outcome
-from weft.service.protocols import PROTOCOLS
 from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.overflow import Overflow
+from weft.service.protocols.passed import Passed
 from weft.service.protocols.protocol import Body, Protocol
 from weft.service.service import Service
+from weft.service.strategies.model import StrategyModel
 
 _log = logging.getLogger(__name__)
 _DEEP = "the body is nested deeper than 250 levels; flatten it"
@@ -48,9 +51,8 @@ class Gateway:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, protocol: Protocol) -> None:
         """Serve one request."""
-        protocol = PROTOCOLS[scope["path"]]
         exchange = Exchange(scope, receive)
         self._service.exchanges.add(exchange)
         try:
@@ -143,6 +145,8 @@ class _Request:
             record.outcome = record.outcome or outcome
             if not exchange.begun:
                 self._service.tell(exchange, record)
+        elif "x-request-id" in exchange.headers and not exchange.begun:
+            exchange.add(b"x-request-id", exchange.headers["x-request-id"])
         if not exchange.left:
             event = protocol.error_event(words, exchange.answer)
             await exchange.refuse(words.status, protocol.error(words), event, retry_after, again)
@@ -157,6 +161,9 @@ class _Request:
     async def _answer(self) -> None:
         service, exchange, protocol = self._service, self._exchange, self._protocol
         limits = service.config.limits
+        if service.origins:  # first, for pages are to read what is wrong
+            for name, value in service.origins.headers(exchange.headers.get("origin", "")):
+                exchange.add(name, value.decode("latin-1"))
         if foreign := service.hosts.refusal(exchange.headers.get("host", "")):
             raise Refused(403, foreign)
         tenant = service.keys.tenant(exchange.headers)
@@ -178,21 +185,21 @@ class _Request:
             return
         if encodings:
             exchange.raw = await aside(decoded, exchange.raw, encodings, limits.body_bytes)
+        if isinstance(protocol, Passed):
+            request = self._request = ClientRequest(service, protocol, exchange, tenant, {})
+            await passed_on(request)
+            return
         large = len(exchange.raw) > LARGE
         body = await aside(self._parsed, read_pieces) if large else self._parsed(orjson.loads)
-        model = self._model = body["model"]
-        strategy = service.strategies.find(model)
-        if strategy is None and not service.serves(model):
-            if not service.served():
-                raise Refused(503, "no engine can be reached yet; try again", 5.0)
-            raise UnknownName("model", model, [*service.served(), *service.strategies.names()])
+        self._model = body["model"]
+        chosen = await choose(service, body["model"])
         request = self._request = ClientRequest(service, protocol, exchange, tenant, body)
-        if strategy is not None:
-            await run_strategy(request, strategy)
+        if isinstance(chosen, StrategyModel):
+            await run_strategy(request, chosen)
         elif protocol.schedules:
-            await run_scheduled(request, model)
+            await run_scheduled(request, chosen)
         else:
-            await direct(request, model)
+            await direct(request, chosen)
 
     def _parsed(self, read: Callable[[bytes], Any]) -> Body:
         """The body, if it is one of this protocol.

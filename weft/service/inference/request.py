@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weft.errors import Refused
+from weft.errors import ContextExceeded, Refused, WeftError
 from weft.service.client.exchange import Exchange
 from weft.service.door.tenants import Tenant
+from weft.service.engines.served_names import Served
 from weft.service.programs.identity import identify
 from weft.service.programs.records import CallRecord
 from weft.service.protocols.protocol import Body, Protocol
@@ -32,6 +33,8 @@ class ClientRequest:
         streamed: whether it wants its answer as it comes.
         wish: the body as the client sent it; `body` may be mended.
         identity: the program that it belongs to, as far as the client says.
+        changed: whether the body is not what the client sent, and must be encoded anew.
+        fallbacks: how many more models there are to fall back to.
         record: of the call, once there is one.
     """
 
@@ -42,6 +45,7 @@ class ClientRequest:
         self.tenant, self.body = tenant, body
         self.streamed = protocol.streamed(body)
         self.wish = dict(body) if self.streamed else body
+        self.changed, self.fallbacks = False, 0
         self.identity = identify(exchange.headers, body)
         self.record: CallRecord | None = None
 
@@ -61,6 +65,26 @@ class ClientRequest:
                 f"the program {program!r} was released; name another one in X-Weft-Program, or "
                 "wait ten minutes",
             )
+
+    def serve_by(self, served: Served) -> None:
+        """Have the body name what serves the request, which may not be what the client named."""
+        if self.body.get("model") != served.name:
+            self.body["model"], self.changed = served.name, True
+
+    def falls_back(self, error: WeftError) -> bool:
+        """Whether another model may take over after an error; what was begun here has ended."""
+        if isinstance(error, Refused) and error.status != 503:
+            return False
+        record = self.record
+        if record is None:
+            return True
+        if record.first:
+            return False
+        record.outcome = "refused"
+        record.status = 400 if isinstance(error, ContextExceeded) else 503
+        record.error, self.record = str(error), None
+        self.service.registry.call_ended(record)
+        return True
 
     def begin(self, id: str, source: str, model: str, parent: str) -> CallRecord:
         """Begin the record of a call in its program's.

@@ -7,8 +7,10 @@ from hashlib import sha256
 
 import orjson
 
-from weft.errors import Refused
+from weft.errors import ContextExceeded, EngineBusy, EngineUnavailable, Refused, RequestFailed
+from weft.service.engines.served_names import Served
 from weft.service.inference.aside import LARGE, aside
+from weft.service.inference.choice import first_able
 from weft.service.inference.forward import Forward
 from weft.service.inference.request import GUESS, ClientRequest
 from weft.service.inference.text_call import TextCall
@@ -21,22 +23,44 @@ _PATIENCE = 0.5
 """Share of the longest wait after which a call is overdue: the rest is for running ones to end."""
 
 
-async def run_scheduled(request: ClientRequest, model: str) -> None:
-    """Answer a call of a program by an engine of a model.
+_AWAY = (EngineUnavailable, EngineBusy, RequestFailed, ContextExceeded, Refused)
+"""What may be raised where another model could do."""
+
+
+async def run_scheduled(request: ClientRequest, chosen: Sequence[Served]) -> None:
+    """Answer a call of a program by the first that can of what its model stands for.
 
     Raises:
         EngineError, Refused: nothing was sent to the client yet, unless
             its stream was kept open meanwhile.
     """
+    asked = chosen[0]
+    if len(chosen) > 1:
+        chosen = first_able(request.service, chosen)
+        for request.fallbacks in range(len(chosen) - 1, 0, -1):
+            try:
+                return await _served(request, chosen[-1 - request.fallbacks], asked)
+            except _AWAY as error:
+                if not request.falls_back(error):
+                    raise
+        request.fallbacks = 0
+    await _served(request, chosen[-1], asked)
+
+
+async def _served(request: ClientRequest, served: Served, asked: Served) -> None:
+    """Answer a call by an engine of a model, though perhaps another was asked for."""
     service, protocol, body = request.service, request.protocol, request.body
-    tenant, identity = request.tenant, request.identity
+    tenant, identity, model = request.tenant, request.identity, served.model
     named = request.named(identity.id)
     request.check(named)
+    request.serve_by(served)
     chunk, measured = service.chunk(model), None
     if len(request.exchange.raw) > LARGE and not protocol.previous(body):
-        changed, pieces, measured = await aside(_measured, protocol, body, chunk, tenant.salt)
+        root = root_of(tenant.salt, served.adapter)
+        changed, pieces, measured = await aside(_measured, protocol, body, chunk, root)
     else:
         changed, pieces = protocol.mend(body), protocol.pieces(body)
+    request.changed = request.changed or changed
     place = service.conversations.find(
         tenant.name,
         model,
@@ -48,11 +72,13 @@ async def run_scheduled(request: ClientRequest, model: str) -> None:
         previous=protocol.previous(body),
         resent=identity.resent,
         key=identity.key,
+        asked=asked.adapter or asked.model,
+        adapter=served.adapter,
     )
     answer: str | None = None
     try:
         request.check(place.program)
-        answer = await _run(request, model, place, pieces, changed)
+        answer = await _run(request, served, place, pieces)
     finally:
         record = request.record if answer is not None else None
         service.conversations.end(
@@ -65,24 +91,23 @@ async def run_scheduled(request: ClientRequest, model: str) -> None:
 
 
 def _measured(
-    protocol: Protocol, body: Body, chunk: int, salt: str
+    protocol: Protocol, body: Body, chunk: int, root: int
 ) -> tuple[bool, list[bytes], TextPrefix]:
     """Whether a body was mended, the pieces of its prompt, and their prefix."""
     changed, pieces = protocol.mend(body), protocol.pieces(body)
-    return changed, pieces, TextPrefix.of(pieces, chunk, root_of(salt))
+    return changed, pieces, TextPrefix.of(pieces, chunk, root)
 
 
 async def _run(
     request: ClientRequest,
-    model: str,
+    served: Served,
     place: ConversationPlace,
     pieces: Sequence[bytes],
-    changed: bool,
 ) -> str | None:
     """Schedule a call, within the limits; returns the answer's id if it was answered."""
     service, protocol, exchange = request.service, request.protocol, request.exchange
     tenant, body, identity = request.tenant, request.body, request.identity
-    limits, id = service.config.limits, place.program
+    limits, id, model = service.config.limits, place.program, served.model
     size, new = service.block_size(model), id not in service.registry.programs
     if refused := service.load.check(limits.queue, limits.queue_seconds, new):
         raise refused
@@ -90,13 +115,19 @@ async def _run(
         said = f"Previous response with id {protocol.previous(body)!r} not found."
         raise Refused(400, said, code=NO_RESPONSE)
     limit = protocol.limit(body)
+    context = service.named.context(served) if request.fallbacks else None
+    if context is not None and place.tokens + (limit or 1) > context:
+        raise ContextExceeded(
+            f"about {place.tokens} tokens, and those of the answer, do not fit the context of "
+            f"{served.name}, which holds {context}; shorten the prompt"
+        )
     expected = place.tokens + (GUESS if limit is None else min(limit, GUESS))
     if refusal := tenant.enter(expected):
         raise Refused(429, refusal.message, refusal.seconds)
     used = expected
     try:
         source = identity.source or "conversation"
-        record = request.begin(id, source, model, identity.parent)
+        record = request.begin(id, source, served.name, identity.parent)
         record.prompt = place.tokens
         if request.streamed:
             exchange.keep_open(lambda: service.tell(exchange, record))
@@ -109,8 +140,8 @@ async def _run(
 
         call = TextCall(record.id, model, id, place.tokens, limit, chain, identity.stage)
         call.only, call.patience = place.engine, limits.queue_seconds * _PATIENCE
-        large = len(exchange.raw) > LARGE
-        raw = await aside(_raw, request, changed) if large else _raw(request, changed)
+        call.among = served.only
+        raw = await aside(_raw, request) if len(exchange.raw) > LARGE else _raw(request)
         service.mark_changed(place, size)
         earlier = service.places.take(id, exchange.raw)
         forward = Forward(request, raw)
@@ -122,9 +153,9 @@ async def _run(
         service.mark_changed(place, size)
 
 
-def _raw(request: ClientRequest, changed: bool) -> bytes:
+def _raw(request: ClientRequest) -> bytes:
     """What the engine gets: the client's own bytes, with little more."""
-    tenant, body = request.tenant, request.body
+    changed, tenant, body = request.changed, request.tenant, request.body
     extra = request.protocol.extra(body)
     if tenant.salt:
         own = body.get("cache_salt")
@@ -144,24 +175,28 @@ def _raw(request: ClientRequest, changed: bool) -> bytes:
     return raw
 
 
-async def direct(request: ClientRequest, model: str) -> None:
-    """Answer a request that generates nothing by an engine of a model.
+async def direct(request: ClientRequest, chosen: Sequence[Served]) -> None:
+    """Answer a request that generates nothing by an engine of what its model stands for.
 
     Raises:
         EngineError, Refused: no answer came.
     """
     service, protocol, exchange = request.service, request.protocol, request.exchange
     tenant, body = request.tenant, request.body
-    await service.scheduler.await_engine(model)
+    served = first_able(service, chosen)[0]
+    request.serve_by(served)
+    await service.scheduler.await_engine(served.model)
     if refusal := tenant.enter(0):
         raise Refused(429, refusal.message, refusal.seconds)
     name = request.identity.name
-    record = request.record = service.registry.lone(tenant.name, name, protocol.path, model)
-    changed = protocol.mend(body)
+    record = request.record = service.registry.lone(tenant.name, name, protocol.path, served.name)
+    changed = protocol.mend(body) or request.changed
     raw = orjson.dumps(body) if changed else exchange.raw
     try:
         forward = Forward(request, raw)
-        replicas = sorted(service.scheduler.engines_of(model), key=lambda r: r.in_flight)
+        replicas = sorted(service.named.replicas(served), key=lambda r: r.in_flight)
+        if not replicas:
+            raise service.scheduler.away(served.model, served.only)
         await forward.direct(replicas[: 1 + service.config.limits.retries])
     finally:
         tenant.leave(0, record.prompt)

@@ -80,12 +80,14 @@ class Conversations:
         resent: bool = False,
         key: str = "",
         measured: TextPrefix | None = None,
+        asked: str = "",
+        adapter: str = "",
     ) -> ConversationPlace:
         """Take a request; call `ended` when it is over.
 
         Args:
             tenant: on whose behalf; ids of new programs begin with it and a `/`, if there is one.
-            model: what is asked.
+            model: what serves it.
             pieces: of the prompt, as `Protocol.pieces` gives them; not empty.
             chunk: bytes that stand for a block of an engine.
             program: what it belongs to, if the client names it.
@@ -94,10 +96,12 @@ class Conversations:
             resent: whether the client says that it sends the request again.
             key: of the request; one that comes again with the same key is the same.
             measured: the prefix of the whole prompt, if it is known already.
+            asked: what is asked, if something else serves it: conversations are told apart by it.
+            adapter: of the model, whose prefixes are its own; empty for none.
         """
         origin, engine = self._answers.get((tenant, previous), (None, ""))
         # What continues something unknown must not look like a beginning.
-        seed = f"{tenant}\0{model}\0{previous}".encode()
+        seed = f"{tenant}\0{asked or model}\0{previous}".encode()
         last = digest(seed, origin.digest if origin is not None else 0)
         chain: list[int] = []
         for piece in pieces:
@@ -134,7 +138,7 @@ class Conversations:
         else:
             self._heads.move_to_end(last)
         head.program = program
-        root = root_of(salt)
+        root = root_of(salt, adapter)
         prefix = head.own(chunk, root)
         if prefix is None:
             prefix = self._measure(head, before, pieces[count:], pieces, chunk, root, measured)

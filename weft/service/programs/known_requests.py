@@ -23,9 +23,10 @@ digest = xxhash.xxh3_64_intdigest
 """What all chains are made of: of some bytes and the digest before them."""
 
 
-def root_of(salt: str) -> int:
-    """Where the prefixes of prompts with a salt begin."""
-    return digest(salt.encode()) if salt else 0
+def root_of(salt: str, adapter: str) -> int:
+    """Where the prefixes of prompts with a salt, and for an adapter, begin."""
+    root = digest(salt.encode()) if salt else 0
+    return digest(adapter.encode(), root) if adapter else root
 
 
 @dataclass(slots=True, eq=False)

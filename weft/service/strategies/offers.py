@@ -98,6 +98,20 @@ class StrategyModels:
         """What `/v1/models` lists."""
         return list(self.offers)
 
+    def base(self, name: str) -> str | None:
+        """The model that a listed strategy runs on; None if that is not known now."""
+        offer = self.offers[name]
+        if offer.model is None and not self.pool.engines:
+            return None
+        return offer.model or self.pool.model("solver")
+
+    def known(self, name: str) -> bool:
+        """Whether a name is that of a strategy that works."""
+        try:
+            return self.find(name) is not None
+        except UsageError:
+            return False
+
     def problems(self) -> list[str]:
         """What keeps listed strategies and roles from working, as long as no engine is added."""
         served = self._served()

@@ -1,0 +1,190 @@
+"""Paths that are passed on, headers that go with requests, and pages in browsers."""
+
+# ruff: noqa: SIM117 - engines around services read better so
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import openai
+import pytest
+from pydantic import ValidationError
+
+from live_service import BODIES, answered, raw_engine, serving
+from waiting import until
+from weft.service.config.api_key import hash_key
+from weft.service.config.file import ServiceConfig
+
+pytestmark = pytest.mark.loops("asyncio")
+
+KEY = {"authorization": "Bearer key-of-ann-0000000"}
+ANN = {"name": "ann", "keys": [hash_key("key-of-ann-0000000")]}
+
+
+class Echo:
+    """An engine that tells what it was sent."""
+
+    def __init__(self) -> None:
+        self.heads: list[str] = []
+        self.bodies: list[bytes] = []
+        self.status, self.held = 200, asyncio.Event()
+
+    async def __call__(self, sent: bytes, writer: asyncio.StreamWriter) -> None:
+        head, _, body = sent.partition(b"\r\n\r\n")
+        self.heads.append(head.decode("latin-1"))
+        self.bodies.append(body)
+        if b"hold" in body:
+            await self.held.wait()
+        if b"speech" in head:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\n")
+            writer.write(b"transfer-encoding: chunked\r\n\r\n")
+            for part in (b"\xff\xfb", b"sound"):
+                writer.write(b"%x\r\n%b\r\n" % (len(part), part))
+                await writer.drain()
+            writer.write(b"0\r\n\r\n")
+        else:
+            writer.write(answered(self.status, json.dumps({"results": [], "data": []}).encode()))
+
+    @property
+    def line(self) -> str:
+        return self.heads[-1].partition(" HTTP/1.1")[0]
+
+
+async def test_listed_paths_reach_an_engine_as_they_are() -> None:
+    echo = Echo()
+    async with raw_engine(echo, gets=True) as engine:
+        async with serving(engine.url, aliases={"rerank-*": "m"}) as service:
+            asked = {"model": "m", "query": "q", "documents": ["a"], "odd": [1]}
+            for path in ("/rerank", "/v1/rerank", "/v2/rerank", "/score", "/pooling", "/classify"):
+                answer = await service.http.post(path, json=asked)
+                assert answer.json() == {"results": [], "data": []}
+                assert echo.line == f"POST {path}"
+                assert json.loads(echo.bodies[-1]) == asked
+            await service.http.post("/v1/rerank/", json=asked | {"model": "rerank-3"})
+            assert json.loads(echo.bodies[-1]) == asked
+            assert (
+                await service.http.post("/rerank", json=asked | {"model": "n"})
+            ).status_code == 404
+            assert (await service.http.post("/other", json=asked)).status_code == 404
+
+            base = f"http://127.0.0.1:{service.port}/v1"
+            async with openai.AsyncOpenAI(base_url=base, api_key="k") as client:
+                sound = await client.audio.speech.create(model="m", input="hi", voice="a")
+                assert sound.content == b"\xff\xfbsound"
+                await client.audio.transcriptions.create(model="rerank-9", file=("a.wav", b"RIFF"))
+                assert b'name="model"\r\n\r\nm\r\n--' in echo.bodies[-1]
+                assert b"RIFF" in echo.bodies[-1]
+                assert "multipart/form-data; boundary=" in echo.heads[-1]
+                await client.files.create(file=("a.txt", b"text"), purpose="batch")
+                assert echo.line == "POST /v1/files"
+                assert [f async for f in client.files.list(limit=3)] == []
+                assert echo.line == "GET /v1/files?limit=3"
+                await client.files.delete("f 1/ü")
+                assert (
+                    echo.line.startswith("DELETE /v1/files/f%201%2F%C3%BC") or "%C3%BC" in echo.line
+                )
+            echo.status = 422
+            assert (await service.http.post("/score", json=asked)).status_code == 422
+            assert service.idle()
+            metrics = (await service.http.get("/metrics")).text
+            assert 'path="/v1/files*"' in metrics
+            assert "f%201" not in metrics
+
+
+async def test_passed_paths_have_the_keys_and_limits_of_all_others() -> None:
+    echo = Echo()
+    async with raw_engine(echo, gets=True) as engine:
+        more: dict[str, Any] = {"tenants": [ANN | {"concurrency": 1}], "passed": ["/mine"]}
+        async with serving(engine.url, limits={"body_bytes": 1000}, **more) as service:
+            asked = {"model": "m"}
+            assert (await service.http.post("/rerank", json=asked, headers=KEY)).status_code == 404
+            assert (await service.http.post("/mine", json=asked)).status_code == 401
+            assert (await service.http.get("/mine")).status_code == 401
+            assert (await service.http.get("/mine", headers=KEY)).status_code == 200
+            large = await service.http.post("/mine", content=b"x" * 1001, headers=KEY)
+            assert large.status_code == 413
+            held = {"model": "m", "x": "hold"}
+            holding = asyncio.create_task(service.http.post("/mine", json=held, headers=KEY))
+            await until(lambda: echo.bodies[-1].find(b"hold") > 0)
+            assert (await service.http.post("/mine", json=asked, headers=KEY)).status_code == 429
+            echo.held.set()
+            assert (await holding).status_code == 200
+            assert "key-of-ann" not in "".join(echo.heads)
+
+
+async def test_headers_on_the_list_go_on_to_engines_and_no_others() -> None:
+    echo = Echo()
+    async with raw_engine(echo) as engine:
+        async with serving(engine.url, forward_headers=["X-Team", "user-agent"]) as service:
+            sent = {
+                "x-team": "blue",
+                "x-other": "no",
+                "user-agent": "mine/1",
+                "traceparent": "00-1",
+            }
+            for path in (*[p for p in BODIES if "tokenize" not in p], "/rerank"):
+                body = BODIES.get(path, {"model": "m"})
+                assert (await service.http.post(path, json=body, headers=sent)).status_code == 200
+                head = echo.heads[-1].lower()
+                for line in ("x-team: blue", "user-agent: mine/1", "traceparent: 00-1"):
+                    assert f"\r\n{line}\r\n" in head + "\r\n"
+                assert "x-other" not in head
+    for name, said in (("Authorization", "keys"), ("Content-Length", "connection")):
+        with pytest.raises(ValidationError, match=said):
+            ServiceConfig.model_validate({"engines": ["http://h:1"], "forward_headers": [name]})
+
+
+async def test_a_requests_own_id_comes_back_always() -> None:
+    async with raw_engine(Echo()) as engine, serving(engine.url) as service:
+        own = {"x-request-id": "mine-1"}
+        for path, body in {**BODIES, "/rerank": {"model": "m"}}.items():
+            for fields in (body, body | {"model": "n"}, body | {"model": 7}):
+                answer = await service.http.post(path, json=fields, headers=own)
+                assert answer.headers["x-request-id"] == "mine-1", path
+            given = await service.http.post(path, json=body)
+            assert given.headers["x-request-id"] == given.headers["x-weft-call"]
+        for path in ("/health", "/v1/models", "/nothing"):
+            answer = await service.http.get(path, headers=own)
+            assert answer.headers.get_list("x-request-id") == ["mine-1"]
+
+
+async def test_pages_of_listed_origins_may_ask() -> None:
+    origins = ["https://app.example"]
+    asks = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization, x-stainless-os",
+    }
+    page, other = {"origin": "https://app.example"}, {"origin": "https://evil.example"}
+    async with raw_engine(Echo()) as engine:
+        async with serving(engine.url, origins=origins, tenants=[ANN]) as service:
+            for path, body in {**BODIES, "/rerank": {"model": "m"}}.items():
+                if path == "/detokenize":  # which this engine does not have
+                    continue
+                before = await service.http.options(path, headers=page | asks)
+                assert before.status_code == 204
+                told = before.headers
+                assert told["access-control-allow-origin"] == "https://app.example"
+                assert "POST" in told["access-control-allow-methods"]
+                wished = asks["access-control-request-headers"]
+                assert told["access-control-allow-headers"] == wished
+                for key, status in ((KEY, 200), ({}, 401)):
+                    answer = await service.http.post(path, json=body, headers=key | page)
+                    assert answer.status_code == status
+                    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+                    assert "x-weft-program" in answer.headers["access-control-expose-headers"]
+                foreign = await service.http.post(path, json=body, headers=KEY | other)
+                assert "access-control-allow-origin" not in foreign.headers
+            assert (await service.http.options(path, headers=other | asks)).status_code == 403
+            models = await service.http.get("/v1/models", headers=KEY | page)
+            assert models.headers["access-control-allow-origin"] == "https://app.example"
+        async with serving(engine.url) as service:
+            answer = await service.post(_headers=page)
+            assert not [name for name in answer.headers if "access-control" in name]
+            assert (
+                await service.http.options("/v1/models", headers=page | asks)
+            ).status_code == 405
+        async with serving(engine.url, origins=["*"]) as service:
+            answer = await service.post(_headers=page)
+            assert answer.headers["access-control-allow-origin"] == "*"

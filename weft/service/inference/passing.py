@@ -1,0 +1,119 @@
+"""Passing: requests that weft does not schedule, handed to an engine as they are.
+
+Rerankers, classifiers, speech and files come under the same keys and limits as all else.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from weft.errors import Refused, UsageError
+from weft.orchestrator.attempts import send_unscheduled
+from weft.orchestrator.dispatch.replica import Replica
+from weft.service.client.client import Header
+from weft.service.client.exchange import JSON
+from weft.service.engines.reply import Reply
+from weft.service.engines.served_names import Served
+from weft.service.inference.choice import choose, first_able
+from weft.service.inference.forward import unless_failed
+from weft.service.inference.request import ClientRequest
+from weft.service.programs.records import CallRecord
+from weft.service.protocols.passed import asked_model, renamed
+from weft.service.strategies.model import StrategyModel
+
+_SENT = ("content-type", "accept", "range", "openai-beta")
+"""Headers that say what is sent or wished."""
+_TOLD = frozenset((b"content-disposition", b"content-range", b"accept-ranges"))
+"""Headers of answers that clients get too."""
+
+
+async def passed_on(request: ClientRequest) -> None:
+    """Have an engine answer, whatever it says.
+
+    Raises:
+        UsageError, UnknownName: nothing serves the model.
+        EngineError, Refused: no answer came.
+    """
+    service, exchange, tenant = request.service, request.exchange, request.tenant
+    kind, raw = exchange.headers.get("content-type", ""), exchange.raw
+    model = asked_model(kind, raw) if raw else ""
+    served = await _serving(request, model)
+    if model and served.name != model:
+        raw = renamed(kind, raw, served.name)
+    await service.scheduler.await_engine(served.model)
+    replicas = service.named.replicas(served)
+    if not replicas:
+        raise service.scheduler.away(served.model, served.only)
+    if model:
+        replicas.sort(key=lambda r: r.in_flight)
+    if refusal := tenant.enter(0):
+        raise Refused(429, refusal.message, refusal.seconds)
+    path, who = request.protocol.path, request.identity.name
+    record = request.record = service.registry.lone(tenant.name, who, path, served.name)
+    record.sent = record.came
+    given = exchange.headers
+    headers: list[Header] = [
+        (b"x-request-id", record.id.encode()),
+        *[
+            (name.encode(), given[name].encode("latin-1"))
+            for name in (*_SENT, *service.forwarded)
+            if name in given
+        ],
+    ]
+    target = quote(exchange.path, safe="/:@!$&'()*+,;=~")
+    if exchange.query:
+        target += f"?{exchange.query.decode('latin-1')}"
+
+    async def send(replica: Replica) -> None:
+        record.engine, record.attempts = replica.name, record.attempts + 1
+        upstream = service.upstreams[replica]
+        reply = await upstream.send(exchange.method, target, headers, raw)
+        try:
+            if reply.status >= 400:
+                await unless_failed(reply, upstream.url)
+            record.status, record.first = reply.status, service.registry.clock()
+            record.outcome = "done" if reply.status < 400 else "refused"
+            await _answered(request, record, reply)
+        finally:
+            reply.close()
+
+    try:
+        # What may have been done already must not be done twice.
+        once = exchange.method != "GET" and not model
+        most = 1 if once else 1 + service.config.limits.retries
+        await send_unscheduled(service.scheduler.health, replicas[:most], send)
+    finally:
+        tenant.leave(0, record.prompt)
+
+
+async def _serving(request: ClientRequest, model: str) -> Served:
+    """What is to answer: by the model, or, where none is named, always the same."""
+    service = request.service
+    model = model or request.exchange.headers.get("x-weft-model", "")
+    if model:
+        chosen = await choose(service, model)
+        if isinstance(chosen, StrategyModel):
+            raise UsageError(f"{request.exchange.path} does not run strategies; name a model")
+        return first_able(service, chosen)[0]
+    found = next(iter(service.named), None)
+    served = service.named.get(found) if found is not None else None
+    if served is None:
+        raise Refused(503, "no engine can be reached yet; try again", 5.0)
+    return served
+
+
+async def _answered(request: ClientRequest, record: CallRecord, reply: Reply) -> None:
+    """Give the client what the engine answers, as it comes."""
+    exchange = request.exchange
+    request.service.tell(exchange, record)
+    for name, value in reply.headers:
+        if name in _TOLD:
+            exchange.add(name, value.decode("latin-1"))
+    part = await reply.read()
+    if not part:
+        await exchange.whole(reply.status, b"", reply.kind or JSON)
+        return
+    await exchange.begin(reply.status, reply.kind or JSON, part)
+    while part := await reply.read():
+        await exchange.part(part)
+    await exchange.end()

@@ -1,0 +1,84 @@
+"""Paths that are passed on without being scheduled, as the configuration lists them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, cast
+
+import orjson
+
+from weft.service.protocols.protocol import Body
+from weft.service.protocols.unscheduled import Unscheduled
+
+METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE"))
+_FIELD = re.compile(
+    rb'(content-disposition: *form-data; *name="?model"? *\r\n(?:[^\r\n]+\r\n)*\r\n)'
+    rb"([^\r\n]{1,1000})(?=\r\n--)",
+    re.IGNORECASE,
+)
+"""The field `model` of a form."""
+
+
+class Passed(Unscheduled):
+    """An endpoint of which nothing is read but the model that a request names, if it does.
+
+    Args:
+        path: as the configuration has it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def check(self, body: Body) -> str:
+        """Nothing is wrong, as far as weft knows."""
+        return ""
+
+
+class PassedPaths:
+    """Finds the listed path that a request's path belongs to.
+
+    Args:
+        listed: paths, and beginnings of paths that end in `*`.
+    """
+
+    def __init__(self, listed: Iterable[str]) -> None:
+        found = {path: Passed(path) for path in listed}
+        self._whole = {path: one for path, one in found.items() if not path.endswith("*")}
+        self._begun = {path[:-1]: one for path, one in found.items() if path.endswith("*")}
+
+    def get(self, path: str) -> Passed | None:
+        """The endpoint of a path; None if it is not passed on."""
+        found = self._whole.get(path)
+        if found is not None or not self._begun:
+            return found
+        return next((one for begun, one in self._begun.items() if path.startswith(begun)), None)
+
+
+def is_form(kind: str) -> bool:
+    """Whether a body of a content type is a form with files."""
+    return kind.lower().startswith("multipart/form-data")
+
+
+def asked_model(kind: str, raw: bytes) -> str:
+    """The model that a body names, in JSON or in a form; empty if it names none."""
+    if is_form(kind):
+        found = _FIELD.search(raw)
+        return found[2].decode("utf-8", "replace").strip() if found else ""
+    model = _object(raw).get("model")
+    return model if isinstance(model, str) else ""
+
+
+def renamed(kind: str, raw: bytes, model: str) -> bytes:
+    """A body that names another model."""
+    if is_form(kind):
+        return _FIELD.sub(lambda found: found[1] + model.encode(), raw, count=1)
+    return orjson.dumps({**_object(raw), "model": model})
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        value: Any = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return {}
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
