@@ -185,6 +185,10 @@ class Usage:
         return self.total - self.cached
 
 
+NOTHING = Usage()
+"""The usage of what was never sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """What an engine has just produced. The last delta has a `finish_reason`.

@@ -33,7 +33,7 @@ class Attempt(Protocol):
         """Whether what has come of the answer is out: no other engine can take over then."""
         ...
 
-    async def wait(self, ticket: Ticket, seconds: float) -> None:
+    def wait(self, ticket: Ticket, seconds: float) -> Awaitable[None]:
         """Wait for an engine.
 
         Args:

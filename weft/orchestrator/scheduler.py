@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 import anyio.abc
@@ -103,7 +103,6 @@ class Scheduler:
         self.health = Health(self.dispatcher, check=check)
         self._scopes: dict[Replica, anyio.CancelScope] = {}
         self._group: anyio.abc.TaskGroup | None = None
-        self._wakers: dict[Ticket, _Waker] = {}
 
     @property
     def waiting(self) -> int:
@@ -144,11 +143,7 @@ class Scheduler:
             EngineUnavailable: no engine that serves the model is left.
             ContextExceeded: no engine can hold the prompt.
         """
-        waker = _Waker()
-        ticket = self.dispatcher.submit(call, waker.wake, earlier)
-        if ticket.replica is None:
-            self._wakers[ticket] = waker
-        return ticket
+        return self.dispatcher.submit(call, _wake_nobody, earlier)
 
     async def bind(self, ticket: Ticket) -> None:
         """Wait until an engine can start a call; `finish` must be told of its end then.
@@ -158,10 +153,11 @@ class Scheduler:
         Raises:
             EngineUnavailable: no engine that serves the model is left.
         """
-        waker = self._wakers.pop(ticket, None)
-        if waker is not None:
+        if ticket.queue is not None:
+            woken = anyio.Event()
+            ticket.wake = woken.set
             try:
-                await waker.wait()
+                await woken.wait()
             except BaseException:
                 if ticket.replica is None:
                     self.dispatcher.leave(ticket)
@@ -187,7 +183,7 @@ class Scheduler:
             self.health.note_success(ticket.replica)
         self.dispatcher.finish(ticket, answer, tokens, cached, done, again)
 
-    async def run(self, call: Call, follower: Follower) -> Ticket:
+    def run(self, call: Call, follower: Follower) -> Coroutine[Any, Any, Ticket]:
         """Run a call to its end; engines that fail are replaced as `Attempts` says.
 
         Cancelling the surrounding scope takes the call out of the queue, or aborts it in its
@@ -203,7 +199,7 @@ class Scheduler:
             ContextExceeded: no engine can hold the prompt.
             EngineError: the engine refused the request.
         """
-        return await Attempts(self, call, _Followed(self, call, follower)).run()
+        return Attempts(self, call, _Followed(self, call, follower)).run()
 
     def engines_of(self, model: str) -> list[Replica]:
         """The engines of a model that are in service."""
@@ -311,24 +307,8 @@ def _loop_clock() -> Callable[[], float]:
         return anyio.current_time
 
 
-class _Waker:
-    """An event that costs nothing unless somebody waits for it."""
-
-    __slots__ = ("_event", "_woken")
-
-    def __init__(self) -> None:
-        self._woken = False
-        self._event: anyio.Event | None = None
-
-    def wake(self) -> None:
-        self._woken = True
-        if self._event is not None:
-            self._event.set()
-
-    async def wait(self) -> None:
-        if not self._woken:
-            self._event = anyio.Event()
-            await self._event.wait()
+def _wake_nobody() -> None:
+    """Of a call for which nobody waits yet."""
 
 
 class _Followed:
@@ -340,11 +320,8 @@ class _Followed:
         self._scheduler, self._call, self._follower = scheduler, call, follower
         self._clock = scheduler.clock
 
-    async def wait(self, ticket: Ticket, seconds: float) -> None:
-        if seconds:
-            await anyio.sleep(seconds)
-        else:
-            await self._scheduler.bind(ticket)
+    def wait(self, ticket: Ticket, seconds: float) -> Awaitable[None]:
+        return anyio.sleep(seconds) if seconds else self._scheduler.bind(ticket)
 
     async def send(self, ticket: Ticket) -> None:
         self._ticket = ticket

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from weft.thinking import split_thinking
 from weft.types import Request, Sampling
 
 if TYPE_CHECKING:
-    from weft.store.store import StoredResult
+    from weft.store.store import Store, StoredResult
 
 
 _FIRST = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "schema")
@@ -84,13 +85,10 @@ async def call(
         cache_salt=scope.cache_salt,
     )
     one = _Call(scope, prompt, request, suffix, key, id)
-    budgets = scope.budgets
     try:
-        if budgets:
-            with Reservation(budgets) as one.reservation:
-                await one.run()
-        else:
-            await one.run()
+        with Reservation(scope.budgets) if scope.budgets else nullcontext() as one.reservation:
+            if store is None or not await one.find(store):
+                await one.perform()
     except BaseException as error:
         one.break_off(error)
         raise
@@ -99,6 +97,8 @@ async def call(
 
 def begins_inside(prompt: Prompt, sampling: Sampling, pool: Pool, model: str) -> bool:
     """Whether what is generated next begins within the model's thinking."""
+    if not prompt.open:
+        return sampling.thinking is not False and pool.opens_thinking(model)
     written: list[str] = []
     at: Prompt | None = prompt
     while at is not None and at.open and at.call is None:
@@ -132,10 +132,9 @@ class _Call:
         self._pending = False
         """Whether a stored result is known that has not been counted yet."""
 
-    async def run(self) -> None:
-        """Give the outcome its result."""
-        scope = self._scope
-        stored = scope.store.get(self._key) if scope.store is not None else None
+    async def find(self, store: Store) -> bool:
+        """Take a stored result; whether there is one that is to be taken."""
+        scope, stored = self._scope, store.get(self._key)
         if stored is not None:
             self._known = known = Outcome.of(self.outcome.id, stored.outcome)
             self._pending = True
@@ -143,12 +142,11 @@ class _Call:
             await self._admit(known.prompt_tokens or known.usage.prompt)
             if stored.done or self._cut_as_before(known):
                 await self._again(known, stored)
-                return
-        if scope.store is not None:
-            self.outcome.after = now() - scope.journal.last_end
-            if scope.replay is not None:
-                await scope.replay.await_end(stored)
-        await self._perform()
+                return True
+        self.outcome.after = now() - scope.journal.last_end
+        if scope.replay is not None:
+            await scope.replay.await_end(stored)
+        return False
 
     async def _again(self, known: Outcome, stored: StoredResult) -> None:
         """Take a stored result when its turn comes, at its price."""
@@ -192,7 +190,7 @@ class _Call:
             most = request.sampling.max_tokens
             await self.reservation.admit(self._scope.pool, request.model, prompt_tokens, most)
 
-    async def _perform(self) -> None:
+    async def perform(self) -> None:
         """Have the scheduler run the call, counting and checking budgets as tokens come."""
         scope, request, held, path = self._scope, self._request, self.reservation, None
         if scope.pool.takes_tokens(request.model):
@@ -218,7 +216,7 @@ class _Call:
             progress.close()
         if held is not None and held.end is not None:
             raise held.end
-        if self.outcome.thinking.unopened:
+        if progress.unopened:
             scope.pool.learn_opens_thinking(request.model)
         self._keep(done=True)
         self._hear(self.outcome, whole=True)

@@ -13,6 +13,7 @@ from weft.errors import OutputError, UsageError
 from weft.programs.calls import call
 from weft.programs.completion import Completion
 from weft.programs.json_text import json_texts
+from weft.programs.outcome import Outcome
 from weft.programs.prompt import Prompt
 from weft.programs.scope import Scope, current
 from weft.programs.settings import check_more
@@ -124,20 +125,33 @@ async def generate(
     scope = current()
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     _check(prompt, max_tokens, temperature, top_p, stops, n, logprobs)
-    check_more(more)
-    schema = returns.model_json_schema() if returns is not None else schema
-    base = Sampling(max_tokens, temperature, top_p, stops, seed, logprobs, schema, **more)
-    if n is None:
-        completion = await _one(scope, prompt, base, role, index)
-        return completion if returns is None else _parsed(completion, returns)
+    if more:
+        check_more(more)
+    if returns is not None:
+        schema = returns.model_json_schema()
+    sampling = Sampling(max_tokens, temperature, top_p, stops, seed, logprobs, schema, **more)
+    if n is not None:
+        return await _several(scope, prompt, sampling, role, n)
+    if index is None:
+        index = scope.journal.occurrence(prompt.key + repr(sampling).encode())
+    outcome = await call(scope, role, prompt, sampling, index=index)
+    completion = _completion(scope, prompt, role, index, outcome)
+    return completion if returns is None else _parsed(completion, returns)
+
+
+async def _several(
+    scope: Scope, prompt: Prompt, sampling: Sampling, role: str, n: int
+) -> list[Completion]:
     completions: dict[int, Completion] = {}
+    seed = sampling.seed
 
     async def sample(i: int) -> None:
-        own = seed + i if seed is not None else None
-        completions[i] = await _one(scope, prompt, replace(base, seed=own), role, first + i)
+        own = sampling if seed is None else replace(sampling, seed=seed + i)
+        outcome = await call(scope, role, prompt, own, index=first + i)
+        completions[i] = _completion(scope, prompt, role, first + i, outcome)
 
     # Asked for again in a run, these are further samples.
-    first = scope.journal.occurrence(prompt.key + repr(base).encode(), n)
+    first = scope.journal.occurrence(prompt.key + repr(sampling).encode(), n)
     with scope.branches(n - 1):
         async with TaskGroup() as group:
             for i in range(n):
@@ -145,12 +159,9 @@ async def generate(
     return [completions[i] for i in range(n)]
 
 
-async def _one(
-    scope: Scope, prompt: Prompt, sampling: Sampling, role: str, index: int | None
+def _completion(
+    scope: Scope, prompt: Prompt, role: str, index: int, outcome: Outcome
 ) -> Completion:
-    if index is None:
-        index = scope.journal.occurrence(prompt.key + repr(sampling).encode())
-    outcome = await call(scope, role, prompt, sampling, index=index)
     model = scope.model(role)
     tokens = outcome.tokens if scope.pool.takes_tokens(model) else None
     thinking = outcome.thinking
@@ -161,7 +172,7 @@ async def _one(
     return Completion(
         text=thinking.text,
         tokens=outcome.tokens,
-        logprobs=tuple(outcome.logprobs),
+        logprobs=outcome.logprobs,
         finish_reason=outcome.finish_reason,
         ended=outcome.ended,
         usage=outcome.usage,

@@ -95,11 +95,14 @@ class Journal:
     def begin(self, kind: Kind, parent: str | None, **data: Any) -> str:
         """Note that something begins; returns its id."""
         name = f"{kind}-{next(self._ids)}"
-        self.note(kind, name, parent, **data)
+        self._note(kind, name, parent, data)
         return name
 
     def note(self, kind: Kind, id: str, parent: str | None = None, **data: Any) -> None:
         """Note an event."""
+        self._note(kind, id, parent, data)
+
+    def _note(self, kind: Kind, id: str, parent: str | None, data: dict[str, Any]) -> None:
         at = now()
         if "outcome" in data:
             self.last_end = at
@@ -111,4 +114,4 @@ class Journal:
                 self._observe(event)
         if self.outer is not None:
             begins = parent is None and kind in _BEGINNINGS
-            self.outer.note(kind, id, self._inside if begins else parent, **data)
+            self.outer._note(kind, id, self._inside if begins else parent, data)

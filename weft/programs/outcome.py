@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from typing import Any
 
 from weft.thinking import Thinking, split_thinking
-from weft.types import FinishReason, Timing, TokenLogprob, Usage
+from weft.types import NOTHING, FinishReason, Timing, TokenLogprob, Usage
 
 
 @dataclass(slots=True)
@@ -28,17 +29,17 @@ class Outcome:
     id: str
     text: str = ""
     tokens: tuple[int, ...] = ()
-    logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
+    logprobs: tuple[TokenLogprob, ...] = ()
     ask_logprobs: tuple[float, ...] = ()
     finish_reason: FinishReason = "cancelled"
     ended: bool = False
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NOTHING
     prompt_tokens: int = 0
     most_tokens: int | None = None
     ended_by: str = ""
     limit: float = 0.0
     after: float = 0.0
-    timing: Timing = field(default_factory=Timing)
+    timing: Timing = Timing()
     engine: str = ""
     reasoning: str = ""
     inside: bool = False
@@ -57,31 +58,44 @@ class Outcome:
         return found
 
     def record(self) -> str:
-        """As JSON, for the Store."""
-        kept = {name: getattr(self, name) for name in _FIELDS}
-        kept["usage"] = {name: getattr(self.usage, name) for name in _USAGE}
-        kept["timing"] = {name: getattr(self.timing, name) for name in _TIMING}
-        kept["logprobs"] = [
-            {"token": t.token, "logprob": t.logprob, "top": t.top} for t in self.logprobs
-        ]
-        return json.dumps(kept)
+        """As JSON, for the Store: what differs from the default."""
+        kept = _given(self)
+        del kept["id"]
+        if "usage" in kept:
+            kept["usage"] = _given(self.usage)
+        if "timing" in kept:
+            kept["timing"] = _given(self.timing)
+        if self.logprobs:
+            kept["logprobs"] = [
+                {"token": t.token, "logprob": t.logprob, "top": t.top} for t in self.logprobs
+            ]
+        return _json(kept)
 
     @classmethod
     def of(cls, id: str, record: str) -> Outcome:
         """A stored outcome, under the id that the call has in this run."""
         data = json.loads(record)
-        data["id"] = id
-        data["tokens"] = tuple(data["tokens"])
-        earlier = data.pop("asked", ())  # its name in stores of before
-        data["ask_logprobs"] = tuple(data.get("ask_logprobs", earlier))
-        data["missing"] = tuple(data.get("missing", ()))
-        data["logprobs"] = [TokenLogprob(**t) for t in data["logprobs"]]
-        data["usage"] = Usage(**data["usage"])
-        data["timing"] = Timing(**data["timing"])
-        return cls(**data)
+        if "asked" in data:  # its name in stores of before
+            data["ask_logprobs"] = data.pop("asked")
+        for name in ("tokens", "ask_logprobs", "missing"):
+            if name in data:
+                data[name] = tuple(data[name])
+        if "logprobs" in data:
+            data["logprobs"] = tuple([TokenLogprob(**t) for t in data["logprobs"]])
+        if "usage" in data:
+            data["usage"] = Usage(**data["usage"])
+        if "timing" in data:
+            data["timing"] = Timing(**data["timing"])
+        return cls(**data | {"id": id})
 
 
-# `asdict` would copy every token on its way.
-_FIELDS = tuple(f.name for f in fields(Outcome))
-_USAGE = tuple(f.name for f in fields(Usage))
-_TIMING = tuple(f.name for f in fields(Timing))
+_DEFAULTS = {
+    kind: [(f.name, f.default) for f in fields(kind)] for kind in (Outcome, Usage, Timing)
+}
+_json = json.JSONEncoder().encode
+
+
+def _given(value: Outcome | Usage | Timing) -> dict[str, Any]:
+    """The fields that differ from their defaults; `asdict` would copy every token."""
+    defaults = _DEFAULTS[type(value)]
+    return {name: own for name, usual in defaults if (own := getattr(value, name)) != usual}

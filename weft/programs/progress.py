@@ -12,7 +12,7 @@ from weft.programs.outcome import Outcome
 from weft.programs.reservation import Reservation
 from weft.programs.scope import Scope
 from weft.thinking import Thinking
-from weft.types import Delta, Price, Timing, Usage
+from weft.types import NOTHING, Delta, Price, Timing, TokenLogprob, Usage
 
 _FREE = Price(0.0, 0.0)
 
@@ -37,32 +37,34 @@ class CallProgress:
         self._scope, self._call, self._outcome = scope, call, outcome
         self._reservation, self._tell_lost = reservation, lost
         self._created = now()
-        self._sent = self._first = 0.0
-        self._generated = self._prompt = 0
-        self._price = _FREE
-        self._tokens: list[int] = []
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._thinking = Thinking(outcome.inside)
-        self._thought = 0  # tokens of it
-        self._lost = Usage()
-        self._charged = Usage()
+        self._lost = self._charged = NOTHING
         self._running = False
+
+    @property
+    def unopened(self) -> bool:
+        """Whether thinking ended that nothing had begun."""
+        return self._thinking.unopened
 
     def on_sent(self, ticket: Ticket) -> None:
         """The call goes to an engine, perhaps for another time."""
-        outcome, held = self._outcome, self._reservation
-        if self._running:
+        outcome, held, again = self._outcome, self._reservation, self._running
+        if again:
             self._lose()
-            if held is not None:
-                held.renew()
-                if held.most_tokens is not None:
-                    outcome.most_tokens = held.most_tokens
-                    request = self._call.request
-                    sampling = replace(request.sampling, max_tokens=held.most_tokens)
-                    self._call.request = replace(request, sampling=sampling)
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._tokens: list[int] = []
+        self._logprobs: list[TokenLogprob] = []
+        self._thinking, self._thought = Thinking(outcome.inside), 0  # tokens of it
+        if again and held is not None:
+            held.renew()
+            if held.most_tokens is not None:
+                outcome.most_tokens = held.most_tokens
+                request = self._call.request
+                sampling = replace(request.sampling, max_tokens=held.most_tokens)
+                self._call.request = replace(request, sampling=sampling)
+        assert ticket.replica is not None
         outcome.engine = ticket.engine
-        self._price = self._scope.pool.price(ticket.engine) or _FREE
+        self._price = ticket.replica.engine.price or _FREE
         self._sent, self._first, self._generated = now(), 0.0, 0
         self._prompt, self._running = self._call.prompt_tokens, True
         if held is not None:
@@ -72,13 +74,8 @@ class CallProgress:
     def _lose(self) -> None:
         """What an engine gave before it failed is void."""
         self._lost += self._usage(kept=False)
-        self._charged, self._running = Usage(), False
+        self._charged, self._running = NOTHING, False
         self._tell_lost("".join(self._text))
-        self._text.clear()
-        self._reasoning.clear()
-        self._thinking, self._thought = Thinking(self._outcome.inside), 0
-        self._tokens.clear()
-        self._outcome.logprobs.clear()
         self._outcome.ask_logprobs = ()
         if self._scope.live is not None:
             self._scope.live(self._outcome.id, None)
@@ -97,7 +94,7 @@ class CallProgress:
         if told and self._scope.live is not None:
             self._scope.live(outcome.id, told)
         self._tokens += delta.tokens
-        outcome.logprobs += delta.logprobs
+        self._logprobs += delta.logprobs
         outcome.ask_logprobs = outcome.ask_logprobs or delta.ask_logprobs
         self._generated += delta.count
         if delta.finish_reason is not None:
@@ -134,19 +131,20 @@ class CallProgress:
     def close(self) -> None:
         """The call ended, one way or another."""
         outcome = self._outcome
-        outcome.text, outcome.tokens = "".join(self._text), tuple(self._tokens)
-        outcome.reasoning = "".join(self._reasoning)
         if not outcome.engine:
             return
+        outcome.text, outcome.reasoning = "".join(self._text), "".join(self._reasoning)
+        outcome.tokens, outcome.logprobs = tuple(self._tokens), tuple(self._logprobs)
         ended = now()
         outcome.timing = Timing(
             self._sent - self._created, (self._first or ended) - self._sent, ended - self._created
         )
         if not self._running:
-            outcome.usage = Usage()
-        elif outcome.usage == Usage():
+            outcome.usage = NOTHING
+        elif not outcome.usage.calls:
             outcome.usage = self._usage(kept=False)
-        outcome.usage += self._lost
+        if self._lost.calls:
+            outcome.usage += self._lost
 
     def _usage(self, *, kept: bool, cached: int = 0) -> Usage:
         prompt, generated = self._prompt, self._generated

@@ -141,8 +141,11 @@ class Database:
             StoreError: it can't be read.
         """
         if self._fast is not None:
-            with self._turn, self._failing("read"):
-                return self._fast.first(wanted, values)
+            try:
+                with self._turn:
+                    return self._fast.first(wanted, values)
+            except (SQLAlchemyError, sqlite3.Error) as error:
+                raise self._failure("read", error) from None
         with self.reading() as connection:
             return connection.execute(wanted, values).first()
 
@@ -157,8 +160,11 @@ class Database:
             StoreError: it can't be written.
         """
         if self._fast is not None:
-            with self._turn, self._failing("written"):
-                self._fast.change(change, values)
+            try:
+                with self._turn:
+                    self._fast.change(change, values)
+            except (SQLAlchemyError, sqlite3.Error) as error:
+                raise self._failure("written", error) from None
             return
         with self.writing() as connection:
             connection.execute(change, values)
@@ -167,8 +173,11 @@ class Database:
     def _failing(self, what: str) -> Generator[None]:
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error) as error:
-            raise StoreError(f"store {self.name} can't be {what} ({_reason(error)})") from None
+        except SQLAlchemyError as error:
+            raise self._failure(what, error) from None
+
+    def _failure(self, what: str, error: Exception) -> StoreError:
+        return StoreError(f"store {self.name} can't be {what} ({_reason(error)})")
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An insert that can say what happens to rows that are there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from weft.orchestrator.estimates.ttl import holding
 from weft.orchestrator.policies.parts import allowed, home_of, resides
@@ -113,9 +114,19 @@ class Weft(Policy):
                     return Placement(near, f"{why} there", firm)
                 return Placement(away, f"{why}, on {near.name}, which is far busier")
         known = call.program.home is not None
+        engines = allowed(call, view)
+        best = engines[0] if len(engines) == 1 else self._best(call, engines, known, growth)
+        cached = best.cached(call)
+        why = "answered soonest there" if known else "there is most room to live"
+        return Placement(best, f"{why}: {cached} of {call.prompt_tokens} tokens cached")
+
+    def _best(
+        self, call: CallView, engines: Sequence[EngineView], known: bool, growth: float
+    ) -> EngineView:
+        """The engine on which a call is answered soonest, or a new program has most room."""
         best: EngineView | None = None
         least: tuple[int, float, int] = (_WAITS, math.inf, 0)
-        for engine in allowed(call, view):
+        for engine in engines:
             if self._fits(call, engine, growth):
                 start = _ENTERS
             else:  # one that runs nothing takes it, if others must yield
@@ -127,9 +138,7 @@ class Weft(Policy):
             if best is None or mine < least:
                 best, least = engine, mine
         assert best is not None
-        cached = best.cached(call)
-        why = "answered soonest there" if known else "there is most room to live"
-        return Placement(best, f"{why}: {cached} of {call.prompt_tokens} tokens cached")
+        return best
 
     def _away(
         self, call: CallView, near: EngineView, growth: float, view: View
