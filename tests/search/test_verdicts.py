@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 
 import pytest
 
 from bpe_server import chances
-from weft import Pool, Prompt, ScriptedEngine
+from weft import Pool, Prompt, ScriptedEngine, run
 from weft.programs.score import pool_texts
-from weft.search import Question
+from weft.search import Question, parse_strategy
 from weft.search.verifiers import NO_TOKENS, VERDICTS, read_verifier, verify
 
 QUESTION = Question(
@@ -91,3 +92,21 @@ async def test_a_word_behind_a_newline_is_the_word_too(serve) -> None:
         found = await pool_texts(Prompt.user("q"), VERDICTS)
     assert found == pytest.approx({"yes": 0.5, "no": 0.4})
     assert math.isclose(sum(found.values()), 0.9)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["best_of_n(n=3)", "weighted_majority(n=3)", "beam(n=4, width=2)", "astar", "particle_filter"],
+)
+async def test_answers_say_how_much_of_the_model_its_verdicts_rest_on(
+    spec: str, question, player
+) -> None:
+    def half(request) -> dict[str, float]:
+        return {text: p / 2 for text, p in likely(request).items()}
+
+    likely = player().scores
+    async with Pool(player(scores=half)) as pool:
+        answer = (await run(parse_strategy(spec), question, pool=pool)).value
+        assert answer.details["verdict_mass"] == pytest.approx(0.4)
+        exact = replace(parse_strategy(spec), verifier="function")
+        assert "verdict_mass" not in (await run(exact, question, pool=pool)).value.details

@@ -66,6 +66,7 @@ class AStar(Strategy):
             pick=self.pick if not forced else "best",
             expansions=frontier.expansions,
             forced=forced,
+            **steps.verifier.details,
         )
 
 

@@ -50,6 +50,7 @@ class Beam(Strategy):
             pick=self.pick,
             steps=sum(len(r) for r in frontier.rounds),
             rounds=len(frontier.rounds),
+            **steps.verifier.details,
         )
 
 

@@ -30,11 +30,12 @@ class BestOfN(Strategy):
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
-        draw = drawer(question, self.temperature, verifier=read_verifier(self.verifier))
+        verifier = read_verifier(self.verifier)
+        draw = drawer(question, self.temperature, verifier=verifier)
         drawn = await collect(draw, self.n)
         found = drawn.found
         scored = [found[i] for i in sorted(found) if found[i].score is not None]
         if not scored:
             return voted(drawn, scored=0)
         best = max(scored, key=lambda s: s.score or 0.0)
-        return answered(drawn, best, best.score, scored=len(scored))
+        return answered(drawn, best, best.score, scored=len(scored), **verifier.details)

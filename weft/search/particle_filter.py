@@ -62,6 +62,7 @@ class ParticleFilter(Strategy):
             chosen=chosen,
             ess=[round(e, 6) for e in frontier.ess],
             steps=frontier.steps,
+            **steps.verifier.details,
         )
 
 

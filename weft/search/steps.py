@@ -24,7 +24,7 @@ class Steps:
                 "a search that writes its answer in steps can't hold it to a schema; use a "
                 "strategy that draws whole answers, such as majority"
             )
-        self._question, self._verifier, self._temperature = question, verifier, temperature
+        self._question, self.verifier, self._temperature = question, verifier, temperature
         self._scores: dict[str, _Scoring] = {}
         self.paths: list[Path] = []
         """All paths that were grown, with their scores as far as there are any."""
@@ -74,11 +74,11 @@ class Steps:
             top_p=question.top_p,
             stop=question.stop if last else (question.steps, *question.stop),
             seed=stable_seed(question.seed, path.text, move.index),
-            logprobs=self._verifier.logprobs,
+            logprobs=self.verifier.logprobs,
             index=move.index,
             **question.sampling,
         )
-        self._verifier.check_reported(completion)
+        self.verifier.check_reported(completion)
         text = path.text + completion.prompt.text
         shown = "" if completion.in_thinking else split_thinking(text).text
         tokens = path.tokens + completion.usage.completion
@@ -114,7 +114,7 @@ class Steps:
                 return known.score
         known = self._scores[path.text] = _Scoring(anyio.Event())
         try:
-            score = await self._verifier(self._question, path.text, path.confidence)
+            score = await self.verifier(self._question, path.text, path.confidence)
             known.score = score
         except Exception as error:
             known.error = error

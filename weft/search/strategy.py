@@ -100,7 +100,8 @@ class Answer:
         score: the verifier's score of it, or the share of the vote; None without either.
         details: what the search did, plain data: `samples`, `unparsable`, ...; `budget`
             names the resource that ran out, if one did, `failed` counts samples, steps and
-            verdicts that engines refused.
+            verdicts that engines refused, `verdict_mass` is how much of a model's probability
+            its verdicts rest on, P(yes) + P(no), in the mean.
     """
 
     text: str | None

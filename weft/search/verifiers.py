@@ -15,8 +15,9 @@ from __future__ import annotations
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar, dataclass_transform
 from weakref import WeakKeyDictionary
 
@@ -68,6 +69,11 @@ class Verifier(Parametric, ABC):
     def asks(self) -> str | None:
         """The role of the model that it asks; None if it asks none, as by default."""
         return None
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What `Answer.details` is to say of the verdicts so far; nothing by default."""
+        return {}
 
     @property
     def logprobs(self) -> int | None:
@@ -166,6 +172,16 @@ class ModelVerifier(Verifier):
         """`model`, or `role:NAME` for another role."""
         return "model" if self.role == "verifier" else f"role:{self.role}"
 
+    @cached_property
+    def _masses(self) -> list[float]:
+        return []
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """`verdict_mass`: the mean of P(yes) + P(no)."""
+        masses = self._masses
+        return {"verdict_mass": round(math.fsum(masses) / len(masses), 6)} if masses else {}
+
     @property
     def asks(self) -> str:
         """`role`."""
@@ -181,6 +197,7 @@ class ModelVerifier(Verifier):
     async def score(self, question: Question, text: str, confidence: Confidence) -> float:
         """Ask the model."""
         found = await verify(question, text, self.role)
+        self._masses.append(found.mass)
         pool = current().pool
         _warn(pool.model(self.role), found.mass, _warned.setdefault(pool, set()))
         return found.score

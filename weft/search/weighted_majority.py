@@ -29,7 +29,8 @@ class WeightedMajority(Strategy):
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
-        draw = drawer(question, self.temperature, verifier=read_verifier(self.verifier))
+        verifier = read_verifier(self.verifier)
+        draw = drawer(question, self.temperature, verifier=verifier)
         drawn = await collect(draw, self.n)
         found = drawn.found
         weights = {i: s.score for i, s in found.items() if s.score is not None}
@@ -41,5 +42,6 @@ class WeightedMajority(Strategy):
         details = {
             "scored": len(weights),
             "votes": {c.value: round(c.weight, 6) for c in count.clusters},
+            **verifier.details,
         }
         return answered(drawn, found[best], count.share, **details)
