@@ -234,6 +234,10 @@ class Timing:
     total: float = 0.0
 
 
+UNTIMED = Timing()
+"""The timing of what was never sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """Dollars per million tokens."""

@@ -7,6 +7,7 @@ characters most of all.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,11 +17,12 @@ from tokenizers import Tokenizer
 
 from byte_bpe import byte_bpe, words
 from chat_templates import ENDS, QWEN, TEMPLATES
-from weft import Pool, Prompt, generate, run
+from weft import Pool, Prompt, generate, run, score
 from weft.backends.local.launch import launch
 from weft.backends.vllm import VLLMEngine
 from weft.errors import RequestRejected
 from weft.search import Question, parse_strategy
+from weft.search.verifiers import verify
 from weft.types import Message
 
 pytestmark = [
@@ -177,3 +179,43 @@ async def test_turns_under_every_template(url: str, tokenizer: Tokenizer, templa
         if template == "mistral":
             with pytest.raises(RequestRejected, match="take turns"):
                 await generate(Prompt.user("a").user("b"), max_tokens=1)
+
+
+async def test_samples_scores_and_verdicts_agree_with_what_is_generated(
+    url: str, tokenizer: Tokenizer
+) -> None:
+    prompt = Prompt.user("Is it right?")
+    question = Question(
+        prompt=prompt,
+        answer=lambda text: text or None,
+        complete=lambda text: False,
+        verify=lambda text: prompt,
+        max_tokens=6,
+    )
+
+    async def probability(ids: Sequence[int]) -> float:
+        """That the prompt goes on with these tokens, by generating nothing else."""
+        total, at = 0.0, prompt
+        for one in ids:
+            extra = {"allowed_token_ids": [one]}
+            c = await generate(at, max_tokens=1, logprobs=0, extra=extra)
+            total, at = total + c.logprobs[0].logprob, c.prompt
+        return math.exp(total)
+
+    async with Pool(url) as pool:
+        samples = await generate(prompt, n=4, max_tokens=8, seed=1)
+        assert len({c.tokens for c in samples}) > 1
+        assert all(c.text == said(tokenizer, c.tokens) for c in samples)
+        options = ["Yes", "No", "The sea is"]
+        shares = await score(prompt, options)
+        for option in options:
+            ids = tokenizer.encode(option).ids
+            assert len(ids) == 1 or option == options[2]
+            assert shares[option] == pytest.approx(await probability(ids), rel=0.05)
+        found = await verify(question, "it", "solver")
+        assert 0 < found.score < 1
+        assert shares["Yes"] + shares["No"] < found.mass < 1
+        done = await run(
+            parse_strategy("best_of_n(n=3, verifier=role:solver)"), question, pool=pool
+        )
+    assert done.value.details["verdict_mass"] == pytest.approx(found.mass, rel=0.05)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from weft.thinking import Thinking, split_thinking
-from weft.types import NOTHING, FinishReason, Timing, TokenLogprob, Usage
+from weft.types import NOTHING, UNTIMED, FinishReason, Timing, TokenLogprob, Usage
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Outcome:
     ended_by: str = ""
     limit: float = 0.0
     after: float = 0.0
-    timing: Timing = Timing()
+    timing: Timing = UNTIMED
     engine: str = ""
     reasoning: str = ""
     inside: bool = False
@@ -89,9 +89,7 @@ class Outcome:
         return cls(**data | {"id": id})
 
 
-_DEFAULTS = {
-    kind: [(f.name, f.default) for f in fields(kind)] for kind in (Outcome, Usage, Timing)
-}
+_DEFAULTS = {kind: [(f.name, f.default) for f in fields(kind)] for kind in (Outcome, Usage, Timing)}
 _json = json.JSONEncoder().encode
 
 
