@@ -342,11 +342,17 @@ class Pool:
 
     def takes_tokens(self, model: str) -> bool:
         """Whether all engines of a model take token ids."""
-        return all(e.takes_tokens for e in self.engines if e.model == model)
+        for engine in self.engines:  # asked at every call, where a generator would cost twice
+            if engine.model == model and not engine.takes_tokens:
+                return False
+        return True
 
     def opens_thinking(self, model: str) -> bool:
         """Whether answers of a model begin within its thinking."""
-        return any(e.opens_thinking for e in self.engines if e.model == model)
+        for engine in self.engines:
+            if engine.model == model and engine.opens_thinking:
+                return True
+        return False
 
     def learn_opens_thinking(self, model: str) -> None:
         """Note that answers of a model begin within its thinking, for one has shown it."""

@@ -46,11 +46,16 @@ class CallQueue:
         if ticket.queue is self:
             ticket.queue = None
             del self._here[ticket]
-            if len(self._by_key) > 64 + 2 * len(self._here):
+            if not self._here:
+                self._by_key.clear()
+                self._by_time.clear()
+            elif len(self._by_key) > 64 + 2 * len(self._here):
                 self._sweep()
 
     def first(self, now: float) -> Ticket | None:
         """The ticket that is next."""
+        if not self._here:
+            return None
         due = self._due()
         if due is not None and due[0] <= now:
             return due[-1]
