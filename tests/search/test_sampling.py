@@ -81,7 +81,8 @@ async def test_best_of_n_asks_the_verifier(question, player, by_index) -> None:
         answer = await BestOfN(n=4)(question)
     assert answer.value == "b"
     assert answer.score == pytest.approx(0.6)
-    assert answer.details == {"samples": 4, "unparsable": 1, "scored": 3}
+    verdicts = {"scored": 3, "verdict_mass": 0.5}
+    assert answer.details == {"samples": 4, "unparsable": 1, **verdicts}
     assert sum(bool(r.ask) for r in engine.requests) > 0
 
 
