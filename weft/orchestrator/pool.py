@@ -349,10 +349,7 @@ class Pool:
 
     def opens_thinking(self, model: str) -> bool:
         """Whether answers of a model begin within its thinking."""
-        for engine in self.engines:
-            if engine.model == model and engine.opens_thinking:
-                return True
-        return False
+        return any(e.opens_thinking for e in self.engines if e.model == model)
 
     def learn_opens_thinking(self, model: str) -> None:
         """Note that answers of a model begin within its thinking, for one has shown it."""
