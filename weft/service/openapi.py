@@ -49,13 +49,16 @@ _CALL_HEADERS: dict[str, Schema] = {
     }.items()
 }
 _WHEN = {"retry-after": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+_FINAL = {
+    "x-should-retry": {"schema": {"const": "false"}, "description": "It is of no use to repeat it."}
+}
 _ERRORS = {
     400: "The request is wrong; the message says what to change.",
     401: "No valid key came.",
     403: "An admin key is needed, or the host's name is not this service's.",
     404: "There is no such model, program or path.",
     408: "The body did not come in time.",
-    409: "The program was released while the request was under way.",
+    409: "The program was released, while the request was under way or shortly before.",
     413: "The body is too large.",
     415: "The body's content-encoding is not known.",
     429: "A limit of the tenant's is reached.",
@@ -245,6 +248,8 @@ def _errors(codes: list[int], name: str) -> Schema:
         found[str(code)] = _json(_ERRORS[code], {"$ref": f"#/components/schemas/{name}"})
         if code in (429, 503):
             found[str(code)]["headers"] = _WHEN
+        if code == 409:
+            found[str(code)]["headers"] = _FINAL
     return found
 
 

@@ -77,7 +77,8 @@ async def _served(request: ClientRequest, served: Served, asked: Served) -> None
     )
     answer: str | None = None
     try:
-        request.check(place.program)
+        if not named:
+            request.check(place.program)
         answer = await _run(request, served, place, pieces)
     finally:
         record = request.record if answer is not None else None

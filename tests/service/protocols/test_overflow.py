@@ -1,0 +1,138 @@
+"""What engines say of prompts that don't fit, and what clients are told of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from weft.errors import ContextExceeded
+from weft.service.protocols import PROTOCOLS
+from weft.service.protocols.errors import ErrorWords
+from weft.service.protocols.overflow import Overflow
+
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+LIMIT = "This model's maximum context length is 32768 tokens. However, "
+
+TOO_LONG = [  # the prompt alone
+    LIMIT + "your prompt contains 40000 input tokens, which exceeds this limit even without any "
+    "output tokens. Please reduce the length of the input prompt.",
+    LIMIT + "your messages resulted in 40000 tokens. Please reduce the length of the messages.",
+    "The decoder prompt (length 40000) is longer than the maximum model length of 32768. Make "
+    "sure that `max_model_len` is no smaller than the number of text tokens.",
+    "The engine prompt length 40000 exceeds the max_model_len 32768. Please reduce prompt.",
+    "Input length (40000) exceeds model's maximum context length (32768).",
+    "The input (40000 tokens) is longer than the model's context length (32768 tokens).",
+    "request (40000 tokens) exceeds the available context size (32768 tokens), try increasing it",
+    "prompt is too long: 40000 tokens > 32768 maximum",
+]
+WITH_ANSWER = [  # the prompt and the answer that was asked for
+    LIMIT + "you requested 20000 output tokens and your prompt contains 25000 input tokens, for a "
+    "total of 45000 tokens. Please reduce the length of the input prompt or the number of "
+    "requested output tokens.",
+    LIMIT + "you requested 45000 tokens (25000 in the messages, 20000 in the completion). Please "
+    "reduce the length of the messages or completion.",
+    "'max_tokens' or 'max_completion_tokens' is too large: 20000. This model's maximum context "
+    "length is 32768 tokens and your request has 25000 input tokens (20000 > 32768 - 25000).",
+    "You passed 25000 input tokens and requested 20000 output tokens. However, the model's context "
+    "length is only 32768 tokens, resulting in a maximum input length of 12768 tokens.",
+    "Requested token count exceeds the model's maximum context length of 32768 tokens. You "
+    "requested a total of 45000 tokens: 25000 tokens from the input messages and 20000 tokens for "
+    "the completion. Please reduce the number of tokens.",
+    "`inputs` tokens + `max_new_tokens` must be <= 32768. Given: 25000 `inputs` tokens and 20000 "
+    "`max_new_tokens`",
+    "input length and `max_tokens` exceed context limit: 25000 + 20000 > 32768, decrease input "
+    "length or `max_tokens` and try again",
+]
+# As Claude Code reads them.
+ALONE = re.compile(r"prompt is too long[^0-9]*(\d+)\s*tokens?\s*>\s*(\d+)", re.IGNORECASE)
+BOTH = re.compile(r"input length and `max_tokens` exceed context limit: (\d+) \+ (\d+) > (\d+)")
+
+
+def told(path: str, message: str, estimate: int = 0, status: int = 400) -> ErrorWords:
+    words = ErrorWords(status, message, "", 400, "input_tokens")
+    over = Overflow.told(words)
+    assert over is not None
+    return PROTOCOLS[path].overflow(words, over, estimate)
+
+
+@pytest.mark.parametrize("message", TOO_LONG)
+def test_a_prompt_that_is_too_long(message: str) -> None:
+    found = ALONE.search(told(MESSAGES, message).message)
+    assert found is not None
+    assert (found[1], found[2]) == ("40000", "32768")
+
+
+@pytest.mark.parametrize("message", WITH_ANSWER)
+@pytest.mark.parametrize("estimate", [0, 26_000, 60_000])
+def test_a_prompt_with_too_long_an_answer(message: str, estimate: int) -> None:
+    found = BOTH.search(told(MESSAGES, message, estimate).message)
+    assert found is not None
+    assert found.groups() == ("25000", "20000", "32768")  # engines count, we only estimate
+
+
+@pytest.mark.parametrize("message", TOO_LONG + WITH_ANSWER)
+@pytest.mark.parametrize("path", [CHAT, RESPONSES])
+def test_elsewhere_the_words_stay_and_a_code_comes(path: str, message: str) -> None:
+    words = told(path, message, status=413)
+    assert words.message == message
+    assert (words.status, words.code) == (400, "context_length_exceeded")
+    assert (words.kind, words.param) == ("invalid_request_error", "input_tokens")
+
+
+def test_where_the_engine_stopped_counting_the_estimate_is_used_if_it_can_be_right() -> None:
+    message = (
+        LIMIT + "you requested 20000 output tokens and your prompt contains at least 12769 "
+        "input tokens, for a total of at least 32769 tokens."
+    )
+    for estimate, said in ((0, 12_769), (25_000, 25_000), (50_000, 12_769)):
+        found = BOTH.search(told(MESSAGES, message, estimate).message)
+        assert found is not None
+        assert int(found[1]) == said
+    message = LIMIT + "your prompt contains 400000 characters (more than 300000 characters)."
+    for estimate, said in ((90_000, 90_000), (1000, 32_769)):
+        found = ALONE.search(told(MESSAGES, message, estimate).message)
+        assert found is not None
+        assert (int(found[1]), int(found[2])) == (said, 32_768)
+
+
+def test_an_answer_that_is_longer_than_the_context() -> None:
+    message = "max_tokens=64000 cannot be greater than max_model_len=32768."
+    found = BOTH.search(told(MESSAGES, message, 5000).message)
+    assert found is not None
+    assert found.groups() == ("5000", "64000", "32768")
+    words = told(CHAT, message)  # no prompt is short enough: that must not look so
+    assert words.code == 400
+
+
+def test_a_prompt_that_fills_the_context() -> None:
+    message = (
+        "The decoder prompt (length 4096) plus the number of requested output tokens (at least 1) "
+        "is longer than the maximum model length of 4096."
+    )
+    found = ALONE.search(told(MESSAGES, message).message)
+    assert found is not None
+    assert int(found[1]) > int(found[2])
+
+
+def test_words_without_numbers() -> None:
+    message = "Your input exceeds the context window of this model."
+    assert told(MESSAGES, message).message.startswith("prompt is too long: Your input")
+    assert told(CHAT, message).code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["no such thing", "max_tokens must be at least 1, got 0", "model not found", "invalid image"],
+)
+def test_other_words_are_no_overflow(message: str) -> None:
+    assert Overflow.told(ErrorWords(400, message)) is None
+    assert Overflow.told(ErrorWords(404, TOO_LONG[0])) is None
+
+
+def test_what_weft_itself_refuses() -> None:
+    over = Overflow.of(ContextExceeded("no room", 5000, 4096))
+    said = PROTOCOLS[MESSAGES].overflow(ErrorWords(400, "no room"), over, 5000).message
+    assert said == "prompt is too long: 5000 tokens > 4096 maximum"
+    words = PROTOCOLS[CHAT].overflow(ErrorWords(400, "no room"), over, 5000)
+    assert (words.message, words.code) == ("no room", "context_length_exceeded")
