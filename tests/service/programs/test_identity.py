@@ -133,6 +133,51 @@ LITELLM = {"user-agent": "OpenAI/Python 2.8.0", "x-stainless-retry-count": "0"}
             Identity("a b", "baggage"),
             id="baggage",
         ),
+        *(
+            pytest.param({name: "S"}, {}, Identity("S", name), id=name)
+            for name in (
+                "agent-session-id",
+                "x-opencode-session",
+                "x-grok-conv-id",
+                "x-kilocode-taskid",
+                "x-kilo-session",
+                "x-conversation-id",
+                "x-openwebui-chat-id",
+                "helicone-session-id",
+            )
+        ),
+        pytest.param({"session_id": "S"}, {}, Identity("S", "session-id"), id="underscores"),
+        pytest.param(
+            {"x_session_id": "S"}, {}, Identity("S", "x-session-id"), id="more-underscores"
+        ),
+        pytest.param({}, {"session_id": "S"}, Identity("S", "session_id"), id="openrouter"),
+        pytest.param(
+            {"user-agent": "QwenCode/0.24.4 (linux; x64)"},
+            {"metadata": {"sessionId": "S", "promptId": "P"}},
+            Identity("S", "metadata.sessionId", "", "qwen-code"),
+            id="qwen-code",
+        ),
+        pytest.param(
+            {}, {"conversation": "conv_1"}, Identity("conv_1", "conversation"), id="conversation"
+        ),
+        pytest.param(
+            {},
+            {"conversation": {"id": "conv_1"}},
+            Identity("conv_1", "conversation"),
+            id="conversation-object",
+        ),
+        pytest.param(
+            {"x-session-id": "S", "x-kilo-parent-session-id": "Q", "mcp-session-id": "T"},
+            {},
+            Identity("S", "x-session-id"),
+            id="not-of-others",
+        ),
+        pytest.param(
+            {"x-session-id": " ", "session-id": "undefined"},
+            {"prompt_cache_key": None, "session_id": 17},
+            Identity("17", "session_id"),
+            id="what-stands-for-nothing-is-passed-over",
+        ),
         pytest.param(
             {},
             {"user": "jo", "safety_identifier": "jo", "metadata": {"user_id": "jo"}},
@@ -162,6 +207,33 @@ def test_what_can_not_be_shown_is_replaced_and_stays_different() -> None:
     assert identify({"x-weft-program": "é" * LONGEST}, {}).id == "é" * LONGEST
 
 
+def test_ids_that_users_count_for_themselves_are_apart() -> None:
+    header = {"agent-session-id": "20261129_1"}
+    found = {
+        identify(header | {"authorization": f"Bearer {key}"}, {"user": user}, host).id
+        for key in ("a", "b")
+        for user in ("jo", "al")
+        for host in ("10.0.0.1", "10.0.0.2")
+    }
+    assert len(found) == 8
+    assert identify(header, {}, "127.0.0.1").id == "20261129_1"
+
+
+def test_who_asks_is_told_by_key_client_and_person() -> None:
+    asked: list[tuple[dict[str, str], dict[str, Any]]] = [
+        ({}, {}),
+        ({"authorization": "Bearer a"}, {}),
+        ({"x-api-key": "b"}, {}),
+        ({"user-agent": "aider/1"}, {}),
+        ({"x-weft-name": "mine"}, {}),
+        ({}, {"user": "jo"}),
+        ({}, {"safety_identifier": "al"}),
+    ]
+    assert len({identify(*one).who for one in asked}) == len(asked)
+    assert identify({"user-agent": "aider/2"}, {}).who == identify(*asked[3]).who
+    assert identify({}, {"user": ["jo"]}).who == identify({}, {}).who
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -182,6 +254,10 @@ VALUES = st.recursive(
                 "user-agent",
                 "x-title",
                 "x--session-id",
+                "session_id",
+                "agent-session-id",
+                "x-opencode-session",
+                "authorization",
                 "x-stainless-retry-count",
             ]
         ),
@@ -192,8 +268,12 @@ VALUES = st.recursive(
         optional={
             "prompt_cache_key": VALUES,
             "metadata": VALUES
-            | st.fixed_dictionaries({"user_id": VALUES | st.just('{"session_id')}),
+            | st.fixed_dictionaries({"user_id": VALUES | st.just('{"session_id')})
+            | st.fixed_dictionaries({"sessionId": VALUES}),
             "litellm_session_id": VALUES,
+            "session_id": VALUES,
+            "conversation": VALUES | st.fixed_dictionaries({"id": VALUES}),
+            "user": VALUES,
         },
     ),
 )

@@ -45,6 +45,7 @@ class Exchange:
 
     Attributes:
         path, method, query: of the request.
+        host: where the client is; empty if that is not known.
         headers: of the request, names in small letters.
         raw: its body.
         encodings: of the body, as Content-Encoding tells them.
@@ -73,6 +74,7 @@ class Exchange:
         "encodings",
         "ended",
         "headers",
+        "host",
         "left",
         "method",
         "path",
@@ -85,6 +87,8 @@ class Exchange:
         self.path: str = scope["path"]
         self.method: str = scope["method"]
         self.query: bytes = scope["query_string"]
+        client = scope.get("client")
+        self.host: str = client[0] if client else ""
         self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         self.raw, self.encodings = b"", ""
         if "content-encoding" in self.headers:

@@ -46,7 +46,7 @@ class ClientRequest:
         self.streamed = protocol.streamed(body)
         self.wish = dict(body) if self.streamed else body
         self.changed, self.fallbacks = False, 0
-        self.identity = identify(exchange.headers, body)
+        self.identity = identify(exchange.headers, body, exchange.host)
         self.record: CallRecord | None = None
 
     def named(self, program: str) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, cast
-from urllib.parse import unquote
+from typing import Any
 
-import orjson
 import xxhash
+
+from weft.service.programs.session_ids import SHARED, session_id
 
 LONGEST = 128
 """Characters of an id; longer ones are replaced by their hash."""
+
+_HERE = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Identity:
         stage: what the program is doing, if it says so.
         resent: whether the client says that it sends this request again.
         key: tells one request from another that looks the same; empty if the client sends none.
+        who: asks, as far as key, client and names of people tell: requests of different ones
+            are never of one conversation.
     """
 
     id: str = ""
@@ -36,9 +40,10 @@ class Identity:
     stage: str = ""
     resent: bool = False
     key: str = ""
+    who: int = field(default=0, compare=False)
 
 
-def identify(headers: Mapping[str, str], body: Mapping[str, Any]) -> Identity:
+def identify(headers: Mapping[str, str], body: Mapping[str, Any], host: str = "") -> Identity:
     """Find the program and its parent. Takes anything; what makes no sense is left out.
 
     Parents are links only, and so are read first: an id of a parent is never taken for the
@@ -47,10 +52,18 @@ def identify(headers: Mapping[str, str], body: Mapping[str, Any]) -> Identity:
     Args:
         headers: by lower-case names.
         body: of the request.
+        host: that it came from.
     """
     get = headers.get
     parent = get("x-weft-parent") or get("x-parent-session-id") or ""
-    found, source = _named(headers, body)
+    found, source = session_id(headers, body)
+    name = _clean(get("x-weft-name", ""))
+    name = name or _client(get("user-agent", "")[:200], get("x-title", ""))
+    secret = get("authorization") or get("x-api-key") or ""
+    person = body.get("user") or body.get("safety_identifier")
+    whose = f"{secret}\0{person if type(person) is str else ''}"
+    if source == SHARED and (other := whose + host * (host not in _HERE)) != "\0":
+        found = f"{found}@{_hash(other)[:8]}"
     if agent := get("x-claude-code-agent-id"):
         # A sub-agent of Claude Code sends the id of its session too.
         above = get("x-claude-code-parent-agent-id")
@@ -64,70 +77,16 @@ def identify(headers: Mapping[str, str], body: Mapping[str, Any]) -> Identity:
         if thread and source != "x-weft-program":
             found, source = thread, "thread-id"
     own, above = _clean(found), _clean(parent)
-    name = _clean(get("x-weft-name", ""))
     return Identity(
         own,
         source if own else "",
         above if above != own else "",
-        name or _client(get("user-agent", "")[:200], get("x-title", "")),
+        name,
         _clean(get("x-weft-stage", "")),
         get("x-stainless-retry-count", "0") not in ("0", ""),
         _clean(get("idempotency-key", "")),
+        xxhash.xxh3_64_intdigest(f"{name}\0{whose}".encode("utf-8", "surrogatepass")),
     )
-
-
-def _named(headers: Mapping[str, str], body: Mapping[str, Any]) -> tuple[str, str]:
-    """The program's id and where it stands, in the order in which the places count."""
-    for name in ("x-weft-program", "x-litellm-trace-id", "x-litellm-session-id"):
-        if found := headers.get(name):
-            return found, name
-    sessions = [name for name in headers if name.endswith("session-id")]
-    for name in sorted(sessions):
-        if name.startswith("x-") and name != "x-session-id" and "parent" not in name:
-            return headers[name], name
-    for name in ("session-id", "x-session-id", "x-session-affinity"):
-        if found := headers.get(name):
-            return found, name
-    if found := _text(body.get("prompt_cache_key")):
-        return found, "prompt_cache_key"
-    metadata: Any = body.get("metadata")
-    members = cast(dict[str, Any], metadata) if isinstance(metadata, dict) else {}
-    if found := _session_of(members.get("user_id")):
-        return found, "metadata.user_id"
-    if found := _text(body.get("litellm_session_id")):
-        return found, "litellm_session_id"
-    if found := _text(members.get("session_id")):
-        return found, "metadata.session_id"
-    return _baggage(headers.get("baggage", "")), "baggage"
-
-
-def _session_of(user_id: Any) -> str:
-    """The session in Anthropic's `user_id`, if there is one; else it names a person."""
-    if not isinstance(user_id, str):
-        return ""
-    if user_id.startswith("{"):
-        try:
-            value: Any = orjson.loads(user_id)
-        except ValueError:
-            return ""
-        session = cast(dict[str, Any], value).get("session_id") if isinstance(value, dict) else ""
-        return _text(session)
-    return user_id.rpartition("_session_")[2] if "_session_" in user_id else ""
-
-
-def _baggage(value: str) -> str:
-    """The member `session.id` of W3C baggage."""
-    if "session.id" not in value:
-        return ""
-    for member in value.split(","):
-        key, _, rest = member.partition("=")
-        if key.strip() == "session.id":
-            return unquote(rest.partition(";")[0].strip())
-    return ""
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _clean(text: str) -> str:
@@ -137,7 +96,11 @@ def _clean(text: str) -> str:
     text = text.strip()
     if len(text) <= LONGEST and text.isprintable():
         return text
-    return "x-" + xxhash.xxh3_128_hexdigest(text.encode("utf-8", "surrogatepass"))
+    return "x-" + _hash(text)
+
+
+def _hash(text: str) -> str:
+    return xxhash.xxh3_128_hexdigest(text.encode("utf-8", "surrogatepass"))
 
 
 # Beginnings of the first product in a user agent, in lower case.
@@ -150,6 +113,12 @@ _CLIENTS = {
     "mini-swe-agent": "mini-swe-agent",
     "cline": "cline",
     "openhands": "openhands",
+    "qwencode": "qwen-code",
+    "qwen-code": "qwen-code",
+    "roo-code": "roo-code",
+    "roocode": "roo-code",
+    "kilo-code": "kilo-code",
+    "goose": "goose",
     "litellm": "litellm",
     "openai/python": "openai-python",
     "asyncopenai/python": "openai-python",
