@@ -211,6 +211,7 @@ class Service:
         if tenant is not None:
             tenant.end_program()
         self.registry.program_ended(program.id, reason)
+        self.conversations.end_program(program.id)
         if self.memory is not None:
             self.memory.mark_ended(program.id)
 

@@ -51,11 +51,12 @@ async def _served(request: ClientRequest, served: Served, asked: Served) -> None
     """Answer a call by an engine of a model, though perhaps another was asked for."""
     service, protocol, body = request.service, request.protocol, request.body
     tenant, identity, model = request.tenant, request.identity, served.model
+    exchange = request.exchange
     named = request.named(identity.id)
     request.check(named)
     request.serve_by(served)
     chunk, measured = service.chunk(model), None
-    if len(request.exchange.raw) > LARGE and not protocol.previous(body):
+    if len(exchange.raw) > LARGE and not protocol.previous(body):
         root = root_of(tenant.salt, served.adapter)
         changed, pieces, measured = await aside(_measured, protocol, body, chunk, root)
     else:
@@ -74,6 +75,8 @@ async def _served(request: ClientRequest, served: Served, asked: Served) -> None
         key=identity.key,
         asked=asked.adapter or asked.model,
         adapter=served.adapter,
+        who=identity.who,
+        host=exchange.host,
     )
     answer: str | None = None
     try:
@@ -88,6 +91,8 @@ async def _served(request: ClientRequest, served: Served, asked: Served) -> None
             failed=record is None,
             answer=answer or "",
             engine=record.engine if record is not None else "",
+            generated=record.generated if record is not None else 0,
+            tool=record.tool if record is not None else "",
         )
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from weft.service.programs.known_requests import (
-    BEFORE,
-    LEAD,
     ConversationPlace,
+    History,
     KnownRequest,
     digest,
+    history_of,
     root_of,
-    stem_of,
 )
 from weft.service.programs.lengths import Growth, Lengths
+from weft.service.programs.restarts import Restarts
+from weft.service.programs.rewritten import Rewritten
 from weft.service.programs.text_prefix import TextPrefix
 from weft.service.protocols.media import SIZE, media_in
 
@@ -27,11 +29,9 @@ class Conversations:
     A request belongs to the program of the longest earlier request that it extends, message by
     message, of the same tenant and model. That tools and system text are equal is not enough.
 
-    - A request that extends nothing begins a program. So does one whose history was trimmed or
-      summarised: what it shares with the program it came from is little, and the engines find
-      that by the hashes. If only the last message of the earlier request was changed (clients
-      append reminders to it that they don't keep), it is still recognised by what comes before
-      and by how the message began, unless two programs fit.
+    - If it extends none, it may still go on with one of which the beginning was changed or cut
+      (`Rewritten`), or that stopped so that this one can begin where it was (`Restarts`). Else
+      it begins a program.
     - A first request equal to an earlier one begins a program too: other samples, other agents
       with the same task. Not if the client says that it sends it again, by its header or the
       same key, or if the earlier one failed: then it is the same program trying again.
@@ -44,15 +44,22 @@ class Conversations:
     Args:
         most: requests that are remembered; those not seen for longest go.
         most_hashes: hashes that are remembered with them, of eight bytes each.
+        clock: seconds.
 
     Attributes:
         lengths: what was learned of prompts' lengths.
     """
 
-    def __init__(self, most: int = 50_000, most_hashes: int = 8_000_000) -> None:
+    def __init__(
+        self,
+        most: int = 50_000,
+        most_hashes: int = 8_000_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._most, self._most_hashes = most, most_hashes
         self._heads: OrderedDict[int, KnownRequest] = OrderedDict()
-        self._stems: OrderedDict[int, str] = OrderedDict()
+        self._rewritten = Rewritten(most)
+        self._restarts = Restarts(clock)
         self._answers: OrderedDict[tuple[str, str], tuple[KnownRequest, str]] = OrderedDict()
         self._hashes = 0
         self.lengths = Lengths()
@@ -82,6 +89,8 @@ class Conversations:
         measured: TextPrefix | None = None,
         asked: str = "",
         adapter: str = "",
+        who: int = 0,
+        host: str = "",
     ) -> ConversationPlace:
         """Take a request; call `ended` when it is over.
 
@@ -98,62 +107,74 @@ class Conversations:
             measured: the prefix of the whole prompt, if it is known already.
             asked: what is asked, if something else serves it: conversations are told apart by it.
             adapter: of the model, whose prefixes are its own; empty for none.
+            who: asks; what different ones say is never one conversation.
+            host: where they are; counts only where more than one conversation fits.
         """
         origin, engine = self._answers.get((tenant, previous), (None, ""))
         # What continues something unknown must not look like a beginning.
-        seed = f"{tenant}\0{asked or model}\0{previous}".encode()
-        last = digest(seed, origin.digest if origin is not None else 0)
-        chain: list[int] = []
-        for piece in pieces:
-            last = digest(piece, last)
-            chain.append(last)
+        seed = f"{tenant}\0{asked or model}\0{previous}\0{who}".encode()
+        history = history_of(pieces, digest(seed, origin.digest if origin is not None else 0))
+        last, lead = history.last, len(history.lead)
         head = self._heads.get(last)
-        before, count = self._longest(chain)
+        before, count = self._longest(history)
+        known = lead + count if before is not None else 0
         if before is None:
             before = origin
-        stem = 0 if program else stem_of(pieces, chain)
 
-        new, first = False, before is None
+        line, first = program, before is None
         if program:
             if before is not None:
                 before.go_on(program)
         elif head is not None:
-            program = self._again(head, before, resent, key)
+            line = self._again(head, before, resent, key, host)
         elif before is not None:
-            program = before.next()
+            line = before.next(host)
         else:
-            program = self._like(pieces, chain)
-            first = not program
-        if not program:
-            new = True
-            own = f"c-{self._mark}-{next(self._numbers)}"
-            program = f"{tenant}/{own}" if tenant else own
+            line = self._rewritten.find(self._heads, history, host)
+            first = not line
+        new = not line
+        if new:
+            line = self._new(tenant)
+            new = not history.body or self._restarts.begin(line, history, host) == line
 
-        if stem:
-            self._remember(stem, program)
+        if not program:
+            self._rewritten.remember(line, history, count, first)
         if head is None:
-            head = KnownRequest(last, program, first)
-            if not all(piece.startswith(BEFORE) for piece in pieces):
+            head = KnownRequest(last, line, first, history.base)
+            if history.body:
                 self._heads[last] = head
         else:
             self._heads.move_to_end(last)
-        head.program = program
-        root = root_of(salt, adapter)
-        prefix = head.own(chunk, root)
+        head.line = line
+        salted = root_of(salt, adapter)
+        prefix = head.own(chunk, salted)
         if prefix is None:
-            prefix = self._measure(head, before, pieces[count:], pieces, chunk, root, measured)
-            grown = _grown(head, before, pieces[count:])
+            more = pieces[known:]
+            prefix = self._measure(head, before, more, pieces, chunk, salted, measured)
+            grown = _grown(head, before, more)
             head.tokens = head.tokens or self.lengths.tokens(model, grown)
             head.grown = grown if grown.media else None
         elif prefix is not head.prefix:
             self._give(head, prefix, owned=head.whole)
+        if not program:
+            program = self._restarts.ask(line, head.bytes)
         place = ConversationPlace(
-            program, new, prefix, head.tokens, last.to_bytes(8, "big"), head, key, tenant, model
+            program,
+            new,
+            prefix,
+            head.tokens,
+            last.to_bytes(8, "big"),
+            line,
+            head,
+            key,
+            tenant,
+            model,
+            host,
         )
         if previous:
             place.engine = engine
             place.model = ""  # not all of its prompt is known, so that nothing is learned from it
-        head.go_on(program)
+        head.go_on(line)
         head.waiting.append(place)
         self._trim()
         return place
@@ -166,6 +187,8 @@ class Conversations:
         failed: bool = False,
         answer: str = "",
         engine: str = "",
+        generated: int = 0,
+        tool: str = "",
     ) -> None:
         """A request is over.
 
@@ -175,9 +198,13 @@ class Conversations:
             failed: whether its client got no whole answer.
             answer: id of the answer, if later requests may go on from it.
             engine: that gave it, and holds it.
+            generated: tokens of the answer.
+            tool: that the answer asks for.
         """
         place.live, place.unanswered = False, failed
         head = place.head
+        size = generated * self.lengths.ratio(place.model)
+        self._restarts.answer(place.line, size, tool, failed)
         if prompt > 0:
             head.tokens = prompt
             if place.model and not head.media:
@@ -190,9 +217,14 @@ class Conversations:
             if len(self._answers) > self._most:
                 self._answers.popitem(last=False)
 
+    def end_program(self, program: str) -> None:
+        """A program is over: no conversation that begins goes on with it."""
+        self._restarts.end_program(program)
+
     def rows(self) -> list[tuple[bytes, str]]:
         """Digest and program of all that is remembered, the latest at the end."""
-        return [(head.digest.to_bytes(8, "big"), head.program) for head in self._heads.values()]
+        program = self._restarts.program
+        return [(h.digest.to_bytes(8, "big"), program(h.line)) for h in self._heads.values()]
 
     def load(self, rows: Iterable[tuple[bytes, str]]) -> None:
         """Remember what another process kept: programs that go on are recognised."""
@@ -202,42 +234,37 @@ class Conversations:
                 self._heads[number] = KnownRequest(number, program, first=False)
         self._trim()
 
-    def _longest(self, chain: list[int]) -> tuple[KnownRequest | None, int]:
-        """The longest earlier request that is extended, and its pieces."""
-        get = self._heads.get
+    def _new(self, tenant: str) -> str:
+        """An id for a conversation that begins."""
+        own = f"c-{self._mark}-{next(self._numbers)}"
+        return f"{tenant}/{own}" if tenant else own
+
+    def _longest(self, history: History) -> tuple[KnownRequest | None, int]:
+        """The longest earlier request that is extended, and how many messages it had."""
+        get, chain, base = self._heads.get, history.chain, history.base
         for count in range(len(chain) - 1, 0, -1):
-            head = get(chain[count - 1])
+            head = get(chain[count - 1] ^ base)
             if head is not None:
                 return head, count
         return None, 0
 
     def _again(
-        self, head: KnownRequest, before: KnownRequest | None, resent: bool, key: str
+        self,
+        head: KnownRequest,
+        before: KnownRequest | None,
+        resent: bool,
+        key: str,
+        host: str,
     ) -> str:
-        """The program of a request equal to an earlier one; empty for a new one."""
+        """The conversation of a request equal to an earlier one; empty for a new one."""
         for place in head.waiting:
             if place.unanswered or (key and place.key == key):
-                return place.program
+                return place.line
         if resent:
-            return head.program
+            return head.line
         if head.first:
             return ""
-        return before.next() if before is not None and before.waiting else head.program
-
-    def _like(self, pieces: Sequence[bytes], chain: list[int]) -> str:
-        """The program whose last message was another when this request's history was sent."""
-        for at in range(len(pieces) - 2, 0, -1):
-            program = self._stems.get(digest(pieces[at][:LEAD], chain[at - 1]))
-            if program is not None:
-                return program
-        return ""
-
-    def _remember(self, stem: int, program: str) -> None:
-        """Remember a stem; one that two programs have tells nothing."""
-        known = self._stems.setdefault(stem, program)
-        self._stems.move_to_end(stem)
-        if known != program:
-            self._stems[stem] = ""
+        return before.next(host) if before is not None and before.waiting else head.line
 
     def _measure(
         self,
@@ -277,8 +304,6 @@ class Conversations:
             self._hashes -= head.owned
             head.prefix, head.owned = None, 0
             head.waiting.clear()  # they know it: together they would lie about
-        while len(self._stems) > self._most:
-            self._stems.popitem(last=False)
 
 
 def _grown(head: KnownRequest, before: KnownRequest | None, more: Sequence[bytes]) -> Growth:

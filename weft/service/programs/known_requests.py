@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import xxhash
 
@@ -12,9 +13,6 @@ from weft.service.programs.text_prefix import TextPrefix
 
 WAITING = 64
 """Equal requests whose continuation is awaited."""
-
-LEAD = 64
-"""Bytes of a last message that tell what it is about."""
 
 BEFORE = (b"system\n", b"developer\n", b"[")
 """How pieces begin that come before a conversation."""
@@ -40,7 +38,7 @@ class ConversationPlace:
         tokens: of its prompt, as far as can be said before it was run.
         digest: of the conversation up to here; to be kept, for `Conversations.load`.
         engine: that alone has the answer which the request goes on from; empty for any.
-        head, key, tenant, model, live, failed: for `Conversations`.
+        line, head, key, tenant, model, host, live, unanswered: for `Conversations`.
     """
 
     program: str
@@ -48,10 +46,12 @@ class ConversationPlace:
     prefix: TextPrefix
     tokens: int
     digest: bytes
+    line: str = field(repr=False)
     head: KnownRequest = field(repr=False)
     key: str = field(repr=False)
     tenant: str = field(repr=False)
     model: str = field(repr=False)
+    host: str = field(repr=False)
     engine: str = ""
     live: bool = field(default=True, repr=False)
     unanswered: bool = field(default=False, repr=False)
@@ -66,8 +66,9 @@ class KnownRequest:
     """
 
     digest: int
-    program: str  # that asked it last, or went on from it last
+    line: str  # the conversation that asked it last, or went on from it last
     first: bool  # it began a conversation
+    base: int = 0  # of its system prompt and tools
     prefix: TextPrefix | None = None
     whole: int = 0  # hashes of the prefix that are this request's
     bytes: int = 0
@@ -78,7 +79,7 @@ class KnownRequest:
     grown: Growth | None = None  # by such parts too, if it has
     waiting: list[ConversationPlace] = field(
         default_factory=list[ConversationPlace]
-    )  # not yet gone on from, one a program
+    )  # not yet gone on from, one a conversation
 
     def own(self, chunk: int, root: int) -> TextPrefix | None:
         """The prefix of this request, if it is known in such chunks."""
@@ -89,26 +90,58 @@ class KnownRequest:
             return prefix
         return TextPrefix(prefix.hashes[: self.whole], self.bytes, chunk, self.rest, root)
 
-    def go_on(self, program: str) -> None:
-        """A program no longer waits here."""
+    def go_on(self, line: str) -> None:
+        """A conversation no longer waits here."""
         if self.waiting:
-            self.waiting = [one for one in self.waiting[-WAITING:] if one.program != program]
-        self.program = program
+            self.waiting = [one for one in self.waiting[-WAITING:] if one.line != line]
+        self.line = line
 
-    def next(self) -> str:
-        """The program that goes on from here: one that was answered, if any has not gone on."""
+    def next(self, host: str = "") -> str:
+        """The conversation that goes on from here: an answered one, if any has not gone on."""
         if self.waiting:
-            place = next((one for one in self.waiting if not one.live), self.waiting[0])
-            self.go_on(place.program)
-        return self.program
+            answered = [one for one in self.waiting if not one.live]
+            here = next((one for one in answered if one.host == host), None)
+            place = here or (answered[0] if answered else self.waiting[0])
+            self.go_on(place.line)
+        return self.line
 
 
-def stem_of(pieces: Sequence[bytes], chain: list[int]) -> int:
-    """What is left of a request whose last message is changed: all before it, and its beginning.
+class History(NamedTuple):
+    """What a request says.
 
-    System messages at its end are not counted. 0 if there is nothing before it.
+    Messages are chained without what comes before them, so that a conversation is known again
+    if its tools or its system prompt are changed.
+
+    Attributes:
+        root: where chains of messages begin.
+        lead: tools and system prompt.
+        base: stands for them.
+        body: the messages.
+        chain: digests of the body up to each message.
     """
-    at = len(pieces) - 1
-    while at > 0 and pieces[at].startswith(BEFORE):
-        at -= 1
-    return digest(pieces[at][:LEAD], chain[at - 1]) if at > 0 else 0
+
+    root: int
+    lead: Sequence[bytes]
+    base: int
+    body: Sequence[bytes]
+    chain: Sequence[int]
+
+    @property
+    def last(self) -> int:
+        """The digest of all of it."""
+        return (self.chain[-1] if self.chain else self.root) ^ self.base
+
+
+def history_of(pieces: Sequence[bytes], root: int) -> History:
+    """The history that a request has, by the pieces of its prompt."""
+    lead = 0
+    last = root
+    while lead < len(pieces) and pieces[lead].startswith(BEFORE):
+        last = digest(pieces[lead], last)
+        lead += 1
+    body, base = pieces[lead:], last ^ root
+    last, chain = root, list[int]()
+    for piece in body:
+        last = digest(piece, last)
+        chain.append(last)
+    return History(root, pieces[:lead], base, body, chain)

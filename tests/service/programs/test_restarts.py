@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weft.service.programs.conversations import Conversations
+from weft.service.programs.known_requests import ConversationPlace
+
+SYSTEM = b"system\nYou edit code."
+TOOLS = b'[{"name":"bash"}]'
+
+
+def words(seed: object, count: int) -> bytes:
+    drawn = random.Random(repr(seed))
+    return b" ".join(b"%04x" % drawn.getrandbits(16) for _ in range(count))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Agent:
+    """A session of which the client sends no id."""
+
+    known: Conversations
+    name: str
+    lead: tuple[bytes, ...] = (SYSTEM,)
+    tool: str = ""
+    host: str = ""
+    said: list[bytes] = field(default_factory=list[bytes])
+    programs: list[str] = field(default_factory=list[str])
+    live: ConversationPlace | None = None
+
+    def ask(self, count: int = 200, text: bytes = b"") -> str:
+        more = text or words((self.name, len(self.programs)), count)
+        self.said.append(b"user\n" + more)
+        pieces = [*self.lead, *self.said]
+        self.live = self.known.find("", "m", pieces, 64, host=self.host)
+        self.programs.append(self.live.program)
+        return self.live.program
+
+    def answered(self, count: int = 50, tool: str | None = None, failed: bool = False) -> None:
+        assert self.live is not None
+        asks = self.tool if tool is None else tool
+        self.known.end(self.live, generated=count * 5 // 4, tool=asks, failed=failed)
+        self.said.append(b"assistant\n" + words((self.name, "a", len(self.programs)), count))
+
+    def call(self, count: int = 200) -> str:
+        program = self.ask(count)
+        self.answered()
+        return program
+
+    def compact(self) -> None:
+        self.said = []
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def known(clock: Clock) -> Conversations:
+    return Conversations(clock=clock)
+
+
+def test_a_conversation_that_begins_anew_is_the_same_program(known: Conversations) -> None:
+    agent = Agent(known, "a")
+    for _ in range(3):
+        for _ in range(5):
+            agent.call()
+        agent.compact()
+    assert len(set(agent.programs)) == 1
+
+
+def test_one_after_a_prompt_that_was_too_long_is_too(known: Conversations) -> None:
+    agent = Agent(known, "a", lead=(TOOLS, SYSTEM), tool="bash")
+    for _ in range(5):
+        agent.call()
+    agent.ask()
+    agent.answered(0, tool="", failed=True)
+    agent.compact()
+    agent.call()
+    assert len(set(agent.programs)) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"lead": (b"system\nYou judge.",)}, id="system-prompt"),
+        pytest.param({"lead": (TOOLS, SYSTEM)}, id="tools"),
+        pytest.param({"lead": ()}, id="no-system-prompt"),
+        pytest.param({"host": "10.0.0.2"}, id="host"),
+    ],
+)
+def test_another_agent_is_another_program(known: Conversations, other: dict[str, object]) -> None:
+    agent = Agent(known, "a")
+    for _ in range(5):
+        agent.call()
+    helper = Agent(known, "b", **other)  # type: ignore[arg-type]
+    assert helper.call() != agent.programs[0]
+
+
+def test_while_the_old_one_is_answered_it_has_not_stopped(known: Conversations) -> None:
+    agent = Agent(known, "a")
+    for _ in range(5):
+        agent.call()
+    agent.ask()
+    assert Agent(known, "b").call() != agent.programs[0]
+
+
+@pytest.mark.parametrize("tool", ["Task", "spawn_agent", "delegate"])
+def test_an_agent_that_waits_for_another_has_not_stopped(known: Conversations, tool: str) -> None:
+    agent = Agent(known, "a", lead=(TOOLS, SYSTEM), tool="bash")
+    for _ in range(5):
+        agent.call()
+    agent.ask()
+    agent.answered(tool=tool)
+    child = Agent(known, "b", lead=agent.lead, tool="bash")
+    assert {child.call() for _ in range(3)} != {agent.programs[0]}
+    assert agent.programs[0] not in child.programs
+    assert agent.call() == agent.programs[0]
+
+
+def test_a_turn_that_ended_was_not_given_up(known: Conversations) -> None:
+    agent = Agent(known, "a", lead=(TOOLS, SYSTEM), tool="bash")
+    for _ in range(5):
+        agent.call()
+    agent.ask()
+    agent.answered(tool="")
+    assert Agent(known, "b", lead=agent.lead).call() != agent.programs[0]
+
+
+def test_what_was_silent_for_long_is_left_alone(known: Conversations, clock: Clock) -> None:
+    agent = Agent(known, "a")
+    for _ in range(5):
+        agent.call()
+        clock.now += 2.0
+    clock.now += 100.0
+    assert Agent(known, "b").call() != agent.programs[0]
+
+
+def test_what_has_ended_is_left_alone(known: Conversations) -> None:
+    agent = Agent(known, "a")
+    for _ in range(5):
+        agent.call()
+    known.end_program(agent.programs[0])
+    assert Agent(known, "b").call() != agent.programs[0]
+
+
+def test_if_the_old_one_goes_on_the_new_one_is_another_program(known: Conversations) -> None:
+    old, new = Agent(known, "a"), Agent(known, "b")
+    for _ in range(5):
+        old.call()
+    assert new.call() == old.programs[0]
+    assert old.call() == old.programs[0]
+    second = new.call()
+    assert second != old.programs[0]
+    for _ in range(3):
+        assert (old.call(), new.call()) == (old.programs[0], second)
+
+
+def test_tasks_in_one_form_are_told_from_summaries(known: Conversations) -> None:
+    programs: set[str] = set()
+    for task in range(6):
+        agent = Agent(known, f"t{task}")
+        agent.ask(text=b"Please solve this issue: %d " % task + words(task, 300))
+        agent.answered()
+        for _ in range(4):
+            agent.call()
+        assert len(set(agent.programs)) == 1
+        programs.add(agent.programs[0])
+    assert len(programs) == 6
+
+
+def test_thoughts_that_are_left_out_make_no_programs(known: Conversations, clock: Clock) -> None:
+    """Many at once send their histories anew, each a little shorter than with its answer."""
+    drawn = random.Random(1)
+    agents = [Agent(known, f"s{n}") for n in range(16)]
+    for agent in agents:
+        agent.ask(drawn.randrange(200, 3000))
+    for _ in range(9):
+        drawn.shuffle(agents)
+        for agent in agents:
+            agent.answered(drawn.randrange(20, 200))
+        for agent in agents:
+            clock.now += drawn.random()
+            held = sum(map(len, agent.said))
+            if drawn.random() < 0.3:
+                agent.compact()
+                agent.ask(held // 5 - 2)
+            else:
+                agent.ask(drawn.randrange(5, 200))
+    every = {program for agent in agents for program in agent.programs}
+    assert len(every) <= 18
+    own = [max(map(agent.programs.count, agent.programs)) for agent in agents]
+    assert sum(own) >= 0.9 * 160
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_calls_that_are_under_way_at_once_are_of_as_many_programs(data: st.DataObject) -> None:
+    """Whatever is taken for a restart, no program has two conversations under way at once.
+
+    Except one that was thought to have stopped, for as long as it takes to see that.
+    """
+    clock = Clock()
+    known = Conversations(clock=clock)
+    agents = [Agent(known, f"s{n}") for n in range(4)]
+    for _ in range(data.draw(st.integers(1, 40))):
+        clock.now += 1.0
+        agent = data.draw(st.sampled_from(agents))
+        if agent.live is not None and agent.live.live:
+            agent.answered()
+            continue
+        begins = not agent.said or data.draw(st.booleans())
+        if begins:
+            agent.compact()
+        program = agent.ask(data.draw(st.integers(100, 1000)))
+        if begins:
+            others = [a.live for a in agents if a is not agent and a.live is not None]
+            assert program not in {one.program for one in others if one.live}

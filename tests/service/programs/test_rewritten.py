@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from weft.service.programs.conversations import Conversations
+from weft.service.programs.known_requests import ConversationPlace
+
+TOOLS = b'[{"name":"bash"}]'
+SYSTEM = b"system\nYou edit code in /home/%b.\nYou answer briefly.\nToday is 2026-11-%d."
+TASK = b"user\nRename the function add() to plus() in all of the files, please."
+
+
+def system(day: int = 28, home: bytes = b"jo") -> bytes:
+    return SYSTEM % (home, day)
+
+
+def say(seed: int, role: bytes = b"assistant") -> bytes:
+    """A message that nobody else sends."""
+    drawn = random.Random(seed)
+    return role + b"\n" + b" ".join(b"%x" % drawn.getrandbits(32) for _ in range(12))
+
+
+def history(seed: int, turns: int) -> list[bytes]:
+    roles = (b"assistant", b"tool")
+    return [say(1000 * seed + turn, roles[turn % 2]) for turn in range(2 * turns)]
+
+
+def ask(known: Conversations, *pieces: bytes, who: int = 0, host: str = "") -> ConversationPlace:
+    place = known.find("", "m", pieces, 16, who=who, host=host)
+    known.end(place, generated=10)
+    return place
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param([TOOLS, system(29), TASK], id="date"),
+        pytest.param([TOOLS[:-1] + b',{"name":"mcp"}]', system(), TASK], id="tool-joins"),
+        pytest.param([system(), TASK], id="tools-leave"),
+        pytest.param([TOOLS, system(29), TASK + b"\n<reminder>2</reminder>"], id="date-and-end"),
+        pytest.param(
+            [TOOLS, system(), b"user\n<reminder>two</reminder>" + TASK[5:]], id="reminder-in-front"
+        ),
+        pytest.param([TOOLS, system(), TASK + b"\n<reminder>two</reminder>"], id="reminder-behind"),
+    ],
+)
+def test_what_changes_before_a_conversation_begins_no_program(
+    changed: list[bytes], turns: int
+) -> None:
+    known = Conversations()
+    ask(known, TOOLS, system(), say(9, b"user"))  # somebody else's
+    first = ask(known, TOOLS, system(), TASK)
+    for turn in range(1, turns):
+        ask(known, TOOLS, system(), TASK, *history(1, turn))
+    later = ask(known, *changed, *history(1, turns))
+    assert (later.program, later.new) == (first.program, False)
+    assert ask(known, *changed, *history(1, turns + 1)).program == first.program
+
+
+def test_with_a_clock_in_the_system_prompt_equal_tasks_stay_apart() -> None:
+    known = Conversations()
+    first = [ask(known, TOOLS, system(day), TASK).program for day in range(8)]
+    assert len(set(first)) == 8
+    second = [ask(known, TOOLS, system(10 + n), TASK, *history(n, 1)).program for n in range(8)]
+    assert sorted(second) == sorted(first)
+    for n, program in enumerate(second):
+        assert ask(known, TOOLS, system(20 + n), TASK, *history(n, 2)).program == program
+
+
+def test_a_trimmed_history_is_known_by_what_was_kept() -> None:
+    known = Conversations()
+    first = ask(known, TOOLS, system(), TASK)
+    other = ask(known, TOOLS, system(), say(9, b"user"))
+    for turn in range(1, 6):
+        ask(known, TOOLS, system(), TASK, *history(1, turn))
+        ask(known, TOOLS, system(), say(9, b"user"), *history(2, turn))
+    summary = b"user\nSummary: we renamed two."
+    kept = ask(known, TOOLS, system(), summary, *history(1, 5)[-3:], say(5, b"user"))
+    assert (kept.program, kept.new) == (first.program, False)
+    assert ask(known, TOOLS, system(), summary, *history(2, 5)[-2:]).program == other.program
+
+
+def test_people_and_agents_who_differ_in_anything_are_apart() -> None:
+    known = Conversations()
+    same = history(1, 1)
+    first = [
+        ask(known, TOOLS, system(), TASK).program,
+        ask(known, TOOLS, system(home=b"al"), TASK).program,
+        ask(known, TOOLS, system(), TASK, who=1).program,
+        ask(known, TOOLS, system(), TASK, host="10.0.0.2").program,
+    ]
+    assert len(set(first)) == 4
+
+    def second(day: int, tools: bytes) -> list[str]:
+        return [
+            ask(known, tools, system(day, b"al"), TASK, *same).program,
+            ask(known, tools, system(day), TASK, *same, host="10.0.0.2").program,
+            ask(known, tools, system(day), TASK, *same, who=1).program,
+            ask(known, tools, system(day), TASK, *same).program,
+        ]
+
+    in_order = [first[1], first[3], first[2], first[0]]
+    assert second(28, TOOLS) == in_order
+
+
+def test_changed_prompts_go_on_with_the_likest() -> None:
+    known = Conversations()
+    homes = (b"jo", b"al", b"bo")
+    first = [ask(known, TOOLS, system(home=home), TASK).program for home in homes]
+    tools = TOOLS[:-1] + b',{"name":"mcp"}]'
+    second = [
+        ask(known, tools, system(29, home), TASK, *history(n, 1)).program
+        for n, home in reversed(list(enumerate(homes)))
+    ]
+    assert second == first[::-1]
+
+
+def test_another_agent_with_a_history_is_another_program() -> None:
+    known = Conversations()
+    ask(known, TOOLS, system(), TASK)
+    ask(known, TOOLS, system(), TASK, *history(1, 1))
+    review = b"system\nJudge what was done, from 0 to 9, and say no more than that."
+    assert ask(known, review, TASK, b"user\nJudge.").new
+
+
+def test_a_task_that_is_given_again_is_another_program() -> None:
+    known = Conversations()
+    ask(known, TOOLS, system(), TASK)
+    ask(known, TOOLS, system(), TASK, *history(1, 1))
+    assert ask(known, TOOLS, system(29), TASK).new
+    shots = [b"user\nAn example of what to do.", b"assistant\nAn example of how it is done."]
+    assert ask(known, TOOLS, system(), *shots, TASK).new
+    assert ask(known, TOOLS, system(), *shots, say(7, b"user")).new

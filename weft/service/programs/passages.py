@@ -1,0 +1,105 @@
+"""Passages: what only one conversation has said, by which it is known again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weft.service.programs.known_requests import BEFORE, digest
+
+_SHORTEST = 48  # bytes of a message that tells anything
+_END = 48  # bytes at a message's beginning and at its end that do
+_LOOKED_AT = 3  # messages whose ends are looked at, at a history's beginning and at its end
+_ANSWER = b"assistant\n"
+_NOBODY = ""
+
+
+class Passages:
+    """Which conversation said what.
+
+    A history that was trimmed, or of which the system prompt and the first message changed at
+    once, has no beginning in common with the requests before it. But it holds messages that
+    nobody else has said: answers, tools' results, or the end of what the person had asked.
+    What two conversations have said tells nothing.
+
+    - Of what came after a conversation's first request, whole messages count, one of each
+      request: the answer as a rule. The first request is what agents with the same task, or in
+      the same folder, have in common.
+    - Of each last message, which clients change later, beginning and end count; but only in a
+      history that goes on after it with an answer: else it is the same task given again.
+
+    Args:
+        most: messages and ends of messages that are remembered; the oldest go.
+    """
+
+    def __init__(self, most: int = 100_000) -> None:
+        self._whole, self._ends = _Owners(most), _Owners(most)
+
+    def remember(
+        self, line: str, space: int, pieces: Sequence[bytes], new: int, first: bool
+    ) -> None:
+        """A conversation has gone on.
+
+        Args:
+            line: the conversation.
+            space: who speaks; what others say is looked for apart.
+            pieces: its messages.
+            new: where those begin that were not known.
+            first: whether the conversation begins with them.
+        """
+        if not first and len(pieces[new]) >= _SHORTEST:
+            self._whole.add(digest(pieces[new], space), line)
+        last = pieces[-1]
+        if last.startswith(BEFORE):
+            last = next((one for one in reversed(pieces) if not one.startswith(BEFORE)), last)
+        add = self._ends.add
+        add(digest(last[:_END], space), line)
+        if len(last) > _END:
+            add(digest(last[-_END:], space), line)
+
+    def find(self, space: int, pieces: Sequence[bytes]) -> str:
+        """The conversation that a history is of; empty if that is not certain."""
+        votes: dict[str, int] = {}
+        for piece in pieces:
+            if len(piece) >= _SHORTEST:
+                _count(votes, self._whole.get(digest(piece, space)))
+        if any(piece.startswith(_ANSWER) for piece in pieces[:-1]):
+            earlier = pieces[:-1]
+            for piece in {*earlier[:_LOOKED_AT], *earlier[-_LOOKED_AT:]}:
+                for end in {piece[:_END], piece[-_END:]}:
+                    _count(votes, self._ends.get(digest(end, space)))
+        ranked = sorted(votes.items(), key=lambda item: -item[1])
+        if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
+            return _NOBODY
+        return ranked[0][0]
+
+
+class _Owners:
+    """Who said what, in two halves: the older one goes when the newer one is full."""
+
+    __slots__ = ("_most", "_new", "_old")
+
+    def __init__(self, most: int) -> None:
+        self._most = most // 2
+        self._new: dict[int, str] = {}
+        self._old: dict[int, str] = {}
+
+    def add(self, passage: int, line: str) -> None:
+        """A conversation has said it."""
+        known = self._new.get(passage)
+        if known is None:
+            known = self._old.get(passage, line)
+            if len(self._new) >= self._most:
+                self._old, self._new = self._new, {}
+            self._new[passage] = line if known == line else _NOBODY
+        elif known != line:
+            self._new[passage] = _NOBODY
+
+    def get(self, passage: int) -> str:
+        """The only one who said it."""
+        known = self._new.get(passage)
+        return self._old.get(passage, _NOBODY) if known is None else known
+
+
+def _count(votes: dict[str, int], line: str) -> None:
+    if line:
+        votes[line] = votes.get(line, 0) + 1

@@ -1,0 +1,110 @@
+"""Rewritten: conversations known again of which the beginning was changed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+from weft.service.programs.known_requests import History, KnownRequest, digest
+from weft.service.programs.passages import Passages
+
+_BASES = 8  # under which one history is remembered
+_SKETCHES = 1000  # of system prompts and tools that are remembered
+_LINES = 400  # of one that are
+_END = 32  # bytes of its beginning and its end
+_NOTHING = frozenset[int]()
+
+
+class Rewritten:
+    """Finds the conversation of a request that extends none, as far as can be told.
+
+    - The system prompt or the tools were changed, as by a date, or by a tool server that joined:
+      the messages are known. If several have them, the one counts whose system prompt and tools
+      are most like it.
+    - Messages were changed, or cut away: `Passages`. Clients add reminders to the last message,
+      say, that they don't keep.
+
+    Args:
+        most: requests that are remembered; those not seen for longest go.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._bodies: OrderedDict[int, tuple[int, ...]] = OrderedDict()
+        self._sketches: OrderedDict[int, frozenset[int]] = OrderedDict()
+        self._passages = Passages(2 * most)
+
+    def find(self, heads: Mapping[int, KnownRequest], history: History, host: str) -> str:
+        """The conversation; empty if there is none, or if two fit.
+
+        Args:
+            heads: known requests, by the digests of their histories.
+            history: of the request.
+            host: of the client.
+        """
+        body, chain = history.body, history.chain
+        for count in range(len(body), 0, -1):
+            bases = self._bodies.get(chain[count - 1])
+            known = [heads[key] for b in bases or () if (key := chain[count - 1] ^ b) in heads]
+            if count == len(body):  # a first request that is equal begins a program
+                known = [head for head in known if not head.first]
+            if known and (head := self._likest(known, history)) is not None:
+                return head.next(host)
+        return self._passages.find(history.root, body) if len(body) > 1 else ""
+
+    def remember(self, line: str, history: History, known: int, first: bool) -> None:
+        """A request of a conversation has come.
+
+        Args:
+            line: the conversation.
+            history: of the request.
+            known: how many of its messages are not new.
+            first: whether the conversation begins with it.
+        """
+        root, lead, base, body, chain = history
+        if not body:
+            return
+        last = chain[-1]
+        bases = self._bodies.get(last)
+        if bases is None:
+            self._bodies[last] = (base,)
+            if len(self._bodies) > self._most:
+                self._bodies.popitem(last=False)
+        else:
+            self._bodies.move_to_end(last)
+            if bases[-1] != base:
+                others = tuple(one for one in bases if one != base)
+                self._bodies[last] = (*others[-_BASES + 1 :], base)
+        if lead and base not in self._sketches:
+            self._sketches[base] = _sketch(lead)
+            if len(self._sketches) > _SKETCHES:
+                self._sketches.popitem(last=False)
+        self._passages.remember(line, root, body, known, first)
+
+    def _likest(self, known: list[KnownRequest], history: History) -> KnownRequest | None:
+        """The request whose tools and system prompt are most like these; of equals the latest.
+
+        None if they have nothing in common with any: that is another agent with this history.
+        """
+        own = self._sketches.get(history.base) or _sketch(history.lead)
+
+        def likeness(head: KnownRequest) -> tuple[bool, int]:
+            sketch = self._sketches.get(head.base)
+            common = 1 if sketch is None and head.base else len(own & (sketch or _NOTHING))
+            return any(not place.live for place in head.waiting) and common > 0, common
+
+        found = max(reversed(known), key=likeness)
+        return found if likeness(found)[1] else None
+
+
+def _sketch(lead: Sequence[bytes]) -> frozenset[int]:
+    """Digests of the tools as a whole, and of a system prompt's lines, beginning and end.
+
+    Digits are left out: they are of dates.
+    """
+    found: set[int] = set()
+    for piece in lead:
+        parts = piece.split(b"\n", _LINES)[1:]  # the role
+        parts += [piece[:_END], piece[-_END:]]
+        found.update([digest(part.translate(None, b"0123456789")) for part in parts if part])
+    return frozenset(found)
