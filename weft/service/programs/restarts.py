@@ -65,7 +65,7 @@ class _Line:
 
     def chain(self) -> list[_Line]:
         """It and those that began where it was, one after the other."""
-        found = [self]
+        found: list[_Line] = [self]
         while (heir := found[-1].heir) is not None:
             found.append(heir)
         return found
