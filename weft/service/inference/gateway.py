@@ -101,6 +101,7 @@ class _Request:
             if record is not None:
                 if exchange.left and exchange.cut is None:
                     record.status, record.outcome = LEFT, "cancelled"
+                record.outcome = record.outcome or "broken"  # the service is stopped at once
                 self._service.registry.call_ended(record)
 
     @property
