@@ -100,13 +100,15 @@ class Weft(Policy):
         home = home_of(call, view)
         if home is not None and call.program.claim:
             return Placement(home, "its program holds a claim there", firm=True)
-        growth = self._growth(call, view)
+        engines = allowed(call, view)
         if home is not None:
             near, cached = home, home.cached(call)
-            if cached < _WHOLE * call.prompt_tokens:  # another branch may be nearer
-                near = max(allowed(call, view), key=lambda e: (e.cached(call), e is home))
+            # Another branch may be nearer.
+            if cached < _WHOLE * call.prompt_tokens and len(engines) > 1:
+                near = max(engines, key=lambda e: (e.cached(call), e is home))
                 cached = near.cached(call)
             if cached > call.prompt_tokens / 2:
+                growth = self._growth(call, view)
                 why = f"{cached} of {call.prompt_tokens} tokens are cached"
                 away = self._away(call, near, growth, view)
                 if away is None:
@@ -114,16 +116,16 @@ class Weft(Policy):
                     return Placement(near, f"{why} there", firm)
                 return Placement(away, f"{why}, on {near.name}, which is far busier")
         known = call.program.home is not None
-        engines = allowed(call, view)
-        best = engines[0] if len(engines) == 1 else self._best(call, engines, known, growth)
+        best = engines[0] if len(engines) == 1 else self._best(call, engines, known, view)
         cached = best.cached(call)
         why = "answered soonest there" if known else "there is most room to live"
         return Placement(best, f"{why}: {cached} of {call.prompt_tokens} tokens cached")
 
     def _best(
-        self, call: CallView, engines: Sequence[EngineView], known: bool, growth: float
+        self, call: CallView, engines: Sequence[EngineView], known: bool, view: View
     ) -> EngineView:
         """The engine on which a call is answered soonest, or a new program has most room."""
+        growth = self._growth(call, view)
         best: EngineView | None = None
         least: tuple[int, float, int] = (_WAITS, math.inf, 0)
         for engine in engines:
