@@ -15,19 +15,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from weft.backends.mock import server
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.cli.main import app
 from weft.errors import ConfigError, PartFailed, UnknownName, UsageError
 from weft.evals.records import Folder, Session, Settings
 from weft.evals.runner import Plan, evaluate
 from weft.evals.suite import load as load_suite
+from weft.evals.tasks.jsonl import JsonlTask
 from weft.evals.tasks.registry import parse_task
 from weft.importing import names_only
 from weft.orchestrator.policy import POLICIES, parse_policy
 from weft.orchestrator.policy_file import dump_policy, load_policy
 from weft.orchestrator.pool import Pool
-from weft.programs import Prompt, run
-from weft.search import Question, parse_strategy
+from weft.programs import Prompt, generate, run
+from weft.registry import import_all
+from weft.search import Answer, Question, parse_strategy
+from weft.search.readers import parse_reader
 from weft.search.strategy import STRATEGIES
 from weft.search.verifiers import read_verifier
 from weft.service.config.file import load_config
@@ -80,6 +84,17 @@ class Length(Verifier):
         return 1 / (1 + len(text))
 
 
+from weft.search.readers import Reader, reader
+
+
+@reader("loud")
+class Loud(Reader):
+    '''What is shouted.'''
+
+    def read(self, text):
+        return text.upper() or None
+
+
 @task("echo")
 class Echo(Task):
     '''Says it again.'''
@@ -99,6 +114,20 @@ class Echo(Task):
     def correct(self, sample, answer):
         return answer.value == self.word
 
+    def player(self, skill):
+        return Parrot(self.word)
+
+
+class Parrot:
+    def __init__(self, word):
+        self.word = word
+
+    def reply(self, request):
+        return self.word
+
+    def scores(self, request):
+        return {"yes": 1.0, "no": 0.0}
+
 
 @source("two_jobs")
 class TwoJobs(Source):
@@ -107,6 +136,29 @@ class TwoJobs(Source):
     def jobs(self, block_size, seed):
         for i in range(2):
             yield Job(f"job-{i}", (PlannedCall(prompt=64, answer=8, blocks=(1,)),))
+"""
+
+
+TRACE = """
+from pathlib import Path
+
+from weft.simulation.sources import Source, source
+from weft.simulation.workload import Job, PlannedCall
+
+
+@source("{name}")
+class Lines(Source):
+    '''A job a line.'''
+
+    path: str = ""
+
+    @classmethod
+    def recognizes(cls, line):
+        return line.startswith("job ")
+
+    def jobs(self, block_size, seed):
+        for line in Path(self.path).read_text().splitlines():
+            yield Job(line, (PlannedCall(prompt=64, answer=8, blocks=(1,)),))
 """
 
 
@@ -151,6 +203,11 @@ def test_every_kind_can_be_brought(put: Put) -> None:
     assert parse_strategy(made.spec) == made
     assert parse_strategy({"best_of_n": {"n": 2, "verifier": {"length": {"strict": True}}}}) == made
     assert read_verifier("length").spec == "length"
+    assert parse_reader("mine.py:Loud")("yes") == "YES"
+    put("q.jsonl", '{"question": "?", "answer": "yes"}')
+    loud = parse_task("jsonl(path=q.jsonl, reader=mine.py:Loud)")
+    (sample,) = loud.samples(None, 0)
+    assert loud.correct(sample, Answer("", loud.question(sample, 0).answer("Yes")))
     task = parse_task("mine.py:Echo(word=a b)")
     assert task.spec == "echo(word=a b, times=2)"
     assert [job.id for job in open_workload("mine.py:TwoJobs").jobs] == ["job-0", "job-1"]
@@ -264,6 +321,62 @@ def test_a_suite_finds_its_files_beside_itself(put: Put, monkeypatch: pytest.Mon
     assert "calm" in done.stdout
 
 
+def test_a_suites_problems_and_their_reader_are_beside_it(
+    put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("suites/mine.py", MINE)
+    put("suites/q.jsonl", '{"question": "?", "answer": "Yes"}')
+    path = put(
+        "suites/s.yaml",
+        """
+        task: jsonl(path=q.jsonl, reader=mine.py:Loud)
+        strategies: [greedy]
+        engine: scripted:yes
+        """,
+    )
+    monkeypatch.chdir(path.parent.parent)
+    task, _ = load_suite(path).parts()
+    assert isinstance(task, JsonlTask)
+    assert task.reader.spec == "loud"
+
+
+def test_a_trace_of_a_users_own_format(put: Put, tmp_path: Path) -> None:
+    put("t.txt", "job 1\njob 2\n")
+    with pytest.raises(ConfigError, match="no known format"):
+        open_workload("t.txt")
+    put("site/acme.py", TRACE.format(name="acme_lines"))
+    package(tmp_path / "site", "acme", "[weft.workloads]\nacme_lines = acme:Lines\n")
+    sys.path.insert(0, str(tmp_path / "site"))
+    assert [job.id for job in open_workload("t.txt").jobs] == ["job 1", "job 2"]
+    put("more.py", TRACE.format(name="more_lines"))
+    import_all(["more.py"])
+    with pytest.raises(ConfigError, match="acme_lines and more_lines; name one of"):
+        open_workload("t.txt")
+    assert open_workload("t.txt", format="more_lines").name.startswith("more_lines")
+
+
+def test_the_mock_plays_any_task_that_brings_a_player(
+    put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("mine.py", MINE)
+    served: list[ScriptedEngine] = []
+
+    async def serve(engine: ScriptedEngine, host: str, port: int) -> None:
+        served.append(engine)
+        async with Pool(engine) as pool:
+            done = await run(lambda: generate(Prompt.user("Anything?")), pool=pool)
+            assert done.value.text == "yes"
+
+    monkeypatch.setattr(server, "serve", serve)
+    done = weft("mock", "--import", "mine.py", "--task", "echo(word=yes)", "--port", "65000")
+    assert done.exit_code == 0, done.stderr
+    assert served
+    put("q.jsonl", '{"question": "?", "answer": "yes"}')
+    done = weft("mock", "--task", "q.jsonl")
+    assert done.exit_code == 2
+    assert "can't be answered by rule" in done.stderr
+
+
 def test_a_service_finds_its_files_beside_itself(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     put("etc/mine.py", MINE)
     path = put(
@@ -272,12 +385,13 @@ def test_a_service_finds_its_files_beside_itself(put: Put, monkeypatch: pytest.M
         engines: [http://127.0.0.1:1]
         import: [mine.py]
         policy: brisk(most=2)
-        strategies: {models: [{model: m, strategy: "./mine.py:Calm(n=2)"}]}
+        strategies: {models: [{model: m, strategy: "./mine.py:Calm(n=2)", reader: mine.py:Loud}]}
         """,
     )
     monkeypatch.chdir(path.parent.parent)
     config = load_config(path)
     assert [m.title for m in config.strategies.models] == ["m:calm(n=2)"]
+    assert [parse_reader(m.reader).spec for m in config.strategies.models] == ["loud"]
     path.write_text(path.read_text().replace("[mine.py]", "[other.py]"))
     with pytest.raises(ConfigError, match=r"serve.yaml:3: import.0: there is no file .*other.py"):
         load_config(path)

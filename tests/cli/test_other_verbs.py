@@ -37,7 +37,8 @@ def said(result: Result, *words: str) -> None:
     [
         [], ["demo"], ["run"], ["eval"], ["eval", "run"], ["eval", "show"], ["eval", "compare"],
         ["engines"], ["engines", "up"], ["engines", "down"], ["engines", "ls"], ["strategies"],
-        ["tasks"], ["mock"], ["simulate"], ["explain"], ["tune"], ["policies"],
+        ["tasks"], ["readers"], ["verifiers"], ["workloads"], ["arrivals"], ["mock"],
+        ["engines", "kinds"], ["simulate"], ["explain"], ["tune"], ["policies"],
     ],
 )  # fmt: skip
 def test_every_verb_has_help(weft: Weft, verb: list[str]) -> None:
@@ -193,7 +194,7 @@ def test_the_mock_serves_until_interrupted(weft: Weft) -> None:
         (["--replies", "none.json"], "can't read --replies none.json"),
         (["--scores", "yes=2"], "--scores yes=2 must be a number from 0 to 1"),
         (["--scores", "yes"], "--scores 'yes' must be written as key=value"),
-        (["--task", "chess"], "unknown task to play 'chess'"),
+        (["--task", "chess"], "unknown task 'chess'"),
     ],
 )
 def test_bad_mocks(weft: Weft, arguments: list[str], words: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from weft.errors import ConfigError, UnknownName, UsageError
-from weft.evals.tasks.jsonl import JsonlTask, number
+from weft.evals.tasks.jsonl import JsonlTask
 from weft.evals.tasks.registry import parse_task
+from weft.search.readers.number import number
 from weft.search.strategy import Answer
 
 
@@ -51,7 +52,7 @@ def test_exact_answers_are_the_last_line(tmp_path: Path) -> None:
     path = written(tmp_path / "q.jsonl", {"q": "Capital of France?", "a": "Paris"})
     task = parse_task(f"jsonl(path='{path}', question=q, answer=a, system='Be brief.')")
     assert isinstance(task, JsonlTask)
-    assert not task.numeric
+    assert task.reader.name == "text"
     sample = task.samples(None, 0)[0]
     q = task.question(sample, 0)
     assert [m.role for m in q.prompt.messages] == ["system", "user"]

@@ -111,7 +111,7 @@ def ls() -> None:
         stdout().print("no engines are up; start some with: weft engines up")
 
 
-app.command("kinds")(listings.engine_kinds)
+app.command("kinds")(listings.ENGINE_KINDS())
 
 
 def _print(found: list[Standing]) -> None:

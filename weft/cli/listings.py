@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,74 +23,55 @@ Name = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with all parameters.")]
 
 
-def strategies(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
-    """List the strategies, or show one with its parameters.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A command that lists the parts of a kind, or shows one.
 
-    Example: weft strategies best_of_n
+    Attributes:
+        module, registry: where the registry is; imported when the command runs.
+        parts: what they are called in help texts.
+        example: the name of one.
+        command: how the command is called.
     """
-    from weft.search.strategy import STRATEGIES
 
-    tell(STRATEGIES, name, imports, as_json)
+    module: str
+    registry: str
+    parts: str
+    example: str
+    command: str
 
+    @property
+    def short_help(self) -> str:
+        """What `weft --help` says of it."""
+        return f"List {self.parts}, or show one."
 
-def policies(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
-    """List the scheduling policies, or show one with its parameters.
+    def __call__(self) -> Callable[..., None]:
+        """The command, for typer."""
 
-    Example: weft policies cap
-    """
-    from weft.orchestrator.policy import POLICIES
+        def command(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
+            tell(getattr(import_module(self.module), self.registry), name, imports, as_json)
 
-    tell(POLICIES, name, imports, as_json)
-
-
-def tasks(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
-    """List the tasks, or show one with its parameters.
-
-    Example: weft tasks jsonl
-    """
-    from weft.evals.tasks.task import TASKS
-
-    tell(TASKS, name, imports, as_json)
-
-
-def workloads(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
-    """List the workloads that can be simulated, or show one with its parameters.
-
-    Example: weft workloads coding_agents
-    """
-    from weft.simulation.sources import SOURCES
-
-    tell(SOURCES, name, imports, as_json)
+        command.__doc__ = (
+            f"List the {self.parts}, or show one with its parameters.\n\n"
+            f"Example: weft {self.command} {self.example}"
+        )
+        return command
 
 
-def arrivals(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
-    """List the ways in which programs arrive, or show one with its parameters.
-
-    Example: weft arrivals gamma
-    """
-    from weft.simulation.arrivals import ARRIVALS
-
-    tell(ARRIVALS, name, imports, as_json)
-
-
-def verifiers(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
-    """List the verifiers, or show one with its parameters.
-
-    Example: weft verifiers model
-    """
-    from weft.search.verifiers import VERIFIERS
-
-    tell(VERIFIERS, name, imports, as_json)
-
-
-def engine_kinds(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
-    """List the kinds of engines that specs can name, or show one with its parameters.
-
-    Example: weft engines kinds openai
-    """
-    from weft.backends.kinds import KINDS
-
-    tell(KINDS, name, imports, as_json)
+LISTINGS = [
+    Listing("weft.orchestrator.policy", "POLICIES", "scheduling policies", "cap", "policies"),
+    Listing("weft.search.strategy", "STRATEGIES", "strategies", "best_of_n", "strategies"),
+    Listing("weft.search.verifiers", "VERIFIERS", "verifiers", "model", "verifiers"),
+    Listing("weft.search.readers", "READERS", "readers of answers", "number", "readers"),
+    Listing("weft.evals.tasks.task", "TASKS", "tasks", "jsonl", "tasks"),
+    Listing("weft.simulation.sources", "SOURCES", "workloads", "coding_agents", "workloads"),
+    Listing(
+        "weft.simulation.arrivals", "ARRIVALS", "ways in which programs arrive", "gamma", "arrivals"
+    ),
+]
+ENGINE_KINDS = Listing(
+    "weft.backends.kinds", "KINDS", "kinds of engines", "openai", "engines kinds"
+)
 
 
 def tell(

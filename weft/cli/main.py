@@ -67,14 +67,8 @@ app.command("explain", short_help="Tell why a call waited and where the call wen
     explain.explain
 )
 app.command("tune", short_help="Search a policy's parameters by simulation.")(tune.tune)
-app.command("policies", short_help="List scheduling policies, or show one.")(listings.policies)
-app.command("strategies", short_help="List strategies, or show one.")(listings.strategies)
-app.command("verifiers", short_help="List verifiers, or show one.")(listings.verifiers)
-app.command("tasks", short_help="List tasks, or show one.")(listings.tasks)
-app.command("workloads", short_help="List workloads, or show one.")(listings.workloads)
-app.command("arrivals", short_help="List ways in which programs arrive, or show one.")(
-    listings.arrivals
-)
+for one in listings.LISTINGS:
+    app.command(one.command, short_help=one.short_help)(one())
 app.command("mock", short_help="Serve scripted answers as vLLM would.")(mock.mock)
 
 

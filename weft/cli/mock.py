@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from weft.cli.common import check_address, go, pairs, stderr
-from weft.errors import ConfigError, UnknownName, UsageError
+from weft.cli.common import Imports, check_address, go, pairs, stderr
+from weft.errors import ConfigError, UsageError
+from weft.faults import blaming
+from weft.registry import import_all
 
 if TYPE_CHECKING:
     from weft.backends.scripted.script import Scripted
+    from weft.evals.tasks.task import RulePlayer
 
 
 def mock(
@@ -27,7 +30,9 @@ def mock(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(metavar="TASK", help="Answer the problems of this task by rule: countdown."),
+        typer.Option(
+            metavar="TASK", help="Answer the problems of this task by rule, such as countdown."
+        ),
     ] = None,
     skill: Annotated[
         float,
@@ -54,6 +59,7 @@ def mock(
         int | None,
         typer.Option(min=0, metavar="N", help="Break the connection after this many tokens."),
     ] = None,
+    imports: Imports = None,
 ) -> None:
     """Serve scripted answers as vLLM would, until interrupted.
 
@@ -63,17 +69,15 @@ def mock(
     from weft.backends.scripted.engine import ScriptedEngine
     from weft.backends.scripted.script import Replies, Scores, Scripted
 
+    import_all(imports or [])
+
     def scripted(text: str) -> Scripted:
         return Scripted(text, dies_after=dies_after)
 
     answers: Replies = [scripted(reply)] if replies is None else _replies(replies, scripted)
     probabilities: Scores | None = _scores(scores)
     if task is not None:
-        if task != "countdown":
-            raise UnknownName("task to play", task, ["countdown"])
-        from weft.evals.tasks.countdown_player import Player
-
-        player = Player(skill)
+        player = _player(task, skill)
         answers, probabilities = (lambda r: scripted(player.reply(r))), player.scores
     engine = ScriptedEngine(
         answers,
@@ -88,6 +92,21 @@ def mock(
         go(lambda: server.serve(engine, host, port))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+def _player(spec: str, skill: float) -> RulePlayer:
+    """What plays a task by rule."""
+    from weft.evals.tasks.registry import parse_task
+
+    task = parse_task(spec)
+    with blaming("task", type(task)):
+        player = task.player(skill)
+    if player is None:
+        raise UsageError(
+            f"the task {task.name} can't be answered by rule; leave out --task, and write its "
+            "answers into a file for --replies"
+        )
+    return player
 
 
 def _scores(text: str | None) -> dict[str, float] | None:

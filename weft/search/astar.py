@@ -63,6 +63,7 @@ class AStar(Strategy):
             found or frontier.dead,
             steps.paths,
             [*errors, *steps.errors],
+            same=question.same,
             pick=self.pick if not forced else "best",
             expansions=frontier.expansions,
             forced=forced,

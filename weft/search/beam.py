@@ -47,6 +47,7 @@ class Beam(Strategy):
             sorted(frontier.finished, key=lambda p: (p.depth, p.tie)),
             steps.paths,
             [*errors, *steps.errors],
+            same=question.same,
             pick=self.pick,
             steps=sum(len(r) for r in frontier.rounds),
             rounds=len(frontier.rounds),

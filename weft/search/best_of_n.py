@@ -36,6 +36,6 @@ class BestOfN(Strategy):
         found = drawn.found
         scored = [found[i] for i in sorted(found) if found[i].score is not None]
         if not scored:
-            return voted(drawn, scored=0)
+            return voted(question, drawn, scored=0)
         best = max(scored, key=lambda s: s.score or 0.0)
         return answered(drawn, best, best.score, scored=len(scored), **verifier.details)

@@ -29,7 +29,7 @@ class Majority(Strategy):
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
-        election = Election(range(self.n))
+        election = Election(range(self.n), question.same)
 
         def enough(drawn: Drawn, index: int) -> bool:
             sample = drawn.found.get(index)
@@ -41,4 +41,4 @@ class Majority(Strategy):
             drawn = await collect(draw, self.n, enough)
         else:
             drawn = await collect(draw, self.n)
-        return voted(drawn)
+        return voted(question, drawn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import eq
 from typing import Any
 
 from weft.errors import WeftError
@@ -10,7 +11,7 @@ from weft.parameters import param
 from weft.search.failures import note
 from weft.search.frontier import Path
 from weft.search.strategy import Answer
-from weft.search.voting import tally
+from weft.search.voting import Same, tally
 
 
 def pick_param(*more: str) -> Any:
@@ -24,6 +25,7 @@ def outcome(
     others: Sequence[Path],
     errors: Sequence[WeftError],
     *,
+    same: Same = eq,
     pick: str = "best",
     weights: Sequence[float] | None = None,
     chosen: Path | None = None,
@@ -36,6 +38,7 @@ def outcome(
         others: all paths to fall back on when none of these has a value: finished ones
             first, be they unscored.
         errors: why steps and scores came to nothing.
+        same: whether two values are the same, in a vote.
         pick: `best` takes the highest score, `vote` the value with the largest sum of weights.
         weights: of the finished paths in a vote; their scores if left out.
         chosen: the path to answer with, if the search has chosen one itself.
@@ -60,7 +63,7 @@ def outcome(
     best = chosen or max(valued, key=_rank)
     if pick == "vote":
         given = [p.score or 0.0 for p in finished] if weights is None else weights
-        count = tally({i: p.value for i, p in enumerate(finished)}, dict(enumerate(given)))
+        count = tally({i: p.value for i, p in enumerate(finished)}, dict(enumerate(given)), same)
         assert count.winner is not None
         best = max((finished[i] for i in count.winner.members), key=_rank)
         details["votes"] = {c.value: round(c.weight, 6) for c in count.clusters}

@@ -57,6 +57,7 @@ class ParticleFilter(Strategy):
             finished,
             steps.paths,
             [*errors, *steps.errors],
+            same=question.same,
             pick=self.pick,
             weights=weights,
             chosen=chosen,

@@ -168,10 +168,10 @@ def answered(drawn: Drawn, chosen: Candidate | None, score: float | None, **deta
     return Answer(chosen.text, chosen.value, score, details)
 
 
-def voted(drawn: Drawn, **details: Any) -> Answer:
+def voted(question: Question, drawn: Drawn, **details: Any) -> Answer:
     """The Answer of a plain vote; its score is the winner's share."""
     found = drawn.found
-    count = tally({i: s.value for i, s in found.items()})
+    count = tally({i: s.value for i, s in found.items()}, same=question.same)
     chosen = found[count.winner.members[0]] if count.winner else None
     details["votes"] = {c.value: len(c.members) for c in count.clusters}
     return answered(drawn, chosen, count.share if chosen else None, **details)

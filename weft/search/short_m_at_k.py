@@ -49,7 +49,7 @@ async def shortest(question: Question, m: int, k: int, temperature: float, think
     if not first:
         return answered(drawn, None, None, **details)
     samples = {s.index: s for s in first}
-    count = tally({i: s.value for i, s in samples.items()})
+    count = tally({i: s.value for i, s in samples.items()}, same=question.same)
     ahead = max(len(c.members) for c in count.clusters)
     leaders = {i for c in count.clusters if len(c.members) == ahead for i in c.members}
     best = min((samples[i] for i in leaders), key=lambda s: (s.tokens, s.index))

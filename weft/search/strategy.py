@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from operator import eq
 from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 from weft.faults import blaming
@@ -43,6 +44,7 @@ class Question:
         sampling: further settings of `generate`, such as `top_k`.
         answer_cut: reads the answer out of a text that `max_tokens` cut off; as `answer` if
             None. Texts that ended within their thinking, or failed, have none.
+        same: whether two answers that were read are the same; votes cluster by it.
     """
 
     prompt: Prompt
@@ -61,6 +63,7 @@ class Question:
     schema: dict[str, Any] | None = None
     sampling: MoreSampling = field(default_factory=MoreSampling)
     answer_cut: Callable[[str], str | None] | None = None
+    same: Callable[[str, str], bool] = eq
 
     def read(self, completion: Completion, text: str | None = None) -> str | None:
         """The answer in a text that has come to its end; None without one.

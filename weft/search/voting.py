@@ -116,9 +116,11 @@ class Election:
 
     Args:
         voters: indices of the samples.
+        same: whether two answers are equivalent.
     """
 
-    def __init__(self, voters: Iterable[int]) -> None:
+    def __init__(self, voters: Iterable[int], same: Same = eq) -> None:
+        self._same = same
         self._pending = set(voters)
         self._values: dict[int, str | None] = {}
         self._counts: Counter[str] = Counter()
@@ -127,6 +129,8 @@ class Election:
     def add(self, index: int, value: str | None) -> None:
         """A sample has come; None if it has no answer, or failed."""
         self._pending.discard(index)
+        if value is not None and value not in self._counts and self._same is not eq:
+            value = next((one for one in self._counts if self._same(one, value)), value)
         self._values[index] = value
         if value is not None:
             self._counts[value] += 1

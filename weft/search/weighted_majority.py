@@ -35,8 +35,8 @@ class WeightedMajority(Strategy):
         found = drawn.found
         weights = {i: s.score for i, s in found.items() if s.score is not None}
         if not weights:
-            return voted(drawn, scored=0)
-        count = tally({i: found[i].value for i in weights}, weights)
+            return voted(question, drawn, scored=0)
+        count = tally({i: found[i].value for i in weights}, weights, question.same)
         assert count.winner is not None
         best = max(count.winner.members, key=lambda i: weights[i])
         details = {

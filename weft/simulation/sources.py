@@ -16,8 +16,13 @@ class Source(Parametric):
     """Makes jobs, one at a time.
 
     Subclasses are marked with `@source(name)`, which makes them frozen dataclasses whose fields
-    are their parameters.
+    are their parameters. A source that reads a file has a parameter `path`.
     """
+
+    @classmethod
+    def recognizes(cls, line: str) -> bool:
+        """Whether a file that begins with this line is one that the source reads; not, here."""
+        return False
 
     @abstractmethod
     def jobs(self, block_size: int, seed: int) -> Iterator[Job]:

@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.errors import UsageError
+from weft.search.readers import parse_reader
+from weft.search.readers.final import boxed
 from weft.service.strategies.question import (
     VERIFY,
-    boxed,
     cut,
     question_of,
-    read_answer,
-    read_json,
 )
 from weft.service.strategies.request import CHAT, NEUTRAL, RESPONSES, read
 from weft.types import Message
@@ -178,7 +177,7 @@ def test_other_endpoints_are_refused() -> None:
     ],
 )
 def test_answers_of_texts(text: str, answer: str | None) -> None:
-    assert read_answer(text) == answer
+    assert parse_reader("final")(text) == answer
 
 
 @given(st.text(), st.text("{}a\\", max_size=8))
@@ -199,8 +198,10 @@ JSON = st.recursive(
 @given(JSON, st.integers(0, 3))
 def test_equal_json_is_one_answer(value: Any, indent: int) -> None:
     written = json.dumps(value, indent=indent)
-    assert read_json(written) == read_json(f"<think>?</think>{json.dumps(value)}\n")
-    assert json.loads(read_json(written) or "") == value
+    assert parse_reader("json")(written) == parse_reader("json")(
+        f"<think>?</think>{json.dumps(value)}\n"
+    )
+    assert json.loads(parse_reader("json")(written) or "") == value
 
 
 FIELDS = [
@@ -229,10 +230,14 @@ def test_any_body_is_read_or_refused_in_a_sentence(body: dict[str, Any], path: s
 
 
 def test_json_in_other_orders_and_numbers() -> None:
-    assert read_json('{"b": 1.0, "a": 2}') == read_json('{"a": 2, "b": 1}') == '{"a":2,"b":1}'
-    assert read_json("{") is None
-    assert read_json("[" * 100_000) is None
-    assert read_json("<think>{}") is None
+    assert (
+        parse_reader("json")('{"b": 1.0, "a": 2}')
+        == parse_reader("json")('{"a": 2, "b": 1}')
+        == '{"a":2,"b":1}'
+    )
+    assert parse_reader("json")("{") is None
+    assert parse_reader("json")("[" * 100_000) is None
+    assert parse_reader("json")("<think>{}") is None
 
 
 def test_the_question_of_a_request() -> None:

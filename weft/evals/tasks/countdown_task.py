@@ -14,6 +14,7 @@ from weft.evals.tasks.countdown import (
     step_lines,
     still_solvable,
 )
+from weft.evals.tasks.countdown_player import Player
 from weft.evals.tasks.expression import Expression
 from weft.evals.tasks.task import Sample, Task, task
 from weft.programs import Prompt
@@ -118,6 +119,10 @@ class CountdownTask(Task):
             check=lambda text: float(still_solvable(problem, text)),
             seed=seed,
         )
+
+    def player(self, skill: float) -> Player:
+        """One that knows the exact solver."""
+        return Player(skill)
 
     def correct(self, sample: Sample, answer: Answer) -> bool:
         """Whether the answer's steps are legal and end with the target."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,46 +12,19 @@ from weft.errors import ConfigError
 from weft.evals.tasks.json_lines import read_objects, text_of
 from weft.evals.tasks.task import Sample, Task, task
 from weft.programs import Prompt
+from weft.search.readers import parse_reader
+from weft.search.readers.number import is_number
 from weft.search.strategy import Answer, Question
 from weft.thinking import visible
 
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d{1,6}(?!\w))?")
-_PLAIN = 60  # digits; a longer number is compared with its power of ten apart
 _VERIFY = (
     "\n\nAn answer, perhaps unfinished:\n{}\n\nIs it right as far as it goes? Answer yes or no."
 )
 
 
-def number(text: str) -> str | None:
-    """The last number in a text in one way of writing it (`1,200.0` is `1200`), or None."""
-    if not (found := _NUMBER.findall(text)):
-        return None
-    try:
-        value = Decimal(found[-1].replace(",", ""))
-    except InvalidOperation:
-        return None
-    sign, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int):
-        return None
-    # By hand, for `normalize` rounds to 28 digits.
-    written = "".join(map(str, digits))
-    short = written.rstrip("0")
-    exponent += len(written) - len(short)
-    short = short.lstrip("0")
-    if not short:
-        return "0"
-    minus = "-" if sign else ""
-    if not -_PLAIN <= exponent <= _PLAIN:
-        return f"{minus}{short}e{exponent}"
-    if exponent >= 0:
-        return minus + short + "0" * exponent
-    short = short.rjust(1 - exponent, "0")
-    return f"{minus}{short[:exponent]}.{short[exponent:]}"
-
-
 @task("jsonl")
 class JsonlTask(Task):
-    """Questions and answers from your own JSONL file, compared as numbers or exactly.
+    """Questions and answers from your own JSONL file, compared as a reader says.
 
     Args:
         path: the file.
@@ -62,10 +34,12 @@ class JsonlTask(Task):
         system: a system turn that comes first.
         think: a system turn for strategies that ask for visible thinking.
         pattern: a regular expression that finds the answer in a text; its last match counts,
-            and in it the first group if there is one. Without it, the last number or, for
-            exact answers, the last line.
-        match: `numeric` compares the last number, `exact` the text but for spaces; `auto`
-            is numeric if every right answer is a number.
+            and in it the first group if there is one. Without it, the reader has the whole
+            text.
+        reader: what reads answers and compares them, see `weft readers`: `number`, `text`, or
+            a reader of your own. By default as `match` says.
+        match: `numeric` is the reader `number`, `exact` the reader `text`; `auto` is `number`
+            if every right answer is a number, else `text`.
         max_tokens: the most tokens of an answer.
         steps: the text that ends a step, for step searches.
     """
@@ -79,6 +53,7 @@ class JsonlTask(Task):
         system: str | None = None,
         think: str | None = None,
         pattern: str | None = None,
+        reader: str = "",
         match: Literal["auto", "numeric", "exact"] = "auto",
         max_tokens: int = 1024,
         steps: str = "\n",
@@ -97,20 +72,27 @@ class JsonlTask(Task):
             raise ConfigError(f"jsonl: max_tokens={max_tokens} must be at least 1")
         self._samples = self._read()
         right = [s.data["answer"] for s in self._samples]
-        self.numeric = match == "numeric" or (
-            match == "auto" and all(_NUMBER.fullmatch(a.strip()) for a in right)
-        )
+        if reader and match != "auto":
+            raise ConfigError("jsonl: reader and match both say how to compare; leave out match")
+        if match == "auto":
+            match = "numeric" if all(map(is_number, right)) else "exact"
+        self.reader = parse_reader(reader or {"numeric": "number", "exact": "text"}[match])
         for s in self._samples:
-            if self._form(s.data["answer"]) is None:
-                what = "has no number; use match=exact" if self.numeric else "is empty; give it one"
-                raise ConfigError(f"{self.path}: the answer of {s.id!r} {what}")
+            written: str = s.data["answer"]
+            if not written.strip():
+                raise ConfigError(f"{self.path}: the answer of {s.id!r} is empty; give it one")
+            if self.reader.alone(written) is None:
+                raise ConfigError(
+                    f"{self.path}: the answer of {s.id!r} is nothing that the reader "
+                    f"{self.reader.spec} finds; correct it, or name another reader"
+                )
         self.fingerprint = self._digest()
 
     def _digest(self) -> str:
         """Of all that decides what is asked and what is right; not of where the file is."""
         rows = [[s.id, s.data["question"], s.data["answer"]] for s in self._samples]
         pattern = self.pattern.pattern if self.pattern else None
-        settings = [self.system, self.think, self.steps, self.max_tokens, pattern, self.numeric]
+        settings = [self.system, self.think, self.steps, self.max_tokens, pattern, self.reader.spec]
         return hashlib.sha256(json.dumps([rows, settings]).encode()).hexdigest()[:16]
 
     @property
@@ -164,11 +146,10 @@ class JsonlTask(Task):
 
     def read(self, text: str) -> str | None:
         """The answer found in a text, in the form in which answers are compared."""
-        if (body := visible(text)) is None:
-            return None
-        if self.pattern is not None:
-            return self._matched(list(self.pattern.finditer(body)))
-        return self._form(body if self.numeric else _last_line(body))
+        if self.pattern is None:
+            return self.reader(text)
+        body = visible(text)
+        return None if body is None else self._matched(list(self.pattern.finditer(body)))
 
     def read_cut(self, text: str) -> str | None:
         """The answer in a text that was cut off: its last number or line is not the answer.
@@ -181,10 +162,9 @@ class JsonlTask(Task):
 
     def _matched(self, found: list[re.Match[str]]) -> str | None:
         assert self.pattern is not None
-        return self._form(found[-1][1 if self.pattern.groups else 0] or "") if found else None
-
-    def _form(self, text: str) -> str | None:
-        return number(text) if self.numeric else " ".join(text.split()) or None
+        if not found:
+            return None
+        return self.reader.alone(found[-1][1 if self.pattern.groups else 0] or "")
 
     def question(self, sample: Sample, seed: int) -> Question:
         """The question as a user's turn, after the system turn if there is one."""
@@ -203,6 +183,7 @@ class JsonlTask(Task):
             max_steps=32,
             answer=self.read,
             answer_cut=self.read_cut,
+            same=self.reader.equality,
             # Without a pattern only the model can say that it has finished.
             complete=lambda text: self.pattern is not None and self.read(text) is not None,
             verify=verify,
@@ -211,13 +192,13 @@ class JsonlTask(Task):
         )
 
     def correct(self, sample: Sample, answer: Answer) -> bool:
-        """Whether the value equals the right answer in the same form."""
-        return answer.value is not None and answer.value == self._form(sample.data["answer"])
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.split("\n") if line.strip()]
-    return lines[-1] if lines else ""
+        """Whether the reader takes the value and the right answer for the same."""
+        right = self.reader.alone(sample.data["answer"])
+        return (
+            answer.value is not None
+            and right is not None
+            and self.reader.agree(answer.value, right)
+        )
 
 
 def _encodes(text: str) -> bool:

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from weft.registry import PartRegistry
 from weft.search.strategy import Answer, Question
+from weft.types import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,18 @@ class Sample:
 
     id: str
     data: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class RulePlayer(Protocol):
+    """Answers a task's questions by rule, as `weft mock --task` serves it."""
+
+    def reply(self, request: Request, /) -> str:
+        """The answer to a request, or the rest of an open one."""
+        ...
+
+    def scores(self, request: Request, /) -> dict[str, float]:
+        """Probabilities of what a request to score asks about."""
+        ...
 
 
 class Task(ABC):
@@ -55,6 +68,14 @@ class Task(ABC):
     @abstractmethod
     def question(self, sample: Sample, seed: int) -> Question:
         """What a strategy is asked."""
+
+    def player(self, skill: float) -> RulePlayer | None:
+        """What answers the task's questions by rule, without a model; none by default.
+
+        Args:
+            skill: from 0 to 1, which makes no mistakes.
+        """
+        return None
 
     @abstractmethod
     def correct(self, sample: Sample, answer: Answer) -> bool:

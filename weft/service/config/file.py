@@ -199,8 +199,11 @@ def _found_from(folder: Path, data: dict[str, Any], file: ConfigFile) -> None:
     section: Any = data.get("strategies")
     models: Any = cast("dict[str, Any]", section).get("models") if isinstance(section, dict) else []
     for model in cast("list[Any]", models) if isinstance(models, list) else []:
-        if isinstance(model, dict) and "strategy" in model:
-            model["strategy"] = from_folder(cast(Any, model["strategy"]), folder)
+        if isinstance(model, dict):
+            fields = cast("dict[str, Any]", model)
+            for name in ("strategy", "reader"):
+                if name in fields:
+                    fields[name] = from_folder(fields[name], folder)
 
 
 def _engine_from(folder: Path, engine: Any) -> Any:

@@ -20,6 +20,7 @@ from weft.backends.specs import parse
 from weft.orchestrator.policy import DEFAULT
 from weft.orchestrator.policy_file import load_policy
 from weft.programs.budget_fields import Budget
+from weft.search.readers import parse_reader
 from weft.search.strategy import parse_strategy
 from weft.service.config.api_key import HASH
 from weft.spec import read_spec
@@ -60,6 +61,11 @@ def _policy(spec: str) -> str:
 def _strategy(spec: str) -> str:
     parse_strategy(spec)
     return spec.strip()  # as written: a default that is written down holds against requests
+
+
+def _reader(spec: str) -> str:
+    parse_reader(spec)
+    return spec.strip()
 
 
 def _hashed(key: str) -> str:
@@ -201,6 +207,8 @@ class StrategyModelSettings(Section):
     """The model on which the strategy runs; by default the model of the role `solver`."""
     name: str | None = Field(default=None, min_length=1)
     """The name for clients; MODEL:STRATEGY by default."""
+    reader: Annotated[str, AfterValidator(_reader)] = "final"
+    """The reader of its samples' answers, see `weft readers`; JSON is read as JSON in any case."""
     budget: Budget = Budget()
     """What one request may spend. `strategies.budget` sets the limits that are left out here."""
 

@@ -17,6 +17,7 @@ from weft.orchestrator.program import Program
 from weft.programs import Event, Limits, Run, budget, run
 from weft.programs.scope import Live
 from weft.search import Answer, Strategy
+from weft.search.readers import Reader
 from weft.service.strategies.calls import StrategyCalls
 from weft.service.strategies.events import Events, Item
 from weft.service.strategies.forms import StrategyResult, form_of
@@ -37,6 +38,7 @@ class StrategyModel:
     one that was cut off.
 
     Args:
+        reader: of its samples' answers.
         fixed: whether the spec sets the temperature.
         keep_alive: seconds of silence after which a stream gets a comment.
 
@@ -55,11 +57,13 @@ class StrategyModel:
         roles: Mapping[str, str],
         limits: Limits,
         *,
+        reader: Reader,
         fixed: bool,
         keep_alive: float,
     ) -> None:
         self.name, self.strategy, self.roles, self.limits = name, strategy, roles, limits
-        self._pool, self._fixed, self._keep_alive = pool, fixed, keep_alive
+        self._pool, self._reader = pool, reader
+        self._fixed, self._keep_alive = fixed, keep_alive
 
     async def whole(
         self,
@@ -140,7 +144,7 @@ class StrategyModel:
         live: Live | None,
         calls: StrategyCalls | None,
     ) -> StrategyResult:
-        strategy, question = self._at(request.temperature), question_of(request)
+        strategy, question = self._at(request.temperature), question_of(request, self._reader)
         told = [live] if live is not None and strategy.texts == 1 else []
         told += [calls.live] if calls is not None else []
 

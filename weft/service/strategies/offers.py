@@ -17,10 +17,12 @@ from weft.orchestrator.pool import ROLES, Pool
 from weft.programs import Limits
 from weft.programs.budget_fields import Budget
 from weft.search import Strategy, parse_strategy
+from weft.search.readers import parse_reader
 from weft.search.strategy import STRATEGIES
 from weft.search.verifiers import read_verifier
 from weft.service.config.settings import ServiceConfig
 from weft.service.strategies.model import StrategyModel
+from weft.service.strategies.question import FINAL
 from weft.spec import read_spec
 
 LONGEST = 400
@@ -55,12 +57,14 @@ class Offer:
         strategy: its spec.
         model: what it runs on; the solver's model if None.
         limits: what one request may spend; None leaves it to `StrategyModels`.
+        reader: the spec of the reader of its samples' answers.
     """
 
     name: str
     strategy: str
     model: str | None = None
     limits: Limits | None = None
+    reader: str = FINAL
 
 
 class StrategyModels:
@@ -93,6 +97,7 @@ class StrategyModels:
         self.limits, self._roles = limits, dict(roles or {})
         for offer in self.offers.values():
             parse_strategy(offer.strategy)
+            parse_reader(offer.reader)
 
     def names(self) -> list[str]:
         """What `/v1/models` lists."""
@@ -139,7 +144,8 @@ class StrategyModels:
         if (offer := self.offers.get(model)) is not None:
             base = offer.model or self.pool.model("solver")
             strategy = parse_strategy(offer.strategy)
-            return self._make(model, base, strategy, offer.strategy, offer.limits or self.limits)
+            limits = offer.limits or self.limits
+            return self._make(model, base, strategy, offer.strategy, limits, offer.reader)
         if ":" not in model or not self.any:
             return None
         served = self._served()
@@ -158,7 +164,13 @@ class StrategyModels:
         return self._make(model, base, strategy, spec, self.limits)
 
     def _make(
-        self, name: str, base: str, strategy: Strategy, spec: str, limits: Limits
+        self,
+        name: str,
+        base: str,
+        strategy: Strategy,
+        spec: str,
+        limits: Limits,
+        reader: str = FINAL,
     ) -> StrategyModel:
         served = self._served()
         if base not in served:
@@ -176,7 +188,14 @@ class StrategyModels:
         _check_verifier(strategy, roles, served)
         fixed = "temperature" in read_spec(spec).values
         return StrategyModel(
-            self.pool, name, strategy, roles, limits, fixed=fixed, keep_alive=self.keep_alive
+            self.pool,
+            name,
+            strategy,
+            roles,
+            limits,
+            reader=parse_reader(reader),
+            fixed=fixed,
+            keep_alive=self.keep_alive,
         )
 
     def _served(self) -> set[str]:
@@ -194,7 +213,8 @@ def configured(pool: Pool, config: ServiceConfig) -> StrategyModels:
     return StrategyModels(
         pool,
         offers=[
-            Offer(one.title, one.strategy, one.model, limits(one.budget)) for one in given.models
+            Offer(one.title, one.strategy, one.model, limits(one.budget), one.reader)
+            for one in given.models
         ],
         any=given.any,
         limits=Limits(**common),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -46,6 +47,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         ) from None
     except OSError as e:
         raise ConfigError(f"can't read {path}: {e.strerror or e}; name another file") from None
+
+
+def names_in(line: str) -> set[str]:
+    """The names of a line's fields; none if it is no JSON object."""
+    try:
+        row: object = json.loads(line)
+    except (ValueError, RecursionError):
+        return set()
+    return set(cast("dict[str, object]", row)) if isinstance(row, dict) else set()
 
 
 def parse(path: Path, at: int, line: str, row: type[R]) -> R:

@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from weft.parameters import param
 from weft.simulation.contexts import Fresh, Scale, space
-from weft.simulation.formats.lines import TraceRow, parse, read_lines, wrong
+from weft.simulation.formats.lines import TraceRow, names_in, parse, read_lines, wrong
 from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
 from weft.simulation.workload import Job
@@ -37,6 +37,11 @@ class Mooncake(Source):
     scale: float = param(1.0, "factor on all lengths in tokens", above=0, most=16)
     max_tokens: int = param(0, "requests that hold more are left out, 0 for no limit", least=0)
     limit: int = param(0, "most requests, 0 for no limit", least=0)
+
+    @classmethod
+    def recognizes(cls, line: str) -> bool:
+        """A line with `hash_ids` of its own."""
+        return "hash_ids" in (names := names_in(line)) and "calls" not in names
 
     def jobs(self, block_size: int, seed: int) -> Iterator[Job]:
         """The requests in the file's order."""

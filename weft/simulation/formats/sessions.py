@@ -19,7 +19,7 @@ from weft.simulation.contexts import (
     part,
     space,
 )
-from weft.simulation.formats.lines import TraceRow, parse, read_lines, wrong
+from weft.simulation.formats.lines import TraceRow, names_in, parse, read_lines, wrong
 from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
 from weft.simulation.workload import Job, Parallel, PlannedCall, Step
@@ -104,6 +104,11 @@ class Sessions(Source):
     shared_system: bool = param(
         False, "sessions with equally long tools and system prompts share them"
     )
+
+    @classmethod
+    def recognizes(cls, line: str) -> bool:
+        """A line with `calls`."""
+        return "calls" in names_in(line)
 
     def jobs(self, block_size: int, seed: int) -> Iterator[Job]:
         """The sessions of at least two calls, in the file's order."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from weft.errors import ConfigError
 from weft.parameters import param
 from weft.simulation.contexts import Fresh, Run, Scale, length, part
-from weft.simulation.formats.lines import read_lines, wrong
+from weft.simulation.formats.lines import names_in, read_lines, wrong
 from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
 from weft.simulation.workload import Job, PlannedCall
@@ -54,6 +54,11 @@ class TraceLab(Source):
     wait_max: float = param(float("inf"), "longest wait, seconds", least=0)
     limit: int = param(0, "most sessions, 0 for no limit", least=0)
 
+    @classmethod
+    def recognizes(cls, line: str) -> bool:
+        """A head that names the columns."""
+        return not names_in(line) and {"session_id", "round_idx"} <= {*_columns(line)}
+
     def jobs(self, block_size: int, seed: int) -> Iterator[Job]:
         """The sessions in the file's order."""
         path = Path(self.path).expanduser()
@@ -87,7 +92,7 @@ class TraceLab(Source):
 def _rows(path: Path) -> Iterator[_Round]:
     lines = read_lines(path)
     at, header = next(lines, (1, ""))
-    columns = [name.strip() for name in next(csv.reader([header]))]
+    columns = _columns(header)
     for name in _COLUMNS:
         if name not in columns:
             raise ConfigError(
@@ -146,3 +151,7 @@ def _check(path: Path, rounds: Sequence[_Round]) -> None:
         if row.prefix + row.input < 1:
             wrong(path, row.line, "input_len", "is 0, and so the prompt is empty")
         held = row.prefix + row.input + row.output
+
+
+def _columns(header: str) -> list[str]:
+    return [name.strip() for row in csv.reader([header]) for name in row]

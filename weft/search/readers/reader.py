@@ -1,0 +1,117 @@
+"""Reader: reads an answer out of a text, and says which answers are the same."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import eq
+from typing import Any, TypeVar, dataclass_transform
+
+from weft.faults import blaming
+from weft.parameters import Parametric
+from weft.registry import PartRegistry
+from weft.thinking import visible
+
+
+class Reader(Parametric, ABC):
+    """Reads answers; calling it reads the answer of what a model wrote.
+
+    Subclasses are marked with `@reader(name)`, which makes them frozen dataclasses whose fields
+    are their parameters. Only `read` must be written.
+    """
+
+    @abstractmethod
+    def read(self, text: str) -> str | None:
+        """The answer in a text without its thinking, in one way of writing it; None without one.
+
+        Args:
+            text: what a model wrote after its thinking.
+        """
+
+    def read_alone(self, text: str) -> str | None:
+        """The same of a text that is an answer and nothing else, such as a right answer.
+
+        It is what `read` finds in it, unless a reader says otherwise.
+        """
+        return self.read(text)
+
+    def same(self, a: str, b: str) -> bool:
+        """Whether two answers that were read, and differ, are the same nevertheless; never, here.
+
+        Of three answers, if two pairs are the same, all must be.
+        """
+        return False
+
+    def __call__(self, text: str) -> str | None:
+        """The answer of what a model wrote; None without one, or where its thinking has no end.
+
+        Raises:
+            PartFailed: the reader's code raised an exception that is not weft's.
+        """
+        body = visible(text)
+        return None if body is None else self._guarded(self.read, body)
+
+    def alone(self, text: str) -> str | None:
+        """The answer that a text is.
+
+        Raises:
+            PartFailed: the reader's code raised an exception that is not weft's.
+        """
+        return self._guarded(self.read_alone, text)
+
+    @property
+    def equality(self) -> Callable[[str, str], bool]:
+        """`agree`; plain equality if no two answers that differ are the same: it is quicker."""
+        return eq if type(self).same is Reader.same else self.agree
+
+    def agree(self, a: str, b: str) -> bool:
+        """Whether two answers that were read are the same.
+
+        Raises:
+            PartFailed: the reader's code raised an exception that is not weft's.
+        """
+        if a == b:
+            return True
+        with blaming("reader", type(self)):
+            return bool(self.same(a, b))
+
+    def _guarded(self, read: Callable[[str], str | None], text: str) -> str | None:
+        with blaming("reader", type(self)):
+            found: Any = read(text)
+            if not isinstance(found, str | None):
+                raise TypeError(f"it read {type(found).__name__}, neither str nor None")
+            return found
+
+
+READERS = PartRegistry(
+    "reader",
+    Reader,
+    mark="reader",
+    group="weft.readers",
+    own=[f"weft.search.readers.{file}" for file in ("number", "text", "final", "json_value")],
+)
+R = TypeVar("R", bound=type[Reader])
+
+
+@dataclass_transform(frozen_default=True)
+def reader(name: str) -> Callable[[R], R]:
+    """Make a class a reader that specs call `name`."""
+
+    def mark(cls: R) -> R:
+        cls.name = name
+        made = dataclass(frozen=True)(cls)
+        READERS.add(name, made)
+        return made
+
+    return mark
+
+
+def parse_reader(spec: str | Mapping[str, Any] | Reader) -> Reader:
+    """The reader that a spec describes, such as `number` or `mine.py:Units`.
+
+    Raises:
+        UnknownName: there is no such reader or parameter.
+        UsageError: the text is malformed, or a value is not allowed.
+    """
+    return READERS.parse(spec)
