@@ -24,7 +24,7 @@ from weft.service.openapi import document
 from weft.service.programs.records import ProgramRecord
 from weft.service.protocols import PROTOCOLS, Protocol
 from weft.service.protocols.errors import ErrorWords, openai_error
-from weft.service.protocols.passed import METHODS, Passed
+from weft.service.protocols.passed import METHODS, Passed, StoredResponse
 from weft.service.service import Service
 from weft.service.watch import dashboard
 from weft.service.watch.snapshot import program_detail, program_summary
@@ -78,7 +78,7 @@ class App:
     def _less_usual(self, scope: Scope) -> Protocol | None:
         """The endpoint of a path with slashes too many, or of one that is passed on."""
         path = scope["path"] = plain(scope["path"])
-        return PROTOCOLS.get(path) or self._service.paths.get(path)
+        return PROTOCOLS.get(path) or StoredResponse.of(path) or self._service.paths.get(path)
 
     def _marked(self, scope: Scope, send: Send) -> Send:
         """Adds to an answer what all answers have: the request's id, and what browsers need."""
@@ -155,7 +155,6 @@ class _Routes:
     async def models(self, request: Request) -> Response:
         """The models that engines serve, and the strategies that are offered as models."""
         self._tenant(request)
-        await self._service.named.look_again()
         cards = [_card(request, card) for card in self._cards()]
         ends = {"first_id": cards[0]["id"], "last_id": cards[-1]["id"]} if cards else {}
         more: dict[str, Any] = {"has_more": False, **ends} if _anthropic(request) else {}

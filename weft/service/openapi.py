@@ -121,6 +121,16 @@ def _inference() -> dict[str, Schema]:
             },
             ["input"],
         ),
+        "/v1/responses/compact": _post(
+            "Make a conversation short: the model writes a summary, which becomes one item.",
+            {
+                "input": {"type": ["string", "array"], "minItems": 1, "items": _OBJECT},
+                "instructions": {"type": ["string", "null"]},
+                **tools,
+            },
+            ["input"],
+            streams=False,
+        ),
         "/v1/messages": _post(
             "Answer a conversation, as Anthropic's messages do.",
             {

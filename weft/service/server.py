@@ -102,6 +102,7 @@ class Server(uvicorn.Server):
         gc.set_threshold(50_000, 20, 50)
         async with TaskGroup() as group:
             group.start_soon(service.sweep)
+            group.start_soon(service.named.follow)
             group.start_soon(service.keep_open)
             if service.memory is not None:
                 group.start_soon(service.memory.run)

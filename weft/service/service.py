@@ -28,6 +28,7 @@ from weft.service.engines.public_names import EngineNames
 from weft.service.engines.served_names import ServedNames
 from weft.service.engines.upstreams import Upstreams
 from weft.service.programs.conversations import Conversations
+from weft.service.programs.holders import Holders
 from weft.service.programs.known_requests import ConversationPlace
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.programs.registry import Registry
@@ -69,6 +70,7 @@ class Service:
         self.exchanges: set[Exchange] = set()
         self.memory: Memory | None = None
         self.names = EngineNames()
+        self.holders = Holders()
         self._chunks: dict[str, int] = {}
         self.draining = False
         self.upstreams = Upstreams(config)
@@ -124,8 +126,10 @@ class Service:
                 self.conversations,
                 self._chunks,
                 config.limits.lease_seconds,
+                self.holders,
             )
             self.memory.texts()
+            self.memory.responses()
             self.memory.speeds()
         self.engines = await stack.enter_async_context(
             Engines(self.pool, self.upstreams, self.names)
@@ -256,6 +260,12 @@ class Service:
         if self.memory is not None:
             chain = CachedChain(block_size, place.prefix.hashes)
             self.memory.mark(place.program, place.digest, chain)
+
+    def holds(self, tenant: str, response: str, engine: str) -> None:
+        """An engine has given a response that may be asked for later."""
+        key = self.holders.note(tenant, response, engine)
+        if self.memory is not None:
+            self.memory.held(key, engine)
 
     def words(self, error: WeftError) -> str:
         """What a client is told of an error: tenants need not know where engines are."""

@@ -22,6 +22,7 @@ Card = Mapping[str, Any]
 
 _log = logging.getLogger(__name__)
 _SELDOM = 2.0  # seconds between two questions for names
+_NOW_AND_THEN = 30.0  # seconds between questions that nobody waits for
 _PATIENCE = 3.0  # seconds that engines may take to answer
 
 
@@ -120,6 +121,12 @@ class ServedNames:
         """Most tokens of prompt and answer on every engine of a name; None if unknown."""
         found = [r.engine.context for r in self.replicas(served) if r.engine.context]
         return min(found, default=None)
+
+    async def follow(self) -> None:
+        """Keep up with adapters that come and go; until cancelled."""
+        while True:
+            await anyio.sleep(_NOW_AND_THEN)
+            await self.look_again()
 
     async def look_again(self) -> bool:
         """Ask engines anew what they list, but not all the time; whether it may have changed.

@@ -34,6 +34,8 @@ class Upstream:
     ) -> None:
         parts = urlsplit(url)
         self.url = url
+        self.lacks: set[str] = set()
+        """Endpoints that the engine does not have."""
         self._host, self._tls = parts.hostname or "", parts.scheme == "https"
         self._port = parts.port or (443 if self._tls else 80)
         self._base = parts.path.rstrip("/")

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 import anyio
 import orjson
 
 from weft.backends.refusals import refusal
-from weft.errors import ContextExceeded, EngineBusy, EngineUnavailable, Refused, RequestFailed
+from weft.errors import (
+    ContextExceeded,
+    EngineBusy,
+    EngineUnavailable,
+    Refused,
+    RequestFailed,
+    UsageError,
+)
 from weft.orchestrator.attempts import Attempts, Ending, send_unscheduled
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
@@ -17,14 +26,21 @@ from weft.service.client.client import Header
 from weft.service.client.exchange import JSON
 from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
+from weft.service.inference.background import is_running, stop, until_done
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.stream import Stream, note
+from weft.service.inference.translated import TranslatedReply, lacks_endpoint
 from weft.service.protocols.errors import engine_words
+from weft.service.protocols.events import member
 from weft.service.protocols.overflow import Overflow
 from weft.service.protocols.protocol import Body
+from weft.service.protocols.translation import CHAT, Translation, always, where_lacking
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
+
+_ODD = (TypeError, AttributeError, LookupError, ValueError)
+"""What is raised by reading a body of another form than the protocol's."""
 
 _TOLD = (b"retry-after", b"x-should-retry")
 """Headers of engines that clients get with what they are refused."""
@@ -39,6 +55,7 @@ class Forward:
 
     Attributes:
         answer: id of the engine's answer, if it has one.
+        kept: whether the engine may know the answer by its id.
     """
 
     def __init__(self, request: ClientRequest, raw: bytes) -> None:
@@ -49,7 +66,7 @@ class Forward:
         self._protocol = request.protocol
         self._done = False
         self._until: float | None = None
-        self.answer = ""
+        self.answer, self.kept = "", True
         headers = request.exchange.headers
         self._headers: Sequence[Header] = [
             JSON,
@@ -136,10 +153,51 @@ class Forward:
 
     async def _send(self, upstream: Upstream) -> Reply:
         """Send the request; an answer that says the engine failed, or is busy, is an error."""
-        reply = await upstream.send("POST", self._exchange.path, self._headers, self._raw)
+        path, body = self._exchange.path, self._request.body
+        translation = always(path, body)
+        if translation is None and path in upstream.lacks:
+            translation = where_lacking(path)
+        if translation is not None:
+            reply = await self._translated(translation, upstream)
+        else:
+            reply = await upstream.send("POST", path, self._headers, self._raw)
+            translation = where_lacking(path) if reply.status >= 400 else None
+            if translation is not None and await self._lacked(reply, upstream):
+                reply = await self._translated(translation, upstream)
         if reply.status >= 400:
             await unless_failed(reply, upstream.url, self._request.fallbacks > 0)
         return reply
+
+    async def _lacked(self, reply: Reply, upstream: Upstream) -> bool:
+        """Whether an error says that the engine lacks the endpoint, which is remembered then."""
+        try:
+            said = await reply.whole()
+        except BaseException:
+            reply.close()
+            raise
+        if not lacks_endpoint(reply.status, said, self._request.body):
+            reply.again(said)
+            return False
+        reply.close()
+        upstream.lacks.add(self._exchange.path)
+        return True
+
+    async def _translated(self, translation: Translation, upstream: Upstream) -> Reply:
+        """Send the request as one of chat completions."""
+        request, body = self._request, self._request.body
+        try:
+            chat, answer = translation.asked(body), translation.answer(body)
+        except _ODD as error:
+            raise UsageError(
+                "the engine speaks only chat completions, and a field of the body has no form that "
+                f"could be told in those ({error}); correct it"
+            ) from None
+        if request.tenant.salt:
+            chat.setdefault("cache_salt", request.tenant.salt)
+        raw = orjson.dumps(chat)
+        reply = await upstream.send("POST", CHAT, self._headers, raw)
+        self.kept = False
+        return TranslatedReply(reply, answer, self._protocol, request.streamed)
 
     async def _answer(self, reply: Reply, ticket: Ticket) -> bool:
         """Give the client what the engine answers; returns whether it was a proper answer."""
@@ -154,8 +212,11 @@ class Forward:
         if reply.status != 200:
             await self._turned_down(reply, answer)
             return False
-        self._note(self._read(reply, answer), ticket)
+        said = self._read(reply, answer)
+        self._note(said, ticket)
         await self._whole(reply, answer)
+        if is_running(said) and self.kept:
+            await self._until_done(said, ticket)
         return True
 
     async def _whole(self, reply: Reply, answer: bytes) -> None:
@@ -183,6 +244,26 @@ class Forward:
             if name in _TOLD:
                 exchange.add(name, value.decode("latin-1"))
         await exchange.whole(words.status, answer, JSON if over else reply.kind or JSON)
+
+    async def _until_done(self, said: Body, ticket: Ticket) -> None:
+        """Keep the room of a response that an engine makes in the background, until it is made."""
+        assert ticket.replica is not None
+        service, record, exchange = self._service, self._record, self._exchange
+        upstream, id = service.upstreams[ticket.replica], str(said["id"])
+        service.holds(self._request.tenant.name, id, record.engine)
+        place = f"{self._exchange.path}/{quote(id, safe='')}"
+        try:
+            said = await until_done(upstream, place, self._headers)
+        except asyncio.CancelledError:
+            if exchange.cut is not None:  # its program was released, or the service stops
+                with anyio.move_on_after(1.0, shield=True):
+                    await stop(upstream, place, self._headers)
+            raise
+        if said:
+            self._note(said, ticket)
+            if said.get("status") == "failed":
+                record.error = str(member(said, "error", "message") or "the response failed")
+                record.outcome = "broken"
 
     def _read(self, reply: Reply, answer: bytes) -> Body:
         """An answer as an object; one that is none is an error."""

@@ -148,7 +148,7 @@ class _Request:
                 self._service.tell(exchange, record)
         elif "x-request-id" in exchange.headers and not exchange.begun:
             exchange.add(b"x-request-id", exchange.headers["x-request-id"])
-        if not exchange.left:
+        if not (exchange.left or exchange.ended):
             event = protocol.error_event(words, exchange.answer)
             await exchange.refuse(words.status, protocol.error(words), event, retry_after, again)
 

@@ -18,7 +18,7 @@ from weft.service.inference.choice import choose, first_able
 from weft.service.inference.forward import unless_failed
 from weft.service.inference.request import ClientRequest
 from weft.service.programs.records import CallRecord
-from weft.service.protocols.passed import asked_model, renamed
+from weft.service.protocols.passed import StoredResponse, asked_model, renamed
 from weft.service.strategies.model import StrategyModel
 
 _SENT = ("content-type", "accept", "range", "openai-beta")
@@ -36,20 +36,26 @@ async def passed_on(request: ClientRequest) -> None:
     """
     service, exchange, tenant = request.service, request.exchange, request.tenant
     kind, raw = exchange.headers.get("content-type", ""), exchange.raw
-    model = asked_model(kind, raw) if raw else ""
-    served = await _serving(request, model)
-    if model and served.name != model:
-        raw = renamed(kind, raw, served.name)
-    await service.scheduler.await_engine(served.model)
-    replicas = service.named.replicas(served)
-    if not replicas:
-        raise service.scheduler.away(served.model, served.only)
-    if model:
-        replicas.sort(key=lambda r: r.in_flight)
+    stored = isinstance(request.protocol, StoredResponse)
+    model = asked_model(kind, raw) if raw and not stored else ""
+    if stored:
+        replicas = [_holder(request)]
+        name = replicas[0].engine.model
+    else:
+        served = await _serving(request, model)
+        name = served.name
+        if model and name != model:
+            raw = renamed(kind, raw, name)
+        await service.scheduler.await_engine(served.model)
+        replicas = service.named.replicas(served)
+        if not replicas:
+            raise service.scheduler.away(served.model, served.only)
+        if model:
+            replicas.sort(key=lambda r: r.in_flight)
     if refusal := tenant.enter(0):
         raise Refused(429, refusal.message, refusal.seconds)
     path, who = request.protocol.path, request.identity.name
-    record = request.record = service.registry.lone(tenant.name, who, path, served.name)
+    record = request.record = service.registry.lone(tenant.name, who, path, name)
     record.sent = record.came
     given = exchange.headers
     headers: list[Header] = [
@@ -84,6 +90,25 @@ async def passed_on(request: ClientRequest) -> None:
         await send_unscheduled(service.scheduler.health, replicas[:most], send)
     finally:
         tenant.leave(0, record.prompt)
+
+
+def _holder(request: ClientRequest) -> Replica:
+    """The engine that holds the response that is asked for.
+
+    Raises:
+        Refused: no engine does, or it is away.
+    """
+    service, id = request.service, StoredResponse.id(request.exchange.path)
+    engine = service.holders.engine(request.tenant.name, id)
+    replicas = service.scheduler.replicas
+    if not engine and len(replicas) == 1 and not service.config.tenants:
+        engine = replicas[0].name  # it may be from elsewhere, and nobody else could have it
+    found = next((replica for replica in replicas if replica.name == engine), None)
+    if found is None:
+        raise Refused(404, f"Response with id {id!r} not found.", code="response_not_found")
+    if not found.alive:
+        raise Refused(503, "the engine that holds this response is away; try again", 2.0)
+    return found
 
 
 async def _serving(request: ClientRequest, model: str) -> Served:

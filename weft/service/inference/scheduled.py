@@ -78,6 +78,9 @@ async def _served(request: ClientRequest, served: Served, asked: Served) -> None
         who=identity.who,
         host=exchange.host,
     )
+    previous = protocol.previous(body)
+    if previous and not place.engine:
+        place.engine = service.holders.engine(tenant.name, previous)
     answer: str | None = None
     try:
         if not named:
@@ -85,6 +88,8 @@ async def _served(request: ClientRequest, served: Served, asked: Served) -> None
         answer = await _run(request, served, place, pieces)
     finally:
         record = request.record if answer is not None else None
+        if record is not None and answer and body.get("store") is not False:
+            service.holds(tenant.name, answer, record.engine)
         service.conversations.end(
             place,
             prompt=record.prompt if record is not None else 0,
@@ -153,7 +158,8 @@ async def _run(
         forward = Forward(request, raw)
         await forward.schedule(call, earlier)
         used = record.prompt + record.generated
-        return forward.answer if record.outcome == "done" else None
+        answer = forward.answer if forward.kept else ""
+        return answer if record.outcome == "done" else None
     finally:
         tenant.leave(expected, used)
         service.mark_changed(place, size)

@@ -13,7 +13,7 @@ from weft.service.protocols.completions import Completions
 from weft.service.protocols.embeddings import Embeddings
 from weft.service.protocols.messages import CountTokens, Messages
 from weft.service.protocols.protocol import Body, Meter, Protocol, Used
-from weft.service.protocols.responses import Responses
+from weft.service.protocols.responses import Compact, Responses
 from weft.service.protocols.tokenize import Detokenize, Tokenize
 
 __all__ = ["PROTOCOLS", "Body", "Meter", "Protocol", "Used"]
@@ -24,6 +24,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         Chat(),
         Completions(),
         Responses(),
+        Compact(),
         Messages(),
         CountTokens(),
         Embeddings(),

@@ -35,6 +35,28 @@ class Passed(Unscheduled):
         return ""
 
 
+class StoredResponse(Passed):
+    """A response that an engine keeps: `/v1/responses/{id}`, its items, and its cancelling."""
+
+    @staticmethod
+    def of(path: str) -> StoredResponse | None:
+        """The endpoint of a path; None if it is none of these."""
+        found = _STORED.fullmatch(path)
+        return _STORED_PATHS[found[2] or ""] if found else None
+
+    @staticmethod
+    def id(path: str) -> str:
+        """The response that a path names."""
+        found = _STORED.fullmatch(path)
+        return found[1] if found else ""
+
+
+_STORED = re.compile(r"/v1/responses/([^/]+)(/cancel|/input_items)?")
+_STORED_PATHS = {
+    rest: StoredResponse("/v1/responses/{id}" + rest) for rest in ("", "/cancel", "/input_items")
+}
+
+
 class PassedPaths:
     """Finds the listed path that a request's path belongs to.
 

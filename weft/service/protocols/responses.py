@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import orjson
 
+from weft.service.protocols.compaction import unfolded
 from weft.service.protocols.errors import ErrorWords, openai_body, openai_error
 from weft.service.protocols.events import (
     EventMeter,
@@ -50,8 +51,11 @@ class Responses(Protocol):
         )
 
     def mend(self, body: Body) -> bool:
-        """Nothing: roles such as `developer` and foreign tools are for the engine to judge."""
-        return False
+        """Put summaries that weft made where they stand, for engines can't read them.
+
+        Roles such as `developer` and foreign tools are for the engine to judge.
+        """
+        return unfolded(body)
 
     def pieces(self, body: Body) -> list[bytes]:
         """See Protocol. With `previous` they are only what is new."""
@@ -119,6 +123,16 @@ def _failed_code(words: ErrorWords) -> str:
     if words.status == 429:
         return "rate_limit_exceeded"
     return "server_error" if words.status >= 500 else "invalid_prompt"
+
+
+class Compact(Responses):
+    """`/v1/responses/compact`: the conversation made short, not streamed."""
+
+    path = "/v1/responses/compact"
+
+    def streamed(self, body: Body) -> bool:
+        """Never."""
+        return False
 
 
 class _Meter(EventMeter):

@@ -10,6 +10,7 @@ from weft.orchestrator.estimates.speed import Speed
 from weft.orchestrator.restore import CachedChain, restore, save
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.conversations import Conversations
+from weft.service.programs.holders import Holders
 from weft.service.programs.registry import Registry
 from weft.service.state.saved_program import SavedProgram
 from weft.service.state.state import State
@@ -29,6 +30,7 @@ class Memory:
         conversations: of clients that name no program.
         chunks: bytes of text that stand for a block, by model.
         lease: seconds that a program which does nothing is remembered.
+        holders: of responses.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Memory:
         conversations: Conversations,
         chunks: dict[str, int],
         lease: float,
+        holders: Holders,
     ) -> None:
+        self._holders = holders
         self._state = State(store)
         self._scheduler, self._registry = scheduler, registry
         self._conversations, self._chunks, self._lease = conversations, chunks, lease
@@ -53,6 +57,14 @@ class Memory:
             self._chunks.update(found["chunks"])
             self._conversations.lengths.ratios.update(found["ratios"])
             self._conversations.lengths.media.update(found.get("media", {}))
+
+    def responses(self) -> None:
+        """Take up which engine holds which response."""
+        self._holders.load(self._state.responses())
+
+    def held(self, key: bytes, engine: str) -> None:
+        """An engine holds a response; the key is from `Holders.note`."""
+        self._state.mark_response(key, engine)
 
     def speeds(self) -> None:
         """Take up how fast engines were, before the first is there."""

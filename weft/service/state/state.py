@@ -63,6 +63,7 @@ class State:
         self._dirty: set[str] = set()
         self._spoken: dict[bytes, tuple[str, float]] = {}
         self._noted: dict[str, str] = {}
+        self._held: dict[bytes, tuple[str, float]] = {}
         self._warned = -math.inf
 
     def secret(self) -> bytes:
@@ -132,6 +133,18 @@ class State:
         """A conversation belongs to a program."""
         self._spoken[digest] = program, time.time()
 
+    def responses(self) -> list[tuple[bytes, str]]:
+        """Key and engine of the responses that engines hold, the oldest first.
+
+        Raises:
+            StoreError: the store can't be read.
+        """
+        return self._tables.responses()
+
+    def mark_response(self, key: bytes, engine: str) -> None:
+        """An engine holds a response."""
+        self._held[key] = engine, time.time()
+
     def note(self, name: str, value: str) -> None:
         """Keep a small thing by name, such as what was learned of a model. Nothing goes away."""
         self._noted[name] = value
@@ -191,6 +204,7 @@ class State:
         dirty, self._dirty = self._dirty, set()
         spoken, self._spoken = self._spoken, {}
         noted, self._noted = self._noted, {}
+        held, self._held = self._held, {}
         try:
             if noted:
                 texts = {json.dumps(name): json.dumps(value) for name, value in noted.items()}
@@ -205,10 +219,16 @@ class State:
                 await _aside(self._tables.write_conversations, rows)
                 for digest, _ in some:
                     del spoken[digest]
+            for some in _batches(list(held.items())):
+                rows = [(key, engine, at) for key, (engine, at) in some]
+                await _aside(self._tables.write_responses, rows)
+                for key, _ in some:
+                    del held[key]
         except BaseException:
             self._dirty |= dirty
             self._spoken = spoken | self._spoken
             self._noted = noted | self._noted
+            self._held = held | self._held
             raise
 
     def _write(self, described: list[tuple[str, SavedProgram | None]]) -> None:

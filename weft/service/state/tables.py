@@ -42,6 +42,13 @@ _conversations = Table(
     Column("program", String(32), nullable=False, index=True),
     Column("seen", Float, nullable=False, index=True),
 )
+_responses = Table(
+    "responses",
+    _metadata,
+    Column("response", LargeBinary, primary_key=True),
+    Column("engine", Text, nullable=False),
+    Column("seen", Float, nullable=False, index=True),
+)
 _notes = Table(
     "notes",
     _metadata,
@@ -72,7 +79,7 @@ class Tables:
             wanted = select(_programs.c.program, size).where(size > 0).order_by(_programs.c.seen)
             self._chains = OrderedDict((key, size) for key, size in connection.execute(wanted))
         self._bytes = sum(self._chains.values())
-        self._new_conversations = 0
+        self._new_conversations = self._new_responses = 0
         # A write that nobody waits for any more is not overtaken by the next one.
         self._turn = threading.Lock()
 
@@ -112,6 +119,27 @@ class Tables:
         wanted = select(columns.digest, columns.program, columns.seen).order_by(columns.seen)
         with self._database.reading() as connection:
             return [(digest, key, seen) for digest, key, seen in connection.execute(wanted)]
+
+    def responses(self) -> list[tuple[bytes, str]]:
+        """All: key of a response, the engine that holds it; in the order in which they came."""
+        columns = _responses.c
+        wanted = select(columns.response, columns.engine).order_by(columns.seen)
+        with self._database.reading() as connection:
+            return [(key, engine) for key, engine in connection.execute(wanted)]
+
+    def write_responses(self, rows: Sequence[tuple[bytes, str, float]]) -> None:
+        """Keep some: key, engine, when it came."""
+        with self._turn, self._database.writing() as connection:
+            connection.execute(
+                self._database.upsert(_responses),
+                [{"response": key, "engine": engine, "seen": at} for key, engine, at in rows],
+            )
+            self._new_responses += len(rows)
+            if self._new_responses > self._most_conversations // 8:
+                seen = _responses.c.seen
+                last = select(seen).order_by(seen.desc()).offset(self._most_conversations).limit(1)
+                connection.execute(delete(_responses).where(seen <= last.scalar_subquery()))
+                self._new_responses = 0
 
     def write_programs(self, rows: Sequence[dict[str, Any]], gone: Sequence[str]) -> None:
         """Keep some programs and forget others, with their conversations."""

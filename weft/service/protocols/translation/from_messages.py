@@ -1,0 +1,356 @@
+"""Anthropic's messages, told in chat completions."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import orjson
+
+from weft.errors import UsageError
+from weft.service.protocols.events import member
+from weft.service.protocols.protocol import Body
+from weft.service.protocols.translation.translation import (
+    AnswerTeller,
+    Event,
+    Translation,
+    calls_of,
+    counts_of,
+    finish_of,
+    new_id,
+    plain,
+    system_first,
+    text_of,
+    thinking_of,
+)
+
+_OWN = frozenset(
+    (
+        "system",
+        "messages",
+        "tools",
+        "tool_choice",
+        "max_tokens",
+        "stop_sequences",
+        "thinking",
+        "metadata",
+        "output_config",
+        "output_format",
+        "context_management",
+        "service_tier",
+        "betas",
+        "container",
+        "mcp_servers",
+        "cache_control",
+        "inference_geo",
+        "speed",
+    )
+)
+"""Fields that chat completions have under other names, or not at all; all others go along."""
+
+_ENDS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+
+
+class MessagesTranslation(Translation):
+    """`/v1/messages`."""
+
+    path = "/v1/messages"
+
+    def asked(self, body: Body) -> Body:
+        """See Translation."""
+        if body.get("mcp_servers"):
+            raise _cannot(
+                "mcp_servers are asked by Anthropic's own servers; call the tools yourself"
+            )
+        chat: Body = {key: value for key, value in body.items() if key not in _OWN}
+        texts = [_text(block, "system") for block in _blocks(body.get("system"))]
+        messages: list[Body] = []
+        for at, turn in enumerate(cast(list[Body], body["messages"])):
+            messages += _turn(turn, f"messages[{at}]")
+        chat["messages"] = system_first(texts, messages)
+        chat["max_tokens"] = body.get("max_tokens")
+        if stops := body.get("stop_sequences"):
+            chat["stop"] = stops
+        _tools(body, chat)
+        _format(body, chat)
+        if body.get("stream") is True:
+            chat["stream_options"] = {"include_usage": True}
+        return chat
+
+    def answer(self, body: Body) -> AnswerTeller:
+        """See Translation."""
+        return _MessagesAnswer(str(body.get("model")))
+
+
+def _cannot(why: str) -> UsageError:
+    return UsageError(f"the engine speaks only chat completions, and {why}")
+
+
+def _turn(turn: Body, place: str) -> list[Body]:
+    """The messages that a turn is in chat: results of tools are turns of their own."""
+    blocks = _blocks(turn.get("content"))
+    if turn["role"] == "assistant":
+        return [_assistant(blocks, place)]
+    if turn["role"] == "system":
+        return [{"role": "system", "content": plain([_part(b, place) for b in blocks])}]
+    results: list[Body] = []
+    parts: list[Body] = []
+    for block in blocks:
+        if block.get("type") == "tool_result":
+            result, more = _result(block, place)
+            results.append(result)
+            parts += more
+        else:
+            parts.append(_part(block, place))
+    return [*results, {"role": "user", "content": plain(parts)}] if parts else results
+
+
+def _result(block: Body, place: str) -> tuple[Body, list[Body]]:
+    """The result of a tool as text, and what of it is none, which users say in chat."""
+    parts = [_part(part, place) for part in _blocks(block.get("content"))]
+    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+    if block.get("is_error"):
+        text = f"Error: {text}"
+    more = [part for part in parts if part["type"] != "text"]
+    return {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": text}, more
+
+
+def _assistant(blocks: list[Body], place: str) -> Body:
+    said: list[str] = []
+    thought: list[str] = []
+    calls: list[Body] = []
+    for block in blocks:
+        match block.get("type"):
+            case "text":
+                said.append(str(block.get("text", "")))
+            case "thinking":
+                thought.append(str(block.get("thinking", "")))
+            case "redacted_thinking":
+                pass  # nobody else can read it
+            case "tool_use":
+                given = orjson.dumps(block.get("input") or {}).decode()
+                function = {"name": block.get("name"), "arguments": given}
+                calls.append({"id": block.get("id"), "type": "function", "function": function})
+            case kind:
+                raise _cannot(f"{place} has a block of the type {kind!r}, which those don't have")
+    found: Body = {"role": "assistant", "content": "\n".join(said) if said or not calls else None}
+    if thought:
+        found["reasoning_content"] = "\n".join(thought)
+    return found | ({"tool_calls": calls} if calls else {})
+
+
+def _part(block: Body, place: str) -> Body:
+    source: Any = block.get("source")
+    match block.get("type"), member(source, "type"):
+        case "text", _:
+            return {"type": "text", "text": _text(block, place)}
+        case "image", "base64":
+            return {"type": "image_url", "image_url": {"url": _inline(source)}}
+        case "image", "url":
+            return {"type": "image_url", "image_url": {"url": source["url"]}}
+        case "document", "text":
+            return {"type": "text", "text": str(source.get("data", ""))}
+        case "document", "base64":
+            name = str(block.get("title") or "document.pdf")
+            return {"type": "file", "file": {"filename": name, "file_data": _inline(source)}}
+        case kind, from_ if from_ is not None:
+            raise _cannot(f"{place} has a block of the type {kind!r} from {from_!r}; send its data")
+        case kind, _:
+            raise _cannot(f"{place} has a block of the type {kind!r}, which those don't have")
+
+
+def _inline(source: Body) -> str:
+    return f"data:{source.get('media_type', '')};base64,{source.get('data', '')}"
+
+
+def _text(block: Body, place: str) -> str:
+    text = block.get("text")
+    if not isinstance(text, str):
+        raise UsageError(f"{place} has a block that is no text; send text")
+    return text
+
+
+def _blocks(content: Any) -> list[Body]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    found = cast(list[Any], content) if isinstance(content, list) else []
+    return [
+        cast(Body, one) if isinstance(one, dict) else {"type": "text", "text": str(one)}
+        for one in found
+    ]
+
+
+def _tools(body: Body, chat: Body) -> None:
+    """Tools that the client runs. Of those that Anthropic's servers run nothing is told."""
+    tools: list[Body] = []
+    for tool in cast(list[Body], body.get("tools") or []):
+        if tool.get("type") in (None, "custom"):
+            schema: Any = tool.get("input_schema") or {}
+            function: Body = {"name": tool.get("name"), "parameters": schema}
+            if tool.get("description"):
+                function["description"] = tool["description"]
+            tools.append({"type": "function", "function": function})
+    choice = cast(Body, body.get("tool_choice") or {})
+    names = {tool["function"]["name"] for tool in tools}
+    match choice.get("type"):
+        case "tool" if choice.get("name") not in names:
+            raise _cannot(
+                f"the tool {choice.get('name')!r} would have to be run by its server; offer one "
+                "with an input_schema"
+            )
+        case "tool":
+            chat["tool_choice"] = {"type": "function", "function": {"name": choice["name"]}}
+        case "any":
+            chat["tool_choice"] = "required"
+        case "auto" | "none":
+            chat["tool_choice"] = choice["type"]
+        case _:
+            pass
+    if not tools:
+        chat.pop("tool_choice", None)
+        if body.get("tools") and choice.get("type") == "any":
+            raise _cannot("none of the tools is one that the client runs; offer one that is")
+        return
+    chat["tools"] = tools
+    if choice.get("disable_parallel_tool_use") is True:
+        chat["parallel_tool_calls"] = False
+
+
+def _format(body: Body, chat: Body) -> None:
+    wished: Any = member(body.get("output_config"), "format") or body.get("output_format")
+    if member(wished, "type") == "json_schema":
+        schema = {"name": "answer", "schema": member(wished, "schema")}
+        chat["response_format"] = {"type": "json_schema", "json_schema": schema}
+    effort = member(body.get("output_config"), "effort")
+    if isinstance(effort, str):
+        chat["reasoning_effort"] = effort
+
+
+class _MessagesAnswer(AnswerTeller):
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self._id, self._model = new_id("msg"), model
+        self._index, self._open = -1, ""
+        self._call = -1
+
+    def whole(self, chat: Body) -> Body:
+        """See AnswerTeller."""
+        choices = chat.get("choices")
+        choice: Any = cast(list[Any], choices)[0] if isinstance(choices, list) and choices else {}
+        message = cast(Body, member(choice, "message") or {})
+        content: list[Body] = []
+        if thought := thinking_of(message):
+            content.append({"type": "thinking", "thinking": thought, "signature": ""})
+        text, calls = text_of(message), calls_of(message)
+        if text or not calls:
+            content.append({"type": "text", "text": text})
+        for call in calls:
+            given = _read(str(member(call, "function", "arguments") or "{}"))
+            content.append({**_tool_use(call), "input": given})
+        reason, sequence = _end(finish_of(choice), bool(calls))
+        return {
+            **self._head(content),
+            "stop_reason": reason,
+            "stop_sequence": sequence,
+            "usage": _usage(cast(Body, chat.get("usage") or {})),
+        }
+
+    def opening(self) -> list[Event]:
+        """See AnswerTeller."""
+        message = {**self._head([]), "stop_reason": None, "stop_sequence": None}
+        message["usage"] = {"input_tokens": 0, "output_tokens": 0}
+        return [{"type": "message_start", "message": message}]
+
+    def piece(self, delta: Body) -> list[Event]:
+        """See AnswerTeller."""
+        events: list[Event] = []
+        if thought := thinking_of(delta):
+            block = {"type": "thinking", "thinking": "", "signature": ""}
+            events += self._block("thinking", block)
+            events.append(self._delta({"type": "thinking_delta", "thinking": thought}))
+        if text := text_of(delta):
+            events += self._block("text", {"type": "text", "text": ""})
+            events.append(self._delta({"type": "text_delta", "text": text}))
+        for call in calls_of(delta):
+            at = call.get("index")
+            at = at if isinstance(at, int) else self._call + bool(call.get("id"))
+            if at != self._call:
+                self._call = at
+                events += self._block(f"call {at}", {**_tool_use(call), "input": {}})
+            if given := member(call, "function", "arguments"):
+                events.append(self._delta({"type": "input_json_delta", "partial_json": given}))
+        return events
+
+    def closing(self, finish: str, usage: Body) -> list[Event]:
+        """See AnswerTeller."""
+        events = self._block("", None)
+        if self._index < 0:
+            events += self._block("text", {"type": "text", "text": ""}) + self._block("", None)
+        reason, sequence = _end(finish, self._call >= 0)
+        ended = {"stop_reason": reason, "stop_sequence": sequence}
+        events.append({"type": "message_delta", "delta": ended, "usage": _usage(usage)})
+        return [*events, {"type": "message_stop"}]
+
+    def failing(self, message: str) -> list[Event]:
+        """See AnswerTeller."""
+        return [{"type": "error", "error": {"type": "api_error", "message": message}}]
+
+    def _head(self, content: list[Body]) -> Body:
+        head = {"id": self._id, "type": "message", "role": "assistant", "model": self._model}
+        return {**head, "content": content}
+
+    def _block(self, kind: str, block: Body | None) -> list[Event]:
+        """End the block that is open and begin another, if that is another one."""
+        if self._open == kind:
+            return []
+        events: list[Event] = []
+        if self._open:
+            if self._open == "thinking":
+                events.append(self._delta({"type": "signature_delta", "signature": ""}))
+            events.append({"type": "content_block_stop", "index": self._index})
+        self._open = kind
+        if block is not None:
+            self._index += 1
+            start = {"type": "content_block_start", "index": self._index}
+            events.append({**start, "content_block": block})
+        return events
+
+    def _delta(self, delta: Body) -> Event:
+        return {"type": "content_block_delta", "index": self._index, "delta": delta}
+
+
+def _tool_use(call: Body) -> Body:
+    name = member(call, "function", "name")
+    return {"type": "tool_use", "id": call.get("id") or new_id("toolu"), "name": name or ""}
+
+
+def _read(arguments: str) -> Any:
+    try:
+        found: Any = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return {}
+    return cast(Body, found) if isinstance(found, dict) else {}
+
+
+def _end(finish: str, called: bool) -> tuple[str, str | None]:
+    finish, _, met = finish.partition(":")
+    if met:
+        return "stop_sequence", met
+    if called and finish in ("stop", ""):
+        return "tool_use", None
+    return _ENDS.get(finish, "end_turn"), None
+
+
+def _usage(usage: Body) -> Body:
+    prompt, cached, generated, _ = counts_of(usage)
+    return {
+        "input_tokens": prompt - cached,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": cached,
+        "output_tokens": generated,
+    }

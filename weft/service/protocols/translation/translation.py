@@ -1,0 +1,182 @@
+"""The contract of a translation, and the reading of chat completions' streams."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, cast
+from uuid import uuid4
+
+import orjson
+
+from weft.service.protocols.events import data_of, member, split, tokens
+from weft.service.protocols.protocol import Body
+
+CHAT = "/v1/chat/completions"
+Event = dict[str, Any]
+
+
+class AnswerTeller(ABC):
+    """One answer on its way back: from chat completions to what the client speaks."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._over = self._begun = False
+        self._finish = ""
+        self._usage: Body = {}
+
+    @abstractmethod
+    def whole(self, chat: Body) -> Body:
+        """A whole answer."""
+
+    @abstractmethod
+    def opening(self) -> list[Event]:
+        """The events before the first of the answer."""
+
+    @abstractmethod
+    def piece(self, delta: Body) -> list[Event]:
+        """The events of one delta."""
+
+    @abstractmethod
+    def closing(self, finish: str, usage: Body) -> list[Event]:
+        """The events of the end.
+
+        Args:
+            finish: why the answer ended, in chat's words; empty if it is not said.
+            usage: as chat tells it; empty if it is not told.
+        """
+
+    @abstractmethod
+    def failing(self, message: str) -> list[Event]:
+        """The events of an answer that can't go on."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The next bytes of a stream, cut anywhere, as events for the client."""
+        whole = self._tail + chunk
+        end = max(whole.rfind(b"\n\n") + 2, whole.rfind(b"\n\r\n") + 3)
+        if end < 3:
+            self._tail = whole
+            return b""
+        self._tail = whole[end:]
+        return encoded(found for event in split(whole[:end]) for found in self._read(event))
+
+    def end(self) -> bytes:
+        """What is left to be sent when the engine's stream is over: nothing, if it broke off."""
+        return encoded(self._read(self._tail)) if self._tail.strip() else b""
+
+    def _read(self, event: bytes) -> list[Event]:
+        data = data_of(event)
+        if not data or self._over:
+            return []
+        if data == b"[DONE]":
+            self._over = True
+            return [*self._opened(), *self.closing(self._finish, self._usage)]
+        try:
+            value: Any = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return []
+        if member(value, "error"):
+            said = member(value, "error", "message") or member(value, "error")
+            self._over = True
+            return self.failing(said if isinstance(said, str) else "the engine failed")
+        if isinstance(usage := member(value, "usage"), dict):
+            self._usage = cast(Body, usage)
+        events = self._opened()
+        choices = member(value, "choices")
+        for choice in cast(list[Any], choices) if isinstance(choices, list) else []:
+            if isinstance(delta := member(choice, "delta"), dict):
+                events += self.piece(cast(Body, delta))
+            self._finish = finish_of(choice) or self._finish
+        return events
+
+    def _opened(self) -> list[Event]:
+        if self._begun:
+            return []
+        self._begun = True
+        return self.opening()
+
+
+class Translation(ABC):
+    """One endpoint, told in chat completions. Stateless.
+
+    Attributes:
+        path: of the endpoint.
+    """
+
+    path: str
+
+    @abstractmethod
+    def asked(self, body: Body) -> Body:
+        """The body of a request as one of chat completions.
+
+        Raises:
+            UsageError: chat completions can't say it.
+        """
+
+    @abstractmethod
+    def answer(self, body: Body) -> AnswerTeller:
+        """What takes the answer to such a body back."""
+
+
+def encoded(events: Iterable[Event]) -> bytes:
+    """Server-sent events, each under the name of its type."""
+    return b"".join(
+        [b"event: %b\ndata: %b\n\n" % (one["type"].encode(), orjson.dumps(one)) for one in events]
+    )
+
+
+def finish_of(choice: Any) -> str:
+    """Why a choice ended, with the stop string that was met behind a colon, if it is told."""
+    finish, met = member(choice, "finish_reason"), member(choice, "stop_reason")
+    if finish == "stop" and isinstance(met, str) and met:
+        return f"stop:{met}"
+    return finish if isinstance(finish, str) else ""
+
+
+def thinking_of(message: Body) -> str:
+    """The thinking in a message or a delta, under either of its names."""
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(found := message.get(name), str) and found:
+            return found
+    return ""
+
+
+def text_of(message: Body) -> str:
+    """The text of a message or a delta; a refusal is one too."""
+    for name in ("content", "refusal"):
+        if isinstance(found := message.get(name), str) and found:
+            return found
+    return ""
+
+
+def calls_of(message: Body) -> list[Body]:
+    """The calls of tools in a message or a delta."""
+    calls = message.get("tool_calls")
+    found = cast(list[Any], calls) if isinstance(calls, list) else []
+    return [cast(Body, call) for call in found if isinstance(call, dict)]
+
+
+def counts_of(usage: Body) -> tuple[int, int, int, int]:
+    """Tokens of the prompt, of those the cached, of the answer, and of those the thinking."""
+    cached = tokens(member(usage, "prompt_tokens_details", "cached_tokens"))
+    thought = tokens(member(usage, "completion_tokens_details", "reasoning_tokens"))
+    prompt, generated = tokens(usage.get("prompt_tokens")), tokens(usage.get("completion_tokens"))
+    return prompt, min(cached, prompt), generated, thought
+
+
+def system_first(texts: list[str], messages: list[Body]) -> list[Body]:
+    """Messages behind one of the system, for many templates take no more than one."""
+    text = "\n\n".join(text for text in texts if text)
+    return [{"role": "system", "content": text}, *messages] if text else messages
+
+
+def plain(parts: list[Body]) -> str | list[Body]:
+    """Content as text, if it is all text."""
+    if all(part["type"] == "text" for part in parts):
+        return "\n".join(part["text"] for part in parts)
+    return parts
+
+
+def new_id(kind: str) -> str:
+    """An id as clients know them."""
+    return f"{kind}_{uuid4().hex}"
