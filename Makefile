@@ -23,7 +23,8 @@ AGENTS := .agents
 MINI := 'mini-swe-agent==2.4.6' 'litellm<1.90'
 AIDER := 'aider-chat==0.86.2'
 INSPECT := 'inspect-ai==0.3.285' openai anthropic
-NODE := @openai/codex@0.169.0 @anthropic-ai/claude-code@2.1.197 opencode-ai@1.18.33
+NODE := @openai/codex@0.169.0 @anthropic-ai/claude-code@2.1.197 opencode-ai@1.18.33 \
+  @qwen-code/qwen-code@0.24.4 cline@3.0.65
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16

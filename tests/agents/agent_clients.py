@@ -187,6 +187,23 @@ def opencode_environment(place: Place) -> dict[str, str]:
     return {"OPENCODE_CONFIG": str(config), **{f"OPENCODE_DISABLE_{one}": "1" for one in flags}}
 
 
+def qwen_command(place: Place, task: str) -> list[str]:
+    given = ["--openai-api-key", "k", "--openai-base-url", f"{place.url}/v1"]
+    return ["-p", task, "--yolo", "--auth-type", "openai", "-m", "m", *given]
+
+
+def cline_command(place: Place, task: str) -> list[str]:
+    return ["-P", "openai", "-m", "m", "--json", task]
+
+
+def cline_environment(place: Place) -> dict[str, str]:
+    told = ["auth", "-p", "openai", "-k", "k", "-m", "m", "-b", f"{place.url}/v1"]
+    command = [str(ROOT / NPM / "cline"), *told]
+    nothing = subprocess.DEVNULL
+    subprocess.run(command, env=bare(place.home), stdin=nothing, stdout=nothing, check=True)
+    return {}
+
+
 INSPECT_TASK = '''
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
@@ -235,6 +252,8 @@ CLIENTS = {
         Client("codex", f"{NPM}/codex", codex_command, codex_environment),
         Client("claude-code", f"{NPM}/claude", claude_command, claude_environment),
         Client("opencode", f"{NPM}/opencode", opencode_command, opencode_environment),
+        Client("qwen-code", f"{NPM}/qwen", qwen_command, openai),
+        Client("cline", f"{NPM}/cline", cline_command, cline_environment),
         Client("inspect-ai", "inspect/bin/inspect", inspect_command, inspect_environment),
     )
 }

@@ -57,6 +57,10 @@ def play(request: Request) -> Scripted:
 def calls(tools: set[str], path: str) -> list[ToolCall]:
     """The calls that change the file, with the tools of this client."""
     shell = f"sed -i 's/Hi/Hello/' {path} && cat {path}"
+    if "run_shell_command" in tools:  # Qwen Code
+        return [ToolCall("run_shell_command", {"command": shell, "is_background": False})]
+    if "run_commands" in tools:  # Cline
+        return [ToolCall("run_commands", {"commands": [shell]})]
     if "Edit" in tools:  # Claude Code
         change = {"file_path": path, "old_string": OLD, "new_string": NEW}
         return [ToolCall("Read", {"file_path": path}), ToolCall("Edit", change)]

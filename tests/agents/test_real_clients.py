@@ -27,6 +27,8 @@ SOURCES = {
     "codex": "session-id",
     "claude-code": "x-claude-code-session-id",
     "opencode": "x-session-id",
+    "qwen-code": "conversation",
+    "cline": "conversation",
 }
 """How the service recognises the programs of each client."""
 
@@ -90,7 +92,7 @@ def test_a_client_finishes_its_task(
     here = place(name)
     said = client.run(here, task(str(here.file)))
     assert greeting(here) == "Hello", said
-    if name in ("codex", "claude-code", "opencode"):
+    if name in ("codex", "claude-code", "opencode", "qwen-code"):
         assert DONE in said
     (program,) = programs(url)
     assert (program["source"], program["errors"]) == (SOURCES[name], 0)

@@ -17,6 +17,7 @@ from weft.cli import (
     run,
     serve,
     simulate,
+    top,
     tune,
 )
 from weft.cli.common import CommandGroup
@@ -55,6 +56,7 @@ def weft(
 app.command("demo", short_help="Compare strategies with the shipped model.")(demo.demo)
 app.command("run", short_help="Run a program from a Python file.")(run.run)
 app.command("serve", short_help="Serve coding agents through a gateway to engines.")(serve.serve)
+app.command("top", short_help="Show what a service does now.")(top.top)
 app.add_typer(keys.app, name="key", short_help="Make API keys for weft serve.")
 app.add_typer(evals.app, name="eval", short_help="Run, show and compare evaluations.")
 app.add_typer(

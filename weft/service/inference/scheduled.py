@@ -139,7 +139,7 @@ async def _run(
     try:
         source = identity.source or "conversation"
         record = request.begin(id, source, served.name, identity.parent)
-        record.prompt = place.tokens
+        record.prompt, record.media = place.tokens, place.head.media
         if request.streamed:
             exchange.keep_open(lambda: service.tell(exchange, record))
 

@@ -43,6 +43,7 @@ class CallRecord:
         prompt: tokens of its prompt; an estimate until the engine says.
         cached: those of them that the engine had cached.
         generated: tokens of its answer so far.
+        media: parts of its prompt that are no text, such as images.
         where: why it went to that engine.
         wait: why it had to wait; empty if it did not.
         attempts: engines that it was sent to.
@@ -66,6 +67,7 @@ class CallRecord:
     prompt: int = 0
     cached: int = 0
     generated: int = 0
+    media: int = 0
     placement_reason: str = ""
     wait_reason: str = ""
     attempts: int = 0

@@ -95,7 +95,9 @@ class Overview:
         self._tenants: dict[str, _Tenant] = {}
         self._hits: dict[str, _Hits] = {}
         self._placed: deque[CallRecord] = deque(maxlen=_PLACEMENTS)
-        self._ended = 0
+        self._ended = self._media = 0
+        self._outcomes: dict[str, int] = {}
+        self._errors: dict[tuple[str, int], int] = {}
 
     def call_ended(self, call: CallRecord) -> None:
         """Count a call; of one that others are parts of, engines have had only the parts."""
@@ -113,6 +115,12 @@ class Overview:
         if tenant is None:
             tenant = self._tenants[name] = _Tenant()
         tenant.calls += 1
+        self._media += call.media
+        outcome = call.outcome or "none"
+        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+        if outcome != "done":
+            kind = outcome, call.status
+            self._errors[kind] = self._errors.get(kind, 0) + 1
         if not call.attempts and call.status in (429, 503):
             tenant.rejected += 1
         elif call.outcome not in ("done", "cancelled"):
@@ -146,6 +154,13 @@ class Overview:
             ],
             "hidden": len(programs) - len(shown),
             "tenants": self._tenant_views(programs),
+            "outcomes": dict(sorted(self._outcomes.items())),
+            "errors": [
+                {"outcome": outcome, "status": status, "calls": calls}
+                for (outcome, status), calls in sorted(
+                    self._errors.items(), key=lambda item: -item[1]
+                )
+            ],
             "placements": self._placements(live),
         }
 
@@ -160,6 +175,7 @@ class Overview:
                 name: sum(getattr(tenant, name) for tenant in tenants)
                 for name in ("calls", "prompt", "cached", "generated", "errors", "rejected")
             },
+            "media": self._media,
             "forced": counters.forced,
             "revoked": counters.revoked,
             "longest_wait": round(counters.longest_wait, 3),

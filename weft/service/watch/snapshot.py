@@ -121,6 +121,7 @@ def call_view(call: CallRecord, now: float, shown: Shown = str) -> View:
         "prompt": call.prompt,
         "cached": call.cached,
         "generated": call.generated,
+        "media": call.media,
     }
 
 
