@@ -46,7 +46,13 @@ def program(**fields: Any) -> ProgramRecord:
 
 def call(of: ProgramRecord, **fields: Any) -> CallRecord:
     times = {"came": T, "sent": T + 0.25, "first": T + 0.5, "ended": T + 3.0}
-    rest = {"engine": "gpu0", "status": 200, "outcome": "done", "attempts": 1, "where": "its home"}
+    rest = {
+        "engine": "gpu0",
+        "status": 200,
+        "outcome": "done",
+        "attempts": 1,
+        "placement_reason": "its home",
+    }
     made: dict[str, Any] = times | rest | {"prompt": 100, "cached": 60, "generated": 7}
     return CallRecord("c1", of, "/v1/messages", "m", **(made | fields))
 

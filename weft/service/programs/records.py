@@ -44,8 +44,8 @@ class CallRecord:
         cached: those of them that the engine had cached.
         generated: tokens of its answer so far.
         media: parts of its prompt that are no text, such as images.
-        where: why it went to that engine.
-        wait: why it had to wait; empty if it did not.
+        placement_reason: why it went to that engine.
+        wait_reason: why it had to wait; empty if it did not.
         attempts: engines that it was sent to.
         outcome: how it ended.
         error: what went wrong; empty if nothing did.
