@@ -274,7 +274,7 @@ async def test_a_request_counts_once_however_often_it_was_sent() -> None:
 
 
 def test_limits_of_engines_are_checked() -> None:
-    for wrong in (
+    settings: list[dict[str, Any]] = [
         {"rate": 0},
         {"silence": -1},
         {"concurrency": 0},
@@ -282,6 +282,7 @@ def test_limits_of_engines_are_checked() -> None:
         {"retry": {"seconds": float("inf")}},
         {"retry": {"tries": 3}},
         {"retry": {"attempts": "3"}},
-    ):
+    ]
+    for wrong in settings:
         with pytest.raises(UsageError):
-            ScriptedEngine("").allow(**wrong)  # type: ignore
+            ScriptedEngine("").allow(**wrong)

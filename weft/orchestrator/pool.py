@@ -26,7 +26,7 @@ from weft.errors import (
     UsageError,
 )
 from weft.faults import blaming
-from weft.orchestrator.attempts import BusyEngines, send_unscheduled
+from weft.orchestrator.attempts import BusyEngines
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.estimates.profiles import Profiles
@@ -418,7 +418,7 @@ class Pool:
             living = scheduler.engines_of(model)
             living.sort(key=lambda r: r.in_flight)
             try:
-                return await send_unscheduled(scheduler.health, living, lambda r: ask(r.engine))
+                return await scheduler.send_unscheduled(living, lambda r: ask(r.engine))
             except EngineUnavailable:
                 if scheduler.engines_of(model):
                     raise

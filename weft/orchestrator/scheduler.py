@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import anyio
 import anyio.abc
@@ -14,22 +14,24 @@ import anyio.abc
 from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
 from weft.concurrency import TaskGroup
-from weft.errors import EngineError, EngineUnavailable, RequestFailed
-from weft.faults import blaming
-from weft.orchestrator.attempts import Attempts, Ending
+from weft.errors import EngineError, EngineUnavailable
+from weft.orchestrator.attempts import Attempts, send_unscheduled
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Observe
+from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.estimates.speed import Speed
+from weft.orchestrator.followed import FollowedCall, Follower
 from weft.orchestrator.health import Health
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.program import Program
-from weft.types import Delta
+from weft.orchestrator.restore import CachedChain, SchedulingState, restore, save
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _SPEEDS = 256
 OUTAGE = 10.0
@@ -37,16 +39,6 @@ OUTAGE = 10.0
 
 LEASE = 600.0
 """Seconds that a program which does nothing is remembered, by default."""
-
-
-class Follower(Protocol):
-    """Follows a call: it is told of every engine that tries it, and of what comes."""
-
-    def on_sent(self, ticket: Ticket) -> None:
-        """The call goes to `ticket.engine`; what an earlier one produced is void."""
-
-    def on_delta(self, delta: Delta) -> None:
-        """The engine produced something."""
 
 
 class Scheduler:
@@ -199,7 +191,7 @@ class Scheduler:
             ContextExceeded: no engine can hold the prompt.
             EngineError: the engine refused the request.
         """
-        return Attempts(self, call, _Followed(self, call, follower)).run()
+        return Attempts(self, call, FollowedCall(self, call, follower)).run()
 
     def engines_of(self, model: str) -> list[Replica]:
         """The engines of a model that are in service."""
@@ -231,6 +223,53 @@ class Scheduler:
             change = anyio.Event()
             fleet.watchers.append(change.set)
             await change.wait()
+
+    # What the service sees of it
+
+    @property
+    def counters(self) -> DispatchCounters:
+        """How often what was decided."""
+        return self.dispatcher.counters
+
+    def knows(self, program: str) -> bool:
+        """Whether a program is known: it was announced, or has called, and is not forgotten."""
+        return program in self.dispatcher.programs
+
+    def all_of(self, model: str) -> Sequence[Replica]:
+        """All engines of a model, in service or not."""
+        fleet = self.dispatcher.fleets.get(model)
+        return fleet.replicas if fleet is not None else ()
+
+    def by_model(self) -> dict[str, Sequence[Replica]]:
+        """All engines of each model that has any, in service or not."""
+        fleets = self.dispatcher.fleets.items()
+        return {model: fleet.replicas for model, fleet in fleets if fleet.replicas}
+
+    def note_begun(self, ticket: Ticket) -> None:
+        """A call's engine begins to answer."""
+        self.dispatcher.note_begun(ticket)
+
+    async def check(self, replica: Replica, error: EngineError) -> bool:
+        """Whether an engine that failed is out of service, as `Health.check` finds out."""
+        return await self.health.check(replica, error)
+
+    async def send_unscheduled(
+        self, replicas: Sequence[Replica], send: Callable[[Replica], Awaitable[T]]
+    ) -> T:
+        """Send a request that generates nothing; see `attempts.send_unscheduled`."""
+        return await send_unscheduled(self.health, replicas, send)
+
+    def drain(self, replica: Replica, draining: bool = True) -> None:
+        """Give an engine no new programs, or again."""
+        self.dispatcher.drain(replica, draining)
+
+    def save(self, program: str, lease: float) -> SchedulingState | None:
+        """What is to be known of a program after a restart; None if it is not known."""
+        return save(self.dispatcher, program, lease)
+
+    def restore(self, saved: Iterable[tuple[SchedulingState, CachedChain | None]]) -> None:
+        """Take up programs of before a restart; see `restore.restore`."""
+        restore(self.dispatcher, saved)
 
     def add(self, engine: Engine) -> Replica:
         """Take in a connected engine while calls run."""
@@ -309,52 +348,3 @@ def _loop_clock() -> Callable[[], float]:
 
 def _wake_nobody() -> None:
     """Of a call for which nobody waits yet."""
-
-
-class _Followed:
-    """A call of a program as `Attempts` sends it: counted, followed, learned from."""
-
-    begun = False
-
-    def __init__(self, scheduler: Scheduler, call: Call, follower: Follower) -> None:
-        self._scheduler, self._call, self._follower = scheduler, call, follower
-        self._clock = scheduler.clock
-
-    def wait(self, ticket: Ticket, seconds: float) -> Awaitable[None]:
-        return anyio.sleep(seconds) if seconds else self._scheduler.bind(ticket)
-
-    async def send(self, ticket: Ticket) -> None:
-        self._ticket = ticket
-        self._first = 0.0
-        self._sent = self._clock()
-        self._tokens: list[int] = []
-        self._count = 0
-        self._cached: int | None = None
-        self._done = False
-        self._follower.on_sent(ticket)
-        assert ticket.replica is not None
-        engine = ticket.replica.engine
-        with blaming("engine", type(engine)):
-            await engine.complete(self._call.request, self._delta)
-        if not self._done:
-            raise RequestFailed(f"{ticket.engine} ended an answer without saying why; try again")
-        ticket.replica.learn(
-            ticket,
-            self._cached,
-            self._count,
-            self._first - self._sent,
-            self._clock() - self._first,
-        )
-
-    def ending(self) -> Ending:
-        return self._tokens, self._count, self._cached, self._done
-
-    def _delta(self, delta: Delta) -> None:
-        if not self._count:
-            self._first = self._clock()
-            self._scheduler.dispatcher.note_begun(self._ticket)
-        self._count += delta.count
-        self._tokens += delta.tokens
-        if delta.finish_reason is not None:
-            self._cached, self._done = delta.cached_tokens, True
-        self._follower.on_delta(delta)

@@ -278,7 +278,7 @@ class _Routes:
         if name not in replicas:
             raise UnknownName("engine", name, replicas)
         draining = request.method == "POST"
-        self._service.scheduler.dispatcher.drain(replicas[name], draining)
+        self._service.scheduler.drain(replicas[name], draining)
         return JSONResponse({"name": name, "draining": draining})
 
     def _admin(self, handler: Handler) -> Handler:

@@ -225,7 +225,7 @@ class Service:
         Raises:
             Refused: its tenant has too many.
         """
-        if program.id in self.scheduler.dispatcher.programs:
+        if self.scheduler.knows(program.id):
             return
         if refusal := tenant.begin_program():
             self.registry.programs.pop(program.id, None)
@@ -239,7 +239,7 @@ class Service:
 
     def block_size(self, model: str) -> int:
         """Tokens in a block of the engines of a model."""
-        return self.scheduler.dispatcher.fleets[model].replicas[0].block_size
+        return self.scheduler.all_of(model)[0].block_size
 
     def chunk(self, model: str) -> int:
         """Bytes of text that stand for a block of a model's engines.
@@ -295,7 +295,7 @@ class Service:
 
     def has(self, model: str, engine: str) -> bool:
         """Whether an engine of a model is there, be it well or not."""
-        return any(r.name == engine for r in self.scheduler.dispatcher.fleets[model].replicas)
+        return any(r.name == engine for r in self.scheduler.all_of(model))
 
     def offered(self) -> set[str]:
         """All names that records may have, strategies that are not listed aside."""

@@ -178,7 +178,7 @@ def simulate(
                 group.cancel_scope.cancel()
                 return Simulation(
                     played,
-                    scheduler.dispatcher.counters,
+                    scheduler.counters,
                     anyio.current_time() - begun,
                     time.perf_counter() - wall,
                     tuple(engines),

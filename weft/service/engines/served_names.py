@@ -150,9 +150,8 @@ class ServedNames:
     def _renew(self) -> None:
         self._changes = self._scheduler.changes
         self._named, self._cards = {}, {}
-        for model, fleet in self._scheduler.dispatcher.fleets.items():
-            if fleet.replicas:
-                self._add(model, fleet.replicas)
+        for model, replicas in self._scheduler.by_model().items():
+            self._add(model, replicas)
 
     def _add(self, model: str, replicas: Sequence[Replica]) -> None:
         grouped: dict[str, list[Replica]] = {}

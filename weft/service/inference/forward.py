@@ -19,7 +19,7 @@ from weft.errors import (
     RequestFailed,
     UsageError,
 )
-from weft.orchestrator.attempts import Attempts, Ending, send_unscheduled
+from weft.orchestrator.attempts import Attempts, Ending
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.service.client.client import Header
@@ -112,7 +112,7 @@ class Forward:
         self._done = False
         reply = await self._send(service.upstreams[ticket.replica])
         try:
-            service.scheduler.dispatcher.note_begun(ticket)
+            service.scheduler.note_begun(ticket)
             self._done = await self._answer(reply, ticket)
         finally:
             reply.close()
@@ -298,7 +298,7 @@ class Forward:
             record.engine, record.attempts = replica.name, record.attempts + 1
             await self._pass(service.upstreams[replica])
 
-        await send_unscheduled(service.scheduler.health, replicas, send)
+        await service.scheduler.send_unscheduled(replicas, send)
 
     async def _pass(self, upstream: Upstream) -> None:
         record = self._record

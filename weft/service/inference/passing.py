@@ -8,7 +8,6 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from weft.errors import Refused, UsageError
-from weft.orchestrator.attempts import send_unscheduled
 from weft.orchestrator.dispatch.replica import Replica
 from weft.service.client.client import Header
 from weft.service.client.exchange import JSON
@@ -87,7 +86,7 @@ async def passed_on(request: ClientRequest) -> None:
         # What may have been done already must not be done twice.
         once = exchange.method != "GET" and not model
         most = 1 if once else 1 + service.config.limits.retries
-        await send_unscheduled(service.scheduler.health, replicas[:most], send)
+        await service.scheduler.send_unscheduled(replicas[:most], send)
     finally:
         tenant.leave(0, record.prompt)
 

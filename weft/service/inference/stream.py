@@ -56,7 +56,7 @@ class Stream:
             silent = isinstance(error, EngineSilent)
             await self._broke(str(error), self._service.words(error), silent)
             assert ticket.replica is not None
-            await self._service.scheduler.health.check(ticket.replica, error)
+            await self._service.scheduler.check(ticket.replica, error)
             return False
         finally:
             exchange.follow(None)

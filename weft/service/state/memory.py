@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from weft.orchestrator.estimates.speed import Speed
-from weft.orchestrator.restore import CachedChain, restore, save
+from weft.orchestrator.restore import CachedChain
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.conversations import Conversations
 from weft.service.programs.holders import Holders
@@ -93,7 +93,7 @@ class Memory:
             if one.chain is not None:
                 self._chains[one.saved.id] = one.chain
             owned(one)
-        restore(self._scheduler.dispatcher, [(one.saved, one.chain) for one in kept])
+        self._scheduler.restore([(one.saved, one.chain) for one in kept])
         talks = self._state.conversations([one.saved.id for one in kept])
         self._conversations.load([(digest, program) for digest, program, _ in talks])
 
@@ -134,7 +134,7 @@ class Memory:
 
     def _describe(self, id: str) -> SavedProgram | None:
         record = self._registry.programs.get(id)
-        saved = save(self._scheduler.dispatcher, id, self._lease)
+        saved = self._scheduler.save(id, self._lease)
         if record is None or saved is None:
             return None
         return SavedProgram.of(record, saved, self._chains.get(id))

@@ -271,7 +271,7 @@ class Metrics:
             yield family
 
     def _collect_scheduler(self) -> Iterator[Metric]:
-        scheduler, counters = self._scheduler, self._scheduler.dispatcher.counters
+        scheduler, counters = self._scheduler, self._scheduler.counters
         yield _gauge("weft_calls_waiting", "Calls that wait for an engine.", scheduler.waiting)
         yield _gauge("weft_calls_in_flight", "Calls that engines run.", scheduler.in_flight)
         for name, text, value in (

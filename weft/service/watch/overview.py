@@ -165,7 +165,7 @@ class Overview:
         }
 
     def _totals(self, programs: list[ProgramRecord], live: list[CallRecord]) -> View:
-        tenants, counters = self._tenants.values(), self._scheduler.dispatcher.counters
+        tenants, counters = self._tenants.values(), self._scheduler.counters
         phases = [call.phase for call in live]
         return {
             "programs": len(programs),
