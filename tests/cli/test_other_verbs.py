@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from ports import free_port
 from waiting import block_until
 from weft.backends.mock.server import running
 from weft.backends.scripted.engine import ScriptedEngine
@@ -153,12 +154,6 @@ def test_no_engines_are_up(weft: Weft) -> None:
     assert "no engines are up" in weft("engines", "ls").stdout
     assert "no engines are up" in weft("engines", "down").stdout
     said(weft("engines", "down", "countdown"), "no local engine 'countdown' is up")
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_for(port: int) -> None:

@@ -17,7 +17,8 @@ import openai
 import pytest
 
 from live_service import BODIES, CHAT, LiveService, raw_engine, serving
-from service_process import COMMAND, free_port, wait_ready
+from ports import free_port
+from service_process import COMMAND, wait_ready
 from waiting import block_until, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
