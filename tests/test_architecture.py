@@ -88,7 +88,8 @@ WALLS: dict[str, dict[str, set[str]]] = {
     "orchestrator": {
         "pool": {"hosted", "scheduler", "policy_file", "token_memo", "token_path"},
         "hosted": set(),
-        "scheduler": {"attempts"},
+        "scheduler": {"followed", "restore"},
+        "followed": {"attempts"},
         "attempts": {"health"},
         "restore": {"dispatch"},
         "health": {"dispatch"},
