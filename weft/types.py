@@ -209,6 +209,8 @@ class Delta:
         cached_tokens: on the last delta, if the engine reports it.
         reasoning_tokens: on the last delta, if the engine reports it.
         missing: on the last delta: what was asked for and is not there (see `Completion`).
+        rest: on the first delta: seconds for which the engine says that it takes no more
+            requests, for its limits are used up.
     """
 
     text: str = ""
@@ -223,6 +225,7 @@ class Delta:
     reasoning: str = ""
     reasoning_tokens: int | None = None
     missing: tuple[str, ...] = ()
+    rest: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
+from live_service import raw_engine
 from waiting import until
 from weft.backends import http
 from weft.backends.engine import Engine
@@ -224,6 +225,14 @@ async def test_the_wrong_model(server: Server, caplog: pytest.LogCaptureFixture)
     async with using(OpenAIEngine("scripte", server[1] + "/v1")):
         assert "does not list 'scripte'" in caplog.text  # some serve more than they list
         assert "did you mean scripted" in caplog.text
+
+
+@pytest.mark.loops("asyncio")
+async def test_a_model_that_is_served_though_not_listed(caplog: pytest.LogCaptureFixture) -> None:
+    async with raw_engine(b"") as there, using(VLLMEngine(there.url, "other")) as engine:
+        assert engine.model == "other"
+        assert engine.context == 100_000
+        assert "serves 'm', not 'other'" in caplog.text
 
 
 async def test_nothing_there() -> None:

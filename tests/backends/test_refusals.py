@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.backends.refusals import refusal, told
+from weft.backends.refusals import refusal, told, used_up
 from weft.errors import (
     ContextExceeded,
     EngineBusy,
@@ -118,6 +118,25 @@ def test_when_to_come_again(
         assert found is None
     else:
         assert found == pytest.approx(seconds, abs=60 if seconds > 800 else 0.01)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1.5s"}, 1.5),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "3"}, 3),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "4"}, 4),
+        ({"x-ratelimit-remaining-tokens": "1", "x-ratelimit-reset-tokens": "9s"}, None),
+        ({"x-ratelimit-reset-tokens": "9s"}, None),  # it does not say what remains
+        ({"x-ratelimit-remaining-tokens": "-1", "x-ratelimit-reset-tokens": "9s"}, None),
+        ({"x-ratelimit-remaining-tokens": "0"}, None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "soon"}, None),
+        ({"retry-after": "9"}, None),  # of an answer that is one
+    ],
+)
+def test_limits_that_are_used_up(headers: dict[str, str], seconds: float | None) -> None:
+    assert used_up([(k.encode(), v.encode()) for k, v in headers.items()]) == seconds
 
 
 @given(

@@ -190,6 +190,9 @@ def test_the_mock_serves_until_interrupted(weft: Weft) -> None:
         (["--scores", "yes=2"], "--scores yes=2 must be a number from 0 to 1"),
         (["--scores", "yes"], "--scores 'yes' must be written as key=value"),
         (["--task", "chess"], "unknown task 'chess'"),
+        (["--faults", "404=0.1"], "unknown fault '404'"),
+        (["--faults", "cut=a"], "--faults cut=a must be a number from 0 to 1"),
+        (["--faults", "cut=0.7,500=0.7"], "add up to more than 1; lower them"),
     ],
 )
 def test_bad_mocks(weft: Weft, arguments: list[str], words: str) -> None:

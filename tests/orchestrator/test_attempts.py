@@ -19,8 +19,10 @@ from weft.errors import (
     RequestRejected,
     UsageError,
 )
+from weft.orchestrator.attempts import Attempts
+from weft.orchestrator.call import Call
 from weft.search import Question, parse_strategy
-from weft.types import Request
+from weft.types import Message, Request
 
 FAULTS: dict[str, EngineError] = {
     "a 500": RequestFailed("it answered 500", 500),
@@ -240,6 +242,30 @@ def test_a_busy_engine_is_asked_again_as_told_within_bounds(
     assert least <= took <= most
 
 
+@pytest.mark.parametrize("told", [0.01, 1.0, 7.0])
+def test_requests_to_busy_engines_come_to_an_end(told: float) -> None:
+    engines = [Busy(10**6, told, name=name) for name in "ab"]
+    ended: list[float] = []
+
+    async def asking(pool: Pool) -> None:
+        with pytest.raises(EngineBusy):
+            await ask(pool, "x")
+        ended.append(anyio.current_time())
+
+    async def all_at_once() -> None:
+        async with Pool(*engines) as pool, anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(asking, pool)
+
+    for engine in engines:
+        engine.allow(retry={"attempts": 3})
+    in_virtual_time(all_at_once)
+    assert len(ended) == 12
+    assert max(ended) - min(ended) < 120
+    sent = 2 * 10**6 - sum(engine.left for engine in engines)
+    assert sent <= 12 * (2 * 3 + 1)
+
+
 async def test_a_call_that_waits_for_a_busy_engine_can_leave() -> None:
     engine = Busy(99, 5.0)
     async with Pool(engine) as pool:
@@ -248,6 +274,42 @@ async def test_a_call_that_waits_for_a_busy_engine_can_leave() -> None:
         assert pool.scheduler.in_flight == pool.scheduler.waiting == 0
         assert not pool.scheduler.dispatcher.programs
         assert engine.left == 98
+
+
+class Impatient:
+    """A request that is given up in the very moment in which an engine is free for it."""
+
+    begun = False
+
+    def __init__(self, scheduler: Any, when: str) -> None:
+        self._scheduler, self._when = scheduler, when
+
+    async def wait(self, ticket: Any, seconds: float) -> None:
+        if self._when == "bound":
+            await self._scheduler.bind(ticket)
+        raise TimeoutError
+
+    async def send(self, ticket: Any) -> None:
+        raise AssertionError("it was given up before")
+
+    def ending(self) -> Any:
+        raise AssertionError("it was never sent")
+
+
+@pytest.mark.parametrize("when", ["waiting", "bound"])
+async def test_a_request_given_up_while_it_waits_leaves_nothing(when: str) -> None:
+    engine = ScriptedEngine("fine", concurrency=1, token_seconds=0.01)
+    async with Pool(engine) as pool, anyio.create_task_group() as group:
+        scheduler = pool.scheduler
+        group.start_soon(ask, pool, "first")
+        while not scheduler.in_flight:  # noqa: ASYNC110
+            await anyio.sleep(0.001)
+        call = Call(Request("c", engine.model, (Message("user", "x"),), tokens=(1, 2)), "p")
+        with pytest.raises(TimeoutError):
+            await Attempts(scheduler, call, Impatient(scheduler, when)).run()
+        assert scheduler.waiting == 0
+        assert await ask(pool, "next") == "fine"
+        assert scheduler.in_flight == 0
 
 
 async def test_a_busy_engines_calls_go_to_another_at_once() -> None:

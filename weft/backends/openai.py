@@ -16,7 +16,7 @@ from weft.backends.complaints import complaints
 from weft.backends.dialect import Dialect, Phrased
 from weft.backends.engine import Engine, OnDelta
 from weft.backends.http import CONNECT, SILENCE
-from weft.backends.refusals import GARBLED, garbled, refusal
+from weft.backends.refusals import GARBLED, garbled, refusal, used_up
 from weft.backends.retry import Retry
 from weft.backends.sse import server_events
 from weft.backends.usage import counts
@@ -205,6 +205,8 @@ class OpenAIEngine(Engine):
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
         # The package's own parsing leaves generators behind unfinished, which trio minds.
         async with self._ask(request, fields) as (response, body):
+            if rest := used_up(response.headers.raw):
+                on_delta(Delta(rest=rest))
             limit = None if body.limited else how.max_tokens
             wanted = Wanted(how.stop, how.logprobs is not None, limit, body.missing)
             stream = server_events(response.http_response.stream)

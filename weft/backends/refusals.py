@@ -6,7 +6,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
@@ -143,7 +143,30 @@ def told(headers: Mapping[str, str]) -> float | None:
     return max((end for end in ends if end is not None), default=None)
 
 
-_LIMIT = re.compile(r"(x|anthropic)-ratelimit-(.*-)?reset(-.*)?")
+def used_up(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
+    """Seconds for which an engine takes no more, as it says on answering; None if it does not.
+
+    Engines with limits tell what remains of them; where that is 0, the next request would be
+    refused until the limit begins anew.
+
+    Args:
+        headers: of an answer.
+    """
+    for name, _ in headers:  # asked at every answer
+        if b"atelimit-" in name or b"ateLimit-" in name:
+            break
+    else:
+        return None
+    told = {k.decode("latin-1").lower(): v.decode("latin-1").strip() for k, v in headers}
+    ends = [
+        _reset(told, name)
+        for name in told
+        if _LIMIT.fullmatch(name) and told.get(name.replace("reset", "remaining")) == "0"
+    ]
+    return max((end for end in ends if end is not None), default=None)
+
+
+_LIMIT = re.compile(r"((x|anthropic)-)?ratelimit-(.*-)?reset(-.*)?")
 
 
 def _reset(headers: Mapping[str, str], name: str) -> float | None:

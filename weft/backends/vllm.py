@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from weft.backends import wire
 from weft.backends.answer_text import AnswerText, Decoder
 from weft.backends.engine import Engine, EngineLoad, OnDelta
 from weft.backends.http import SILENCE, client, events, reaching, streaming
-from weft.backends.refusals import GARBLED, garbled, in_stream, refusal, too_long
+from weft.backends.refusals import GARBLED, garbled, in_stream, refusal, too_long, used_up
 from weft.backends.retry import Retry
 from weft.errors import (
     EngineError,
@@ -31,6 +32,7 @@ from weft.types import Delta, Message, Price, Request
 if TYPE_CHECKING:
     from weft.cache.kv_events import ReportedIndex
 
+_log = logging.getLogger(__name__)
 _TAIL = 16  # tokens at a prompt's end that hold what opens an answer
 
 PATIENCE = 5.0
@@ -45,7 +47,8 @@ class VLLMEngine(Engine):
 
     Args:
         url: the server's address, `http://host:port`.
-        model: the name of the model; None takes the first model that the server lists.
+        model: the name of the model; None takes the first model that the server lists. A model
+            that the server does not list is asked for all the same, with a warning.
         api_key: sent as a bearer token; `VLLM_API_KEY` of the environment by default.
         price: what tokens cost.
         name: unique in a pool; the address by default.
@@ -108,13 +111,10 @@ class VLLMEngine(Engine):
         if self._asked_model is not None:
             named = [one for one in served if one.get("id") == self._asked_model]
             if not named:
-                names = ", ".join(repr(one.get("id")) for one in served)
-                raise WrongModel(
-                    f"{self.url} serves {names}, not {self._asked_model!r}; ask for that, "
-                    "or for the engine that serves yours"
-                )
-            card = named[0]
-        self.model, self.cards = str(card["id"]), served
+                # Some servers serve more than they list; what has no model of this name refuses.
+                _log.warning("%s", self._unlisted(served))
+            card = named[0] if named else card
+        self.model, self.cards = self._asked_model or str(card["id"]), served
         self.context = card.get("max_model_len")
         labels = labelled(await self._metrics(), "vllm:cache_config_info")
         if labels.get("block_size", "").isdigit():
@@ -122,19 +122,22 @@ class VLLMEngine(Engine):
             if labels.get("num_gpu_blocks", "").isdigit():
                 # One block is vLLM's null block.
                 self.kv_tokens = (int(labels["num_gpu_blocks"]) - 1) * self.block_size
-        await self._check_tokenizer()
+        await self._check_tokenizer(served)
         self.opens_thinking = await self._opens_thinking()
 
-    async def _check_tokenizer(self) -> None:
+    async def _check_tokenizer(self, served: list[dict[str, Any]]) -> None:
         """See that `/tokenize` is vLLM's: a server that only speaks alike would fail later.
 
         Raises:
             NotAnEngine: it gives no token ids.
+            WrongModel: the model is not listed, and not served either.
         """
         answer = await self._post("/tokenize", {"prompt": "a", "add_special_tokens": False})
         status = answer.status_code
         if status in (401, 403, 429) or (status >= 500 and status != 501):
             raise self._refusal(answer)
+        if status == 404 and b"does not exist" in answer.content:
+            raise WrongModel(self._unlisted(served))
         try:
             ids: Any = answer.json()["tokens"]
             if status == 200 and ids and all(type(id) is int for id in ids):
@@ -144,6 +147,13 @@ class VLLMEngine(Engine):
         raise NotAnEngine(
             f"{self.url} gives no token ids at /tokenize (status {status}), so it is no vLLM "
             f"server; use OpenAIEngine, or write openai:{self.model}@{self.url}/v1"
+        )
+
+    def _unlisted(self, served: list[dict[str, Any]]) -> str:
+        names = ", ".join(repr(one.get("id")) for one in served)
+        return (
+            f"{self.url} serves {names}, not {self._asked_model!r}; ask for that, or for the "
+            "engine that serves yours"
         )
 
     async def _opens_thinking(self) -> bool:
@@ -202,6 +212,8 @@ class VLLMEngine(Engine):
                 if response.status_code != 200:
                     await response.aread()
                     raise self._refusal(response, len(tokens))
+                if rest := used_up(response.headers.raw):
+                    on_delta(Delta(rest=rest))
                 if request.ask:
                     scores = await response.aread()
                     try:

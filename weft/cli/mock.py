@@ -59,6 +59,18 @@ def mock(
         int | None,
         typer.Option(min=0, metavar="N", help="Break the connection after this many tokens."),
     ] = None,
+    faults: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Shares of requests that fail, such as 500=0.1,429=0.2,503=0.1,cut=0.05,"
+            "silence=0.01: a status, a broken answer, or none.",
+        ),
+    ] = None,
+    retry_after: Annotated[
+        float,
+        typer.Option(min=0, metavar="S", help="With --faults: the Retry-After of 429 and 503."),
+    ] = 1.0,
     imports: Imports = None,
 ) -> None:
     """Serve scripted answers as vLLM would, until interrupted.
@@ -67,6 +79,7 @@ def mock(
     """
     from weft.backends.mock import server
     from weft.backends.scripted.engine import ScriptedEngine
+    from weft.backends.scripted.faults import Faults
     from weft.backends.scripted.script import Replies, Scores, Scripted
 
     import_all(imports or [])
@@ -79,6 +92,8 @@ def mock(
     if task is not None:
         player = _player(task, skill)
         answers, probabilities = (lambda r: scripted(player.reply(r))), player.scores
+    if faults is not None:
+        answers = Faults(_rates("--faults", faults), retry_after).over(answers)
     engine = ScriptedEngine(
         answers,
         probabilities,
@@ -110,16 +125,19 @@ def _player(spec: str, skill: float) -> RulePlayer:
 
 
 def _scores(text: str | None) -> dict[str, float] | None:
-    if text is None:
-        return None
+    return None if text is None else _rates("--scores", text)
+
+
+def _rates(option: str, text: str) -> dict[str, float]:
+    """Numbers from 0 to 1 by name, as an option lists them."""
     found: dict[str, float] = {}
-    for key, value in pairs("--scores", text.split(",")).items():
+    for key, value in pairs(option, text.split(",")).items():
         try:
             found[key] = float(value)
         except ValueError:
-            raise UsageError(f"--scores {key}={value} must be a number from 0 to 1") from None
+            raise UsageError(f"{option} {key}={value} must be a number from 0 to 1") from None
         if not 0 <= found[key] <= 1:
-            raise UsageError(f"--scores {key}={value} must be a number from 0 to 1")
+            raise UsageError(f"{option} {key}={value} must be a number from 0 to 1")
     return found
 
 

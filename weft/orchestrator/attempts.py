@@ -20,6 +20,8 @@ T = TypeVar("T")
 RETRIES = 2
 """Further engines that a request is sent to when engines fail."""
 
+_EVER = 1e300  # later than any clock, sooner than never
+
 Ending = tuple[Sequence[int], int, int | None, bool]
 """How an attempt ended: ids of the tokens generated, their number, tokens of the prompt that were
 cached (None if unknown), and whether the answer came to its end."""
@@ -108,7 +110,11 @@ class Attempts:
                 ticket = scheduler.submit(self._call, before or self._earlier)
                 before, pause = None, 0.0
                 if ticket.replica is None:
-                    await request.wait(ticket, 0.0)
+                    try:
+                        await request.wait(ticket, 0.0)
+                    except BaseException:
+                        scheduler.drop(ticket)  # it may have been bound just then
+                        raise
                 try:
                     await request.send(ticket)
                     break
@@ -154,16 +160,20 @@ class Attempts:
         scheduler, now = self._scheduler, self._scheduler.clock()
         if self._busy is None:
             self._busy = BusyEngines()
+        spent = replica in self._busy.spent
         scheduler.dispatcher.note_busy(ticket, self._busy.note(replica, error.retry_after, now))
-        if self._request.begun or not self._retries:
+        if self._request.begun or not self._retries or spent:
             raise error
         ticket.avoid = self._busy.at(now)
-        if scheduler.others(self._call, ticket.avoid):
+        wait, opens = self._busy.first(now), scheduler.opens(self._call, ticket.avoid)
+        if opens == 0:
             return 0.0
-        wait = self._busy.first(now)
-        if wait is None:
+        if opens is not None and (wait is None or opens < wait):
+            wait = opens  # of an engine that is busy, but did not refuse this request
+        elif wait is None:
             raise error
-        ticket.avoid = ()
+        else:
+            ticket.avoid = self._busy.spent
         # Behind those that were not refused: one whose limit is its own must not starve them.
         scheduler.dispatcher.requeue(ticket)
         return wait + min(1.0, wait / 10)
@@ -226,6 +236,11 @@ class BusyEngines:
     def at(self, now: float) -> tuple[Replica, ...]:
         """The engines that are not to be asked now."""
         return tuple(replica for replica, until in self._until.items() if until > now)
+
+    @property
+    def spent(self) -> tuple[Replica, ...]:
+        """The engines that were asked as often as may be."""
+        return self.at(_EVER)
 
     def first(self, now: float) -> float | None:
         """Seconds until one may be asked again; None if none may."""

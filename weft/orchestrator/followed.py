@@ -73,6 +73,8 @@ class FollowedCall:
         if not self._count:
             self._first = self._clock()
             self._scheduler.note_begun(self._ticket)
+            if delta.rest is not None:
+                self._scheduler.note_used_up(self._ticket, delta.rest)
         self._count += delta.count
         self._tokens += delta.tokens
         if delta.finish_reason is not None:

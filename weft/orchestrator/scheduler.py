@@ -151,14 +151,19 @@ class Scheduler:
             try:
                 await woken.wait()
             except BaseException:
-                if ticket.replica is None:
-                    self.dispatcher.leave(ticket)
-                else:
-                    self.dispatcher.finish(ticket, (), 0, None, done=False)
+                self.drop(ticket)
                 raise
         if ticket.replica is None:
             call = ticket.call
             raise self.away(call.request.model, (call.only,) if call.only else call.among)
+
+    def drop(self, ticket: Ticket) -> None:
+        """A call is not wanted any more before it is sent, be it bound meanwhile or not."""
+        self._wakers.pop(ticket, None)
+        if ticket.replica is None:
+            self.dispatcher.leave(ticket)
+        elif ticket.hold is not None:
+            self.dispatcher.finish(ticket, (), 0, None, done=False)
 
     def finish(
         self,
@@ -202,13 +207,18 @@ class Scheduler:
         """The error where no engine of a model is left, or none of some."""
         return self.dispatcher.no_engine(self.dispatcher.fleets[model], *only)
 
-    def others(self, call: Call, but: Sequence[Replica]) -> bool:
-        """Whether a call can be sent to an engine that is none of these."""
+    def opens(self, call: Call, but: Sequence[Replica]) -> float | None:
+        """Seconds until an engine that is none of these takes a call; None if there is none."""
+        now = self.clock()
         living = self.dispatcher.fleets[call.request.model].living
-        return any(
-            r not in but and call.only in ("", r.name) and (not call.among or r.name in call.among)
+        able = [
+            r
             for r in living
-        )
+            if r not in but
+            and call.only in ("", r.name)
+            and (not call.among or r.name in call.among)
+        ]
+        return min((r.gate.shut_for(now) for r in able), default=None)
 
     async def await_engine(self, model: str) -> None:
         """Wait until an engine of a model is in service.
@@ -248,6 +258,10 @@ class Scheduler:
     def note_begun(self, ticket: Ticket) -> None:
         """A call's engine begins to answer."""
         self.dispatcher.note_begun(ticket)
+
+    def note_used_up(self, ticket: Ticket, seconds: float) -> None:
+        """A call's engine says that its limits are used up, for so many seconds."""
+        self.dispatcher.note_used_up(ticket, seconds)
 
     async def check(self, replica: Replica, error: EngineError) -> bool:
         """Whether an engine that failed is out of service, as `Health.check` finds out."""

@@ -22,7 +22,7 @@ def check_more(more: Mapping[str, Any]) -> None:
         if value is None:
             continue
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            kind = " or ".join(_KINDS[kind] for kind in kinds)
+            kind = _KINDS[kinds[-1]]
             raise UsageError(f"{name}={value!r} must be {kind}")
         if least is not None and (value < least or (most is not None and value > most)):
             limits = f"from {least:g} to {most:g}" if most is not None else f"at least {least:g}"

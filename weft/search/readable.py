@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from weft.programs import Prompt
 from weft.programs.hearing import Heard
@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from weft.search.strategy import Question
 
 
-def readable(question: Question, heard: Sequence[Heard]) -> tuple[str, str] | None:
+class Readable(NamedTuple):
+    """What can be read as an answer: its text, its value, and whether its call came to its end."""
+
+    text: str
+    value: str
+    whole: bool
+
+
+def readable(question: Question, heard: Sequence[Heard]) -> Readable | None:
     """The text and the answer that most of what was generated for a question agrees on.
 
     Complete answers come before texts that their calls ended, and these before texts that were
@@ -31,10 +39,10 @@ def readable(question: Question, heard: Sequence[Heard]) -> tuple[str, str] | No
             rank = 2 if not whole else 0 if question.complete(text) else 1
             ranks[rank].setdefault(value, text)
             votes[rank].append(value)
-    for texts, given in zip(ranks, votes, strict=True):
+    for rank, (texts, given) in enumerate(zip(ranks, votes, strict=True)):
         if given:
             value = max(texts, key=given.count)  # of equals the earliest
-            return texts[value], value
+            return Readable(texts[value], value, rank < 2)
     return None
 
 

@@ -104,7 +104,8 @@ class Answer:
         details: what the search did, plain data: `samples`, `unparsable`, ...; `budget`
             names the resource that ran out, if one did, `failed` counts samples, steps and
             verdicts that engines refused, `verdict_mass` is how much of a model's probability
-            its verdicts rest on, P(yes) + P(no), in the mean.
+            its verdicts rest on, P(yes) + P(no), in the mean, and `broken_off` is True where the
+            text is of a call that did not come to its end.
     """
 
     text: str | None
@@ -133,8 +134,8 @@ class Strategy(Parametric, ABC):
     Subclasses are marked with `@strategy`, which makes them frozen dataclasses. Their fields
     are their parameters, each with a default.
 
-    When a budget runs out, or calls fail, a strategy gives the best that it has so far. If it
-    has none, calling it gives what was generated and can be read as an answer, be it cut off.
+    When a budget runs out, or calls fail, a strategy gives the best that it has so far. If what
+    it has can't be read, calling it gives what was generated and can be, though it be cut off.
     It leaves nothing running, and derives all chance from the question's seed.
 
     Attributes:
@@ -177,10 +178,13 @@ class Strategy(Parametric, ABC):
                 if (found := readable(question, heard)) is None:
                     raise
             else:
-                if answer.value is not None or not answer.details.keys() & {"budget", "failed"}:
+                if answer.value is not None:
                     return answer
                 found = readable(question, heard)
-        return answer if found is None else replace(answer, text=found[0], value=found[1])
+        if found is None:
+            return answer
+        details = answer.details | ({} if found.whole else {"broken_off": True})
+        return replace(answer, text=found.text, value=found.value, details=details)
 
     @abstractmethod
     async def solve(self, question: Question) -> Answer:

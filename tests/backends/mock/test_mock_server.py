@@ -5,16 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import socket
+from collections import Counter
 from collections.abc import Iterator
 
+import anyio
 import httpx
 import pytest
 
 from weft.backends.mock import server as mock
 from weft.backends.scripted import script
 from weft.backends.scripted.engine import ScriptedEngine
+from weft.backends.scripted.faults import Faults
 from weft.backends.scripted.requests import KEPT, ScriptRequest
 from weft.backends.scripted.script import Scripted, ToolCall
+from weft.errors import EngineBusy, EngineUnavailable, RequestFailed
 from weft.types import Delta, Message, Request
 
 TEXT = "What a fine day it is."
@@ -65,6 +69,39 @@ def body(path: str, text: str, **more: object) -> dict[str, object]:
         "/v1/messages": {"messages": messages, "max_tokens": 500},
     }
     return {"model": "m", **forms[path], **more}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_faults_by_share(path: str) -> None:
+    faults = Faults({"500": 0.25, "429": 0.25, "cut": 0.25}, retry_after=2)
+    got = Counter[object]()
+    engine = ScriptedEngine(faults.over(TEXT), model="m", context=2000)
+    with mock.running(engine) as url, httpx.Client(base_url=url, timeout=10) as http:
+        for _ in range(200):
+            answer = http.post(path, json=body(path, "x"))
+            got[answer.status_code, "died" in answer.text] += 1
+            assert answer.headers.get("retry-after") == ("2" if answer.status_code == 429 else None)
+    assert set(got) == {(200, False), (500, False), (500, True), (429, False)}
+    assert all(25 < count < 75 for count in got.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("500", RequestFailed),
+        ("503", EngineBusy),
+        ("429", EngineBusy),
+        ("cut", EngineUnavailable),
+        ("silence", TimeoutError),
+    ],
+)
+async def test_faults_without_http(kind: str, error: type[Exception]) -> None:
+    engine = ScriptedEngine(Faults({kind: 1.0}).over(TEXT), takes_tokens=False)
+    await engine.connect()
+    with pytest.raises(error) as raised, anyio.fail_after(0.05):
+        await engine.complete(Request("r", "m", (Message("user", "x"),)), lambda _: None)
+    if error is EngineBusy:
+        assert getattr(raised.value, "retry_after", None) == 1
 
 
 @pytest.mark.parametrize("path", PATHS)

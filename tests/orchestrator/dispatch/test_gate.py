@@ -62,9 +62,13 @@ def test_a_second_one_shuts_the_engine_and_halves_what_it_gets() -> None:
     for name in names[4:8]:
         world.end(name)
     assert world.running == []
-    world.wait(2.9)
+    world.wait(0.09)
     assert world.running == []
-    world.wait(0.2)
+    world.wait(0.02)
+    assert len(world.running) == 1  # to see whether it is over
+    world.wait(0.1)
+    assert len(world.running) == 2  # that may take long
+    world.dispatcher.note_begun(world.tickets[world.running[0]])
     assert len(world.running) == 3
     for _ in range(30):  # raised again, slowly
         world.ask("more")
@@ -73,16 +77,86 @@ def test_a_second_one_shuts_the_engine_and_halves_what_it_gets() -> None:
     world.check()
 
 
-def test_one_programs_calls_shut_an_engine_for_a_moment_only() -> None:
-    world = World("fcfs", concurrency=4)
-    first = world.ask("poison", id="p1")
-    world.wait(1)
-    busy(world, first, 30)
-    busy(world, world.ask("poison", id="p2"), 30)
-    good = world.ask("good")
-    assert good not in world.running
+def test_it_is_shut_for_longer_each_time_up_to_what_it_says() -> None:
+    world = World("fcfs", concurrency=1)
+    (replica,) = world.replicas
+    busy(world, world.ask("a"), 1.0)
+    shut = []
+    for i in range(7):
+        name = world.ask(f"b{i}")
+        began = world.now
+        while name not in world.running:
+            world.wait(0.05)
+        shut.append(round(world.now - began, 2))
+        busy(world, name, 1.0)
+    assert shut == pytest.approx([0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0], abs=0.06)
+    name = world.ask("c")
     world.wait(1.1)
-    assert good in world.running
+    world.end(name)
+    assert not replica.gate.shut
+    world.check()
+
+
+def test_what_one_sender_alone_is_refused_keeps_nobody_else_away() -> None:
+    world = World("fcfs", concurrency=4)
+
+    def refuse() -> None:
+        for name in [name for name in world.running if name.startswith("poison")]:
+            busy(world, name, 30)
+
+    waited = 0.0
+    for i in range(20):
+        world.ask("poison", id=f"poison {i}")
+        world.ask("poison", id=f"poison {i} again")
+        refuse()
+        good = world.ask("good", id=f"good {i}")
+        while good not in world.running:
+            world.wait(0.01)
+            waited += 0.01
+            refuse()
+        world.end(good)
+    assert waited < 20 * 0.5
+    world.check()
+
+
+def test_a_call_sent_since_and_answered_opens_it_at_once() -> None:
+    world = World("fcfs", concurrency=8)
+    names = [world.ask(f"p{i}") for i in range(8)]
+    world.wait(1)
+    busy(world, names[0], 9)
+    for name in names[1:7]:
+        world.end(name)
+    one, two = world.ask("one"), world.ask("two")
+    world.wait(0.05)
+    busy(world, one, 9)
+    world.wait(0.05)
+    waits = world.ask("waits")
+    assert waits not in world.running
+    world.dispatcher.note_begun(world.tickets[names[7]])  # sent before: that says nothing
+    assert waits not in world.running
+    world.dispatcher.note_begun(world.tickets[two])
+    assert waits in world.running
+    assert world.replicas[0].concurrency == 4
+    world.check()
+
+
+def test_limits_that_are_used_up_shut_it_until_they_begin_anew() -> None:
+    world = World("fcfs", concurrency=4)
+    a, b = world.ask("a"), world.ask("b")
+    world.dispatcher.note_used_up(world.tickets[a], 2.0)
+    c = world.ask("c")
+    world.dispatcher.note_begun(world.tickets[b])
+    assert world.running == [a, b]
+    world.wait(1.9)
+    assert world.running == [a, b]
+    world.wait(0.2)
+    assert world.running == [a, b, c]
+    assert world.replicas[0].concurrency == 4  # nothing was refused
+    world.dispatcher.note_used_up(world.tickets[a], 1e6)
+    d = world.ask("d")
+    world.wait(30.1)  # no longer than `retry` allows
+    assert d in world.running
+    world.check()
 
 
 def test_what_waits_for_a_busy_engine_goes_to_another() -> None:

@@ -57,14 +57,6 @@ FAULTS = {
 CLOSES = {"a connection closed", "a cut chunk", "a cut stream", "no HTTP"}
 
 
-BUSY = ("a 429", "a 503")
-"""Answers that make weft wait and ask again; they have tests of their own below."""
-
-HARM = [fault for fault in FAULTS if fault not in BUSY]
-
-CUT = ("a cut chunk", "a cut stream", "a stream without an end")
-
-
 def replying(fault: str, poisoned: Any) -> Any:
     async def reply(raw: bytes, writer: asyncio.StreamWriter) -> None:
         if not poisoned(raw):
@@ -122,7 +114,7 @@ async def beside(service: Any, body: dict[str, Any], engines: int, rounds: int =
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("engines", [1, 2])
-@pytest.mark.parametrize("fault", [*HARM, "silence", "an endless stream"])
+@pytest.mark.parametrize("fault", [*FAULTS, "silence", "an endless stream"])
 async def test_poisoned_chats_hurt_their_sender_alone(
     fault: str, engines: int, stream: bool
 ) -> None:
@@ -135,7 +127,7 @@ async def test_poisoned_chats_hurt_their_sender_alone(
 
 
 @pytest.mark.parametrize("engines", [1, 2])
-@pytest.mark.parametrize("fault", [*HARM, "silence"])
+@pytest.mark.parametrize("fault", [*FAULTS, "silence"])
 async def test_a_poisoned_strategy_hurts_its_sender_alone(fault: str, engines: int) -> None:
     reply = replying(fault, lambda raw: raw.startswith(b"POST /v1/completions"))
     body = {"model": "m:majority(n=3)", "messages": [{"role": "user", "content": "hi"}]}
@@ -145,8 +137,17 @@ async def test_a_poisoned_strategy_hurts_its_sender_alone(fault: str, engines: i
         serving(*[one.url, two.url][:engines]) as service,
     ):
         got = await beside(service, body, engines)
-        # What came of a cut answer can be read, and is the best that there is.
-        assert 200 not in got or fault in CUT
+        assert 200 not in got
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_answers_that_all_broke_off_are_an_error_and_not_lost(stream: bool) -> None:
+    reply = replying("a cut stream", lambda _: True)
+    async with raw_engine(reply) as engine, serving(engine.url) as service:
+        answer = await service.post(model="m:majority(n=3)", stream=stream)
+        assert answer.status_code == 502
+        assert "broke off every answer" in answer.json()["error"]["message"]
+        assert answer.json()["weft"]["text"] == "a"
 
 
 async def test_a_poisoned_request_is_sent_twice_at_most() -> None:

@@ -17,7 +17,7 @@ from weft.orchestrator.pool import Pool
 from weft.programs import Limits, run
 from weft.search import parse_strategy
 from weft.service.strategies.events import Events, Item
-from weft.service.strategies.forms import KEEP_ALIVE, ChatForm, StrategyResult
+from weft.service.strategies.forms import KEEP_ALIVE, ChatForm, NoWholeAnswer, StrategyResult
 from weft.service.strategies.model import StrategyModel
 from weft.service.strategies.offers import Offer, StrategyModels, split_model
 from weft.service.strategies.question import cut, question_of
@@ -415,6 +415,38 @@ async def test_late_errors_come_in_the_stream() -> None:
                 assert {event async for event in events} <= {KEEP_ALIVE}
             with pytest.raises(StopAsyncIteration):
                 await anext(events)
+
+
+@pytest.mark.parametrize("spec", ["greedy", "majority(n=3)"])
+async def test_answers_that_all_broke_off_are_an_error_that_has_the_text(spec: str) -> None:
+    reply = Scripted("The sea is blue, and so on.", dies_after=7, seconds=0.05)
+    async with Pool(ScriptedEngine(reply, model="m"), outage=0) as pool:
+        models = StrategyModels(pool)
+        with pytest.raises(NoWholeAnswer, match="broke off every answer") as failure:
+            await found(models, f"m:{spec}").whole(chat(), CHAT, "p")
+        assert failure.value.status == 502
+        assert failure.value.about["text"] == "The sea"
+        assert failure.value.about["broken_off"] is True
+        # A stream that has begun gives the text first.
+        model = found(StrategyModels(pool, keep_alive=0.01), f"m:{spec}")
+        said: list[bytes] = []
+
+        async def listen() -> None:
+            async with model.answer(chat(), CHAT, "p") as events:
+                async for event in events:
+                    said.append(event)
+
+        with pytest.raises(NoWholeAnswer):
+            await listen()
+        assert b"".join(said).count(b"content") > 1
+        assert told(decoded([*said, b"data: [DONE]\n\n"])) == "The sea"
+
+
+async def test_one_whole_answer_is_enough() -> None:
+    replies = [Scripted("Answer: 5", dies_after=9), Scripted("Answer: 6")]
+    async with Pool(ScriptedEngine(replies, model="m")) as pool:
+        answer = await found(StrategyModels(pool), "m:majority(n=2)").whole(chat(), CHAT, "p")
+    assert answer["choices"][0]["message"]["content"] == "Answer: 6"
 
 
 @pytest.mark.parametrize(("then", "same"), [("hello world", True), ("help the world", False)])

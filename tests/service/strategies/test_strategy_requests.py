@@ -17,7 +17,7 @@ from weft.service.strategies.question import (
     cut,
     question_of,
 )
-from weft.service.strategies.request import CHAT, NEUTRAL, RESPONSES, read
+from weft.service.strategies.request import CHAT, EXTRA, NEUTRAL, RESPONSES, SETTINGS, read
 from weft.types import Message
 
 HELLO = {"role": "user", "content": "hello"}
@@ -85,6 +85,20 @@ def test_a_response_is_read() -> None:
     assert read({"input": "hi"}, RESPONSES).prompt.messages == (Message("user", "hi"),)
 
 
+def test_further_settings_go_to_the_calls() -> None:
+    numbers = {"top_k": 20, "min_p": 0.1, "presence_penalty": 1, "frequency_penalty": 0}
+    off = {"chat_template_kwargs": {"enable_thinking": False}, "logit_bias": {}}
+    asked = read(chat(**numbers, **off, repetition_penalty=None, reasoning_effort="low"), CHAT)
+    assert question_of(asked).sampling == {
+        **numbers,
+        "reasoning_effort": "low",
+        "extra": {"chat_template_kwargs": {"enable_thinking": False}},
+    }
+    assert question_of(read(chat(), CHAT)).sampling == {}
+    response = read({"input": "hi", "reasoning": {"effort": "high"}, "top_k": 3}, RESPONSES)
+    assert response.sampling == {"reasoning_effort": "high", "top_k": 3}
+
+
 def test_formats_of_chat() -> None:
     named = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
     assert read(chat(response_format=named), CHAT).schema == SCHEMA
@@ -98,8 +112,12 @@ def test_formats_of_chat() -> None:
         ({"tools": [{"type": "function"}]}, "tools can't be used"),
         ({"n": 2}, "n can't be used"),
         ({"logprobs": True}, "logprobs can't be used"),
-        ({"presence_penalty": 0.5}, "presence_penalty can't"),
-        ({"top_k": 5}, "top_k can't"),
+        ({"min_tokens": 5}, "min_tokens can't"),
+        ({"presence_penalty": 5}, "presence_penalty=5 must be from -2 to 2"),
+        ({"top_k": 0.5}, "top_k=0.5 must be a whole number"),
+        ({"min_p": "x"}, "min_p='x' must be a number"),
+        ({"reasoning_effort": 3}, "reasoning_effort=3 must be a name"),
+        ({"chat_template_kwargs": [1]}, "chat_template_kwargs must be an object"),
         ({"max_tokens": 0}, "max_tokens must be at least 1"),
         ({"max_tokens": True}, "max_tokens must be a whole number"),
         ({"temperature": 3}, "temperature must be a number from 0 to 2"),
@@ -208,6 +226,8 @@ FIELDS = [
     *("messages", "input", "instructions", "stop", "seed", "max_tokens", "max_output_tokens"),
     *("temperature", "top_p", "response_format", "text", "stream_options", "tools"),
     *NEUTRAL,
+    *SETTINGS,
+    *EXTRA,
 ]
 PARTS = st.dictionaries(
     st.sampled_from(["role", "content", "type", "text", "format", "schema", "json_schema"]),

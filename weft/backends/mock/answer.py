@@ -14,7 +14,13 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.scripted.requests import Admitted
 from weft.backends.scripted.script import Garbled
 from weft.concurrency import TaskGroup
-from weft.errors import ContextExceeded, EngineUnavailable, WeftError
+from weft.errors import (
+    ContextExceeded,
+    EngineBusy,
+    EngineUnavailable,
+    RequestFailed,
+    WeftError,
+)
 from weft.types import Delta
 
 
@@ -95,7 +101,11 @@ def piece(body: bytes) -> dict[str, Any]:
 def refusal(path: str, error: WeftError, engine: ScriptedEngine) -> Response:
     """The answer for an error of the engine."""
     status = 500 if isinstance(error, EngineUnavailable) else 400
-    message = str(error)
+    message, headers = str(error), dict[str, str]()
+    if isinstance(error, EngineBusy | RequestFailed):
+        status = error.status if error.status >= 400 else 500
+    if isinstance(error, EngineBusy) and error.retry_after is not None:
+        headers["retry-after"] = f"{error.retry_after:g}"
     if isinstance(error, ContextExceeded):
         message = f"This model's maximum context length is {engine.context} tokens."
-    return JSONResponse(failure(path, status, message), status)
+    return JSONResponse(failure(path, status, message), status, headers)

@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from weft.backends.engine import Engine, EngineLoad, OnDelta
+from weft.backends.refusals import refusal
 from weft.backends.scripted import script
 from weft.backends.scripted.blocks import Blocks
 from weft.backends.scripted.requests import KEPT, Admitted, Received
@@ -137,6 +138,10 @@ class ScriptedEngine(Engine):
         answer = self.script.answer(request)
         if answer.refuses is not None:
             raise RequestRejected(answer.refuses)
+        if answer.status is not None:
+            wait = answer.retry_after
+            headers = {"retry-after": f"{wait:g}"} if wait is not None else {}
+            raise refusal(self.name, answer.status, b"as scripted", headers)
         if answer.garbage is None:
             self._die(answer, 0)
         return Admitted(request, tokens, answer)

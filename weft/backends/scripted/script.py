@@ -46,6 +46,8 @@ class Scripted:
         dies_after: the engine is lost after so many tokens of it.
         hangs: it never comes.
         refuses: the request is refused, with these words.
+        status: the request is answered with this HTTP status in place of an answer, such as 500.
+        retry_after: with `status`: seconds after which to come again.
         seconds: time for each of its tokens, if not the engine's own.
         tools: the tools that it calls after the text.
         garbage: these bytes come over HTTP in place of what follows the first `dies_after`
@@ -61,6 +63,8 @@ class Scripted:
     tools: Sequence[ToolCall] = ()
     garbage: bytes | None = None
     endless: bool = False
+    status: int | None = None
+    retry_after: float | None = None
 
 
 class Garbled(EngineUnavailable):

@@ -123,6 +123,18 @@ class Binder:
         if replica.alive and not len(replica.queue) and not len(fleet.common):
             self._steal(replica, fleet)
 
+    def probe(self, replica: Replica) -> None:
+        """Start the call that has waited longest on an engine that was busy until now.
+
+        Calls that an engine refuses need not be those that the policy would have last.
+        """
+        fleet = replica.fleet
+        fleet.tick()
+        waits = [t for q in (replica.queue, fleet.common) if (t := q.oldest) is not None]
+        if waits:
+            ticket = min(waits, key=lambda t: t.arrival)
+            self._try(ticket, replica, fleet, ticket.placement_reason)
+
     def serve_overdue(self, fleet: Fleet) -> None:
         """A call may have become overdue."""
         now = fleet.tick()

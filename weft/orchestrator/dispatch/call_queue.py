@@ -64,6 +64,11 @@ class CallQueue:
             heapq.heappop(queue)
         return queue[0][-1] if queue else None
 
+    @property
+    def oldest(self) -> Ticket | None:
+        """The ticket that has been here longest, but for those that an engine refused before."""
+        return next((ticket for ticket in self._here if not ticket.last), None)
+
     def next_overdue(self, now: float) -> float:
         """When the next ticket after `now` becomes overdue; infinite if none will."""
         due = self._due()

@@ -224,7 +224,7 @@ class Dispatcher:
         if done:
             self.profiles.learn_answer(program.name, ticket.stage, tokens)
             if replica.gate.lowered:
-                replica.gate.credit(ticket)
+                replica.gate.credit(ticket, now)
                 replica.concurrency = replica.gate.limit
         if self._tell is not None:
             found = "unknown" if cached is None else str(cached)
@@ -261,8 +261,19 @@ class Dispatcher:
         now = fleet.tick()
         opens = gate.lower(ticket, replica.in_flight, seconds, now)
         replica.concurrency = gate.limit
-        if opens is None:
-            return
+        if opens is not None:
+            self._shut(replica, opens)
+
+    def note_used_up(self, ticket: Ticket, seconds: float) -> None:
+        """A call's engine says that its limits are used up, for so many seconds."""
+        replica = ticket.replica
+        assert replica is not None
+        seconds = min(seconds, replica.engine.retry.longest)
+        self._shut(replica, replica.gate.rest(seconds, replica.fleet.tick()))
+
+    def _shut(self, replica: Replica, opens: float) -> None:
+        """An engine gets no call until a time."""
+        fleet = replica.fleet
         self.at(opens, lambda: self._look(replica))
         fleet.refresh()
         if replica not in fleet.engines:  # others may have room
@@ -276,9 +287,12 @@ class Dispatcher:
         """A call's engine begins to answer."""
         replica = ticket.replica
         if replica is not None and replica.gate.lowered:
-            replica.gate.believe(ticket)
+            opens = replica.gate.believe(ticket, replica.fleet.tick())
             replica.concurrency = replica.gate.limit
-            self._binder.serve(replica)
+            if opens:
+                self._look(replica)
+            else:
+                self._binder.serve(replica)
 
     def _later(self, replica: Replica, due: float) -> None:
         self.at(due, lambda: self._look(replica))
@@ -291,6 +305,7 @@ class Dispatcher:
             self.at(due, lambda: self._look(replica))
         if shut and not replica.gate.shut:
             fleet.refresh()
+            self._binder.probe(replica)
         self._binder.serve(replica)
 
     def add(self, replica: Replica) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import anyio
 import orjson
 
-from weft.backends.refusals import refusal
+from weft.backends.refusals import refusal, used_up
 from weft.errors import (
     ContextExceeded,
     EngineBusy,
@@ -113,6 +113,8 @@ class Forward:
         reply = await self._send(service.upstreams[ticket.replica])
         try:
             service.scheduler.note_begun(ticket)
+            if reply.status == 200 and (rest := used_up(reply.headers)):
+                service.scheduler.note_used_up(ticket, rest)
             self._done = await self._answer(reply, ticket)
         finally:
             reply.close()

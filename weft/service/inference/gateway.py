@@ -39,6 +39,7 @@ from weft.service.protocols.overflow import Overflow
 from weft.service.protocols.passed import Passed
 from weft.service.protocols.protocol import Body, Protocol
 from weft.service.service import Service
+from weft.service.strategies.forms import NoWholeAnswer
 from weft.service.strategies.model import StrategyModel
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,9 @@ class _Request:
         except OSError:
             exchange.left = True  # the connection broke while something was sent
         except Exception:
-            _log.exception("a request for %s failed", protocol.path)
+            # A deadline in the same turn can swallow the cancellation of one whose client left.
+            if not exchange.left:
+                _log.exception("a request for %s failed", protocol.path)
             told = "weft failed at this request; its log says how"
             await self._fail(ErrorWords(500, told), told, "broken")
         finally:
@@ -112,6 +115,8 @@ class _Request:
         """What the client is told of an error."""
         status, _ = status_of(error)
         text, code = self._service.words(error), error.code if isinstance(error, Refused) else None
+        if isinstance(error, NoWholeAnswer):
+            return ErrorWords(status, text, about=error.about)
         if not isinstance(error, ContextExceeded):
             return ErrorWords(status, text, code=code)
         if error.context is not None:  # clients look for these words

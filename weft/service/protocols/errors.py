@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
@@ -37,6 +38,7 @@ class ErrorWords:
         kind: its type, where an engine has named one; else the status says it.
         code: a word for programs, where the status does not say it all.
         param: the field of the request that is wrong.
+        about: the `weft` member of the body, as answers of strategies have it.
     """
 
     status: int
@@ -44,6 +46,7 @@ class ErrorWords:
     kind: str = ""
     code: str | int | None = None
     param: str | None = None
+    about: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def engine_words(status: int, said: Any) -> ErrorWords:
@@ -79,7 +82,8 @@ def openai_error(words: ErrorWords) -> dict[str, Any]:
 
 def openai_body(words: ErrorWords) -> bytes:
     """The body of an error."""
-    return orjson.dumps({"error": openai_error(words)})
+    more = {"weft": words.about} if words.about else {}
+    return orjson.dumps({"error": openai_error(words), **more})
 
 
 def openai_event(words: ErrorWords) -> bytes:

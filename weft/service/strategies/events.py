@@ -10,7 +10,13 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from weft.errors import EngineUnavailable, WeftError
 from weft.service.protocols.protocol import Used
-from weft.service.strategies.forms import KEEP_ALIVE, PIECE, StrategyForm, StrategyResult
+from weft.service.strategies.forms import (
+    KEEP_ALIVE,
+    PIECE,
+    NoWholeAnswer,
+    StrategyForm,
+    StrategyResult,
+)
 
 Item = str | None | StrategyResult | WeftError
 """What a stream is made of: text, a new beginning of it, the result, or an error."""
@@ -38,13 +44,17 @@ class Events:
         self._again = ""  # what it has and another engine must repeat
         self._held = ""  # what has come of the text behind that
         self._ready: deque[bytes] = deque()
-        self._over = False
+        self._over = self._begun = False
+        self._error: NoWholeAnswer | None = None
 
     def __aiter__(self) -> Events:
         return self
 
     async def __anext__(self) -> bytes:
         while not self._ready:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
             if self._over:
                 raise StopAsyncIteration
             await self._more()
@@ -55,6 +65,7 @@ class Events:
         start = self._form.start()
         await self._more()
         self._ready.appendleft(start)
+        self._begun = True
 
     async def _more(self) -> None:
         """Take what comes next, or note that nothing came for a while."""
@@ -77,6 +88,10 @@ class Events:
                 self._tell()
             case StrategyResult():
                 self._finish(item)
+            case NoWholeAnswer() as error if self._begun:
+                self._over, self._error = True, error  # behind the text, which is all there is
+                text, given = error.result.text, "".join(self._given)
+                self._pieces(text[len(given) :] if text.startswith(given) else "")
             case error:
                 self._over = True
                 raise error
@@ -97,6 +112,10 @@ class Events:
         self._given.append(text)
         self._ready.append(self._form.delta(text))
 
+    def _pieces(self, text: str) -> None:
+        for at in range(0, len(text), PIECE):
+            self._give(text[at : at + PIECE])
+
     def _finish(self, result: StrategyResult) -> None:
         self._again = "".join(self._given)
         if result.text and self._again.endswith(result.text):
@@ -104,8 +123,7 @@ class Events:
         else:
             self._check_repeats(result.text)
             rest = result.text[len(self._again) :]
-        for at in range(0, len(rest), PIECE):
-            self._give(rest[at : at + PIECE])
+        self._pieces(rest)
         self._ready.append(self._form.end(result))
         usage = result.usage
         self.used = Used(usage.prompt, usage.cached, usage.generated)

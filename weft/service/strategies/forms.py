@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from weft.errors import RequestFailed
 from weft.service.strategies.request import RESPONSES, StrategyRequest
 from weft.types import Usage
 
@@ -34,6 +35,23 @@ class StrategyResult:
     cut: bool
     usage: Usage
     about: dict[str, Any]
+
+
+class NoWholeAnswer(RequestFailed):
+    """Engines failed in the midst of all that they answered.
+
+    Attributes:
+        result: the best of what came.
+        about: what the error tells of it: the `weft` member of an answer, and the text.
+    """
+
+    def __init__(self, result: StrategyResult) -> None:
+        super().__init__(
+            "the engines broke off every answer that the strategy asked for; try again",
+            502,
+        )
+        self.result = result
+        self.about = result.about | {"text": result.text}
 
 
 class StrategyForm(ABC):

@@ -20,7 +20,7 @@ from weft.search import Answer, Strategy
 from weft.search.readers import Reader
 from weft.service.strategies.calls import StrategyCalls
 from weft.service.strategies.events import Events, Item
-from weft.service.strategies.forms import StrategyResult, form_of
+from weft.service.strategies.forms import NoWholeAnswer, StrategyResult, form_of
 from weft.service.strategies.question import cut, question_of
 from weft.service.strategies.request import StrategyRequest, read
 from weft.thinking import visible
@@ -86,6 +86,7 @@ class StrategyModel:
 
         Raises:
             UsageError: the body asks for what the strategy can't do.
+            NoWholeAnswer: engines broke off all that they answered.
             EngineError: an engine failed.
         """
         request = read(body, path)
@@ -176,7 +177,11 @@ class StrategyModel:
                 answer = Answer(None, None, details={"budget": over.resource})
             case error:
                 raise error
-        return _result(done, answer, request.stop, {"program": program, "strategy": strategy.spec})
+        about = {"program": program, "strategy": strategy.spec}
+        result = _result(done, answer, request.stop, about)
+        if answer.details.get("broken_off") and "budget" not in answer.details:
+            raise NoWholeAnswer(result)
+        return result
 
     def _at(self, temperature: float | None) -> Strategy:
         """The strategy at the request's temperature, if it leaves that open."""

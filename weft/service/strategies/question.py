@@ -56,6 +56,7 @@ def question_of(request: StrategyRequest, reader: Reader | None = None) -> Quest
         top_p=request.top_p,
         stop=stops,
         schema=request.schema,
+        sampling=request.sampling,
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from weft.errors import UsageError
 from weft.programs import Prompt
-from weft.types import Role
+from weft.programs.settings import check_more
+from weft.types import MoreSampling, Role
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -27,6 +28,7 @@ class StrategyRequest:
         seed: None leaves it to chance.
         schema: a JSON schema that the answer must follow.
         usage: whether a streamed answer is to end with its usage (chat only).
+        sampling: further settings of the calls, such as `top_k`.
     """
 
     prompt: Prompt
@@ -37,6 +39,7 @@ class StrategyRequest:
     seed: int | None
     schema: dict[str, Any] | None
     usage: bool
+    sampling: MoreSampling
 
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -46,34 +49,33 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "bad_words": ([],),
     "best_of": (1,),
     "chat_template": (),
-    "chat_template_kwargs": ({},),
     "continue_final_message": (False,),
     "conversation": (),
     "echo": (False,),
-    "frequency_penalty": (0,),
     "functions": ([],),
     "guided_choice": (),
     "guided_grammar": (),
     "guided_json": (),
     "guided_regex": (),
     "ignore_eos": (False,),
-    "logit_bias": ({},),
     "logprobs": (False,),
-    "min_p": (0,),
     "min_tokens": (0,),
     "modalities": (["text"],),
     "n": (1,),
-    "presence_penalty": (0,),
     "previous_response_id": (),
     "prompt": (),
     "prompt_logprobs": (),
-    "repetition_penalty": (1,),
     "stop_token_ids": ([],),
     "structured_outputs": (),
-    "top_k": (-1, 0),
     "top_logprobs": (0,),
 }
 """Fields that no strategy can honour, and the values of them that ask for nothing."""
+
+SETTINGS = ("top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
+"""Fields that hold for all calls of a strategy, as they do for one call of a model."""
+
+EXTRA = ("chat_template_kwargs", "logit_bias")
+"""Objects that engines get as they come."""
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -117,7 +119,24 @@ def read(body: Mapping[str, Any], path: str) -> StrategyRequest:
         _whole(body, "seed"),
         _schema(body) if chat else _text_format(body),
         _part(body, "stream_options").get("include_usage") is True,
+        _sampling(body, chat),
     )
+
+
+def _sampling(body: Mapping[str, Any], chat: bool) -> MoreSampling:
+    """Settings that few requests have.
+
+    Raises:
+        UsageError: one is of the wrong kind or out of range.
+    """
+    more = {name: body[name] for name in SETTINGS if body.get(name) is not None}
+    effort = body.get("reasoning_effort") if chat else _part(body, "reasoning").get("effort")
+    if effort is not None:
+        more["reasoning_effort"] = effort
+    if extra := {name: dict(part) for name in EXTRA if (part := _part(body, name))}:
+        more["extra"] = extra
+    check_more(more)
+    return cast("MoreSampling", more)
 
 
 def _prompt(turns: list[tuple[Role, str]]) -> Prompt:
