@@ -159,7 +159,6 @@ class Scheduler:
 
     def drop(self, ticket: Ticket) -> None:
         """A call is not wanted any more before it is sent, be it bound meanwhile or not."""
-        self._wakers.pop(ticket, None)
         if ticket.replica is None:
             self.dispatcher.leave(ticket)
         elif ticket.hold is not None:
