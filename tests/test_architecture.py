@@ -69,7 +69,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "kv_events": {"http"},
         "local": {"http"},
         "mock": {"scripted"},
-        "scripted": {"engine"},
+        "scripted": {"engine", "refusals"},
         "simulated": {"engine", "timeline"},
         "answer_text": set(),
         "chat": {"engine", "refusals", "sse", "usage"},
