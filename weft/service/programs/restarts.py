@@ -81,7 +81,8 @@ class Restarts:
     - of the same agent: client, key, host, system prompt and tools;
     - that is not being answered, nor waits for another agent, nor (if it has tools) ended its
       turn, nor has been silent for much longer than ever before;
-    - whose last prompt was about as long as this one, or else long, and longer than this.
+    - whose last prompt was about as long as this one; or that is longer, and the only one of its
+      kind that is known.
 
     If that was wrong, the conversation that was thought to have stopped goes on. Then the other
     one gets another program. How its first message began is remembered: forms that tasks are
