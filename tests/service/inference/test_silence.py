@@ -76,7 +76,7 @@ async def test_comments_come_while_the_engine_is_silent(path: str) -> None:
 async def test_a_stream_that_flows_has_no_comments() -> None:
     async def flowing(_: bytes, writer: Any) -> None:
         writer.write(HEAD)
-        for _ in range(100):
+        for _event in range(100):
             writer.write(chunk(EVENT))
             await writer.drain()
             await asyncio.sleep(0.005)
