@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +26,38 @@ def countdown() -> Path:
     return folder
 
 
-@contextmanager
-def launched(
-    model: Path, folders: pytest.TempPathFactory, **options: Any
-) -> Iterator[list[LocalReplica]]:
-    """Replicas, outside of any test's event loop."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        start_blocking_portal() as portal,
-    ):
-        patch.setenv("WEFT_HOME", str(folders.mktemp("weft")))
-        launching = launch(model, on_progress=print, **options)
-        with portal.wrap_async_context_manager(launching) as replicas:
-            yield replicas
+Launched = Callable[..., AbstractContextManager[list[LocalReplica]]]
 
 
 @pytest.fixture(scope="session")
-def replicas(countdown: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
+    """Replicas of a model, outside of any test's event loop; options as of `launch`."""
+
+    @contextmanager
+    def start(model: Path, **options: Any) -> Iterator[list[LocalReplica]]:
+        with pytest.MonkeyPatch.context() as patch, start_blocking_portal() as portal:
+            patch.setenv("WEFT_HOME", str(tmp_path_factory.mktemp("weft")))
+            if options["replicas"] == 1 and hasattr(os, "sched_setaffinity"):
+                # Other tests run beside it: threads on cores that are not free wait long for
+                # each other.
+                portal.call(os.sched_setaffinity, 0, {min(os.sched_getaffinity(0))})
+            launching = launch(model, on_progress=print, **options)
+            with portal.wrap_async_context_manager(launching) as replicas:
+                yield replicas
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def replicas(countdown: Path, launched: Launched) -> Iterator[list[str]]:
     """Addresses of two replicas that serve `countdown`."""
     options = {"replicas": 2, "kv_cache_bytes": KV_BYTES}
-    with launched(countdown, tmp_path_factory, **options) as replicas:
+    with launched(countdown, **options) as replicas:
         yield [one.url for one in replicas]
 
 
 @pytest.fixture(scope="session")
-def small_replica(countdown: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def small_replica(countdown: Path, launched: Launched) -> Iterator[str]:
     """The address of a replica whose cache holds 64 blocks of 32 tokens, and tells of them."""
     events, replay = free_ports(2)
     config = {
@@ -61,5 +69,5 @@ def small_replica(countdown: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     args = ["--num-gpu-blocks-override", "65"]  # one is vLLM's null block
     args += ["--prefix-caching-hash-algo", "sha256_cbor"]
     args += ["--kv-events-config", json.dumps(config)]
-    with launched(countdown, tmp_path_factory, replicas=1, extra_args=args) as (replica,):
+    with launched(countdown, replicas=1, extra_args=args) as (replica,):
         yield replica.url

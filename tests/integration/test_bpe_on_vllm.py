@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 from tokenizers import Tokenizer
 
 from byte_bpe import byte_bpe, words
 from chat_templates import ENDS, QWEN, TEMPLATES
 from weft import Pool, Prompt, generate, run, score
-from weft.backends.local.launch import launch
+from weft.backends.local.launch import LocalReplica
 from weft.backends.vllm import VLLMEngine
 from weft.errors import RequestRejected
 from weft.search import Question, parse_strategy
@@ -39,8 +39,13 @@ def tokenizer() -> Tokenizer:
     return byte_bpe(words(30_000))
 
 
+Launched = Callable[..., AbstractContextManager[list[LocalReplica]]]
+
+
 @pytest.fixture(scope="module")
-def url(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(
+    tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory, launched: Launched
+) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("bpe")
     config = {
         "architectures": ["LlamaForCausalLM"],
@@ -65,11 +70,14 @@ def url(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Itera
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     tokenizer.save(str(folder / "tokenizer.json"))
     args = ["--load-format", "dummy", "--trust-request-chat-template"]
-    with pytest.MonkeyPatch.context() as patch, start_blocking_portal() as portal:
-        patch.setenv("WEFT_HOME", str(tmp_path_factory.mktemp("weft")))
-        launching = launch(folder, 1, "bpe", 128 * 2**20, extra_args=args, on_progress=print)
-        with portal.wrap_async_context_manager(launching) as replicas:
-            yield replicas[0].url
+    options = {
+        "replicas": 1,
+        "served_name": "bpe",
+        "kv_cache_bytes": 128 * 2**20,
+        "extra_args": args,
+    }
+    with launched(folder, **options) as replicas:
+        yield replicas[0].url
 
 
 class Templated(VLLMEngine):
