@@ -10,6 +10,8 @@ import pytest
 
 from weft import errors
 from weft.errors import BudgetExceeded, Refused, UnknownName, WeftError
+from weft.service.strategies.forms import NoWholeAnswer, StrategyResult
+from weft.types import Usage
 
 
 def kinds(base: type[WeftError] = WeftError) -> Iterator[type[WeftError]]:
@@ -21,6 +23,7 @@ def kinds(base: type[WeftError] = WeftError) -> Iterator[type[WeftError]]:
 SPECIAL: dict[type[WeftError], WeftError] = {
     UnknownName: UnknownName("strategy", "majorty", ["majority", "greedy"]),
     BudgetExceeded: BudgetExceeded("tokens", 100, 120),
+    NoWholeAnswer: NoWholeAnswer(StrategyResult("half", True, Usage(), {"details": {"n": 1}})),
     Refused: Refused(429, "too much", retry_after=1.5, code="slow_down"),
 }
 

@@ -340,7 +340,7 @@ def test_errors_of_anthropic(theirs: anthropic.Anthropic, streamed: bool) -> Non
     assert caught.value.body["type"] == "error"
     with pytest.raises(anthropic.BadRequestError, match="the script refuses"):
         ask("m", "refuse")
-    with pytest.raises(anthropic.BadRequestError, match="maximum context length is 4000"):
+    with pytest.raises(anthropic.BadRequestError, match="4000"):
         ask("m", "x" * 5000)
     wrong: Any = "hi"
     with pytest.raises(anthropic.BadRequestError, match="messages"):

@@ -19,6 +19,7 @@ VALID: dict[str, Body] = {
     "/v1/completions": {"model": "m", "prompt": "hi"},
     "/v1/responses": {"model": "m", "input": "hi"},
     "/v1/messages": {"model": "m", "messages": [USER], "max_tokens": 9},
+    "/v1/responses/compact": {"model": "m", "input": "hi"},
     "/v1/messages/count_tokens": {"model": "m", "messages": [USER]},
     "/v1/embeddings": {"model": "m", "input": "hi"},
     "/tokenize": {"model": "m", "prompt": "hi"},
@@ -43,7 +44,7 @@ def test_every_endpoint_has_its_protocol() -> None:
     assert set(PROTOCOLS) == set(VALID)
     assert all(path == protocol.path for path, protocol in PROTOCOLS.items())
     scheduled = {path for path, protocol in PROTOCOLS.items() if protocol.schedules}
-    assert scheduled == {CHAT, TEXT, RESPONSES, MESSAGES}
+    assert scheduled == {CHAT, TEXT, RESPONSES, MESSAGES, "/v1/responses/compact"}
 
 
 @pytest.mark.parametrize(
