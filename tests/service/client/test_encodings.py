@@ -77,6 +77,15 @@ def test_what_is_cut_or_garbled_is_said(name: str, encode: Callable[[bytes], byt
             decoded(broken, [name], 1_000_000)
 
 
+@pytest.mark.parametrize(("name", "member"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
+def test_a_body_of_many_small_members_is_refused_at_once(
+    name: str, member: Callable[[bytes], bytes]
+) -> None:
+    assert decoded(member(b"a") * 100, [name], 100) == b"a" * 100
+    with pytest.raises(UsageError, match="more than 100 pieces; compress it once"):
+        decoded(member(b"") * 1_000_000, [name], 100)
+
+
 def test_encodings_on_top_of_each_other() -> None:
     body = zstd.compress(gzip.compress(b"{}"))
     assert decoded(body, encodings_of("gzip, Zstd"), 100) == b"{}"

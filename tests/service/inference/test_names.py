@@ -244,3 +244,21 @@ async def test_strategies_tell_the_context_of_their_model() -> None:
             listed = {m["id"]: m for m in (await service.http.get("/v1/models")).json()["data"]}
             assert listed["a:majority(n=2)"]["max_model_len"] == 777
             assert CHAT
+
+
+async def test_names_that_are_made_to_be_hard_to_compare_cost_nothing() -> None:
+    aliases = {"a*b*b*b*b*b*b*c": "m", "x*y*z": "m"}
+    async with engine_of(card("m")) as (engine, named):
+        async with serving(engine.url, aliases=aliases) as service:
+            for name in ("xyz", "x-y-z", "x-zy-yz", "abbbbbbc", "a-bbb-bbbb-c-c"):
+                assert (await service.post(model=name)).status_code == 200
+                assert named.models[-1] == "m"
+            for name in ("xzy", "xy", "abbbbbc", "a" + "b" * 900):
+                assert (await service.post(model=name)).status_code == 404
+            for path in (*SERVED, "/rerank"):
+                long = await service.http.post(
+                    path, json={**BODIES.get(path, {}), "model": "a" * 1001}
+                )
+                assert long.status_code == 400
+                assert "longer than 1000 characters" in long.text
+                assert len(long.text) < 1000

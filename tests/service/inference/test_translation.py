@@ -364,6 +364,44 @@ async def test_what_cannot_be_told_is_refused_in_one_sentence() -> None:
         assert service.idle()
 
 
+class Odd:
+    """Answers chat completions with what is none, or is told otherwise."""
+
+    def __init__(self, part: bytes, times: int = 1) -> None:
+        self.part, self.times = part, times
+
+    async def __call__(self, sent: bytes, writer: asyncio.StreamWriter) -> None:
+        if not sent.startswith(b"POST /v1/chat/completions "):
+            writer.write(answered(404, b"{}"))
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n")
+        writer.write(b"transfer-encoding: chunked\r\n\r\n")
+        for _ in range(self.times):
+            writer.write(b"%x\r\n%b\r\n" % (len(self.part), self.part))
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+
+
+async def test_a_stream_without_events_is_given_up_before_it_fills_the_memory() -> None:
+    async with raw_engine(Odd(b"data: " + b"x" * 65536, 200)) as at, serving(at.url) as service:
+        for path in ("/v1/messages", "/v1/responses"):
+            answer = await service.post(path, None, stream=True)
+            assert "an event has no end" in answer.text
+        assert service.idle()
+
+
+async def test_arguments_that_an_engine_gives_as_an_object_are_told_as_json() -> None:
+    function = {"name": "look", "arguments": {"at": "é"}}
+    delta = {"tool_calls": [{"index": 0, "id": "t", "function": function}]}
+    chunk = json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode()
+    engine = Odd(b"data: " + chunk + b"\n\ndata: [DONE]\n\n")
+    async with raw_engine(engine) as at, serving(at.url) as service:
+        for path in ("/v1/messages", "/v1/responses"):
+            told = (await service.post(path, None, stream=True)).text
+            assert r"{\"at\":\"é\"}" in told
+            assert "error" not in told.replace('"error":null', "")
+
+
 async def test_errors_of_the_engine_come_in_the_clients_form() -> None:
     engine = ChatOnly()
     engine.status = 400

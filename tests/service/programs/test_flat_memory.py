@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import OrderedDict
 from collections.abc import Callable, Generator
 
 import pytest
@@ -83,3 +84,27 @@ async def test_a_request_is_gone_when_it_is_answered() -> None:
             assert (await service.post()).status_code == 200
         left = sum(isinstance(one, RequestResponseCycle) for one in gc.get_objects())
         assert 0 < left < 5  # the last of each connection
+
+
+def test_kinds_of_agents_whose_programs_are_over_are_forgotten() -> None:
+    known = Conversations(most=50)
+
+    def kept() -> int:
+        tracked = {id(known)}
+        waiting, count = [known], 0
+        while waiting:
+            for one in gc.get_referents(waiting.pop()):
+                if id(one) not in tracked and not isinstance(one, type) and gc.is_tracked(one):
+                    tracked.add(id(one))
+                    waiting.append(one)
+                    count += isinstance(one, OrderedDict)
+        return count
+
+    counts: list[int] = []
+    for number in range(30):
+        lead, task = b"system\nYou are number %d." % number, b"user\n" + b"word " * 1000
+        place = known.find("", "m", [lead, task], 64)
+        known.end(place, generated=9)
+        known.end_program(place.program)
+        counts.append(kept())
+    assert counts[-1] == counts[0]

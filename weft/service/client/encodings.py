@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Protocol, cast
 
 import brotli  # pyright: ignore[reportMissingTypeStubs]
@@ -33,6 +33,7 @@ _BrotliError = cast(type[Exception], brotli.error)  # pyright: ignore[reportUnkn
 
 _PART = 1 << 20  # bytes that are decoded at once
 _MOST = 4  # encodings on top of each other
+_MEMBERS = 100  # that gzip may have, or frames that zstd may: each costs a copy of all behind it
 
 
 def encodings_of(header: str) -> list[str]:
@@ -92,27 +93,41 @@ def decoded(raw: bytes, encodings: list[str], most: int) -> bytes:
     return raw
 
 
-def _zlib(raw: bytes, bits: int) -> Iterator[bytes]:
-    """The parts of zlib's formats; gzip may have several members."""
-    while raw:
-        decoder = zlib.decompressobj(bits)
-        while not decoder.eof:
-            part = decoder.decompress(raw, _PART)
-            raw = decoder.unconsumed_tail
-            if not (part or raw or decoder.eof):
-                raise EOFError("it ends too early")
-            yield part
-        raw = decoder.unused_data
+_Member = Generator[bytes, None, bytes]
+"""The parts of one member or frame; returns what stands behind it."""
+
+
+def _all(member: Callable[[bytes], _Member], raw: bytes) -> Iterator[bytes]:
+    """The parts of one member or several."""
+    for _ in range(_MEMBERS):
+        if not raw:
+            return
+        raw = yield from member(raw)
+    if raw:
+        raise UsageError(f"the body is compressed in more than {_MEMBERS} pieces; compress it once")
+
+
+def _zlib(raw: bytes, bits: int) -> _Member:
+    """One of zlib's formats."""
+    decoder = zlib.decompressobj(bits)
+    while not decoder.eof:
+        part = decoder.decompress(raw, _PART)
+        raw = decoder.unconsumed_tail
+        if not (part or raw or decoder.eof):
+            raise EOFError("it ends too early")
+        yield part
+    return decoder.unused_data
 
 
 def _gzip(raw: bytes) -> Iterator[bytes]:
-    return _zlib(raw, 16 + zlib.MAX_WBITS)
+    return _all(lambda rest: _zlib(rest, 16 + zlib.MAX_WBITS), raw)
 
 
 def _deflate(raw: bytes) -> Iterator[bytes]:
     """What is called deflate: with zlib's frame, as it should be, or bare."""
     framed = len(raw) > 1 and raw[0] & 0x0F == 8 and int.from_bytes(raw[:2]) % 31 == 0
-    return _zlib(raw, zlib.MAX_WBITS if framed else -zlib.MAX_WBITS)
+    bits = zlib.MAX_WBITS if framed else -zlib.MAX_WBITS
+    return _all(lambda rest: _zlib(rest, bits), raw)
 
 
 def _br(raw: bytes) -> Iterator[bytes]:
@@ -126,16 +141,18 @@ def _br(raw: bytes) -> Iterator[bytes]:
 
 
 def _zstd(raw: bytes) -> Iterator[bytes]:
-    """The parts of one frame or several."""
-    while raw:
-        decoder = ZstdDecompressor()
-        while not decoder.eof:
-            part = decoder.decompress(raw, _PART)
-            raw = b""
-            if not part and not decoder.eof and decoder.needs_input:
-                raise EOFError("it ends too early")
-            yield part
-        raw = decoder.unused_data
+    return _all(_frame, raw)
+
+
+def _frame(raw: bytes) -> _Member:
+    decoder = ZstdDecompressor()
+    while not decoder.eof:
+        part = decoder.decompress(raw, _PART)
+        raw = b""
+        if not part and not decoder.eof and decoder.needs_input:
+            raise EOFError("it ends too early")
+        yield part
+    return decoder.unused_data
 
 
 _DECODERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {

@@ -1,4 +1,4 @@
-"""Engine loads: what engines say of themselves, living for again and again."""
+"""Engine loads: what engines say of themselves, asked for again and again."""
 
 from __future__ import annotations
 

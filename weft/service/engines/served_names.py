@@ -205,4 +205,7 @@ def _length(replica: Replica, name: str) -> int | None:
 
 
 def _pattern(alias: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in alias.split("*")), re.DOTALL)
+    first, *between, last = map(re.escape, alias.split("*"))
+    # What was found of the first parts is kept: else time would grow by each *'s power.
+    found = "".join(f"(?>.*?{part})" for part in between)
+    return re.compile(f"{first}{found}.*{last}", re.DOTALL)

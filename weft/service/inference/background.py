@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, cast
-
-import orjson
 
 from weft.errors import EngineError
 from weft.service.client.client import Header
 from weft.service.engines.upstream import Upstream
+from weft.service.protocols.events import object_in
 from weft.service.protocols.protocol import Body
 
 _FIRST, _LONGEST = 0.1, 2.0
@@ -56,7 +54,7 @@ async def until_done(upstream: Upstream, place: str, headers: Sequence[Header]) 
             if lost < _LOST:
                 continue
             return {}
-        response = _object(raw) if status == 200 else {}
+        response = object_in(raw) if status == 200 else {}
         if not is_running(response):
             return response
         lost = 0
@@ -69,11 +67,3 @@ async def stop(upstream: Upstream, place: str, headers: Sequence[Header]) -> Non
         reply.close()
     except EngineError:
         pass
-
-
-def _object(raw: bytes) -> Body:
-    try:
-        value: Any = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return {}
-    return cast(Body, value) if isinstance(value, dict) else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import anyio
@@ -31,7 +31,7 @@ from weft.service.inference.request import ClientRequest
 from weft.service.inference.stream import Stream, note
 from weft.service.inference.translated import TranslatedReply, lacks_endpoint
 from weft.service.protocols.errors import engine_words
-from weft.service.protocols.events import member
+from weft.service.protocols.events import member, object_in
 from weft.service.protocols.overflow import Overflow
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.translation import CHAT, Translation, always, where_lacking
@@ -233,7 +233,7 @@ class Forward:
         record, exchange, protocol = self._record, self._exchange, self._protocol
         record.status, record.outcome = reply.status, "refused"
         record.error = f"the engine answered {reply.status}"
-        words = engine_words(reply.status, _object(answer))
+        words = engine_words(reply.status, object_in(answer))
         over = Overflow.told(words)
         if over is not None:
             words = protocol.overflow(words, over, record.prompt)
@@ -269,7 +269,7 @@ class Forward:
 
     def _read(self, reply: Reply, answer: bytes) -> Body:
         """An answer as an object; one that is none is an error."""
-        said = _object(answer)
+        said = object_in(answer)
         if reply.status == 200 and not said:
             raise RequestFailed(f"{self._record.engine} answers with what is no JSON object")
         return said
@@ -341,11 +341,3 @@ async def unless_failed(reply: Reply, url: str, too_long: bool = False) -> None:
         reply.close()
         raise
     reply.again(body)
-
-
-def _object(raw: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return {}
-    return cast(dict[str, Any], value) if isinstance(value, dict) else {}

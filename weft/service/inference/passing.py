@@ -18,6 +18,7 @@ from weft.service.inference.forward import unless_failed
 from weft.service.inference.request import ClientRequest
 from weft.service.programs.records import CallRecord
 from weft.service.protocols.passed import StoredResponse, asked_model, renamed
+from weft.service.protocols.reading import model_problem
 from weft.service.strategies.model import StrategyModel
 
 _SENT = ("content-type", "accept", "range", "openai-beta")
@@ -37,6 +38,8 @@ async def passed_on(request: ClientRequest) -> None:
     kind, raw = exchange.headers.get("content-type", ""), exchange.raw
     stored = isinstance(request.protocol, StoredResponse)
     model = asked_model(kind, raw) if raw and not stored else ""
+    if model and (problem := model_problem({"model": model})):
+        raise UsageError(problem)
     if stored:
         replicas = [_holder(request)]
         name = replicas[0].engine.model

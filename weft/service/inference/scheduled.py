@@ -202,9 +202,9 @@ async def direct(request: ClientRequest, chosen: Sequence[Served]) -> None:
         raise Refused(429, refusal.message, refusal.seconds)
     name = request.identity.name
     record = request.record = service.registry.lone(tenant.name, name, protocol.path, served.name)
-    changed = protocol.mend(body) or request.changed
-    raw = orjson.dumps(body) if changed else exchange.raw
     try:
+        changed = protocol.mend(body) or request.changed
+        raw = orjson.dumps(body) if changed else exchange.raw
         forward = Forward(request, raw)
         replicas = sorted(service.named.replicas(served), key=lambda r: r.in_flight)
         if not replicas:

@@ -166,7 +166,7 @@ class Restarts:
         """A program is over: nothing goes on with it but its own conversations."""
         line = self._lines.get(program)
         if line is not None:
-            self._tails.get(line.kind, OrderedDict[str, _Line]()).pop(program, None)
+            self._drop(line.kind, program)
 
     def _stopped(self, line: _Line, before: float) -> _Line | None:
         """The conversation that a new one goes on with, if there is one."""
@@ -216,9 +216,15 @@ class Restarts:
     def _forget(self, line: _Line) -> None:
         tails = self._tails.get(line.kind)
         if tails is not None and tails.get(line.program) is line:
-            del tails[line.program]
+            self._drop(line.kind, line.program)
+
+    def _drop(self, kind: int, program: str) -> None:
+        """Nothing of a program may have stopped; a kind without any is forgotten."""
+        tails = self._tails.get(kind)
+        if tails is not None:
+            tails.pop(program, None)
             if not tails:
-                del self._tails[line.kind]
+                del self._tails[kind]
 
     def _trim(self) -> None:
         _, line = self._lines.popitem(last=False)

@@ -36,13 +36,8 @@ class EventMeter(Meter):
         tail = self._tail
         if not tail and chunk.endswith(b"\n\n"):
             return self._read(chunk)
-        seen = max(0, len(tail) - 3)
-        tail += chunk
-        end = max(tail.rfind(b"\n\n", seen) + 2, tail.rfind(b"\n\r\n", seen) + 3)
-        out = b""
-        if end > 2:  # one was found
-            out = self._read(bytes(tail[:end]))
-            del tail[:end]
+        whole = whole_events(tail, chunk)
+        out = self._read(whole) if whole else b""
         return out + self.rest() if len(tail) > LONGEST else out
 
     def rest(self) -> bytes:
@@ -86,6 +81,23 @@ class Through(Meter):
         return b""
 
 
+def whole_events(tail: bytearray, chunk: bytes) -> bytes:
+    """The whole events in what has come; the rest is left in `tail`.
+
+    Args:
+        tail: of an event that is not whole.
+        chunk: what comes behind it.
+    """
+    seen = max(0, len(tail) - 3)
+    tail += chunk
+    end = max(tail.rfind(b"\n\n", seen) + 2, tail.rfind(b"\n\r\n", seen) + 3)
+    if end <= 2:  # there is none
+        return b""
+    whole = bytes(tail[:end])
+    del tail[:end]
+    return whole
+
+
 def split(events: bytes) -> Iterator[bytes]:
     """The single events of whole ones; joined they are what they were."""
     start = 0
@@ -105,8 +117,13 @@ def data_of(event: bytes) -> bytes:
 
 def object_of(event: bytes) -> dict[str, Any]:
     """The data of an event as a JSON object; empty if it is none."""
+    return object_in(data_of(event))
+
+
+def object_in(raw: bytes) -> dict[str, Any]:
+    """A text as a JSON object; empty if it is none."""
     try:
-        value = orjson.loads(data_of(event))
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return {}
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}

@@ -22,12 +22,17 @@ _SEALED = frozenset(("encrypted_content", "encrypted_index"))
 _MARKER = b'"cache_control"'
 _CONTENT = (str, list, type(None))
 
+LONGEST_NAME = 1000
+"""Characters of a model's name: names are compared with all that are known, and shown."""
+
 
 def model_problem(body: Object) -> str:
     """What is wrong with `model`."""
     model = body.get("model")
-    if isinstance(model, str) and model:
+    if isinstance(model, str) and 0 < len(model) <= LONGEST_NAME:
         return ""
+    if isinstance(model, str) and model:
+        return f"model is longer than {LONGEST_NAME} characters; name one that GET /v1/models lists"
     return "model must be a non-empty string; name one that GET /v1/models lists"
 
 

@@ -13,9 +13,12 @@ from weft.service.protocols.translation.translation import (
     AnswerTeller,
     Event,
     Translation,
+    arguments_of,
     calls_of,
+    cannot,
     counts_of,
     finish_of,
+    first_choice,
     new_id,
     plain,
     system_first,
@@ -64,7 +67,7 @@ class MessagesTranslation(Translation):
     def asked(self, body: Body) -> Body:
         """See Translation."""
         if body.get("mcp_servers"):
-            raise _cannot(
+            raise cannot(
                 "mcp_servers are asked by Anthropic's own servers; call the tools yourself"
             )
         chat: Body = {key: value for key, value in body.items() if key not in _OWN}
@@ -85,10 +88,6 @@ class MessagesTranslation(Translation):
     def answer(self, body: Body) -> AnswerTeller:
         """See Translation."""
         return _MessagesAnswer(str(body.get("model")))
-
-
-def _cannot(why: str) -> UsageError:
-    return UsageError(f"the engine speaks only chat completions, and {why}")
 
 
 def _turn(turn: Body, place: str) -> list[Body]:
@@ -137,7 +136,7 @@ def _assistant(blocks: list[Body], place: str) -> Body:
                 function = {"name": block.get("name"), "arguments": given}
                 calls.append({"id": block.get("id"), "type": "function", "function": function})
             case kind:
-                raise _cannot(f"{place} has a block of the type {kind!r}, which those don't have")
+                raise cannot(f"{place} has a block of the type {kind!r}, which those don't have")
     found: Body = {"role": "assistant", "content": "\n".join(said) if said or not calls else None}
     if thought:
         found["reasoning_content"] = "\n".join(thought)
@@ -159,9 +158,9 @@ def _part(block: Body, place: str) -> Body:
             name = str(block.get("title") or "document.pdf")
             return {"type": "file", "file": {"filename": name, "file_data": _inline(source)}}
         case kind, from_ if from_ is not None:
-            raise _cannot(f"{place} has a block of the type {kind!r} from {from_!r}; send its data")
+            raise cannot(f"{place} has a block of the type {kind!r} from {from_!r}; send its data")
         case kind, _:
-            raise _cannot(f"{place} has a block of the type {kind!r}, which those don't have")
+            raise cannot(f"{place} has a block of the type {kind!r}, which those don't have")
 
 
 def _inline(source: Body) -> str:
@@ -199,7 +198,7 @@ def _tools(body: Body, chat: Body) -> None:
     names = {tool["function"]["name"] for tool in tools}
     match choice.get("type"):
         case "tool" if choice.get("name") not in names:
-            raise _cannot(
+            raise cannot(
                 f"the tool {choice.get('name')!r} would have to be run by its server; offer one "
                 "with an input_schema"
             )
@@ -214,7 +213,7 @@ def _tools(body: Body, chat: Body) -> None:
     if not tools:
         chat.pop("tool_choice", None)
         if body.get("tools") and choice.get("type") == "any":
-            raise _cannot("none of the tools is one that the client runs; offer one that is")
+            raise cannot("none of the tools is one that the client runs; offer one that is")
         return
     chat["tools"] = tools
     if choice.get("disable_parallel_tool_use") is True:
@@ -240,8 +239,7 @@ class _MessagesAnswer(AnswerTeller):
 
     def whole(self, chat: Body) -> Body:
         """See AnswerTeller."""
-        choices = chat.get("choices")
-        choice: Any = cast(list[Any], choices)[0] if isinstance(choices, list) and choices else {}
+        choice = first_choice(chat)
         message = cast(Body, member(choice, "message") or {})
         content: list[Body] = []
         if thought := thinking_of(message):
@@ -250,7 +248,7 @@ class _MessagesAnswer(AnswerTeller):
         if text or not calls:
             content.append({"type": "text", "text": text})
         for call in calls:
-            given = _read(str(member(call, "function", "arguments") or "{}"))
+            given = _read(arguments_of(call))
             content.append({**_tool_use(call), "input": given})
         reason, sequence = _end(finish_of(choice), bool(calls))
         return {
@@ -282,7 +280,7 @@ class _MessagesAnswer(AnswerTeller):
             if at != self._call:
                 self._call = at
                 events += self._block(f"call {at}", {**_tool_use(call), "input": {}})
-            if given := member(call, "function", "arguments"):
+            if given := arguments_of(call):
                 events.append(self._delta({"type": "input_json_delta", "partial_json": given}))
         return events
 

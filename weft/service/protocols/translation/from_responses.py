@@ -15,6 +15,7 @@ from weft.service.protocols.translation.response_teller import ResponseTeller
 from weft.service.protocols.translation.translation import (
     AnswerTeller,
     Translation,
+    cannot,
     plain,
     system_first,
 )
@@ -90,10 +91,6 @@ _NEVER = {
 }
 
 
-def _cannot(why: str) -> UsageError:
-    return UsageError(f"the engine speaks only chat completions, and {why}")
-
-
 def _messages(items: list[Body], texts: list[str]) -> list[Body]:
     """Items as messages; system texts in front are added to `texts`.
 
@@ -165,9 +162,9 @@ def _did(own: Body, item: Body, kind: Any, place: str) -> None:
             given = orjson.dumps({"input": item.get("input") or ""}).decode()
             _call(own, item, item.get("name"), given)
         case "item_reference":
-            raise _cannot(f"{place} refers to an item that it does not keep; send the item itself")
+            raise cannot(f"{place} refers to an item that it does not keep; send the item itself")
         case _:
-            raise _cannot(f"{place} is of the type {kind!r}, which those don't have")
+            raise cannot(f"{place} is of the type {kind!r}, which those don't have")
 
 
 def _call(own: Body, item: Body, name: Any, arguments: Any) -> None:
@@ -216,9 +213,9 @@ def _part(part: Any, place: str) -> Body:
             name = part.get("filename") or "file"
             return {"type": "file", "file": {"filename": name, "file_data": data}}
         case "input_image" | "input_file":
-            raise _cannot(f"{place} names a file that it does not keep; send its data")
+            raise cannot(f"{place} names a file that it does not keep; send its data")
         case kind:
-            raise _cannot(f"{place} has a part of the type {kind!r}, which those don't have")
+            raise cannot(f"{place} has a part of the type {kind!r}, which those don't have")
 
 
 def _joined(content: str | list[Body]) -> str:
@@ -286,13 +283,13 @@ def _choice(body: Body, chat: Body, names: set[str]) -> None:
             offered = cast(list[Body], chat.get("tools") or [])
             kept = [tool for tool in offered if tool["function"]["name"] in allowed]
             if not kept:
-                raise _cannot("none of the allowed tools is one that the client runs")
+                raise cannot("none of the allowed tools is one that the client runs")
             chat["tools"] = kept
             chat["tool_choice"] = member(choice, "mode") or "auto"
         case "none" | "auto" | None:
             pass
         case _:
-            raise _cannot("tool_choice asks for a tool that the client does not run; offer one")
+            raise cannot("tool_choice asks for a tool that the client does not run; offer one")
 
 
 def _format(body: Body, chat: Body) -> None:

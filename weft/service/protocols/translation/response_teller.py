@@ -12,9 +12,11 @@ from weft.service.protocols.protocol import Body
 from weft.service.protocols.translation.translation import (
     AnswerTeller,
     Event,
+    arguments_of,
     calls_of,
     counts_of,
     finish_of,
+    first_choice,
     new_id,
     text_of,
     thinking_of,
@@ -68,8 +70,7 @@ class ResponseTeller(AnswerTeller):
 
     def whole(self, chat: Body) -> Body:
         """See AnswerTeller."""
-        choices = chat.get("choices")
-        choice: Any = cast(list[Any], choices)[0] if isinstance(choices, list) and choices else {}
+        choice = first_choice(chat)
         message = cast(Body, member(choice, "message") or {})
         output: list[Body] = []
         if thought := thinking_of(message):
@@ -78,8 +79,7 @@ class ResponseTeller(AnswerTeller):
         if text or not calls:
             output.append(_ended(_message(), text))
         for call in calls:
-            given = str(member(call, "function", "arguments") or "")
-            output.append(_ended(self._called(call), given))
+            output.append(_ended(self._called(call), arguments_of(call)))
         return self._finished(output, finish_of(choice), cast(Body, chat.get("usage") or {}))
 
     def opening(self) -> list[Event]:
@@ -101,7 +101,7 @@ class ResponseTeller(AnswerTeller):
             if at != self._call:
                 self._call = at
                 events += self._end_item() + self._start(self._called(call))
-            if given := member(call, "function", "arguments"):
+            if given := arguments_of(call):
                 events += self._grown(given)
         return events
 

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import orjson
 
-from weft.service.protocols.events import data_of, member, split, tokens
+from weft.errors import RequestFailed, UsageError
+from weft.service.protocols.events import LONGEST, data_of, member, split, tokens, whole_events
 from weft.service.protocols.protocol import Body
 
 CHAT = "/v1/chat/completions"
@@ -20,7 +21,7 @@ class AnswerTeller(ABC):
     """One answer on its way back: from chat completions to what the client speaks."""
 
     def __init__(self) -> None:
-        self._tail = b""
+        self._tail = bytearray()  # of an event that is not whole
         self._over = self._begun = False
         self._finish = ""
         self._usage: Body = {}
@@ -51,18 +52,19 @@ class AnswerTeller(ABC):
         """The events of an answer that can't go on."""
 
     def feed(self, chunk: bytes) -> bytes:
-        """The next bytes of a stream, cut anywhere, as events for the client."""
-        whole = self._tail + chunk
-        end = max(whole.rfind(b"\n\n") + 2, whole.rfind(b"\n\r\n") + 3)
-        if end < 3:
-            self._tail = whole
-            return b""
-        self._tail = whole[end:]
-        return encoded(found for event in split(whole[:end]) for found in self._read(event))
+        """The next bytes of a stream, cut anywhere, as events for the client.
+
+        Raises:
+            RequestFailed: an event is too long.
+        """
+        whole = whole_events(self._tail, chunk)
+        if len(self._tail) > LONGEST:
+            raise RequestFailed("the engine's answer can't be understood: an event has no end")
+        return encoded(found for event in split(whole) for found in self._read(event))
 
     def end(self) -> bytes:
         """What is left to be sent when the engine's stream is over: nothing, if it broke off."""
-        return encoded(self._read(self._tail)) if self._tail.strip() else b""
+        return encoded(self._read(bytes(self._tail)))
 
     def _read(self, event: bytes) -> list[Event]:
         data = data_of(event)
@@ -125,6 +127,17 @@ def encoded(events: Iterable[Event]) -> bytes:
     )
 
 
+def cannot(why: str) -> UsageError:
+    """What chat completions can't say."""
+    return UsageError(f"the engine speaks only chat completions, and {why}")
+
+
+def first_choice(chat: Body) -> Any:
+    """The choice of a whole answer; an empty object if there is none."""
+    choices = chat.get("choices")
+    return cast(list[Any], choices)[0] if isinstance(choices, list) and choices else {}
+
+
 def finish_of(choice: Any) -> str:
     """Why a choice ended, with the stop string that was met behind a colon, if it is told."""
     finish, met = member(choice, "finish_reason"), member(choice, "stop_reason")
@@ -154,6 +167,14 @@ def calls_of(message: Body) -> list[Body]:
     calls = message.get("tool_calls")
     found = cast(list[Any], calls) if isinstance(calls, list) else []
     return [cast(Body, call) for call in found if isinstance(call, dict)]
+
+
+def arguments_of(call: Body) -> str:
+    """The arguments of a call, or what a delta adds to them; some engines give an object."""
+    given = member(call, "function", "arguments")
+    if isinstance(given, dict):
+        return orjson.dumps(given).decode()
+    return given if isinstance(given, str) else ""
 
 
 def counts_of(usage: Body) -> tuple[int, int, int, int]:
