@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 P = TypeVar("P")
+C = TypeVar("C", bound=type[Any])
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -82,6 +83,20 @@ class PartRegistry(Generic[T]):
             raise self._twice(name, place_of(there), place_of(part))
         parameters(part)
         self._known[name] = part
+
+    def mark_as(self, name: str) -> Callable[[C], C]:
+        """The decorator that makes a class a frozen dataclass and a part that specs call `name`.
+
+        Each kind's own one calls it, for type checkers read its `dataclass_transform` there.
+        """
+
+        def mark(cls: C) -> C:
+            cls.name = name
+            made = dataclass(frozen=True)(cls)
+            self.add(name, made)
+            return made
+
+        return mark
 
     def parse(self, spec: str | Spec | Mapping[str, Any] | T) -> T:
         """The part that a spec describes.

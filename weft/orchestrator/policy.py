@@ -286,14 +286,7 @@ DEFAULT = "weft"
 @dataclass_transform(frozen_default=True)
 def policy(name: str) -> Callable[[P], P]:
     """Make a class a policy that specs call `name`."""
-
-    def mark(cls: P) -> P:
-        cls.name = name
-        made = dataclass(frozen=True)(cls)
-        POLICIES.add(name, made)
-        return made
-
-    return mark
+    return POLICIES.mark_as(name)
 
 
 def policies() -> Mapping[str, type[Policy]]:

@@ -202,12 +202,9 @@ def strategy(name: str) -> Callable[[S], S]:
     """Make a class a strategy that specs call `name`."""
 
     def mark(cls: S) -> S:
-        cls.name = name
         cls.solve.__name__ = name  # what a run's graph shows
         setattr(cls, "solve", program(cls.solve))  # noqa: B010 - pyright takes it for a clash
-        made = dataclass(frozen=True)(cls)
-        STRATEGIES.add(name, made)
-        return made
+        return STRATEGIES.mark_as(name)(cls)
 
     return mark
 

@@ -151,14 +151,7 @@ V = TypeVar("V", bound=type[Verifier])
 @dataclass_transform(frozen_default=True)
 def verifier(name: str) -> Callable[[V], V]:
     """Make a class a verifier that specs call `name`."""
-
-    def mark(cls: V) -> V:
-        cls.name = name
-        made = dataclass(frozen=True)(cls)
-        VERIFIERS.add(name, made)
-        return made
-
-    return mark
+    return VERIFIERS.mark_as(name)
 
 
 @verifier("model")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar, dataclass_transform
 
 from weft.errors import UsageError
@@ -48,14 +47,7 @@ ARRIVALS = PartRegistry("arrival process", Arrivals, mark="arrivals", group="wef
 @dataclass_transform(frozen_default=True)
 def arrivals(name: str) -> Callable[[A], A]:
     """Make a class an arrival process that specs call `name`."""
-
-    def mark(cls: A) -> A:
-        cls.name = name
-        made = dataclass(frozen=True)(cls)
-        ARRIVALS.add(name, made)
-        return made
-
-    return mark
+    return ARRIVALS.mark_as(name)
 
 
 def arrival_processes() -> Mapping[str, type[Arrivals]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeVar, dataclass_transform
 
 from weft.parameters import Parametric
@@ -47,14 +46,7 @@ SOURCES = PartRegistry(
 @dataclass_transform(frozen_default=True)
 def source(name: str) -> Callable[[S], S]:
     """Make a class a source that specs call `name`."""
-
-    def mark(cls: S) -> S:
-        cls.name = name
-        made = dataclass(frozen=True)(cls)
-        SOURCES.add(name, made)
-        return made
-
-    return mark
+    return SOURCES.mark_as(name)
 
 
 def sources() -> Mapping[str, type[Source]]:

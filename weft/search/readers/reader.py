@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from operator import eq
 from typing import Any, TypeVar, dataclass_transform
 
@@ -97,14 +96,7 @@ R = TypeVar("R", bound=type[Reader])
 @dataclass_transform(frozen_default=True)
 def reader(name: str) -> Callable[[R], R]:
     """Make a class a reader that specs call `name`."""
-
-    def mark(cls: R) -> R:
-        cls.name = name
-        made = dataclass(frozen=True)(cls)
-        READERS.add(name, made)
-        return made
-
-    return mark
+    return READERS.mark_as(name)
 
 
 def parse_reader(spec: str | Mapping[str, Any] | Reader) -> Reader:
