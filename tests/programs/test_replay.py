@@ -175,6 +175,23 @@ async def test_a_program_that_became_another_gets_new_answers_soon():
 
 
 @pytest.mark.loops("virtual")
+async def test_samples_that_have_ended_are_not_taken_for_work():
+    """One of two samples is known, and what once followed it is not asked any more."""
+
+    async def sampled(n: int, *then: int) -> int:
+        found = await generate(Prompt.user("0"), n=n, max_tokens=4)
+        for i in then:
+            await ask(i)
+        return len(found)
+
+    async with Pool(ScriptedEngine("a"), store=Store()) as pool:
+        assert (await run(sampled, 1, 1, pool=pool)).value == 1
+        begun = anyio.current_time()
+        assert (await run(sampled, 2, pool=pool)).value == 2
+        assert anyio.current_time() - begun < 3
+
+
+@pytest.mark.loops("virtual")
 async def test_a_run_keeps_its_name_and_its_deadline_however_long_it_is_silent():
     seen: list[tuple[str, float | None, int | None]] = []
 

@@ -147,12 +147,13 @@ async def _several(
 
     async def sample(i: int) -> None:
         own = sampling if seed is None else replace(sampling, seed=seed + i)
-        outcome = await call(scope, role, prompt, own, index=first + i)
+        with scope.branches(1):
+            outcome = await call(scope, role, prompt, own, index=first + i)
         completions[i] = _completion(scope, prompt, role, first + i, outcome)
 
     # Asked for again in a run, these are further samples.
     first = scope.journal.occurrence(prompt.key + repr(sampling).encode(), n)
-    with scope.branches(n - 1):
+    with scope.branches(-1):
         async with TaskGroup() as group:
             for i in range(n):
                 group.start_soon(sample, i)

@@ -173,15 +173,16 @@ async def _ask(
 
     async def ask(beginning: tuple[int, ...], following: list[int]) -> None:
         index = scope.journal.occurrence(prompt.key + repr((following, beginning)).encode())
-        outcome = await call(
-            scope, role, prompt, _ONE, tokens=tuple(following), suffix=beginning, index=index
-        )
+        with scope.branches(1):
+            outcome = await call(
+                scope, role, prompt, _ONE, tokens=tuple(following), suffix=beginning, index=index
+            )
         found[beginning] = dict(zip(following, outcome.ask_logprobs, strict=True))
 
-    if len(wanted) == 1:
-        await ask(*next(iter(wanted.items())))
-        return found
-    with scope.branches(len(wanted) - 1):
+    with scope.branches(-1):
+        if len(wanted) == 1:
+            await ask(*next(iter(wanted.items())))
+            return found
         async with TaskGroup() as group:
             for beginning, following in wanted.items():
                 group.start_soon(ask, beginning, following)
