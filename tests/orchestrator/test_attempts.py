@@ -321,6 +321,13 @@ async def test_a_busy_engines_calls_go_to_another_at_once() -> None:
         assert all(replica.alive for replica in pool.scheduler.replicas)
 
 
+async def test_an_engine_that_failed_a_request_is_not_asked_again_while_others_are_busy() -> None:
+    failing, busy = Faulty("fine", name="failing"), Busy(1, 0.05, name="busy")
+    async with Pool(failing, busy, policy="round_robin") as pool:
+        assert await ask(pool, "poison") == "fine"
+    assert failing.sent == 1
+
+
 async def test_a_request_counts_once_however_often_it_was_sent() -> None:
     engine = Busy(3, 0.01)
     async with Pool(engine) as pool:

@@ -20,8 +20,6 @@ T = TypeVar("T")
 RETRIES = 2
 """Further engines that a request is sent to when engines fail."""
 
-_EVER = 1e300  # later than any clock, sooner than never
-
 Ending = tuple[Sequence[int], int, int | None, bool]
 """How an attempt ended: ids of the tokens generated, their number, tokens of the prompt that were
 cached (None if unknown), and whether the answer came to its end."""
@@ -164,7 +162,8 @@ class Attempts:
         scheduler.dispatcher.note_busy(ticket, self._busy.note(replica, error.retry_after, now))
         if self._request.begun or not self._retries or spent:
             raise error
-        ticket.avoid = self._busy.at(now)
+        failed = () if self._failed is None else (self._failed,)
+        ticket.avoid = (*self._busy.at(now), *failed)
         wait, opens = self._busy.first(now), scheduler.opens(self._call, ticket.avoid)
         if opens == 0:
             return 0.0
@@ -173,7 +172,7 @@ class Attempts:
         elif wait is None:
             raise error
         else:
-            ticket.avoid = self._busy.spent
+            ticket.avoid = (*self._busy.spent, *failed)
         # Behind those that were not refused: one whose limit is its own must not starve them.
         scheduler.dispatcher.requeue(ticket)
         return wait + min(1.0, wait / 10)
@@ -240,7 +239,7 @@ class BusyEngines:
     @property
     def spent(self) -> tuple[Replica, ...]:
         """The engines that were asked as often as may be."""
-        return self.at(_EVER)
+        return tuple(replica for replica, until in self._until.items() if until == math.inf)
 
     def first(self, now: float) -> float | None:
         """Seconds until one may be asked again; None if none may."""
