@@ -77,7 +77,12 @@ class World:
         self.now = until
 
     def ask(
-        self, program: str, tokens: int = 160, id: str = "", answer: int = 16, only: str = ""
+        self,
+        program: str,
+        tokens: int = 160,
+        id: str = "",
+        answer: int = 16,
+        only: str | tuple[str, ...] = (),
     ) -> str:
         """A program asks something of `tokens` tokens that nobody else asked."""
         name = id or f"{program}.{len(self.tickets)}"
@@ -85,6 +90,8 @@ class World:
         request = Request(
             name, "m", (Message("user", ""),), tokens=content, sampling=Sampling(max_tokens=answer)
         )
+        if isinstance(only, str):
+            only = (only,) if only else ()
         ticket = self.dispatcher.submit(
             Call(request, program, stage="s", only=only), lambda: self.running.append(name)
         )

@@ -28,7 +28,7 @@ def top(
 
     Example: weft top http://127.0.0.1:8080 --json
     """
-    data = _asked(url.rstrip("/"))
+    data = _fetch(url.rstrip("/"))
     if as_json:
         print(json.dumps(data))
         return
@@ -69,7 +69,7 @@ def top(
     )
 
 
-def _asked(url: str) -> dict[str, Any]:
+def _fetch(url: str) -> dict[str, Any]:
     """The dashboard's data.
 
     Raises:

@@ -31,8 +31,7 @@ class Call:
             may be set until the call has ended.
         patience: seconds for which whoever asks will hardly wait longer: a policy that lets
             calls become overdue lets this one become so by then. None if they wait for ever.
-        only: name of the engine that alone can run it, for what it holds; empty for any.
-        among: names of the engines that can run it; empty if all of the model's can.
+        only: names of the engines that alone can run it, for what they hold; empty for any.
         path: what the request's tokens begin with, whose hashes need not be made anew.
     """
 
@@ -42,8 +41,7 @@ class Call:
     stage: str = ""
     siblings: int = 1
     tool: str = ""
-    only: str = ""
-    among: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     patience: float | None = None
     path: TokenPath | None = None
     _estimate: int | None = None

@@ -155,7 +155,7 @@ class Scheduler:
                 raise
         if ticket.replica is None:
             call = ticket.call
-            raise self.away(call.request.model, (call.only,) if call.only else call.among)
+            raise self.away(call.request.model, call.only)
 
     def drop(self, ticket: Ticket) -> None:
         """A call is not wanted any more before it is sent, be it bound meanwhile or not."""
@@ -209,15 +209,8 @@ class Scheduler:
     def opens(self, call: Call, but: Sequence[Replica]) -> float | None:
         """Seconds until an engine that is none of these takes a call; None if there is none."""
         now = self.clock()
-        living = self.dispatcher.fleets[call.request.model].living
-        able = [
-            r
-            for r in living
-            if r not in but
-            and call.only in ("", r.name)
-            and (not call.among or r.name in call.among)
-        ]
-        return min((r.gate.shut_for(now) for r in able), default=None)
+        able = self.dispatcher.fleets[call.request.model].living_for(call)
+        return min((r.gate.shut_for(now) for r in able if r not in but), default=None)
 
     async def await_engine(self, model: str) -> None:
         """Wait until an engine of a model is in service.

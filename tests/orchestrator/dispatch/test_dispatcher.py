@@ -276,6 +276,23 @@ def test_a_claim_is_where_the_last_call_ended():
     assert program.claim == home.claimed == 0
 
 
+@pytest.mark.parametrize("policy", sorted(policies()))
+def test_a_call_that_some_engines_can_run_goes_to_those_that_are_left(policy):
+    world = World(policy, engines=3, concurrency=1)
+    some = ("e1", "e2")
+    calls = [world.ask(f"p{i}", only=some) for i in range(3)]
+    assert {world.engine_of(call) for call in world.running} == set(some)
+    (waits,) = set(calls) - set(world.running)
+    world.end(world.running[0])
+    assert world.engine_of(waits) in some
+    later = world.ask("later", only=some)
+    for replica in world.replicas[1:]:
+        gone = world.dispatcher.take_out(replica, EngineUnavailable("it burned"))
+    assert [ticket.id for ticket in gone] == [later]
+    with pytest.raises(EngineUnavailable, match=r"e1 or e2, which alone can run .*: it burned"):
+        world.ask("another", only=some)
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.sampled_from(sorted(policies())), st.integers(0, 2**32))
 @example("weft", 0)

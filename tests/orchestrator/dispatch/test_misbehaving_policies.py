@@ -204,7 +204,7 @@ class Small:
         home = self.world.replicas[1]
         self.world.ask("five", 50, only=home.name)
         ticket = self._waiting()[-1]
-        ticket.call.only = ""  # it would rather wait there, but could run elsewhere
+        ticket.call.only = ()  # it would rather wait there, but could run elsewhere
         assert not self.world.dispatcher.take_out(home, EngineUnavailable("gone"))
         for name in list(self.world.running):
             self.world.end(name, done=False)

@@ -53,7 +53,7 @@ class Binder:
         ticket.key, ticket.overdue = key, min(ticket.overdue, overdue)
         if ticket.call.patience is not None and ticket.overdue < math.inf:
             ticket.overdue = min(ticket.overdue, ticket.since + ticket.call.patience)
-        firm = firm or bool(ticket.call.only or ticket.call.among)
+        firm = firm or bool(ticket.call.only)
         queue = replica.queue if firm else fleet.common
         ticket.placement_reason, ticket.reason = reason, "others are ahead of it"
         fleet.waiting += 1

@@ -141,12 +141,10 @@ class Dispatcher:
             self._tell("come", ticket.program.id, ticket.id, "", ticket.reason)
 
     def _check(self, call: Call, fleet: Fleet) -> None:
-        only, living = call.only, fleet.living
-        if only and all(r.name != only for r in living):
-            raise self.no_engine(fleet, only)
-        if call.among and not _any_of(call, living):
-            raise self.no_engine(fleet, *call.among)
-        if not living:
+        able = fleet.living_for(call)
+        if call.only and not able:
+            raise self.no_engine(fleet, *call.only)
+        if not able:
             if not self.expected(fleet):
                 raise self.no_engine(fleet)
             return
@@ -274,7 +272,7 @@ class Dispatcher:
     def _shut(self, replica: Replica, opens: float) -> None:
         """An engine gets no call until a time."""
         fleet = replica.fleet
-        self.at(opens, lambda: self._look(replica))
+        self._later(replica, opens)
         fleet.refresh()
         if replica not in fleet.engines:  # others may have room
             waiting = replica.queue.take_all()
@@ -302,7 +300,7 @@ class Dispatcher:
         fleet, shut = replica.fleet, replica.gate.shut
         due = replica.gate.look(fleet.tick())
         if due is not None:
-            self.at(due, lambda: self._look(replica))
+            self._later(replica, due)
         if shut and not replica.gate.shut:
             fleet.refresh()
             self._binder.probe(replica)
@@ -355,8 +353,7 @@ class Dispatcher:
         go_on = bool(fleet.engines) or self.expected(fleet)
         orphans: list[Ticket] = []
         for ticket in tickets:
-            call = ticket.call
-            if not go_on or call.only or (call.among and not _any_of(call, fleet.living)):
+            if not go_on or (ticket.call.only and not fleet.living_for(ticket.call)):
                 orphans.append(ticket)
             else:
                 self._queue(ticket, fleet)
@@ -402,8 +399,3 @@ class Dispatcher:
         """Give an engine no new programs, or again."""
         replica.draining = draining
         self._binder.serve(replica)
-
-
-def _any_of(call: Call, living: Sequence[Replica]) -> bool:
-    """Whether an engine lives among those that can run a call."""
-    return any(replica.name in call.among for replica in living)

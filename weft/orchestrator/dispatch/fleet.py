@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.call_queue import CallQueue
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
@@ -96,18 +97,17 @@ class Fleet:
                 return True
         return False
 
+    def living_for(self, call: Call) -> tuple[Replica, ...]:
+        """The engines in service that can run a call."""
+        only = call.only
+        return tuple(r for r in self.living if r.name in only) if only else self.living
+
     def able(self, ticket: Ticket) -> Fleet | FleetView:
         """The view for a call: without engines that failed it, if there are others."""
-        only, among = ticket.call.only, ticket.call.among
-        if not ticket.avoid and self.least > ticket.prompt_tokens and not only and not among:
+        if not ticket.avoid and self.least > ticket.prompt_tokens and not ticket.call.only:
             return self
-        if only:
-            able = tuple(r for r in self.living if r.name == only)
-        else:
-            able = tuple(r for r in self.engines if r.capacity > ticket.prompt_tokens)
-        if among:
-            able = tuple(r for r in able or self.living if r.name in among)
-            able = able or tuple(r for r in self.living if r.name in among)
-        able = able or self.engines
+        living = self.living_for(ticket.call)
+        fitting = tuple(r for r in living if r.capacity > ticket.prompt_tokens) or living
+        able = tuple(r for r in fitting if r in self.engines) or fitting or self.engines
         others = tuple(r for r in able if r not in ticket.avoid)
         return FleetView(self.now, others or able, self.waiting, self.profiles)

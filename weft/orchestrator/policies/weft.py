@@ -110,7 +110,7 @@ class Weft(Policy):
             if cached > call.prompt_tokens / 2:
                 growth = self._growth(call, view)
                 why = f"{cached} of {call.prompt_tokens} tokens are cached"
-                away = self._away(call, near, growth, view)
+                away = self._away(call, near, engines, growth)
                 if away is None:
                     firm = call.program.resident or self._fits(call, near, growth)
                     return Placement(near, f"{why} there", firm)
@@ -143,7 +143,7 @@ class Weft(Policy):
         return best
 
     def _away(
-        self, call: CallView, near: EngineView, growth: float, view: View
+        self, call: CallView, near: EngineView, engines: Sequence[EngineView], growth: float
     ) -> EngineView | None:
         """The engine that is so much less busy that the call is better off there, if any."""
 
@@ -153,7 +153,7 @@ class Weft(Policy):
         def cost(engine: EngineView) -> float:
             return call.prompt_tokens - engine.cached(call) + _LOAD * load(engine)
 
-        other = min(allowed(call, view), key=load)
+        other = min(engines, key=load)
         if near.has_room(call):
             leaves = cost(near) > _FAR * cost(other)
         else:  # the call would wait there until another ends

@@ -150,8 +150,8 @@ async def _run(
             return TextPrefix.of(pieces, place.prefix.chunk * wanted // size, root).hashes
 
         call = TextCall(record.id, model, id, place.tokens, limit, chain, identity.stage)
-        call.only, call.patience = place.engine, limits.queue_seconds * _PATIENCE
-        call.among = served.only
+        call.only = (place.engine,) if place.engine else served.only
+        call.patience = limits.queue_seconds * _PATIENCE
         raw = await aside(_raw, request) if len(exchange.raw) > LARGE else _raw(request)
         service.mark_changed(place, size)
         earlier = service.places.take(id, exchange.raw)
