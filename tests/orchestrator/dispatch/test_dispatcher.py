@@ -293,6 +293,23 @@ def test_a_call_that_some_engines_can_run_goes_to_those_that_are_left(policy):
         world.ask("another", only=some)
 
 
+@pytest.mark.parametrize("policy", sorted(policies()))
+def test_a_call_waits_for_the_engine_that_can_hold_it_while_that_takes_no_more(policy):
+    world = World(policy)
+    small = ScriptedEngine("", model="m", name="small", concurrency=2, kv_tokens=400)
+    world.dispatcher.add(Replica(small))
+    first = world.ask("first", 1000)
+    assert world.engine_of(first) == "e0"
+    world.dispatcher.note_used_up(world.tickets[first], 5.0)
+    world.end(first)
+    world.dispatcher.end("first")
+    second = world.ask("second", 1000)
+    assert world.running == []
+    world.wait(5.0)
+    assert world.running == [second]
+    assert world.engine_of(second) == "e0"
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.sampled_from(sorted(policies())), st.integers(0, 2**32))
 @example("weft", 0)
