@@ -93,7 +93,7 @@ async def test_an_engine_that_falls_silent_within_an_answer() -> None:
     async def silent(_: bytes, writer: Any) -> None:
         writer.write(HEAD + EVENT)
         await writer.drain()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()  # for ever
 
     limits = {"idle_seconds": 1}
     async with raw_engine(silent) as engine, serving(engine.url, limits=limits) as service:
@@ -253,7 +253,7 @@ async def test_a_stream_of_a_released_program_ends_with_an_error() -> None:
     async def held(_: bytes, writer: Any) -> None:
         writer.write(HEAD + EVENT)
         await writer.drain()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()  # for ever
 
     async with raw_engine(held) as engine, serving(engine.url) as service:
         async with service.streaming(_headers=NAMED) as response:

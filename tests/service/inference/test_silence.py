@@ -12,6 +12,7 @@ import pytest
 
 from live_service import CHAT, GENERATING, answered, raw_engine, serving
 from waiting import until
+from weft.service.client.exchange import BEATS, Exchange
 from weft.service.protocols.events import LONGEST
 
 pytestmark = pytest.mark.loops("asyncio")
@@ -106,23 +107,38 @@ async def test_no_comment_stands_within_an_event_that_is_passed_on_in_parts() ->
         await until(service.idle)
 
 
+def long_silence(exchange: Exchange) -> None:
+    """As if nothing had been sent for several intervals."""
+    for _ in range(4 * BEATS):
+        exchange.beat()
+
+
 async def test_who_reads_nothing_is_sent_no_comments() -> None:
-    gate = Gate(HEAD, *[chunk(b"data: " + b"x" * (1 << 20) + b"\n\n")] * 60)
-    async with raw_engine(gate) as engine, serving(engine.url, limits=QUICK) as service:
-        async with service.streaming():
-            for _ in gate.parts:
-                gate.open.release()
+    event, most = b"data: " + b"x" * (1 << 20) + b"\n\n", 60
+    gate = Gate(HEAD, *[chunk(event)] * most)
+    for _ in gate.parts:
+        gate.open.release()
+    async with raw_engine(gate) as engine, serving(engine.url) as service:
+        async with service.streaming() as response:
             (exchange,) = service.inside.exchanges
             await until(lambda: exchange.stuck(float("inf")))
-            await asyncio.sleep(0.3)  # several intervals
+            long_silence(exchange)
+            parts, left = response.aiter_raw(), len(event) * most
+            while left > 0:
+                part = await anext(parts)
+                assert COMMENT.strip() not in part
+                left -= len(part)
         await until(service.idle)
 
 
 async def test_whole_answers_have_no_comments() -> None:
     gate = Gate(answered(200, b'{"choices": []}'))
-    async with raw_engine(gate) as engine, serving(engine.url, limits=QUICK) as service:
+    async with raw_engine(gate) as engine, serving(engine.url) as service:
         asked = asyncio.create_task(service.post())
-        await asyncio.sleep(0.3)  # several intervals
+        await until(lambda: len(service.inside.exchanges) == 1)
+        (exchange,) = service.inside.exchanges
+        await until(lambda: exchange.program != "")
+        long_silence(exchange)
         gate.open.release()
         assert (await asked).content == b'{"choices": []}'
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from weft.orchestrator.policies.parts import allowed, calls_left, seconds
+from weft.orchestrator.policies.parts import allowed, calls_left, load, seconds
 from weft.orchestrator.policy import CallView, Order, Placement, Policy, View, policy
 from weft.parameters import param
 
@@ -60,7 +60,7 @@ class HexGen(Policy):
         if not all(times):  # a speed is not known yet: as if all were alike
             tokens = call.prompt_tokens + call.answer_tokens
             times = [float(tokens - engine.cached(call)) for engine in engines]
-        loads = [engine.in_flight + engine.queued for engine in engines]
+        loads = [*map(load, engines)]
         quickest, most = min(times), max(1, *loads)
 
         def score(i: int) -> float:

@@ -56,6 +56,11 @@ def resides(program: Program, engine: EngineView) -> bool:
     return program.resident and lives(program, engine)
 
 
+def load(engine: EngineView) -> int:
+    """Calls that run on an engine, or wait for it and no other."""
+    return engine.in_flight + engine.queued
+
+
 def busy(engine: EngineView) -> float:
     """The share of an engine that running calls take: of its slots or of its KV, 0..1."""
     return max(engine.in_flight / engine.concurrency, engine.reserved / engine.capacity)

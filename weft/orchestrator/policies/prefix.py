@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.orchestrator.policies.parts import best, home_of
+from weft.orchestrator.policies.parts import best, home_of, load
 from weft.orchestrator.policy import CallView, EngineView, Order, Placement, Policy, View, policy
 from weft.parameters import param
 
@@ -29,9 +29,8 @@ class Prefix(Policy):
     def place(self, call: CallView, view: View) -> Placement:
         """The cheapest engine; with affinity, the program's home."""
         if self.affinity and (home := home_of(call, view)) is not None:
-            load = home.in_flight + home.queued
-            mean = sum(e.in_flight + e.queued for e in view.engines) / len(view.engines)
-            if home.has_room(call) or load <= self.overload * mean:
+            mean = sum(map(load, view.engines)) / len(view.engines)
+            if home.has_room(call) or load(home) <= self.overload * mean:
                 return Placement(home, "its program is at home there", firm=True)
         chosen = best(call, view, lambda e: (self.cost(call, e), e.reserved))
         cached, calls = chosen.cached(call), chosen.in_flight

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from weft.orchestrator.estimates.ttl import holding
-from weft.orchestrator.policies.parts import allowed, home_of, resides
+from weft.orchestrator.policies.parts import allowed, home_of, load, resides
 from weft.orchestrator.policy import (
     Admission,
     CallView,
@@ -25,6 +25,7 @@ _GROWTH = 0.1  # of a context with each call, without experience
 _ENTERS, _DISPLACES, _WAITS = range(3)
 _LOAD = 8  # tokens of prefill that one call of an engine outweighs
 _FAR = 1.5  # times as dear that an engine must be before a call leaves what is cached there
+_FULL = 2  # times as many calls, if the engine is full
 _WHOLE = 0.9  # of a prompt: with more cached, no other engine is looked for
 _LITTLE = 0.02  # of a call's own time in an engine: more work that is worth less waiting
 
@@ -33,8 +34,9 @@ _LITTLE = 0.02  # of a call's own time in an engine: more work that is worth les
 class Weft(Policy):
     """Keeps programs whole: as many at a time as an engine's KV holds, the shortest first.
 
-    While there is room everything is admitted at once and goes where it will be answered
-    soonest, by what is cached there and by the engine's measured speeds. When KV is short, a
+    While there is room everything is admitted at once. A call goes where most of its prompt is
+    cached, unless an engine that is far less busy has room; without much cached anywhere it goes
+    where it will be answered soonest, by the engine's measured speeds. When KV is short, a
     program enters only if its context fits beside those that are resident; among those that
     wait, the one goes first that is expected to need the least KV for the least time: the
     calls that it announced or that its budget allows, or else the Gittins index of its number
@@ -108,11 +110,10 @@ class Weft(Policy):
                 near = max(engines, key=lambda e: (e.cached(call), e is home))
                 cached = near.cached(call)
             if cached > call.prompt_tokens / 2:
-                growth = self._growth(call, view)
                 why = f"{cached} of {call.prompt_tokens} tokens are cached"
-                away = self._away(call, near, engines, growth)
+                away = self._away(call, near, engines, view)
                 if away is None:
-                    firm = call.program.resident or self._fits(call, near, growth)
+                    firm = call.program.resident or self._fits(call, near, self._growth(call, view))
                     return Placement(near, f"{why} there", firm)
                 return Placement(away, f"{why}, on {near.name}, which is far busier")
         known = call.program.home is not None
@@ -143,12 +144,9 @@ class Weft(Policy):
         return best
 
     def _away(
-        self, call: CallView, near: EngineView, engines: Sequence[EngineView], growth: float
+        self, call: CallView, near: EngineView, engines: Sequence[EngineView], view: View
     ) -> EngineView | None:
         """The engine that is so much less busy that the call is better off there, if any."""
-
-        def load(engine: EngineView) -> int:
-            return engine.in_flight + engine.queued
 
         def cost(engine: EngineView) -> float:
             return call.prompt_tokens - engine.cached(call) + _LOAD * load(engine)
@@ -157,8 +155,8 @@ class Weft(Policy):
         if near.has_room(call):
             leaves = cost(near) > _FAR * cost(other)
         else:  # the call would wait there until another ends
-            leaves = load(near) > 2 * load(other)
-        return other if leaves and self._fits(call, other, growth) else None
+            leaves = load(near) > _FULL * load(other)
+        return other if leaves and self._fits(call, other, self._growth(call, view)) else None
 
     def _crowd(self, call: CallView, engine: EngineView) -> float:
         """Tokens that a new program would have to load, and share the engine with."""
