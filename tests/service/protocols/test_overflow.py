@@ -136,3 +136,10 @@ def test_what_weft_itself_refuses() -> None:
     assert said == "prompt is too long: 5000 tokens > 4096 maximum"
     words = PROTOCOLS[CHAT].overflow(ErrorWords(400, "no room"), over, 5000)
     assert (words.message, words.code) == ("no room", "context_length_exceeded")
+
+
+@pytest.mark.parametrize("quoted", ["max_" * 50_000, "max_a" * 40_000 + "tokens", "1" * 200_000])
+def test_what_an_engine_quotes_of_a_request_costs_nothing_to_look_at(quoted: str) -> None:
+    assert Overflow.told(ErrorWords(400, f"Input should be a valid list: {quoted}")) is None
+    said = "prompt is too long: 40000 tokens > 32768 maximum"
+    assert Overflow.told(ErrorWords(400, f"{said}: {quoted}")) == Overflow(40000, 32768)

@@ -35,7 +35,7 @@ _FORMS = [
         r"prompt length (?P<prompt>\d+) exceeds the max_model_len (?P<context>\d+)",
         r"input length \((?P<prompt>\d+)\) exceeds model's maximum context length "
         r"\((?P<context>\d+)\)",
-        r"max_\w*tokens=(?P<answer>\d+) cannot be greater than max_\w+=(?P<context>\d+)",
+        r"max_\w{0,30}tokens=(?P<answer>\d+) cannot be greater than max_\w{1,30}=(?P<context>\d+)",
         # SGLang
         r"input \((?P<prompt>\d+) tokens\) is longer than the model's context length "
         r"\((?P<context>\d+)",
@@ -56,6 +56,7 @@ _FORMS = [
     )
 ]
 _STATUSES = (400, 413, 422)
+_LOOKED_AT = 4000  # characters of a message: behind them engines quote what the client sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +85,12 @@ class Overflow:
         """The overflow that an engine's error tells of, if it tells of one."""
         if words.status not in _STATUSES:
             return None
+        message = words.message[:_LOOKED_AT]
         for form in _FORMS:
-            if found := form.search(words.message):
+            if found := form.search(message):
                 said = {name: int(number) for name, number in found.groupdict().items() if number}
                 prompt, context, answer = map(said.get, ("prompt", "context", "answer"))
-                return cls(prompt, context, answer, "at least" in words.message)
+                return cls(prompt, context, answer, "at least" in message)
         return cls(None, None) if words.code == TOO_LONG else None
 
     @classmethod
