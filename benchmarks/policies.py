@@ -25,8 +25,8 @@ from pathlib import Path
 from weft.backends.simulated.hardware import find_hardware
 from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import Poisson
+from weft.simulation.experiments.optimum import Trace
 from weft.simulation.metrics import PlayMetrics, measure
-from weft.simulation.optimum import Trace
 from weft.simulation.simulate import SimulatedFleet, simulate
 from weft.simulation.workload import Job, PlannedCall, Step, Workload
 from weft.simulation.workloads import open_workload

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
-from weft.backends.kv_events import find_sources, follow
 from weft.backends.vllm import VLLMEngine
+from weft.backends.vllm.kv_events import find_sources, follow
 from weft.cache.kv_events import ReportedIndex
 from weft.cache.prefix import PrefixIndex
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes

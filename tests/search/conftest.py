@@ -13,7 +13,7 @@ import pytest
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.programs import Prompt
 from weft.search import Question
-from weft.search.frontier import Frontier, Move, Path
+from weft.search.step_search.frontier import Frontier, Move, Path
 from weft.search.strategy import stable_seed
 from weft.types import Request
 

@@ -9,7 +9,7 @@ import pytest
 
 from bpe_server import chances
 from weft import Pool, Prompt, ScriptedEngine, run
-from weft.programs.score import pool_texts
+from weft.programs.calls.score import pool_texts
 from weft.search import Question, parse_strategy
 from weft.search.verifiers import NO_TOKENS, VERDICTS, read_verifier, verify
 

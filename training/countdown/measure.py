@@ -21,7 +21,7 @@ import anyio
 import matplotlib.pyplot as plt
 
 from weft import Pool, Prompt, generate, score
-from weft.backends.specs import open_engines
+from weft.backends.kinds.specs import open_engines
 from weft.evals.statistics import mean, pass_at_k
 from weft.evals.tasks.countdown import Problem, problems, solved, step_lines, steps, still_solvable
 

@@ -6,21 +6,11 @@ from typing import Annotated
 
 import typer
 
-from weft.cli import (
-    demo,
-    engines,
-    evals,
-    explain,
-    keys,
-    listings,
-    mock,
-    run,
-    serve,
-    simulate,
-    top,
-    tune,
-)
+from weft.cli import engines, keys, listings, mock, run, serve, top
 from weft.cli.common import CommandGroup
+from weft.cli.evals import demo
+from weft.cli.evals import verbs as evals
+from weft.cli.simulation import explain, simulate, tune
 
 app = typer.Typer(
     name="weft",

@@ -129,12 +129,12 @@ async def _run(
 
     import anyio
 
-    from weft.backends.specs import open_engines
+    from weft.backends.kinds.specs import open_engines
     from weft.orchestrator.decision_log import DECISIONS, DecisionLog
     from weft.orchestrator.pool import Pool
     from weft.programs import Limits
     from weft.programs import run as run_program
-    from weft.programs.event_file import EVENTS, write_events
+    from weft.programs.history.event_file import EVENTS, write_events
     from weft.programs.scope import current
     from weft.store.store import Store
 

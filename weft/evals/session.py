@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio
 
-from weft.backends.specs import open_engines
+from weft.backends.kinds.specs import open_engines
 from weft.concurrency import TaskGroup
 from weft.errors import UsageError, WeftError
 from weft.evals import report, results

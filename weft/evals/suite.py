@@ -9,8 +9,8 @@ from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from weft.backends.specs import from_folder as engine_from_folder
-from weft.backends.specs import parse as parse_engine
+from weft.backends.kinds.specs import from_folder as engine_from_folder
+from weft.backends.kinds.specs import parse as parse_engine
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import UsageError, WeftError
 from weft.evals.runner import most_errors
@@ -20,8 +20,8 @@ from weft.importing import absolute
 from weft.importing import load as import_code
 from weft.orchestrator.policy import DEFAULT
 from weft.orchestrator.policy_file import load_policy
-from weft.programs.budget_fields import Budget
-from weft.programs.settings import check_more
+from weft.programs.budgets.fields import Budget
+from weft.programs.calls.settings import check_more
 from weft.search.strategy import Strategy, parse_strategy
 from weft.signature import path_parameters
 from weft.spec import Spec, from_folder, read_spec

@@ -15,7 +15,7 @@ import anyio.abc
 from anyio.abc import TaskStatus
 
 from weft.backends.engine import Engine
-from weft.backends.specs import open_engines
+from weft.backends.kinds.specs import open_engines
 from weft.concurrency import TaskGroup
 from weft.errors import (
     EngineBusy,

@@ -5,15 +5,15 @@ Called by users' programs, by strategies and by evaluations. To add a kind of ca
 context variable, so a call needs no argument for the run but depends on where it is made.
 """
 
-from weft.programs.budget import Limits, budget
-from weft.programs.completion import Completion
+from weft.programs.budgets.budget import Limits, budget
+from weft.programs.calls.completion import Completion
+from weft.programs.calls.generate import generate
+from weft.programs.calls.score import score
 from weft.programs.fan_out import fan_out
-from weft.programs.generate import generate
-from weft.programs.journal import Event
+from weft.programs.history.journal import Event
 from weft.programs.nodes import node, program
 from weft.programs.prompt import Prompt
 from weft.programs.runs import Run, run, run_sync
-from weft.programs.score import score
 
 __all__ = [
     "Completion",

@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, UsageError
-from weft.programs.replay import Replay
+from weft.programs.history.replay import Replay
 from weft.programs.scope import current, enter
 
 Item = TypeVar("Item")

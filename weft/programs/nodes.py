@@ -6,7 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from weft.programs.completion import Completion
+from weft.programs.calls.completion import Completion
 from weft.programs.prompt import Prompt
 from weft.programs.scope import enter, running
 

@@ -16,10 +16,10 @@ from weft.errors import UsageError
 from weft.orchestrator.hosted import event_loop
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
-from weft.programs.budget import Limits
-from weft.programs.budget import budget as enforce
-from weft.programs.journal import Event, Journal
-from weft.programs.replay import Replay
+from weft.programs.budgets.budget import Limits
+from weft.programs.budgets.budget import budget as enforce
+from weft.programs.history.journal import Event, Journal
+from weft.programs.history.replay import Replay
 from weft.programs.scope import Live, Scope, enclosing, enter
 from weft.types import Usage
 
@@ -50,13 +50,13 @@ class Run(Generic[T]):
     @cached_property
     def graph(self) -> nx.DiGraph[str]:
         """Programs, nodes, fan-outs and calls, with data and prefix edges."""
-        from weft.programs.graph import graph_of  # networkx takes a while to import
+        from weft.programs.history.graph import graph_of  # networkx takes a while to import
 
         return graph_of(self.events)
 
     def mermaid(self) -> str:
         """The graph as a Mermaid flowchart."""
-        from weft.programs.graph import mermaid
+        from weft.programs.history.graph import mermaid
 
         return mermaid(self.graph)
 

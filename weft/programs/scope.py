@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool, find_pool
-from weft.programs.journal import Journal
-from weft.programs.replay import Replay
+from weft.programs.history.journal import Journal
+from weft.programs.history.replay import Replay
 
 if TYPE_CHECKING:
-    from weft.programs.budget import budget
-    from weft.programs.outcome import Outcome
+    from weft.programs.budgets.budget import budget
+    from weft.programs.history.outcome import Outcome
     from weft.programs.prompt import Prompt
     from weft.store.store import Store
 

@@ -11,16 +11,16 @@ or `@verifier`. Trades away: a strategy sees texts and scores, not the inside of
 from __future__ import annotations
 
 from weft.parameters import param
-from weft.search.astar import AStar
-from weft.search.beam import Beam
-from weft.search.best_of_n import BestOfN
-from weft.search.first_finish import FirstFinish
-from weft.search.greedy import Greedy
-from weft.search.majority import Majority
-from weft.search.particle_filter import ParticleFilter
-from weft.search.short_m_at_k import ShortMAtK
+from weft.search.sampling.best_of_n import BestOfN
+from weft.search.sampling.first_finish import FirstFinish
+from weft.search.sampling.greedy import Greedy
+from weft.search.sampling.majority import Majority
+from weft.search.sampling.short_m_at_k import ShortMAtK
+from weft.search.sampling.weighted_majority import WeightedMajority
+from weft.search.step_search.astar import AStar
+from weft.search.step_search.beam import Beam
+from weft.search.step_search.particle_filter import ParticleFilter
 from weft.search.strategy import Answer, Question, Strategy, parse_strategy, strategies, strategy
-from weft.search.weighted_majority import WeightedMajority
 
 __all__ = [
     "AStar",

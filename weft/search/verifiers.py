@@ -26,8 +26,8 @@ from weft.faults import blaming
 from weft.orchestrator.pool import Pool
 from weft.parameters import Parametric, param
 from weft.programs import Completion, node
+from weft.programs.calls.score import pool_texts
 from weft.programs.scope import current
-from weft.programs.score import pool_texts
 from weft.registry import PartRegistry
 from weft.search.strategy import Question
 from weft.types import TokenLogprob

@@ -24,7 +24,7 @@ from weft.service.openapi import document
 from weft.service.programs.records import ProgramRecord
 from weft.service.protocols import PROTOCOLS, Protocol
 from weft.service.protocols.errors import ErrorWords, openai_error
-from weft.service.protocols.passed import METHODS, Passed, StoredResponse
+from weft.service.protocols.unscheduled.passed import METHODS, Passed, StoredResponse
 from weft.service.service import Service
 from weft.service.watch import dashboard
 from weft.service.watch.snapshot import program_detail, program_summary

@@ -33,7 +33,7 @@ from weft.service.programs.known_requests import ConversationPlace
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.programs.registry import Registry
 from weft.service.programs.released import Released
-from weft.service.protocols.passed import PassedPaths
+from weft.service.protocols.unscheduled.passed import PassedPaths
 from weft.service.state.memory import Memory
 from weft.service.state.saved_program import SavedProgram
 from weft.service.strategies.offers import configured

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from weft.programs.json_text import json_texts
+from weft.programs.calls.json_text import json_texts
 from weft.search.readers.reader import Reader, reader
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from weft.backends import specs
+from weft.backends.kinds import specs
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import UsageError
 from weft.importing import absolute, load

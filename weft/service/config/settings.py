@@ -16,10 +16,10 @@ from pydantic import (
     SecretStr,
 )
 
-from weft.backends.specs import parse
+from weft.backends.kinds.specs import parse
 from weft.orchestrator.policy import DEFAULT
 from weft.orchestrator.policy_file import load_policy
-from weft.programs.budget_fields import Budget
+from weft.programs.budgets.fields import Budget
 from weft.search.readers import parse_reader
 from weft.search.strategy import parse_strategy
 from weft.service.config.api_key import HASH

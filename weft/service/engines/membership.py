@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 
 from weft.backends.engine import Engine
-from weft.backends.specs import open_engines, parse
+from weft.backends.kinds.specs import open_engines, parse
 from weft.concurrency import TaskGroup
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool

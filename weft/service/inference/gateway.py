@@ -36,8 +36,8 @@ from weft.service.inference.strategy_answer import run_strategy
 from weft.service.programs.records import LEFT, CallRecord, Outcome
 from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.overflow import Overflow
-from weft.service.protocols.passed import Passed
 from weft.service.protocols.protocol import Body, Protocol
+from weft.service.protocols.unscheduled.passed import Passed
 from weft.service.service import Service
 from weft.service.strategies.forms import NoWholeAnswer
 from weft.service.strategies.model import StrategyModel

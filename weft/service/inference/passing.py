@@ -17,8 +17,8 @@ from weft.service.inference.choice import choose, first_able
 from weft.service.inference.forward import unless_failed
 from weft.service.inference.request import ClientRequest
 from weft.service.programs.records import CallRecord
-from weft.service.protocols.passed import StoredResponse, asked_model, renamed
 from weft.service.protocols.reading import model_problem
+from weft.service.protocols.unscheduled.passed import StoredResponse, asked_model, renamed
 from weft.service.strategies.model import StrategyModel
 
 _SENT = ("content-type", "accept", "range", "openai-beta")

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from weft.service.protocols.chat import Chat
 from weft.service.protocols.completions import Completions
-from weft.service.protocols.embeddings import Embeddings
 from weft.service.protocols.messages import CountTokens, Messages
 from weft.service.protocols.protocol import Body, Meter, Protocol, Used
 from weft.service.protocols.responses import Compact, Responses
-from weft.service.protocols.tokenize import Detokenize, Tokenize
+from weft.service.protocols.unscheduled.embeddings import Embeddings
+from weft.service.protocols.unscheduled.tokenize import Detokenize, Tokenize
 
 __all__ = ["PROTOCOLS", "Body", "Meter", "Protocol", "Used"]
 

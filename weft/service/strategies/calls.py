@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 
 from weft.programs import Event
-from weft.programs.journal import Journal
-from weft.programs.outcome import Outcome
+from weft.programs.history.journal import Journal
+from weft.programs.history.outcome import Outcome
 from weft.service.programs.records import LEFT, CallRecord
 from weft.service.programs.registry import Registry
 

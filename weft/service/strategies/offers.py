@@ -15,7 +15,7 @@ from weft.errors import UnknownName, UsageError
 from weft.importing import names_only
 from weft.orchestrator.pool import ROLES, Pool
 from weft.programs import Limits
-from weft.programs.budget_fields import Budget
+from weft.programs.budgets.fields import Budget
 from weft.search import Strategy, parse_strategy
 from weft.search.readers import parse_reader
 from weft.search.strategy import STRATEGIES

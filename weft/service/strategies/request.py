@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from weft.errors import UsageError
 from weft.programs import Prompt
-from weft.programs.settings import check_more
+from weft.programs.calls.settings import check_more
 from weft.types import MoreSampling, Role
 
 CHAT = "/v1/chat/completions"

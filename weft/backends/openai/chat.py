@@ -1,0 +1,280 @@
+"""A stream of chat completions as deltas, in the many forms in which endpoints write it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import anyio
+
+from weft.backends.engine import OnDelta
+from weft.backends.openai.sse import DONE
+from weft.backends.openai.usage import Counts, counts
+from weft.backends.refusals import in_stream
+from weft.errors import RequestFailed
+from weft.types import Delta, FinishReason, TokenLogprob
+
+_LETTERS = 6
+"""Bytes that a token has at least, in the mean; for chunks of many tokens, until usage tells."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a stream is to give.
+
+    Attributes:
+        stop: strings that end the answer.
+        logprobs: whether log-probabilities were asked for.
+        limit: most tokens, where the endpoint does not hold to them itself.
+        missing: what could not be asked for.
+    """
+
+    stop: tuple[str, ...] = ()
+    logprobs: bool = False
+    limit: int | None = None
+    missing: tuple[str, ...] = ()
+
+
+async def relay(
+    stream: AsyncIterator[Mapping[str, Any]], wanted: Wanted, on_delta: OnDelta, url: str
+) -> None:
+    """Hand a stream's pieces on, up to its end, a stop string or the limit.
+
+    Raises:
+        EngineError: the stream tells of an error, or breaks off.
+    """
+    answer = Relayed(wanted, on_delta)
+    error: Any = None
+    with anyio.CancelScope() as scope:
+        async for event in stream:
+            if scope.cancel_called:
+                continue
+            if (error := error_of(event)) is None:
+                answer.take(event)
+            if answer.over or error is not None:
+                scope.cancel()  # unlike leaving the loop, this ends the generators below it
+    if error is not None:
+        raise in_stream(url, {"error": error})
+    if not answer.over and not answer.end():
+        raise RequestFailed(f"{url} broke off in the middle of an answer; try again")
+
+
+class Relayed:
+    """An answer as it comes.
+
+    Attributes:
+        over: whether a stop string or the limit has ended it.
+    """
+
+    def __init__(self, wanted: Wanted, on_delta: OnDelta) -> None:
+        self.over = False
+        self._wanted, self._on_delta = wanted, on_delta
+        self._text = self._reasoning = ""
+        self._bytes = self._counted = 0
+        self._counts = Counts()
+        self._finish: str | None = None
+        self._refused = self._done = self._logprobs = False
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Read one event."""
+        if event is DONE:
+            self._done = True
+            return
+        choice = _first_choice(event)
+        now = counts(event, choice)
+        self._counts = self._counts.later(now)
+        if choice is None:
+            return
+        delta = _object(choice.get("delta"))
+        whole = _object(choice.get("message"))
+        finish = choice.get("finish_reason") or whole.get("finish_reason")
+        self._finish = str(finish) if finish else self._finish
+        text, thought = said(delta) if delta else ("", "")
+        if not delta and whole:
+            # A server that does not stream, or one that repeats all at the end.
+            text, thought = said(whole)
+            text = text.removeprefix(self._text)
+            thought = thought.removeprefix(self._reasoning)
+        elif not delta:
+            text = text_of(choice.get("text"))
+        if not text and (refusal := text_of((delta or whole).get("refusal"))):
+            text, self._refused = refusal, True
+        logprobs = token_logprobs(choice.get("logprobs") or delta.get("logprobs"))
+        self._logprobs = self._logprobs or bool(logprobs)
+        if text or thought or logprobs:
+            self._bytes += len((text + thought).encode("utf-8", "surrogatepass"))
+            self._give(text, thought, logprobs, self._count(now.completion, len(logprobs)))
+
+    def _give(
+        self, text: str, thought: str, logprobs: tuple[TokenLogprob, ...], count: int
+    ) -> None:
+        end = stop_end(self._text, text, self._wanted.stop)
+        self._text += text
+        self._reasoning += thought
+        limit = self._wanted.limit
+        finish: FinishReason | None = None
+        if end is not None:
+            text, finish = text[:end], "stop"
+        elif limit is not None and self._counted >= limit:
+            finish = "length"
+        if finish is None:
+            self._on_delta(Delta(text, count=count, logprobs=logprobs, reasoning=thought))
+            return
+        self.over = True
+        self._on_delta(
+            Delta(
+                text,
+                count=count,
+                logprobs=logprobs,
+                reasoning=thought,
+                finish_reason=finish,
+                prompt_tokens=self._counts.prompt,
+                cached_tokens=self._counts.cached,
+                missing=self._missing(),
+            )
+        )
+
+    def _count(self, reported: int | None, logprobs: int) -> int:
+        """How many tokens a piece has, as far as that can be known before the end."""
+        if reported:  # so far in all
+            count = max(0, reported - self._counted)
+        else:
+            count = logprobs or max(1, self._bytes // _LETTERS - self._counted)
+        self._counted += count
+        return count
+
+    def end(self) -> bool:
+        """Give the last piece; whether the stream has come to an end that is one."""
+        if self._finish is None and not self._done:
+            return False
+        given = finish_of(self._finish)
+        finish = "refusal" if self._refused and given == "stop" else given
+        used = self._counts
+        total = used.completion
+        self._on_delta(
+            Delta(
+                # A chunk need not be one token; the usage at the end is right.
+                count=total - self._counted if total is not None else 0,
+                finish_reason=finish,
+                ended=finish == "stop",
+                prompt_tokens=used.prompt,
+                cached_tokens=used.cached,
+                reasoning_tokens=used.reasoning,
+                missing=self._missing(),
+            )
+        )
+        return True
+
+    def _missing(self) -> tuple[str, ...]:
+        gaps = {
+            "logprobs": self._wanted.logprobs and bool(self._text) and not self._logprobs,
+            "usage": self._counts.completion is None or self._counts.prompt is None,
+            "finish_reason": self._finish is None and not self.over,
+        }
+        found = [name for name, gap in gaps.items() if gap]
+        return tuple(dict.fromkeys((*self._wanted.missing, *found)))
+
+
+def error_of(event: Mapping[str, Any]) -> Any:
+    """The error that an event tells of, in itself or in its choice; None without one."""
+    choice = _first_choice(event) or {}
+    return event.get("error") or choice.get("error") or None
+
+
+def _first_choice(event: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The choice that was asked for: the first, should there be others."""
+    choices: Any = event.get("choices")
+    if isinstance(choices, dict):
+        choices = [choices]
+    if not isinstance(choices, list):
+        return None
+    given = [_object(one) for one in cast("list[Any]", choices)]
+    return next((one for one in given if one and not one.get("index")), None)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def said(message: dict[str, Any]) -> tuple[str, str]:
+    """What a message, or a piece of one, adds to the answer and to the thinking."""
+    content: Any = message.get("content")
+    text, thought = parts(content)
+    for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"):
+        if found := text_of(message.get(name)):
+            return text, thought + found  # the others would say the same
+    return text, thought
+
+
+def parts(content: Any) -> tuple[str, str]:
+    """The answer and the thinking in a message's content: a text, or a list of parts."""
+    if not isinstance(content, list):
+        return text_of(content), ""
+    text = thought = ""
+    for part in cast("list[Any]", content):
+        kind = str(_object(part).get("type", "text"))
+        if "think" in kind or "reason" in kind:
+            thought += text_of(part)
+        else:
+            text += text_of(part)
+    return text, thought
+
+
+def text_of(value: Any) -> str:
+    """The text in whatever holds it: a text, a part, or a list of those."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(text_of, cast("list[Any]", value)))
+    given = _object(value)
+    for name in ("text", "thinking", "content", "summary", "reasoning", "value"):
+        if name in given:
+            return text_of(given[name])
+    return ""
+
+
+def stop_end(before: str, piece: str, stop: tuple[str, ...]) -> int | None:
+    """Where in `piece` the first stop string ends that ends there."""
+    longest = max(map(len, stop), default=0)
+    tail = before[-(longest - 1) :] if longest > 1 else ""
+    ends = [
+        at + len(one) - len(tail) for one in stop if (at := (tail + piece).find(one)) >= 0 and one
+    ]
+    return min(ends, default=None)
+
+
+def token_logprobs(reported: Any) -> tuple[TokenLogprob, ...]:
+    """One entry for each token, where they are reported."""
+    content: Any = _object(reported).get("content")
+    read: list[TokenLogprob] = []
+    for one in map(_object, cast("list[Any]", content) if isinstance(content, list) else []):
+        if isinstance(one.get("logprob"), int | float):
+            given = cast("list[Any]", one.get("top_logprobs") or [])
+            tops = [_object(other) for other in given]
+            top = {str(other.get("token")): float(other["logprob"]) for other in tops}
+            read.append(TokenLogprob(str(one.get("token")), float(one["logprob"]), top))
+    return tuple(read)
+
+
+_STOPPED = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed", "complete")
+_CUT = (
+    "length",
+    "max_tokens",
+    "max_output_tokens",
+    "model_length",
+    "model_context_window_exceeded",
+)
+
+
+def finish_of(reason: str | None) -> FinishReason:
+    """Our name for an endpoint's reason; `unknown` if it gives none."""
+    if reason is None:
+        return "unknown"
+    known = reason.lower()
+    return "stop" if known in _STOPPED else "length" if known in _CUT else known
+
+
+def one_line(text: str) -> str:
+    """A server's words, shortened to fit a sentence."""
+    return " ".join(text.split())[:400]

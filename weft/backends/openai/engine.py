@@ -1,0 +1,347 @@
+"""An engine that is any endpoint speaking OpenAI's chat completions."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+import openai
+
+from weft.backends.engine import Engine, OnDelta
+from weft.backends.http import CONNECT, SILENCE
+from weft.backends.openai.chat import Wanted, finish_of, one_line, relay, text_of
+from weft.backends.openai.complaints import complaints
+from weft.backends.openai.dialect import Dialect, Phrased
+from weft.backends.openai.sse import server_events
+from weft.backends.openai.usage import counts
+from weft.backends.refusals import GARBLED, garbled, refusal, used_up
+from weft.backends.retry import Retry
+from weft.backends.wire import TEMPLATE, further_fields, template_settings
+from weft.errors import (
+    EngineBusy,
+    EngineError,
+    EngineUnavailable,
+    NotAnEngine,
+    RequestFailed,
+    UnknownName,
+    Unsupported,
+    UsageError,
+    WeftError,
+)
+from weft.types import Delta, Price, Request
+
+_log = logging.getLogger(__name__)
+TOP = 20
+"""Most alternatives that the protocol reports at a token."""
+
+
+class OpenAIEngine(Engine):
+    """An OpenAI-compatible endpoint: text in, text out.
+
+    The engine neither takes tokens nor continues open answers. weft matches stop strings
+    itself, since the protocol leaves a matched string out of the text; a match closes the
+    connection. The engine never repeats a request: the scheduler does.
+
+    Args:
+        model: the name of the model.
+        base_url: the endpoint, with its `/v1`; OpenAI's own by default.
+        api_key: the key; `OPENAI_API_KEY` by default.
+        price: what tokens cost.
+        name: unique in a pool; model and address by default.
+        concurrency: how many calls to send at once.
+        rate: how many calls a second to send at most.
+        silence: after how many seconds without a byte a request is given up.
+        retry: how calls are sent again for which the endpoint was too busy: a Retry, its
+            fields, or its attempts alone.
+        omit: parameters never to send, such as `temperature`.
+        rename: parameters to send under other names: `{"seed": "random_seed"}`.
+        extra: fields to send with every request, in OpenAI's form.
+
+    weft learns from an endpoint's refusals which parameters the endpoint takes; see `Dialect`.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        price: Price | None = None,
+        name: str | None = None,
+        *,
+        concurrency: int = 64,
+        rate: float | None = None,
+        silence: float = SILENCE,
+        retry: Retry | Mapping[str, Any] | int | None = None,
+        omit: Collection[str] = (),
+        rename: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model = model
+        self.url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        self.name = name or f"{model}@{self.url}"
+        self.price = price
+        self.allow(concurrency=concurrency, rate=rate, silence=silence, retry=retry)
+        self._official = "api.openai.com" in self.url
+        self.api_key = api_key or os.environ.get("OPENAI_API_KEY")
+        self._api: openai.AsyncOpenAI | None = None
+        names = {k: v for host, n in _NAMES.items() if host in self.url for k, v in n.items()}
+        names |= dict(rename or {})
+        self._dialect = Dialect(self.name, self.url, model, omit=omit, rename=names, extra=extra)
+
+    @property
+    def _connected(self) -> openai.AsyncOpenAI:
+        if self._api is None:
+            raise UsageError(f"engine {self.name} is not connected; await connect() first")
+        return self._api
+
+    async def connect(self) -> None:
+        """Reach the endpoint; warn if it lists models, and not this one."""
+        if self.api_key is None and self._official:
+            raise UsageError("OpenAI's endpoint needs a key; set OPENAI_API_KEY or pass api_key")
+        if self._api is None:
+            self._api = openai.AsyncOpenAI(
+                api_key=self.api_key or "none",
+                base_url=self.url,
+                max_retries=0,
+                timeout=openai.Timeout(self.silence, connect=CONNECT),
+            )
+        try:
+            await self._look()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _look(self) -> None:
+        names: list[str] = []
+        with self._reaching():
+            try:
+                page: Any = await self._connected.models.list()
+                names = [str(one.id) for one in page.data]
+            except openai.APIStatusError as error:
+                if error.status_code not in (403, 404, 405, 501):
+                    raise
+                if _of_a_website(error.response) and not await self._chats():
+                    raise self._not_an_engine() from error
+                _log.warning(
+                    "%s lists no models (%d); whether it serves %r will be seen",
+                    self.url,
+                    error.status_code,
+                    self.model,
+                )
+            except (AttributeError, TypeError, ValueError, openai.APIResponseValidationError):
+                raise self._not_an_engine() from None
+        if names and self.model not in names:
+            # Some endpoints serve more than they list.
+            near = UnknownName("model", self.model, names)
+            _log.warning("%s does not list %r, which is asked for: %s", self.url, self.model, near)
+
+    async def _chats(self) -> bool:
+        """Whether something other than a website's page answers where requests go."""
+        create: Any = self._connected.chat.completions.with_raw_response.create
+        try:
+            answer = await create(model=self.model, messages=[])  # which generates nothing
+        except openai.APIStatusError as error:
+            return not _of_a_website(error.response)
+        return not _of_a_website(answer.http_response)
+
+    def _not_an_engine(self) -> NotAnEngine:
+        return NotAnEngine(
+            f"{self.url} does not speak OpenAI's protocol; give the endpoint with its path, "
+            "such as http://host:port/v1"
+        )
+
+    async def complete(self, request: Request, on_delta: OnDelta) -> None:
+        """Generate, streaming; or, for a request with `ask_texts`, score in one answer."""
+        if request.open:
+            raise Unsupported(
+                f"{self.name} can't continue an open answer; close the answer, or use an engine "
+                "that takes tokens, such as vLLM"
+            )
+        if request.ask or not request.messages:
+            raise Unsupported(f"{self.name} takes no token ids; use `ask_texts` and `messages`")
+        with self._reaching():
+            if request.ask_texts:
+                try:
+                    delta = await self._score(request)
+                except WeftError:
+                    raise
+                except GARBLED as error:
+                    raise garbled(self.url, error) from error
+                on_delta(delta)
+            else:
+                await self._generate(request, on_delta)
+
+    def _fields(self, request: Request) -> dict[str, Any]:
+        """The request in OpenAI's words."""
+        how = request.sampling
+        fields: dict[str, Any] = {
+            "model": request.model,
+            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "temperature": how.temperature,
+            "top_p": how.top_p,
+        }
+        if how.max_tokens is not None:
+            fields["max_tokens"] = how.max_tokens
+        if how.seed is not None:
+            fields["seed"] = how.seed
+        if how.logprobs is not None:
+            fields |= {"logprobs": True}
+            if how.logprobs:
+                fields["top_logprobs"] = how.logprobs
+        fields |= further_fields(how)
+        if how.reasoning_effort is not None:
+            fields["reasoning_effort"] = how.reasoning_effort
+        if how.thinking is not None or TEMPLATE in (how.extra or {}):
+            fields[TEMPLATE] = template_settings(how)
+        return fields | {k: v for k, v in (how.extra or {}).items() if k != TEMPLATE}
+
+    async def _generate(self, request: Request, on_delta: OnDelta) -> None:
+        how = request.sampling
+        fields = self._fields(request)
+        fields |= {"stream": True, "stream_options": {"include_usage": True}}
+        # The package's own parsing leaves generators behind unfinished, which trio minds.
+        async with self._ask(request, fields) as (response, body):
+            if rest := used_up(response.headers.raw):
+                on_delta(Delta(rest=rest))
+            limit = None if body.limited else how.max_tokens
+            wanted = Wanted(how.stop, how.logprobs is not None, limit, body.missing)
+            stream = server_events(response.http_response.stream)
+            await relay(stream, wanted, on_delta, self.url)
+
+    @asynccontextmanager
+    async def _ask(
+        self, request: Request, fields: Mapping[str, Any]
+    ) -> AsyncGenerator[tuple[Any, Phrased]]:
+        """The response to a request, sent again for as long as its refusals teach something."""
+        own, before = set(request.sampling.extra or {}), self._dialect.facts
+        heard: list[str] = []
+        async with AsyncExitStack() as stack:
+            while True:
+                body = self._dialect.body(fields, request.sampling.schema)
+                try:
+                    sent = self._send(body.fields, request.id)
+                    response = await stack.enter_async_context(sent)
+                    break
+                except openai.APIStatusError as error:
+                    heard.append(error.message)
+                    if len(heard) <= _LESSONS and self._learn(error, body, own):
+                        continue
+                    if error.message in heard[:-1]:  # what was learned of it did not help
+                        self._dialect.forget(body.facts, before)
+                    raise
+            yield response, body
+
+    def _send(self, fields: Mapping[str, Any], id: str) -> Any:
+        create: Any = self._connected.chat.completions.with_streaming_response.create
+        rest = dict(fields)
+        given = {name: rest.pop(name) for name in ("model", "messages", "stream") if name in rest}
+        return create(**given, extra_body=rest, extra_headers={"X-Request-Id": id})
+
+    def _learn(self, error: openai.APIStatusError, body: Phrased, own: set[str]) -> bool:
+        """Whether a refusal taught something, so that the request may be sent again."""
+        if error.status_code not in _TEACHING or _too_long(error):
+            return False
+        found = complaints(error.body if error.body is not None else error.message)
+        return any([self._dialect.learn(one, body, own) for one in found])
+
+    async def _score(self, request: Request) -> Delta:
+        fields = self._fields(request) | {"logprobs": True, "top_logprobs": TOP}
+        fields |= {"max_tokens": 1, "temperature": 0.0}
+        async with self._ask(request, fields) as (response, body):
+            answer: dict[str, Any] = await response.json()
+        choice = answer["choices"][0]
+        reported: dict[str, Any] = choice.get("logprobs") or {}
+        content: list[dict[str, Any]] = reported.get("content") or []
+        if not content or "logprobs" in body.missing:
+            raise Unsupported(
+                f"{self.name} reports no log-probabilities, which scoring needs; use vLLM, or "
+                "a model that reports them"
+            )
+        seen: dict[str, float] = {}
+        for top in content[0]["top_logprobs"]:
+            seen.setdefault(top["token"].strip(), top["logprob"])  # the likeliest comes first
+        used = counts(answer)
+        message: dict[str, Any] = choice.get("message") or {}
+        return Delta(
+            text_of(message.get("content")),
+            count=1 if used.completion is None else used.completion,
+            ask_logprobs=tuple(seen.get(text.strip(), float("-inf")) for text in request.ask_texts),
+            finish_reason=finish_of(choice.get("finish_reason")),
+            ended=choice.get("finish_reason") == "stop",
+            prompt_tokens=used.prompt,
+            cached_tokens=used.cached,
+            missing=() if used.prompt is not None else ("usage",),
+        )
+
+    async def healthy(self) -> bool:
+        """Whether the endpoint answers now, be it with a refusal."""
+        try:
+            with self._reaching():
+                await self._connected.models.list(timeout=5.0)
+        except EngineUnavailable:
+            return False
+        except EngineBusy as error:
+            return error.status != 503
+        except EngineError:
+            pass
+        return True
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._api is not None:
+            api, self._api = self._api, None
+            with anyio.CancelScope(shield=True):
+                await api.close()
+
+    @contextmanager
+    def _reaching(self) -> Generator[None]:
+        """Turn the package's errors into ours."""
+        try:
+            yield
+        except openai.APITimeoutError as error:
+            raise EngineUnavailable(
+                f"{self.url} fell silent; try again, or allow it more `silence`"
+            ) from error
+        except openai.APIConnectionError as error:
+            raise EngineUnavailable(
+                f"nothing answers at {self.url}; correct the address, or see whether it is down"
+            ) from error
+        except openai.APIStatusError as error:
+            body, headers = error.response.content, error.response.headers
+            raise refusal(self.url, error.status_code, body, headers) from error
+        except openai.APIError as error:
+            said = one_line(error.message)
+            raise RequestFailed(f"{self.url} failed in an answer: {said}", said=said) from error
+        except Exception as error:
+            # Reading a stream lets the errors of the package's HTTP client through.
+            if type(error).__module__.partition(".")[0] not in _TRANSPORTS:
+                raise
+            raise EngineUnavailable(f"{self.url} broke the connection; try again") from error
+
+
+_NAMES: Mapping[str, Mapping[str, str]] = {
+    "api.openai.com": {"max_tokens": "max_completion_tokens"},
+    "api.mistral.ai": {"seed": "random_seed"},
+}
+"""What endpoints whose words are known call parameters."""
+
+_TEACHING = (400, 404, 422, 501)
+"""Statuses with which endpoints refuse parameters."""
+
+_LESSONS = 24
+"""Most times that one request is sent again for what its refusals teach."""
+
+
+def _too_long(error: openai.APIStatusError) -> bool:
+    return error.code == "context_length_exceeded" or "context length" in error.message
+
+
+_TRANSPORTS = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp")
+
+
+def _of_a_website(response: Any) -> bool:
+    return "html" in response.headers.get("content-type", "")

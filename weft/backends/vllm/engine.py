@@ -1,0 +1,401 @@
+"""An engine that is a vLLM server, spoken to in token ids over HTTP."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import httpx
+
+from weft.backends import wire
+from weft.backends.engine import Engine, EngineLoad, OnDelta
+from weft.backends.http import SILENCE, client, events, reaching, streaming
+from weft.backends.refusals import GARBLED, garbled, in_stream, refusal, too_long, used_up
+from weft.backends.retry import Retry
+from weft.backends.vllm.answer_text import AnswerText, Decoder
+from weft.errors import (
+    EngineError,
+    NotAnEngine,
+    RequestFailed,
+    UsageError,
+    WrongModel,
+)
+from weft.thinking import opens_thinking
+from weft.types import Delta, Message, Price, Request
+
+if TYPE_CHECKING:
+    from weft.cache.kv_events import ReportedIndex
+
+_log = logging.getLogger(__name__)
+_TAIL = 16  # tokens at a prompt's end that hold what opens an answer
+
+PATIENCE = 5.0
+"""Seconds that a health check may take."""
+
+
+class VLLMEngine(Engine):
+    """A vLLM server: prompts go in as token ids, and answers come with token ids.
+
+    Settings of sampling that are not given, such as top_k, are left to the server's defaults,
+    which come from the model's generation_config.json.
+
+    Args:
+        url: the server's address, `http://host:port`.
+        model: the name of the model; None takes the first model that the server lists. A model
+            that the server does not list is asked for all the same, with a warning.
+        api_key: sent as a bearer token; `VLLM_API_KEY` of the environment by default.
+        price: what tokens cost.
+        name: unique in a pool; the address by default.
+        concurrency: how many calls to send at once: the server's `--max-num-seqs`, which the
+            server does not tell. vLLM's own default is 256 on a GPU, or 1024 on a large GPU.
+        rate: how many calls a second to send at most.
+        silence: after how many seconds without a byte a request is given up.
+        retry: how calls are sent again for which the server was too busy: a Retry, its fields,
+            or its attempts alone.
+    """
+
+    takes_tokens = True
+    continues = True
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        api_key: str | None = None,
+        price: Price | None = None,
+        name: str | None = None,
+        *,
+        concurrency: int = 256,
+        rate: float | None = None,
+        silence: float = SILENCE,
+        retry: Retry | Mapping[str, Any] | int | None = None,
+    ) -> None:
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self.name = name or self.url
+        self.price = price
+        self.allow(concurrency=concurrency, rate=rate, silence=silence, retry=retry)
+        self._asked_model = model
+        self.api_key = api_key or os.environ.get("VLLM_API_KEY") or None
+        self._client: httpx.AsyncClient | None = None
+        self._decoder = Decoder(self._detokenize)
+        self._detokenizes = True
+
+    @property
+    def _http(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise UsageError(f"engine {self.name} is not connected; await connect() first")
+        return self._client
+
+    async def connect(self) -> None:
+        """Reach the server and learn its model, context and KV cache."""
+        if not re.match(r"https?://[^/\s]", self.url):
+            raise UsageError(f"{self.url!r} is no address of an engine; write http://host:port")
+        if self._client is None:
+            key = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+            self._client = client(self.url, headers=key, silence=self.silence)
+        try:
+            await self._learn()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _learn(self) -> None:
+        served = await self._models()
+        card = served[0]
+        if self._asked_model is not None:
+            named = [one for one in served if one.get("id") == self._asked_model]
+            if not named:
+                # Some servers serve more than they list; what has no model of this name refuses.
+                _log.warning("%s", self._unlisted(served))
+            card = named[0] if named else card
+        self.model, self.cards = self._asked_model or str(card["id"]), served
+        self.context = card.get("max_model_len")
+        labels = labelled(await self._metrics(), "vllm:cache_config_info")
+        if labels.get("block_size", "").isdigit():
+            self.block_size = int(labels["block_size"])
+            if labels.get("num_gpu_blocks", "").isdigit():
+                # One block is vLLM's null block.
+                self.kv_tokens = (int(labels["num_gpu_blocks"]) - 1) * self.block_size
+        await self._check_tokenizer(served)
+        self.opens_thinking = await self._opens_thinking()
+
+    async def _check_tokenizer(self, served: list[dict[str, Any]]) -> None:
+        """See that `/tokenize` is vLLM's: a server that only speaks alike would fail later.
+
+        Raises:
+            NotAnEngine: it gives no token ids.
+            WrongModel: the model is not listed, and not served either.
+        """
+        answer = await self._post("/tokenize", {"prompt": "a", "add_special_tokens": False})
+        status = answer.status_code
+        if status in (401, 403, 429) or (status >= 500 and status != 501):
+            raise self._refusal(answer)
+        if status == 404 and b"does not exist" in answer.content:
+            raise WrongModel(self._unlisted(served))
+        try:
+            ids: Any = answer.json()["tokens"]
+            if status == 200 and ids and all(type(id) is int for id in ids):
+                return
+        except GARBLED:
+            pass
+        raise NotAnEngine(
+            f"{self.url} gives no token ids at /tokenize (status {status}), so it is no vLLM "
+            f"server; use OpenAIEngine, or write openai:{self.model}@{self.url}/v1"
+        )
+
+    def _unlisted(self, served: list[dict[str, Any]]) -> str:
+        names = ", ".join(repr(one.get("id")) for one in served)
+        return (
+            f"{self.url} serves {names}, not {self._asked_model!r}; ask for that, or for the "
+            "engine that serves yours"
+        )
+
+    async def _opens_thinking(self) -> bool:
+        """Whether the chat template ends a prompt within thinking, as far as can be seen."""
+        try:
+            ids = await self.render((Message("user", "a"),), open=False)
+            return opens_thinking(await self._detokenize(ids[-_TAIL:]) or "")
+        except EngineError:
+            return False  # a model without a chat template, for instance
+
+    async def list_names(self) -> None:
+        """See Engine."""
+        self.cards = await self._models()
+
+    async def _models(self) -> list[dict[str, Any]]:
+        response = await self._get("/v1/models")
+        if response.status_code in (401, 403, 429) or response.status_code >= 500:
+            raise self._refusal(response)
+        try:
+            served: Any = response.json()["data"]
+            if response.status_code != 200 or not served[0]["id"]:
+                raise ValueError
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            kind = response.headers.get("content-type", "something else").partition(";")[0]
+            raise NotAnEngine(
+                f"{self.url} is no inference server: it answers /v1/models with {kind} "
+                f"(status {response.status_code}); give the address of a vLLM server"
+            ) from error
+        if "max_model_len" not in served[0]:
+            raise NotAnEngine(
+                f"{self.url} is no vLLM server, though it speaks OpenAI's protocol; use "
+                f"OpenAIEngine, or write openai:{served[0]['id']}@{self.url}/v1"
+            )
+        return cast(list[dict[str, Any]], served)
+
+    async def complete(self, request: Request, on_delta: OnDelta) -> None:
+        """Generate, streaming; or, for a request with `ask`, score in one answer."""
+        tokens = request.tokens
+        if tokens is None:
+            tokens = await self.render(request.messages, open=request.open)
+        if self.context is not None and len(tokens) >= self.context:
+            raise too_long(len(tokens), self.context)
+        said = request.messages[-1].content if request.open and request.messages else ""
+        answer = AnswerText(self._decoder, tokens, request.sampling.stop)
+        with reaching(self.url):
+            await answer.begin(said)
+        body = wire.completion_body(request, tokens, self.context, stops=not answer.stops_here)
+        sent = self._http.build_request(
+            "POST",
+            "/v1/completions",
+            content=json.dumps(body, separators=(",", ":")).encode(),
+            headers={"content-type": "application/json", "x-request-id": request.id},
+        )
+        with reaching(self.url):
+            async with streaming(self._http, sent) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    raise self._refusal(response, len(tokens))
+                if rest := used_up(response.headers.raw):
+                    on_delta(Delta(rest=rest))
+                if request.ask:
+                    scores = await response.aread()
+                    try:
+                        delta = scored(json.loads(scores), request.ask)
+                    except GARBLED as error:
+                        raise garbled(self.url, error) from error
+                    on_delta(delta)
+                else:
+                    await self._stream(response, request.sampling.logprobs, answer, on_delta)
+
+    async def _stream(
+        self,
+        response: httpx.Response,
+        alternatives: int | None,
+        answer: AnswerText,
+        on_delta: OnDelta,
+    ) -> None:
+        last: Delta | None = None
+        prompt: int | None = None
+        cached: int | None = None
+        reported, counted = alternatives is None, 0
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        with anyio.CancelScope() as scope:
+            async for event in events(response.stream):
+                if scope.cancel_called:
+                    continue
+                try:
+                    if usage := event.get("usage"):
+                        prompt, cached = wire.used(usage)
+                    if "error" in event:
+                        raise in_stream(self.url, event)
+                    if not event.get("choices"):
+                        continue
+                    choice = event["choices"][0]
+                    delta = wire.delta(choice, alternatives)
+                    end, ended = wire.end_token(choice, delta), choice.get("finish_reason")
+                except GARBLED as error:
+                    raise garbled(self.url, error) from error
+                reported = reported or bool(delta.logprobs)
+                delta = await answer.mend(delta, end)
+                counted += len(delta.tokens)
+                if delta.finish_reason is None:
+                    on_delta(delta)
+                    continue
+                last = delta  # its usage comes with the next event
+                if ended is None:
+                    scope.cancel()  # a stop string that the server was not to look for
+        if last is None:
+            raise RequestFailed(f"the engine at {self.url} broke off in the middle of an answer")
+        gaps = {
+            "usage": prompt is not None or scope.cancel_called,
+            "logprobs": reported or not counted,
+        }
+        missing = tuple(name for name, there in gaps.items() if not there)
+        on_delta(replace(last, prompt_tokens=prompt, cached_tokens=cached, missing=missing))
+
+    async def render(
+        self,
+        messages: tuple[Message, ...],
+        *,
+        open: bool,
+        template: Mapping[str, Any] | None = None,
+    ) -> tuple[int, ...]:
+        """The token ids of a conversation, by the server's own chat template."""
+        turns = messages
+        if open and not messages[-1].content:
+            # Nothing to continue yet: the answer begins where the generation prompt ends.
+            turns, open = messages[:-1], False
+        return await self._tokenize(
+            {
+                "messages": [{"role": m.role, "content": m.content} for m in turns],
+                "add_generation_prompt": not open,
+                "continue_final_message": open,
+                **({wire.TEMPLATE: dict(template)} if template else {}),
+            }
+        )
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        """The token ids of a text alone."""
+        if not text:
+            return ()
+        return await self._tokenize({"prompt": text, "add_special_tokens": False})
+
+    async def _tokenize(self, body: dict[str, Any]) -> tuple[int, ...]:
+        response = await self._post("/tokenize", body)
+        if response.status_code != 200:
+            raise self._refusal(response)
+        try:
+            return tuple(response.json()["tokens"])
+        except GARBLED as error:
+            raise garbled(self.url, error) from error
+
+    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        asked = self._http.build_request("POST", path, json={"model": self.model, **body})
+        with reaching(self.url):
+            async with streaming(self._http, asked) as response:
+                await response.aread()
+                return response
+
+    def _refusal(self, response: httpx.Response, prompt: int | None = None) -> EngineError:
+        """The error that an answer amounts to which has been read."""
+        status, body, headers = response.status_code, response.content, response.headers
+        return refusal(self.url, status, body, headers, prompt=prompt, context=self.context)
+
+    async def _detokenize(self, ids: Sequence[int]) -> str | None:
+        """What ids say; None if the server can't tell, for it has no `/detokenize`."""
+        if not self._detokenizes:
+            return None
+        response = await self._post("/detokenize", {"tokens": list(ids)})
+        if response.status_code in (404, 405):
+            self._detokenizes = False
+        if response.status_code != 200:
+            return None
+        try:
+            return str(response.json()["prompt"])
+        except GARBLED as error:
+            raise garbled(self.url, error) from error
+
+    async def follow_cache(self, index: ReportedIndex) -> None:
+        """Follow the server's KV events, if it was started with them."""
+        from weft.backends.vllm.kv_events import find_sources, follow
+
+        sources = await find_sources(self.url)
+        if len(sources) == 1:  # of several ranks one can't know which gets a call
+            await follow(sources[0], index)
+
+    async def load(self) -> EngineLoad:
+        """Running and waiting requests and KV usage, from the server's metrics."""
+        text = await self._metrics()
+        return EngineLoad(
+            int(gauge(text, "vllm:num_requests_running")),
+            int(gauge(text, "vllm:num_requests_waiting")),
+            gauge(text, "vllm:kv_cache_usage_perc"),
+        )
+
+    async def _metrics(self) -> str:
+        response = await self._get("/metrics")
+        return response.text if response.status_code == 200 else ""
+
+    async def _get(self, path: str) -> httpx.Response:
+        with reaching(self.url):
+            async with streaming(self._http, self._http.build_request("GET", path)) as response:
+                await response.aread()
+                return response
+
+    async def healthy(self) -> bool:
+        """Whether the server answers now, within seconds; not before `connect`."""
+        if self._client is None:
+            return False
+        try:
+            with anyio.fail_after(PATIENCE):
+                return (await self._get("/health")).status_code == 200
+        except (EngineError, TimeoutError):
+            return False
+
+    async def aclose(self) -> None:
+        """Close all connections; what still runs on them is aborted."""
+        if self._client is not None:
+            http, self._client = self._client, None
+            with anyio.CancelScope(shield=True):
+                await http.aclose()
+
+
+def scored(answer: dict[str, Any], ask: tuple[int, ...]) -> Delta:
+    """The one delta of a scoring request."""
+    choice = answer["choices"][0]
+    prompt, cached = wire.used(answer.get("usage") or {})
+    return replace(
+        wire.delta(choice, None),
+        ask_logprobs=wire.ask_logprobs(choice, ask),
+        prompt_tokens=prompt,
+        cached_tokens=cached,
+    )
+
+
+def gauge(metrics: str, name: str) -> float:
+    """The sum of a gauge over its labels; 0 where it is not reported."""
+    found = re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", metrics, re.MULTILINE)
+    return sum(float(value) for value in found)
+
+
+def labelled(metrics: str, name: str) -> dict[str, str]:
+    """The labels of the first line of a metric."""
+    line = re.search(rf"^{re.escape(name)}{{(.*)}} ", metrics, re.MULTILINE)
+    return dict(re.findall(r'(\w+)="([^"]*)"', line.group(1))) if line else {}

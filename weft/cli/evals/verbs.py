@@ -1,0 +1,279 @@
+"""weft eval: run evaluations, show and compare them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from weft.cli.common import (
+    BudgetText,
+    CommandGroup,
+    Engines,
+    Imports,
+    Model,
+    PolicyText,
+    Replicas,
+    Roles,
+    budget_values,
+    complain,
+    go,
+    pairs,
+    stderr,
+    stdout,
+)
+from weft.errors import UsageError
+from weft.registry import import_all
+
+if TYPE_CHECKING:
+    from weft.evals.results import Evaluation
+    from weft.evals.suite import Suite
+
+app = typer.Typer(
+    cls=CommandGroup, no_args_is_help=True, help="Run evaluations, show and compare them."
+)
+
+
+@app.command("run")
+def run(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUITE.yaml|TASK|FILE.jsonl",
+            help="A suite's file, a task's spec, or a file of problems.",
+        ),
+    ],
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strategy",
+            "-s",
+            metavar="SPEC",
+            help="A strategy to run, such as majority(n=8). May be given several times.",
+        ),
+    ] = None,
+    engine: Engines = None,
+    model: Model = None,
+    replicas: Replicas = None,
+    role: Roles = None,
+    policy: PolicyText = None,
+    imports: Imports = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="How many problems to run.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of problems and sampling.")
+    ] = None,
+    sampling: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="A setting of sampling, such as top_k=20 or thinking=false."
+        ),
+    ] = None,
+    budget: BudgetText = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Most samples under way at once.")
+    ] = None,
+    max_errors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|N%|all",
+            help="A strategy with more errors ends; 10% by default, but at least three.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder for results; eval-TASK by default."),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where to keep results of calls; DIR/store.sqlite by default."
+        ),
+    ] = None,
+    moved: Annotated[
+        bool, typer.Option("--moved", help="Go on with the same engines at other addresses.")
+    ] = False,
+) -> None:
+    """Run strategies on a task. Samples that are finished are never run again.
+
+    Options overrule the suite's file. A task's spec alone runs the suite that weft has for it.
+
+    Example: weft eval run countdown -s "majority(n=8)" --limit 50 --out results
+    """
+    import_all(imports or [])
+    given: dict[str, Any] = {
+        "strategies": strategy,
+        "engine": engine,
+        "model": model,
+        "replicas": replicas,
+        "roles": pairs("--role", role) if role else None,
+        "policy": policy,
+        "limit": limit,
+        "seed": seed,
+        "sampling": settings("--sampling", sampling) if sampling else None,
+        "budget": budget_values(budget) or None,
+        "concurrency": concurrency,
+        "max_errors": max_errors,
+    }
+    suite = overlaid(what, {k: v for k, v in given.items() if v is not None})
+    folder = out if out is not None else Path(f"eval-{_title(suite.task)}")
+    evaluation = evaluate(suite, folder, store, moved=moved)
+    from weft.cli.evals.table import show as show_table
+
+    show_table(evaluation)
+    stdout().print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
+
+
+def settings(option: str, given: list[str]) -> dict[str, Any]:
+    """`name=value` options as a dict, values read as YAML has them."""
+    import yaml
+
+    try:
+        return {name: yaml.safe_load(value) for name, value in pairs(option, given).items()}
+    except yaml.YAMLError:
+        raise UsageError(f"{option} {' '.join(given)}: a value can't be read; quote it") from None
+
+
+def overlaid(what: str, given: dict[str, Any]) -> Suite:
+    """The suite of a file or a task, with the options of the command line laid over it."""
+    from pydantic import ValidationError
+
+    from weft.evals.suite import Suite, load
+    from weft.evals.tasks.registry import parse_task
+
+    if _is_suite(what):
+        base = load(Path(what)).model_dump(by_alias=True)
+    else:
+        task = parse_task(what)
+        base = load(task.suite).model_dump(by_alias=True) if task.suite else {}
+        base["task"] = what
+        if not base.get("strategies") and not given.get("strategies"):
+            raise UsageError(f"task {task.name} has no suite of its own; give --strategy SPEC")
+    try:
+        suite = Suite.model_validate({**base, **given})
+    except ValidationError as e:
+        error = e.errors()[0]
+        name = ".".join(str(p) for p in error["loc"] if not str(p).startswith("function-"))
+        message = error["msg"]
+        option = name.replace("strategies", "strategy").replace("_", "-")
+        raise UsageError(
+            f"--{option}: {message[0].lower()}{message[1:]}, not {error['input']!r}"
+        ) from None
+    suite.parts()
+    return suite
+
+
+def _title(task: str) -> str:
+    """What a task's folder is called after: the file of its problems, or its name."""
+    from weft.evals.tasks.registry import LINES
+    from weft.spec import read_spec
+
+    if task.strip().endswith(LINES):
+        return Path(task.strip()).stem
+    return read_spec(task, "task").name.rpartition(":")[2]
+
+
+def _is_suite(what: str) -> bool:
+    """Whether this is a suite's file, rather than the spec of a task or a file of problems."""
+    from weft.evals.tasks.registry import LINES
+
+    if what.endswith((".yaml", ".yml")):
+        return True
+    return Path(what).is_file() and not what.endswith((*LINES, ".py"))
+
+
+def evaluate(
+    suite: Suite, out: Path, store: Path | None = None, *, kept: bool = True, moved: bool = False
+) -> Evaluation:
+    """Run a suite and show how it goes.
+
+    Args:
+        suite: what to run.
+        out: the folder for results.
+        store: the file for results of calls.
+        moved: whether the engines are those of before at other addresses.
+        kept: whether the folder will still be there when this is interrupted.
+    """
+    from weft.cli.evals.progress import shown
+    from weft.cli.version import version
+    from weft.evals.session import finished, run_suite
+
+    console = stderr()
+    command = shlex.join(["weft", *sys.argv[1:]])
+    try:
+        with shown(console.is_terminal, lambda t: console.print(t, markup=False)) as view:
+            return go(
+                lambda: run_suite(
+                    suite,
+                    out,
+                    view,
+                    store=store,
+                    moved=moved,
+                    command=command,
+                    version=version(),
+                    on_progress=view.say,
+                )
+            )
+    except KeyboardInterrupt:
+        if not kept:
+            raise
+        complain(
+            f"interrupted; {finished(out)} finished samples are kept in {out}, and the same "
+            "command goes on from there"
+        )
+        raise typer.Exit(130) from None
+
+
+@app.command("show")
+def show(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An evaluation's folder.")],
+) -> None:
+    """Print the table and the findings of an evaluation.
+
+    Example: weft eval show results
+    """
+    from weft.cli.evals.table import show as show_table
+    from weft.evals.records import Folder
+    from weft.evals.results import read
+
+    show_table(read(Folder(folder)))
+
+
+@app.command("compare")
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="DIR", help="An evaluation's folder.")],
+    second: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="The folder of another evaluation of the same task."),
+    ],
+) -> None:
+    """Compare two evaluations on the problems that both have.
+
+    Strategies with the same spec are compared. If each evaluation has only one strategy, these
+    two are compared. A difference is the second less the first, paired by problem.
+
+    Example: weft eval compare results-a results-b
+    """
+    from weft.evals.compare import compared
+
+    print_comparison(compared(first, second), first, second)
+
+
+def print_comparison(rows: list[Any], first: Path, second: Path) -> None:
+    """Print the table of a comparison."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", caption_justify="left", caption=(
+        f"differences: {second} less {first}, paired by problem, ± standard error; "
+        "p: McNemar's exact test"
+    ))  # fmt: skip
+    table.add_column("strategy", overflow="fold")
+    for name in ("pairs", "first, %", "second, %", "difference, points", "p", "tokens", "verdict"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row.cells())
+    stdout().print(table)

@@ -1,0 +1,272 @@
+"""One call: from a Prompt to an engine and back, through Store, budgets and scheduler."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import fields, replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from weft.backends.wire import template_settings
+from weft.concurrency import now
+from weft.errors import BudgetExceeded
+from weft.orchestrator.call import Call
+from weft.orchestrator.pool import Pool
+from weft.programs.budgets.reservation import Reservation
+from weft.programs.calls.progress import CallProgress
+from weft.programs.calls.tokens import token_path
+from weft.programs.history.outcome import Outcome
+from weft.programs.prompt import Prompt
+from weft.programs.scope import Scope
+from weft.thinking import split_thinking
+from weft.types import Request, Sampling
+
+if TYPE_CHECKING:
+    from weft.store.store import Store, StoredResult
+
+
+_FIRST = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "schema")
+_LATER = {f.name: f.default for f in fields(Sampling) if f.name not in _FIRST}
+"""Settings that keys hold only where they are not left alone."""
+_json = json.JSONEncoder(sort_keys=True, default=str).encode
+
+
+def call_key(
+    model: str, prompt: Prompt, sampling: Sampling, ask: tuple[str, ...], index: int
+) -> str:
+    """What determines a call's result: model, prompt, settings and sample index."""
+    how = {name: getattr(sampling, name) for name in _FIRST}
+    for name, default in _LATER.items():
+        if (value := getattr(sampling, name)) != default:
+            how[name] = value  # results stored before there was this setting keep their keys
+    settings = _json([how, ask, index])
+    return blake2b(prompt.key + f"\0{model}\0{settings}".encode(), digest_size=20).hexdigest()
+
+
+async def call(
+    scope: Scope,
+    role: str,
+    prompt: Prompt,
+    sampling: Sampling,
+    *,
+    options: tuple[str, ...] = (),
+    tokens: tuple[int, ...] = (),
+    suffix: tuple[int, ...] = (),
+    index: int,
+) -> Outcome:
+    """Run one call, or give back its stored result.
+
+    Args:
+        scope: where in which run.
+        role: picks the model.
+        prompt: what to continue or answer.
+        sampling: how.
+        options: texts whose probability is wanted.
+        tokens: ids of tokens whose probability is wanted at the next position.
+        suffix: ids that follow the prompt's (within a scored option).
+        index: which sample of this prompt it is.
+    """
+    model = scope.model(role)
+    ask = (*options, *map(str, tokens), "after", *map(str, suffix)) if options or tokens else ()
+    store = scope.store
+    key = call_key(model, prompt, sampling, ask, index) if store is not None else ""
+    id = scope.journal.begin(
+        "call", scope.id, prompt=prompt, model=model, role=role, score=bool(ask), index=index
+    )
+    request = Request(
+        id=f"{scope.journal.name}-{id}",
+        model=model,
+        messages=prompt.messages,
+        open=prompt.open,
+        sampling=sampling,
+        ask=tokens,
+        ask_texts=options,
+        cache_salt=scope.cache_salt,
+    )
+    one = _Call(scope, prompt, request, suffix, key, id)
+    try:
+        with Reservation(scope.budgets) if scope.budgets else nullcontext() as one.reservation:
+            if store is None or not await one.find(store):
+                await one.perform()
+    except BaseException as error:
+        one.break_off(error)
+        raise
+    return one.outcome
+
+
+def begins_inside(prompt: Prompt, sampling: Sampling, pool: Pool, model: str) -> bool:
+    """Whether what is generated next begins within the model's thinking."""
+    if not prompt.open:
+        return sampling.thinking is not False and pool.opens_thinking(model)
+    written: list[str] = []
+    at: Prompt | None = prompt
+    while at is not None and at.open and at.call is None:
+        written.append(at.text)
+        at = at.parent
+    if at is not None and at.open:
+        inside = at.in_thinking
+    else:  # behind the template's own beginning of an answer, if nothing is written yet
+        begun = sampling.thinking is not False and pool.opens_thinking(model)
+        inside = begun and not "".join(written)
+    return split_thinking("".join(reversed(written)), inside).inside
+
+
+class _Call:
+    """One call on its way, through Store, budgets and scheduler."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        prompt: Prompt,
+        request: Request,
+        suffix: tuple[int, ...],
+        key: str,
+        id: str,
+    ) -> None:
+        self._scope, self._prompt, self._request = scope, prompt, request
+        self._suffix, self._key = suffix, key
+        self.outcome = Outcome(id)
+        self.reservation: Reservation | None = None
+        self._known: Outcome | None = None
+        self._pending = False
+        """Whether a stored result is known that has not been counted yet."""
+
+    async def find(self, store: Store) -> bool:
+        """Take a stored result; whether there is one that is to be taken."""
+        scope, stored = self._scope, store.get(self._key)
+        if stored is not None:
+            self._known = known = Outcome.of(self.outcome.id, stored.outcome)
+            self._pending = True
+            # As when the result was made, so that what does not fit is the same.
+            await self._admit(known.prompt_tokens or known.usage.prompt)
+            if stored.done or self._cut_as_before(known):
+                await self._again(known, stored)
+                return True
+        self.outcome.after = now() - scope.journal.last_end
+        if scope.replay is not None:
+            await scope.replay.await_end(stored)
+        return False
+
+    async def _again(self, known: Outcome, stored: StoredResult) -> None:
+        """Take a stored result when its turn comes, at its price."""
+        scope = self._scope
+        if scope.replay is not None:
+            await scope.replay.await_due(stored)
+        self._pending = False
+        self.outcome = known
+        scope.journal.spend(known.usage)
+        if self.reservation is not None and scope.charge_stored:
+            self.reservation.charge(known.usage, last=True)
+        if stored.done:
+            self._hear(known, whole=True)
+            scope.journal.note("done", known.id, outcome=known, stored=True)
+            return
+        if known.ended_by == "seconds":
+            for b in scope.budgets:
+                if b.limits.seconds is not None and b.limits.seconds <= known.limit:
+                    b.out_of_time()
+                    b.check()
+        if self.reservation is not None and self.reservation.check_end(None):
+            assert self.reservation.end is not None
+            raise self.reservation.end
+
+    def _cut_as_before(self, known: Outcome) -> bool:
+        """Whether a budget would cut the call off no later than one did the first time."""
+        if known.ended_by == "seconds":
+            limits = [b.limits.seconds for b in self._scope.budgets]
+            return any(limit is not None and limit <= known.limit for limit in limits)
+        held_to = self.reservation.most_tokens if self.reservation is not None else None
+        return (
+            known.ended_by != ""
+            and known.most_tokens is not None
+            and held_to is not None
+            and held_to <= known.most_tokens
+        )
+
+    async def _admit(self, prompt_tokens: int) -> None:
+        if self.reservation is not None and not self.reservation.admitted:
+            request = self._request
+            most = request.sampling.max_tokens
+            await self.reservation.admit(self._scope.pool, request.model, prompt_tokens, most)
+
+    async def perform(self) -> None:
+        """Have the scheduler run the call, counting and checking budgets as tokens come."""
+        scope, request, held, path = self._scope, self._request, self.reservation, None
+        if scope.pool.takes_tokens(request.model):
+            settings = template_settings(request.sampling)
+            path = await token_path(self._prompt, scope.pool, request.model, settings)
+            request = replace(request, tokens=path.tokens + self._suffix)
+        # Rendering the prompt may have shown that its template opens thinking.
+        self.outcome.inside = begins_inside(
+            self._prompt, request.sampling, scope.pool, request.model
+        )
+        program = scope.program or scope.journal.name
+        call = Call(request, program, scope.id, scope.stage, scope.siblings, path=path)
+        self.outcome.prompt_tokens = call.prompt_tokens
+        await self._admit(call.prompt_tokens)
+        if held is not None and held.most_tokens is not None:
+            self.outcome.most_tokens = held.most_tokens
+            call.request = limited(request, held.most_tokens)
+        self._pending = False
+        progress = CallProgress(scope, call, self.outcome, held, self._hear_void)
+        try:
+            await scope.pool.scheduler.run(call, progress)
+        finally:
+            progress.close()
+        if held is not None and held.end is not None:
+            raise held.end
+        if progress.unopened:
+            scope.pool.learn_opens_thinking(request.model)
+        self._keep(done=True)
+        self._hear(self.outcome, whole=True)
+        scope.journal.note("done", self.outcome.id, outcome=self.outcome, stored=False)
+
+    def _hear_void(self, text: str) -> None:
+        self._hear(replace(self.outcome, text=text))
+
+    def _hear(self, outcome: Outcome, *, whole: bool = False) -> None:
+        hear = self._scope.hear
+        if hear is not None and outcome.text:
+            hear(self._prompt, outcome, whole)
+
+    def _keep(self, *, done: bool) -> None:
+        scope = self._scope
+        scope.journal.spend(self.outcome.usage)
+        if scope.store is not None:
+            run = scope.replay.run if scope.replay is not None else None
+            scope.store.put(self._key, self.outcome.record(), done=done, run=run)
+
+    def break_off(self, error: BaseException) -> None:
+        """Count and keep what the call cost that did not come to its end."""
+        outcome, journal, stored = self.outcome, self._scope.journal, False
+        if isinstance(error, BudgetExceeded):
+            outcome.ended_by, outcome.limit = error.resource, error.limit
+            error.text = outcome.text
+        if outcome is self._known:
+            stored = True
+        elif outcome.engine:
+            self._keep(done=False)
+        elif self._pending and self._known is not None and self._was_sent(error):
+            # It is cancelled, as it was the first time: what it cost then counts.
+            outcome, stored = self._known, True
+            journal.spend(outcome.usage)
+            if self._scope.charge_stored:
+                for b in self._scope.budgets:
+                    b.charge(outcome.usage)
+        self._hear(outcome)
+        failed = isinstance(error, Exception) and not isinstance(error, BudgetExceeded)
+        more = {"error": str(error)} if failed else {}
+        kind = "failed" if failed else "cancelled"
+        journal.note(kind, outcome.id, outcome=outcome, stored=stored, **more)
+
+    def _was_sent(self, error: BaseException) -> bool:
+        """Whether a call that is broken off before it is sent had been sent the first time."""
+        if isinstance(error, BudgetExceeded):
+            return self.reservation is not None and self.reservation.admitted
+        return not isinstance(error, Exception)
+
+
+def limited(request: Request, most: int) -> Request:
+    """A request whose answer has no more tokens than `most`."""
+    return replace(request, sampling=replace(request.sampling, max_tokens=most))

@@ -1,0 +1,243 @@
+"""generate: have a model answer a Prompt, or continue an open answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, Unpack, overload
+
+from pydantic import BaseModel, ValidationError
+
+from weft.concurrency import TaskGroup
+from weft.errors import OutputError, UsageError
+from weft.programs.calls.call import call
+from weft.programs.calls.completion import Completion
+from weft.programs.calls.json_text import json_texts
+from weft.programs.calls.settings import check_more
+from weft.programs.history.outcome import Outcome
+from weft.programs.prompt import Prompt
+from weft.programs.scope import Scope, current
+from weft.types import MoreSampling, Sampling
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@overload
+async def generate(
+    prompt: Prompt,
+    *,
+    max_tokens: int | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    stop: str | Sequence[str] = (),
+    n: None = None,
+    seed: int | None = None,
+    logprobs: int | None = None,
+    schema: dict[str, Any] | None = None,
+    returns: None = None,
+    role: str = "solver",
+    index: int | None = None,
+    **more: Unpack[MoreSampling],
+) -> Completion: ...
+@overload
+async def generate(
+    prompt: Prompt,
+    *,
+    max_tokens: int | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    stop: str | Sequence[str] = (),
+    n: int,
+    seed: int | None = None,
+    logprobs: int | None = None,
+    schema: dict[str, Any] | None = None,
+    returns: None = None,
+    role: str = "solver",
+    **more: Unpack[MoreSampling],
+) -> list[Completion]: ...
+@overload
+async def generate(
+    prompt: Prompt,
+    *,
+    max_tokens: int | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    stop: str | Sequence[str] = (),
+    n: None = None,
+    seed: int | None = None,
+    returns: type[M],
+    role: str = "solver",
+    index: int | None = None,
+    **more: Unpack[MoreSampling],
+) -> M: ...
+async def generate(
+    prompt: Prompt,
+    *,
+    max_tokens: int | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    stop: str | Sequence[str] = (),
+    n: int | None = None,
+    seed: int | None = None,
+    logprobs: int | None = None,
+    schema: dict[str, Any] | None = None,
+    returns: type[BaseModel] | None = None,
+    role: str = "solver",
+    index: int | None = None,
+    **more: Unpack[MoreSampling],
+) -> Any:
+    """Have a model answer `prompt`, or continue the open answer of `prompt`.
+
+    Args:
+        prompt: the conversation. With vLLM, tokens that the model produced before go back to
+            the model as the very same tokens.
+        max_tokens: most tokens to generate; None goes on to the end of the context.
+        temperature: 0 is greedy.
+        top_p: nucleus sampling; 1 is off.
+        stop: strings that end the answer. The last token of a matched string is the last of
+            `Completion.text`, so an answer that is continued goes on behind the string.
+        n: how many samples; `generate` then gives a list. Samples run side by side and share
+            the prefill of the prompt.
+        seed: sent to the engine; sample i of n gets `seed + i`.
+        logprobs: asks for log-probabilities: 0 of the tokens alone, k of k alternatives too.
+        schema: a JSON schema that the answer must follow. The answer is still a text.
+        returns: a pydantic model. The answer must follow its schema, and is given as an
+            instance.
+        role: which of the pool's models answers.
+        index: which sample of this prompt this is, for the Store. When the same is asked again
+            in a run, the index counts up by itself.
+        **more: settings that few calls need: `top_k`, `min_p`, `presence_penalty`,
+            `frequency_penalty`, `repetition_penalty`, `reasoning_effort`, `thinking` (True or
+            False, for models that can do both), and `extra`, a dict of further fields of the
+            request (see `Sampling`). Settings that are not given are left to the engine. A
+            setting that the engine refuses is left out, with a warning, and is named in
+            `Completion.missing`.
+
+    Returns:
+        A Completion; a list of them with `n`; an instance of `returns`.
+
+    Raises:
+        UsageError: an argument is out of range, or the engine can't do what was asked for.
+        BudgetExceeded: a budget in force is used up.
+        OutputError: the answer does not follow `returns`.
+        EngineError: no engine could answer.
+    """
+    scope = current()
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    _check(prompt, max_tokens, temperature, top_p, stops, n, logprobs)
+    if more:
+        check_more(more)
+    if returns is not None:
+        schema = returns.model_json_schema()
+    sampling = Sampling(max_tokens, temperature, top_p, stops, seed, logprobs, schema, **more)
+    if n is not None:
+        return await _several(scope, prompt, sampling, role, n)
+    if index is None:
+        index = scope.journal.occurrence(prompt.key + repr(sampling).encode())
+    outcome = await call(scope, role, prompt, sampling, index=index)
+    completion = _completion(scope, prompt, role, index, outcome)
+    return completion if returns is None else _parsed(completion, returns)
+
+
+async def _several(
+    scope: Scope, prompt: Prompt, sampling: Sampling, role: str, n: int
+) -> list[Completion]:
+    completions: dict[int, Completion] = {}
+    seed = sampling.seed
+
+    async def sample(i: int) -> None:
+        own = sampling if seed is None else replace(sampling, seed=seed + i)
+        with scope.branches(1):
+            outcome = await call(scope, role, prompt, own, index=first + i)
+        completions[i] = _completion(scope, prompt, role, first + i, outcome)
+
+    # Asked for again in a run, these are further samples.
+    first = scope.journal.occurrence(prompt.key + repr(sampling).encode(), n)
+    with scope.branches(-1):
+        async with TaskGroup() as group:
+            for i in range(n):
+                group.start_soon(sample, i)
+    return [completions[i] for i in range(n)]
+
+
+def _completion(
+    scope: Scope, prompt: Prompt, role: str, index: int, outcome: Outcome
+) -> Completion:
+    model = scope.model(role)
+    tokens = outcome.tokens if scope.pool.takes_tokens(model) else None
+    thinking = outcome.thinking
+    # What goes back is what the engine produced; to one that takes text, the answer alone.
+    back = outcome.text if tokens is not None else thinking.text
+    # All of it was thinking, where an engine that tells thinking apart had come to no answer.
+    silent = bool(outcome.reasoning) and not outcome.text and outcome.finish_reason == "length"
+    return Completion(
+        text=thinking.text,
+        tokens=outcome.tokens,
+        logprobs=outcome.logprobs,
+        finish_reason=outcome.finish_reason,
+        ended=outcome.ended,
+        usage=outcome.usage,
+        timing=outcome.timing,
+        prompt=prompt.produced(
+            back, tokens=tokens, model=model, call=outcome.id, in_thinking=thinking.inside
+        ),
+        index=index,
+        engine=outcome.engine,
+        call=outcome.id,
+        reasoning="\n".join(filter(None, (outcome.reasoning, thinking.reasoning))),
+        in_thinking=thinking.inside or silent,
+        missing=outcome.missing,
+    )
+
+
+def _check(
+    prompt: Prompt,
+    max_tokens: int | None,
+    temperature: float,
+    top_p: float,
+    stop: tuple[str, ...],
+    n: int | None,
+    logprobs: int | None,
+) -> None:
+    if prompt.role is None:
+        raise UsageError("prompt is empty; begin with Prompt.user(...)")
+    if max_tokens is not None and max_tokens < 1:
+        raise UsageError(f"max_tokens={max_tokens} must be at least 1")
+    if temperature < 0:
+        raise UsageError(f"temperature={temperature} must not be negative")
+    if not 0 < top_p <= 1:
+        raise UsageError(f"top_p={top_p} must be above 0 and at most 1")
+    if "" in stop:
+        raise UsageError("stop must not contain an empty string")
+    if n is not None and n < 1:
+        raise UsageError(f"n={n} must be at least 1")
+    if logprobs is not None and not 0 <= logprobs <= 20:
+        raise UsageError(f"logprobs={logprobs} must be from 0 to 20")
+
+
+def _parsed(completion: Completion, returns: type[M]) -> M:
+    """The answer as an instance: of the first JSON in it that fits."""
+    first: ValidationError | None = None
+    for text in json_texts(completion.text):
+        try:
+            return returns.model_validate_json(text)
+        except ValidationError as error:
+            first = first or error
+    if first is None:  # the text is empty, or there was no end to its thinking
+        what = "within its thinking" if completion.in_thinking else "before it began"
+        raise OutputError(f"the answer is no {returns.__name__}: it ended {what}{_why(completion)}")
+    worst = first.errors()[0]
+    where = ".".join(map(str, worst["loc"])) or "the whole"
+    raise OutputError(
+        f"the answer is no {returns.__name__}: {where}: {worst['msg']}{_why(completion)}"
+    )
+
+
+def _why(completion: Completion) -> str:
+    match completion.finish_reason:
+        case "stop":
+            return ""
+        case "length":
+            return " (cut off by max_tokens)"
+        case other:
+            return f" (it ended by {other})"

@@ -1,0 +1,41 @@
+"""best_of_n: sample, score, keep the best."""
+
+from __future__ import annotations
+
+from weft.parameters import param, temperature
+from weft.search.sampling.samples import answered, collect, drawer, voted
+from weft.search.strategy import Answer, Question, Strategy, strategy
+from weft.search.verifiers import read_verifier, verifier_param
+
+
+@strategy("best_of_n")
+class BestOfN(Strategy):
+    """The answer that a verifier scores highest among n samples.
+
+    Each sample is scored as soon as it is there, while others are still generated. Of equal
+    scores the earliest sample wins. Samples without a readable answer are not scored. If
+    budgets or failures leave no sample scored, the samples vote.
+    """
+
+    title = "best-of-n"
+
+    n: int = param(8, "samples", least=1, main=True)
+    verifier: str = verifier_param()
+    temperature: float = temperature()
+
+    @property
+    def texts(self) -> int:
+        """`n`."""
+        return self.n
+
+    async def solve(self, question: Question) -> Answer:
+        """Answer the question."""
+        verifier = read_verifier(self.verifier)
+        draw = drawer(question, self.temperature, verifier=verifier)
+        drawn = await collect(draw, self.n)
+        found = drawn.found
+        scored = [found[i] for i in sorted(found) if found[i].score is not None]
+        if not scored:
+            return voted(question, drawn, scored=0)
+        best = max(scored, key=lambda s: s.score or 0.0)
+        return answered(drawn, best, best.score, scored=len(scored), **verifier.details)

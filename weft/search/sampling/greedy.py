@@ -1,0 +1,26 @@
+"""greedy: one answer at temperature 0."""
+
+from __future__ import annotations
+
+from weft.parameters import param
+from weft.search.sampling.samples import answered, collect, drawer
+from weft.search.strategy import Answer, Question, Strategy, strategy
+
+
+@strategy("greedy")
+class Greedy(Strategy):
+    """One answer, each token the likeliest."""
+
+    baseline = True
+
+    think: bool = param(False, "ask for visible thinking, if the task has it")
+
+    @property
+    def texts(self) -> int:
+        """One."""
+        return 1
+
+    async def solve(self, question: Question) -> Answer:
+        """Answer the question."""
+        drawn = await collect(drawer(question, 0.0, think=self.think), 1)
+        return answered(drawn, None, None)

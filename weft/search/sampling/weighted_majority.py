@@ -1,0 +1,47 @@
+"""weighted_majority: samples vote with the scores that a verifier gives them."""
+
+from __future__ import annotations
+
+from weft.parameters import param, temperature
+from weft.search.sampling.samples import answered, collect, drawer, voted
+from weft.search.strategy import Answer, Question, Strategy, strategy
+from weft.search.verifiers import read_verifier, verifier_param
+from weft.search.voting import tally
+
+
+@strategy("weighted_majority")
+class WeightedMajority(Strategy):
+    """The answer whose samples have the largest sum of scores (weighted best-of-N).
+
+    With equal scores it is `majority`; with one score far above the others, `best_of_n`. The
+    text given is that of the winner's best sample. If a budget leaves no sample scored, the
+    samples vote with equal weights; otherwise those without a score don't vote.
+    """
+
+    n: int = param(8, "samples", least=1, main=True)
+    verifier: str = verifier_param()
+    temperature: float = temperature()
+
+    @property
+    def texts(self) -> int:
+        """`n`."""
+        return self.n
+
+    async def solve(self, question: Question) -> Answer:
+        """Answer the question."""
+        verifier = read_verifier(self.verifier)
+        draw = drawer(question, self.temperature, verifier=verifier)
+        drawn = await collect(draw, self.n)
+        found = drawn.found
+        weights = {i: s.score for i, s in found.items() if s.score is not None}
+        if not weights:
+            return voted(question, drawn, scored=0)
+        count = tally({i: found[i].value for i in weights}, weights, question.same)
+        assert count.winner is not None
+        best = max(count.winner.members, key=lambda i: weights[i])
+        details = {
+            "scored": len(weights),
+            "votes": {c.value: round(c.weight, 6) for c in count.clusters},
+            **verifier.details,
+        }
+        return answered(drawn, found[best], count.share, **details)

@@ -1,0 +1,75 @@
+"""Which path a step search answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import eq
+from typing import Any
+
+from weft.errors import WeftError
+from weft.parameters import param
+from weft.search.failures import note
+from weft.search.step_search.frontier import Path
+from weft.search.strategy import Answer
+from weft.search.voting import Same, tally
+
+
+def pick_param(*more: str) -> Any:
+    """The parameter that says how the answer is chosen among finished paths."""
+    ways = ("best", "vote", *more)
+    return param("best", f"the answer among finished paths: {', '.join(ways)}", choices=ways)
+
+
+def final_answer(
+    finished: Sequence[Path],
+    others: Sequence[Path],
+    errors: Sequence[WeftError],
+    *,
+    same: Same = eq,
+    pick: str = "best",
+    weights: Sequence[float] | None = None,
+    chosen: Path | None = None,
+    **details: Any,
+) -> Answer:
+    """The Answer of a step search.
+
+    Args:
+        finished: paths to choose among; those without a value are only counted.
+        others: all paths to fall back on when none of these has a value: finished ones
+            first, be they unscored.
+        errors: why steps and scores came to nothing.
+        same: whether two values are the same, in a vote.
+        pick: `best` takes the highest score, `vote` the value with the largest sum of weights.
+        weights: of the finished paths in a vote; their scores if left out.
+        chosen: the path to answer with, if the search has chosen one itself.
+        details: for `Answer.details`.
+
+    Raises:
+        EngineError: no path was finished, and that is for the engines' failures.
+    """
+    if all(p.value is None for p in finished) and (more := [p for p in others if p.finished]):
+        finished, weights, chosen = more, None, None
+    details["finished"] = len(finished)
+    details["unparsable"] = sum(p.value is None for p in finished)
+    note(details, errors)
+    valued = [p for p in finished if p.value is not None]
+    if not valued:
+        if not finished and errors and "budget" not in details:
+            raise errors[0]
+        best = max(finished or others, key=_rank, default=None)
+        if best is None:
+            return Answer(None, None, None, details)
+        return Answer(best.shown, None, best.score, details)
+    best = chosen or max(valued, key=_rank)
+    if pick == "vote":
+        given = [p.score or 0.0 for p in finished] if weights is None else weights
+        count = tally({i: p.value for i, p in enumerate(finished)}, dict(enumerate(given)), same)
+        assert count.winner is not None
+        best = max((finished[i] for i in count.winner.members), key=_rank)
+        details["votes"] = {c.value: round(c.weight, 6) for c in count.clusters}
+    return Answer(best.shown, best.value, best.score, details)
+
+
+def _rank(path: Path) -> tuple[float, int, tuple[int, str]]:
+    """Scored before unscored, then by score, then the deeper."""
+    return (-1.0 if path.score is None else path.score), path.depth, path.tie

@@ -1,0 +1,135 @@
+"""Steps: how a search's moves are made, by an engine and a verifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import anyio
+
+from weft.errors import EngineError, UsageError, WeftError
+from weft.programs import generate, node
+from weft.search.step_search.frontier import Move, Path, Step
+from weft.search.strategy import Question, stable_seed
+from weft.search.verifiers import Verifier
+from weft.thinking import split_thinking
+
+
+class Steps:
+    """Makes moves for a question: generates one step, then has a verifier score the path."""
+
+    def __init__(self, question: Question, verifier: Verifier, temperature: float) -> None:
+        verifier.check(question)
+        if question.schema is not None:
+            raise UsageError(
+                "a search that writes its answer in steps can't hold it to a schema; use a "
+                "strategy that draws whole answers, such as majority"
+            )
+        self._question, self.verifier, self._temperature = question, verifier, temperature
+        self._scores: dict[str, _Scoring] = {}
+        self.paths: list[Path] = []
+        """All paths that were grown, with their scores as far as there are any."""
+        self.errors: list[WeftError] = []
+        """Why paths have no score."""
+
+    @property
+    def root(self) -> Path:
+        """The path that every other extends."""
+        return Path(self._question.prompt)
+
+    def mover(self) -> Step:
+        """The node that makes a move."""
+
+        @node
+        async def step(move: Move) -> Path:
+            path = await self.grow(move)
+            try:
+                path = replace(path, score=await self._score(path))
+            except EngineError as error:
+                self.errors.append(error)
+            finally:
+                self.paths.append(path)
+            return path
+
+        return step
+
+    async def grow(self, move: Move, *, whole: bool = False) -> Path:
+        """The path extended by a step.
+
+        The last step that is allowed goes on to the end of the answer. A path is finished
+        when the model ended it, when it is complete, when the step is empty, or when it has
+        all the tokens that an answer may have.
+
+        Args:
+            move: which path, and which of its continuations.
+            whole: go on greedily to the end of the answer.
+        """
+        question, path = self._question, move.path
+        depth = path.depth + 1
+        last = whole or depth >= question.max_steps
+        left = None if question.max_tokens is None else question.max_tokens - path.tokens
+        completion = await generate(
+            path.prompt,
+            max_tokens=left,
+            temperature=0.0 if whole else self._temperature,
+            top_p=question.top_p,
+            stop=question.stop if last else (question.steps, *question.stop),
+            seed=stable_seed(question.seed, path.text, move.index),
+            logprobs=self.verifier.logprobs,
+            index=move.index,
+            **question.sampling,
+        )
+        self.verifier.check_reported(completion)
+        text = path.text + completion.prompt.text
+        shown = "" if completion.in_thinking else split_thinking(text).text
+        tokens = path.tokens + completion.usage.completion
+        finished = (
+            last
+            or completion.ended
+            or completion.finish_reason != "stop"
+            or (left is not None and completion.usage.completion >= left)
+            or any(stop in completion.prompt.text for stop in question.stop)
+            or not completion.prompt.text.strip()
+            or (not completion.in_thinking and question.complete(shown))
+        )
+        return Path(
+            completion.prompt,
+            text,
+            depth,
+            path,
+            move.order,
+            finished=finished,
+            value=question.read(completion, shown) if finished else None,
+            shown=shown,
+            tokens=tokens,
+            confidence=path.confidence.plus(completion.logprobs),
+        )
+
+    async def _score(self, path: Path) -> float:
+        """The verifier's score; equal texts are scored once."""
+        while (known := self._scores.get(path.text)) is not None:
+            await known.ready.wait()
+            if known.error is not None:
+                raise known.error
+            if known.score is not None:
+                return known.score
+        known = self._scores[path.text] = _Scoring(anyio.Event())
+        try:
+            score = await self.verifier(self._question, path.text, path.confidence)
+            known.score = score
+        except Exception as error:
+            known.error = error
+            raise
+        finally:
+            if known.score is None and known.error is None:
+                del self._scores[path.text]  # cancelled: whoever waits must ask again
+            known.ready.set()
+        return score
+
+
+@dataclass
+class _Scoring:
+    """A score that was asked for."""
+
+    ready: anyio.Event
+    score: float | None = None
+    error: Exception | None = None
