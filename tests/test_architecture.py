@@ -27,7 +27,8 @@ BELOW = {
     "backends": {"cache", "concurrency", "extras", "registry", "thinking"},
     "store": {"types", "errors"},
     "cache": {"types", "errors"},
-    "registry": {"signature"},
+    "registry": {"making"},
+    "making": {"signature"},
     "signature": {"parameters"},
     "parameters": {"spec"},
     "spec": {"importing"},
@@ -46,7 +47,8 @@ BELOW = {
 WALLS: dict[str, dict[str, set[str]]] = {
     "service": {
         "server": {"app", "watch"},
-        "app": {"inference", "openapi", "watch"},
+        "app": {"routes"},
+        "routes": {"inference", "openapi", "watch"},
         "watch": {"service"},
         "inference": {"service"},
         "service": {"door", "engines", "state", "strategies"},

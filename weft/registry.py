@@ -17,10 +17,11 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from weft.errors import UnknownName, UsageError, WeftError
-from weft.faults import place_of, said, sentence
+from weft.faults import place_of, said
 from weft.importing import load, reference
+from weft.making import build
 from weft.parameters import Parametric
-from weft.signature import converted, parameters
+from weft.signature import parameters
 from weft.spec import Spec, read_spec
 
 if TYPE_CHECKING:
@@ -284,64 +285,6 @@ def plural(kind: str) -> str:
     if kind.endswith("s"):
         return f"{kind}es"
     return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
-
-
-def build(kind: str, part: type[P], spec: Spec) -> P:
-    """A class's object, with the values of a spec.
-
-    Raises:
-        UnknownName: it has no such parameter.
-        UsageError: a value is missing or not allowed, or the code raised something.
-    """
-    return made(kind, part, values_of(kind, part, spec))
-
-
-def values_of(
-    kind: str, part: type[Any], spec: Spec, optional: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The values that a spec gives the parameters of a class, checked.
-
-    Args:
-        kind: for messages.
-        part: the class.
-        spec: names the values.
-        optional: parameters that the spec may leave out in any case.
-
-    Raises:
-        UnknownName: the class has no such parameter.
-        UsageError: a value is missing or not allowed.
-    """
-    named: object = getattr(part, "name", None)
-    name = spec.name if reference(spec.name) is None else part.__name__
-    name = named if isinstance(named, str) and named else name
-    known = {p.name: p for p in parameters(part)}
-    for key in spec.values:
-        if key not in known:
-            if not known:
-                raise UsageError(f"{kind} {name} has no parameters; leave out {key}")
-            raise UnknownName(f"parameter of {name}", key, known)
-    for p in known.values():
-        if p.required and p.name not in spec.values and p.name not in optional:
-            raise UsageError(f"{kind} {name} needs {p.name}; write {name}({p.name}=...)")
-    values = {key: known[key].of(name, spec) for key in spec.values}
-    if not issubclass(cast(Any, part), Parametric):
-        values = {key: known[key].accept(name, value) for key, value in values.items()}
-        values = converted(part, values)
-    return values
-
-
-def made(kind: str, part: type[P], values: Mapping[str, Any]) -> P:
-    """A class's object.
-
-    Raises:
-        UsageError: the class refuses a value, or its code raised something.
-    """
-    try:
-        return part(**values)
-    except WeftError:
-        raise
-    except Exception as e:
-        raise UsageError(f"{sentence(kind, part, e)}; give it other parameters or mend it") from e
 
 
 def _replaces(new: type, old: type) -> bool:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import (
     URL,
@@ -17,7 +17,6 @@ from sqlalchemy import (
     Executable,
     Integer,
     MetaData,
-    PoolProxiedConnection,
     Table,
     create_engine,
     event,
@@ -32,6 +31,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from weft.errors import StoreError
+from weft.store.statements import SingleStatements
 
 _FORMAT = 1
 # PostgreSQL has no number for it in the file, as SQLite does.
@@ -69,7 +69,7 @@ class Database:
         volatile = url.get_backend_name() == "sqlite" and self.path is None
         self._turn = threading.RLock() if volatile else nullcontext()
         self._engine = _open(url, self.name)
-        self._fast = _Fast(self._engine) if url.get_backend_name() == "sqlite" else None
+        self._fast = SingleStatements(self._engine) if url.get_backend_name() == "sqlite" else None
         self._insert = sqlite.insert if url.get_backend_name() == "sqlite" else postgresql.insert
         try:
             with self._engine.begin() as connection:
@@ -202,60 +202,6 @@ class Database:
         if self._fast is not None:
             self._fast.close()
         self._engine.dispose()
-
-
-class _Fast:
-    """Runs single statements on one connection to SQLite that stays open, compiled once.
-
-    What SQLAlchemy does around a statement takes many times as long as the statement.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._lock = threading.Lock()
-        self._pooled: PoolProxiedConnection | None = None
-        self._compiled: dict[Executable, tuple[str, Sequence[tuple[str, Any]]]] = {}
-
-    def first(self, wanted: Executable, values: Mapping[str, Any]) -> Sequence[Any] | None:
-        """The first row of a query."""
-        with self._lock:
-            # All rows are taken, or the read would go on.
-            rows = self._connection().execute(*self._bind(wanted, values)).fetchall()
-        return rows[0] if rows else None
-
-    def change(self, change: Executable, values: Mapping[str, Any]) -> None:
-        """Make a change and commit it."""
-        with self._lock:
-            connection = self._connection()
-            try:
-                connection.execute(*self._bind(change, values))
-                connection.commit()
-            except BaseException:
-                connection.rollback()
-                raise
-
-    def close(self) -> None:
-        """Give the connection back; it is opened again when it is needed."""
-        with self._lock:
-            if self._pooled is not None:
-                self._pooled.close()
-                self._pooled = None
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._pooled is None:
-            self._pooled = self._engine.raw_connection()
-        return cast(sqlite3.Connection, self._pooled.driver_connection)
-
-    def _bind(
-        self, statement: Executable, values: Mapping[str, Any]
-    ) -> tuple[str, tuple[Any, ...]]:
-        if statement not in self._compiled:
-            compiled = cast(Any, statement).compile(self._engine)
-            given: Mapping[str, Any] = compiled.params  # such as the number of a limit
-            names: Sequence[str] = compiled.positiontup
-            self._compiled[statement] = str(compiled), [(name, given[name]) for name in names]
-        sql, parameters = self._compiled[statement]
-        return sql, tuple([values.get(name, own) for name, own in parameters])
 
 
 def _address(where: str | Path | None) -> URL:

@@ -24,7 +24,7 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import UnknownName, UsageError
 from weft.faults import blaming
 from weft.importing import NoModule, reference
-from weft.registry import made, values_of
+from weft.making import made, values_of
 from weft.signature import parameters
 from weft.spec import Spec, plain_value, read_spec
 

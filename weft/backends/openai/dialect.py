@@ -11,82 +11,19 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Any
 
 from weft.backends.openai.complaints import Complaint
-from weft.backends.openai.schemas import FORMS, TOLD, digest, formatted
+from weft.backends.openai.phrasing import EFFORTS, NEUTRAL, Facts, Phrased, merged, nearest, phrased
+from weft.backends.openai.schemas import FORMS
 
 _log = logging.getLogger(__name__)
-
-NEUTRAL: Mapping[str, Any] = MappingProxyType(
-    {
-        "temperature": 1,
-        "top_p": 1,
-        "top_k": -1,
-        "min_p": 0,
-        "presence_penalty": 0,
-        "frequency_penalty": 0,
-        "repetition_penalty": 1,
-    }
-)
-"""Values that ask for nothing."""
-
-_OTHERWISE = ("max_tokens", "response_format", "stream_options", "chat_template_kwargs")
-"""What is held to, or named as missing, otherwise where it can't be sent."""
 
 _FEWER = (10, 8, 5, 4, 3, 2, 1)
 """Alternatives at a token that are tried where an endpoint does not say how many it allows."""
 
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _LIMITS = ("max_tokens", "max_completion_tokens")
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of an endpoint.
-
-    Attributes:
-        omit: parameters that it refuses.
-        rename: what it calls parameters.
-        most: largest values that it allows.
-        least: smallest values that it allows.
-        efforts: values of `reasoning_effort` that it knows.
-        form: how a schema is given: a place in `FORMS`.
-        loose: digests of schemas that it takes only where it need not hold to them.
-        one_of: whether it takes either a temperature or a top_p.
-        folded: whether system turns go into the user's first.
-    """
-
-    omit: frozenset[str] = frozenset()
-    rename: Mapping[str, str] = field(default_factory=dict[str, str])
-    most: Mapping[str, float] = field(default_factory=dict[str, float])
-    least: Mapping[str, float] = field(default_factory=dict[str, float])
-    efforts: tuple[str, ...] = ()
-    form: int = 0
-    loose: frozenset[str] = frozenset()
-    one_of: bool = False
-    folded: bool = False
-
-
-@dataclass(frozen=True)
-class Phrased:
-    """A request as an endpoint takes it.
-
-    Attributes:
-        fields: of the body.
-        missing: what was asked for and could not be said.
-        limited: whether the endpoint itself holds to `max_tokens`.
-        facts: by which it was made.
-        schema: digest of the schema, if there is one.
-    """
-
-    fields: dict[str, Any]
-    missing: tuple[str, ...]
-    limited: bool
-    facts: Facts
-    schema: str = ""
 
 
 _known: dict[tuple[object, ...], Facts] = {}
@@ -131,49 +68,8 @@ class Dialect:
             _known[self._key] = before
 
     def body(self, fields: Mapping[str, Any], schema: dict[str, Any] | None) -> Phrased:
-        """A request in this dialect.
-
-        Args:
-            fields: of the body, in OpenAI's words, `max_tokens` for the limit.
-            schema: that the answer must follow.
-        """
-        facts, said = self.facts, merged(fields, self._extra)
-        missing: list[str] = []
-        of_schema = digest(schema) if schema is not None else ""
-        if schema is not None:
-            form = facts.form if facts.form != 1 or of_schema not in facts.loose else 2
-            form = TOLD if "response_format" in facts.omit else form
-            said |= formatted(schema, form, said["messages"])
-            missing += [] if FORMS[form].held else ["schema"]
-        if facts.folded:
-            said["messages"] = folded(said["messages"])
-        if facts.one_of and "temperature" in said and "top_p" in said:
-            less = "temperature" if said["top_p"] != 1 and said["temperature"] == 1 else "top_p"
-            missing += [less] if said[less] != 1 else []
-            del said[less]
-        for name in sorted(facts.omit & said.keys()):
-            if name not in _OTHERWISE and (name not in NEUTRAL or said[name] != NEUTRAL[name]):
-                missing.append(name)
-            elif name == "chat_template_kwargs":
-                missing += [key for key in ("thinking", "reasoning_effort") if key in said[name]]
-            del said[name]
-        if "logprobs" not in said:
-            said.pop("top_logprobs", None)  # which can't be asked for alone
-        for name, most in facts.most.items():
-            if name in said and said[name] > most:
-                said[name] = type(said[name])(most)
-                missing += [name] if name not in _OTHERWISE else []
-        for name, least in facts.least.items():
-            if name in said and said[name] < least:
-                said[name] = int(least) if least == int(least) else least
-        if facts.efforts and said.get("reasoning_effort") not in (None, *facts.efforts):
-            said["reasoning_effort"] = nearest(said["reasoning_effort"], facts.efforts)
-            missing.append("reasoning_effort")
-        limited = "max_tokens" in said and "max_tokens" not in facts.least
-        for name, other in facts.rename.items():
-            if name in said:
-                said[other] = said.pop(name)
-        return Phrased(said, tuple(dict.fromkeys(missing)), limited, facts, of_schema)
+        """A request in this dialect; the arguments are those of `phrased`."""
+        return phrased(self.facts, merged(fields, self._extra), schema)
 
     def learn(self, found: Complaint, body: Phrased, own: Collection[str]) -> bool:
         """Learn from one complaint about a body; whether it may be sent again.
@@ -219,7 +115,7 @@ class Dialect:
         if name == "max_tokens":
             return self._learn_limit(value, found)
         if name == "reasoning_effort":
-            efforts = tuple(e for e in found.choices(value) if e in _EFFORTS)
+            efforts = tuple(e for e in found.choices(value) if e in EFFORTS)
             if efforts and facts.efforts != efforts:
                 what = f"sends {nearest(value, efforts)!r} for {value!r}"
                 return self._note(name, what, efforts=efforts)
@@ -311,35 +207,3 @@ def _of_schema(found: Complaint) -> bool:
     """Whether it is about a schema itself, rather than about giving one."""
     said = found.message.lower()
     return "schema" in found.code or "invalid schema" in said or "additionalproperties" in said
-
-
-def merged(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields with further ones; objects that both have are joined."""
-    found = dict(fields)
-    for name, value in extra.items():
-        both = isinstance(found.get(name), dict) and isinstance(value, dict)
-        found[name] = {**found[name], **value} if both else value
-    return found
-
-
-def nearest(effort: str, known: tuple[str, ...]) -> str:
-    """The known effort that is nearest to another; of two the smaller."""
-    if effort not in _EFFORTS:
-        return known[0]
-    at = _EFFORTS.index(effort)
-    return min(known, key=lambda one: abs(_EFFORTS.index(one) - at))
-
-
-def folded(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with each system turn at the head of the user's turn after it."""
-    found: list[dict[str, Any]] = []
-    held: list[str] = []
-    for one in messages:
-        if one["role"] == "system":
-            held.append(one["content"])
-        elif one["role"] == "user" and held:
-            found.append({**one, "content": "\n\n".join([*held, one["content"]])})
-            held = []
-        else:
-            found.append(one)
-    return [*found, {"role": "user", "content": "\n\n".join(held)}] if held else found

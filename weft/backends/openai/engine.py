@@ -13,14 +13,13 @@ import openai
 
 from weft.backends.engine import Engine, OnDelta
 from weft.backends.http import CONNECT, SILENCE
-from weft.backends.openai.chat import Wanted, finish_of, one_line, relay, text_of
+from weft.backends.openai.chat import Wanted, one_line, relay
 from weft.backends.openai.complaints import complaints
 from weft.backends.openai.dialect import Dialect, Phrased
 from weft.backends.openai.sse import server_events
-from weft.backends.openai.usage import counts
+from weft.backends.openai.words import TOP, fields_of, scored
 from weft.backends.refusals import GARBLED, garbled, refusal, used_up
 from weft.backends.retry import Retry
-from weft.backends.wire import TEMPLATE, further_fields, template_settings
 from weft.errors import (
     EngineBusy,
     EngineError,
@@ -35,8 +34,6 @@ from weft.errors import (
 from weft.types import Delta, Price, Request
 
 _log = logging.getLogger(__name__)
-TOP = 20
-"""Most alternatives that the protocol reports at a token."""
 
 
 class OpenAIEngine(Engine):
@@ -175,33 +172,9 @@ class OpenAIEngine(Engine):
             else:
                 await self._generate(request, on_delta)
 
-    def _fields(self, request: Request) -> dict[str, Any]:
-        """The request in OpenAI's words."""
-        how = request.sampling
-        fields: dict[str, Any] = {
-            "model": request.model,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
-            "temperature": how.temperature,
-            "top_p": how.top_p,
-        }
-        if how.max_tokens is not None:
-            fields["max_tokens"] = how.max_tokens
-        if how.seed is not None:
-            fields["seed"] = how.seed
-        if how.logprobs is not None:
-            fields |= {"logprobs": True}
-            if how.logprobs:
-                fields["top_logprobs"] = how.logprobs
-        fields |= further_fields(how)
-        if how.reasoning_effort is not None:
-            fields["reasoning_effort"] = how.reasoning_effort
-        if how.thinking is not None or TEMPLATE in (how.extra or {}):
-            fields[TEMPLATE] = template_settings(how)
-        return fields | {k: v for k, v in (how.extra or {}).items() if k != TEMPLATE}
-
     async def _generate(self, request: Request, on_delta: OnDelta) -> None:
         how = request.sampling
-        fields = self._fields(request)
+        fields = fields_of(request)
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
         # The package's own parsing leaves generators behind unfinished, which trio minds.
         async with self._ask(request, fields) as (response, body):
@@ -249,33 +222,16 @@ class OpenAIEngine(Engine):
         return any([self._dialect.learn(one, body, own) for one in found])
 
     async def _score(self, request: Request) -> Delta:
-        fields = self._fields(request) | {"logprobs": True, "top_logprobs": TOP}
+        fields = fields_of(request) | {"logprobs": True, "top_logprobs": TOP}
         fields |= {"max_tokens": 1, "temperature": 0.0}
         async with self._ask(request, fields) as (response, body):
             answer: dict[str, Any] = await response.json()
-        choice = answer["choices"][0]
-        reported: dict[str, Any] = choice.get("logprobs") or {}
-        content: list[dict[str, Any]] = reported.get("content") or []
-        if not content or "logprobs" in body.missing:
+        if (delta := scored(answer, request, body.missing)) is None:
             raise Unsupported(
                 f"{self.name} reports no log-probabilities, which scoring needs; use vLLM, or "
                 "a model that reports them"
             )
-        seen: dict[str, float] = {}
-        for top in content[0]["top_logprobs"]:
-            seen.setdefault(top["token"].strip(), top["logprob"])  # the likeliest comes first
-        used = counts(answer)
-        message: dict[str, Any] = choice.get("message") or {}
-        return Delta(
-            text_of(message.get("content")),
-            count=1 if used.completion is None else used.completion,
-            ask_logprobs=tuple(seen.get(text.strip(), float("-inf")) for text in request.ask_texts),
-            finish_reason=finish_of(choice.get("finish_reason")),
-            ended=choice.get("finish_reason") == "stop",
-            prompt_tokens=used.prompt,
-            cached_tokens=used.cached,
-            missing=() if used.prompt is not None else ("usage",),
-        )
+        return delta
 
     async def healthy(self) -> bool:
         """Whether the endpoint answers now, be it with a refusal."""

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -15,14 +14,15 @@ import httpx
 
 from weft.backends import wire
 from weft.backends.engine import Engine, EngineLoad, OnDelta
-from weft.backends.http import SILENCE, client, events, reaching, streaming
-from weft.backends.refusals import GARBLED, garbled, in_stream, refusal, too_long, used_up
+from weft.backends.http import SILENCE, client, reaching, streaming
+from weft.backends.refusals import GARBLED, garbled, refusal, too_long, used_up
 from weft.backends.retry import Retry
 from weft.backends.vllm.answer_text import AnswerText, Decoder
+from weft.backends.vllm.deltas import relay, scored
+from weft.backends.vllm.metrics import gauge, labelled
 from weft.errors import (
     EngineError,
     NotAnEngine,
-    RequestFailed,
     UsageError,
     WrongModel,
 )
@@ -222,53 +222,7 @@ class VLLMEngine(Engine):
                         raise garbled(self.url, error) from error
                     on_delta(delta)
                 else:
-                    await self._stream(response, request.sampling.logprobs, answer, on_delta)
-
-    async def _stream(
-        self,
-        response: httpx.Response,
-        alternatives: int | None,
-        answer: AnswerText,
-        on_delta: OnDelta,
-    ) -> None:
-        last: Delta | None = None
-        prompt: int | None = None
-        cached: int | None = None
-        reported, counted = alternatives is None, 0
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        with anyio.CancelScope() as scope:
-            async for event in events(response.stream):
-                if scope.cancel_called:
-                    continue
-                try:
-                    if usage := event.get("usage"):
-                        prompt, cached = wire.used(usage)
-                    if "error" in event:
-                        raise in_stream(self.url, event)
-                    if not event.get("choices"):
-                        continue
-                    choice = event["choices"][0]
-                    delta = wire.delta(choice, alternatives)
-                    end, ended = wire.end_token(choice, delta), choice.get("finish_reason")
-                except GARBLED as error:
-                    raise garbled(self.url, error) from error
-                reported = reported or bool(delta.logprobs)
-                delta = await answer.mend(delta, end)
-                counted += len(delta.tokens)
-                if delta.finish_reason is None:
-                    on_delta(delta)
-                    continue
-                last = delta  # its usage comes with the next event
-                if ended is None:
-                    scope.cancel()  # a stop string that the server was not to look for
-        if last is None:
-            raise RequestFailed(f"the engine at {self.url} broke off in the middle of an answer")
-        gaps = {
-            "usage": prompt is not None or scope.cancel_called,
-            "logprobs": reported or not counted,
-        }
-        missing = tuple(name for name, there in gaps.items() if not there)
-        on_delta(replace(last, prompt_tokens=prompt, cached_tokens=cached, missing=missing))
+                    await relay(self.url, response, request.sampling.logprobs, answer, on_delta)
 
     async def render(
         self,
@@ -375,27 +329,3 @@ class VLLMEngine(Engine):
             http, self._client = self._client, None
             with anyio.CancelScope(shield=True):
                 await http.aclose()
-
-
-def scored(answer: dict[str, Any], ask: tuple[int, ...]) -> Delta:
-    """The one delta of a scoring request."""
-    choice = answer["choices"][0]
-    prompt, cached = wire.used(answer.get("usage") or {})
-    return replace(
-        wire.delta(choice, None),
-        ask_logprobs=wire.ask_logprobs(choice, ask),
-        prompt_tokens=prompt,
-        cached_tokens=cached,
-    )
-
-
-def gauge(metrics: str, name: str) -> float:
-    """The sum of a gauge over its labels; 0 where it is not reported."""
-    found = re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", metrics, re.MULTILINE)
-    return sum(float(value) for value in found)
-
-
-def labelled(metrics: str, name: str) -> dict[str, str]:
-    """The labels of the first line of a metric."""
-    line = re.search(rf"^{re.escape(name)}{{(.*)}} ", metrics, re.MULTILINE)
-    return dict(re.findall(r'(\w+)="([^"]*)"', line.group(1))) if line else {}

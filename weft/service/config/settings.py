@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ByteSize,
@@ -16,13 +14,22 @@ from pydantic import (
     SecretStr,
 )
 
-from weft.backends.kinds.specs import parse
 from weft.orchestrator.policy import DEFAULT
-from weft.orchestrator.policy_file import load_policy
 from weft.programs.budgets.fields import Budget
-from weft.search.readers import parse_reader
 from weft.search.strategy import parse_strategy
-from weft.service.config.api_key import HASH
+from weft.service.config.values import (
+    LONGEST_SALT,
+    Count,
+    EngineText,
+    HeaderName,
+    KeyHash,
+    Names,
+    PathPattern,
+    PolicyText,
+    ReaderText,
+    Seconds,
+    StrategyText,
+)
 from weft.spec import read_spec
 
 PASSED = (
@@ -40,73 +47,6 @@ PASSED = (
     "/v1/batches*",
 )
 """Paths that engines may serve, and that weft has nothing to schedule of."""
-
-LONGEST_SALT = 128
-"""Letters of a `cache_salt` that vLLM takes."""
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-
-
-def _engine(spec: str) -> str:
-    parse(spec)
-    return spec
-
-
-def _policy(spec: str) -> str:
-    load_policy(spec)
-    return spec
-
-
-def _strategy(spec: str) -> str:
-    parse_strategy(spec)
-    return spec.strip()  # as written: a default that is written down holds against requests
-
-
-def _reader(spec: str) -> str:
-    parse_reader(spec)
-    return spec.strip()
-
-
-def _hashed(key: str) -> str:
-    if not HASH.fullmatch(key):
-        raise ValueError(
-            "must be the hash of a key, sha256:HEX as `weft key new` prints it, or ${NAME} "
-            "where the environment holds the key itself"
-        )
-    return key
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _named(value: object) -> object:
-    return {"spec": value} if isinstance(value, str) else value
-
-
-_FRAMING = frozenset(
-    ("host", "connection", "content-length", "content-type", "transfer-encoding", "upgrade", "te")
-)
-_SECRET = frozenset(("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization"))
-
-
-def _forwarded(name: str) -> str:
-    small = name.strip().lower()
-    if small in _FRAMING:
-        raise ValueError("belongs to the connection, and can't be passed on; take it out")
-    if small in _SECRET:
-        raise ValueError("would show clients' keys to engines; take it out")
-    return small
-
-
-def _path(path: str) -> str:
-    if not re.fullmatch(r"/[^\s*?#]+\*?", path):
-        raise ValueError("must be a path such as /v1/rerank, or its beginning such as /v1/files*")
-    return path
-
-
-KeyHash = Annotated[str, AfterValidator(_hashed)]
 
 
 class Section(BaseModel):
@@ -161,7 +101,7 @@ class RetrySettings(Section):
 class EngineConfig(Section):
     """An inference server behind the service."""
 
-    spec: Annotated[str, AfterValidator(_engine)]
+    spec: EngineText
     """http://host:port for a vLLM server, openai:MODEL[@URL] for another server, or local:MODEL."""
     name: str | None = Field(default=None, min_length=1)
     """The engine's name in records and metrics; its address by default."""
@@ -201,13 +141,13 @@ class Local(Section):
 class StrategyModelSettings(Section):
     """A strategy that clients use as if it were a model."""
 
-    strategy: Annotated[str, AfterValidator(_strategy)]
+    strategy: StrategyText
     """The strategy's spec, such as majority(n=8)."""
     model: str | None = Field(default=None, min_length=1)
     """The model on which the strategy runs; by default the model of the role `solver`."""
     name: str | None = Field(default=None, min_length=1)
     """The name for clients; MODEL:STRATEGY by default."""
-    reader: Annotated[str, AfterValidator(_reader)] = "final"
+    reader: ReaderText = "final"
     """The reader of its samples' answers, see `weft readers`; JSON is read as JSON in any case."""
     budget: Budget = Budget()
     """What one request may spend. `strategies.budget` sets the limits that are left out here."""
@@ -316,6 +256,10 @@ class HealthSettings(Section):
     requests until it answers again."""
 
 
+def _named(value: object) -> object:
+    return {"spec": value} if isinstance(value, str) else value
+
+
 class ServiceConfig(Section):
     """The configuration of `weft serve`.
 
@@ -325,9 +269,7 @@ class ServiceConfig(Section):
 
     listen: Listen = Listen()
     """Where the service listens."""
-    imports: Annotated[list[str], BeforeValidator(_listed)] = Field(
-        default_factory=list[str], alias="import"
-    )
+    imports: Names = Field(default_factory=list[str], alias="import")
     """Python files and modules with parts that specs here name; imported at the start."""
     engines: list[
         Annotated[EngineConfig, BeforeValidator(_named, json_schema_input_type=EngineConfig | str)]
@@ -335,25 +277,19 @@ class ServiceConfig(Section):
     """The inference servers, each a spec or fields."""
     local: Local | None = None
     """Replicas to start on this machine; none by default."""
-    policy: Annotated[str, AfterValidator(_policy)] = DEFAULT
+    policy: PolicyText = DEFAULT
     """The scheduler's policy: a spec such as cap(k=8), or a file that `weft tune` wrote."""
     aliases: dict[str, str] = Field(default_factory=dict[str, str])
     """Names that clients may use for models, such as {gpt-5: qwen3-coder}. In a name, * stands
     for any letters: {"claude-*": qwen3-coder}. Names that engines list count first, then whole
     names, then patterns in their order."""
-    fallbacks: dict[str, Annotated[list[str], BeforeValidator(_listed)]] = Field(
-        default_factory=dict[str, list[str]]
-    )
+    fallbacks: dict[str, Names] = Field(default_factory=dict[str, list[str]])
     """Models, or groups of engines, that take over when a model is down, full, or too short for
     the prompt, in their order: {qwen3-coder: [qwen3-next, cloud]}."""
-    passed: list[Annotated[str, AfterValidator(_path)]] = Field(
-        default_factory=lambda: list(PASSED)
-    )
+    passed: list[PathPattern] = Field(default_factory=lambda: list(PASSED))
     """Paths that are passed on to an engine without being scheduled. With * at its end a path
     stands for all that begin so."""
-    forward_headers: list[Annotated[str, AfterValidator(_forwarded)]] = Field(
-        default_factory=list[str]
-    )
+    forward_headers: list[HeaderName] = Field(default_factory=list[str])
     """Headers of requests that engines get too; none by default, besides traceparent, tracestate,
     anthropic-version and anthropic-beta."""
     origins: list[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s*]+)$")]] = Field(

@@ -1,0 +1,156 @@
+"""Answers of chat completions, told as Anthropic's messages."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import orjson
+
+from weft.service.protocols.events import member
+from weft.service.protocols.protocol import Body
+from weft.service.protocols.translation.translation import (
+    AnswerTeller,
+    Event,
+    arguments_of,
+    calls_of,
+    counts_of,
+    finish_of,
+    first_choice,
+    new_id,
+    text_of,
+    thinking_of,
+)
+
+_ENDS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+
+
+class MessageTeller(AnswerTeller):
+    """An answer of `/v1/messages`."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self._id, self._model = new_id("msg"), model
+        self._index, self._open = -1, ""
+        self._call = -1
+
+    def whole(self, chat: Body) -> Body:
+        """See AnswerTeller."""
+        choice = first_choice(chat)
+        message = cast(Body, member(choice, "message") or {})
+        content: list[Body] = []
+        if thought := thinking_of(message):
+            content.append({"type": "thinking", "thinking": thought, "signature": ""})
+        text, calls = text_of(message), calls_of(message)
+        if text or not calls:
+            content.append({"type": "text", "text": text})
+        for call in calls:
+            given = _read(arguments_of(call))
+            content.append({**_tool_use(call), "input": given})
+        reason, sequence = _end(finish_of(choice), bool(calls))
+        return {
+            **self._head(content),
+            "stop_reason": reason,
+            "stop_sequence": sequence,
+            "usage": _usage(cast(Body, chat.get("usage") or {})),
+        }
+
+    def opening(self) -> list[Event]:
+        """See AnswerTeller."""
+        message = {**self._head([]), "stop_reason": None, "stop_sequence": None}
+        message["usage"] = {"input_tokens": 0, "output_tokens": 0}
+        return [{"type": "message_start", "message": message}]
+
+    def piece(self, delta: Body) -> list[Event]:
+        """See AnswerTeller."""
+        events: list[Event] = []
+        if thought := thinking_of(delta):
+            block = {"type": "thinking", "thinking": "", "signature": ""}
+            events += self._block("thinking", block)
+            events.append(self._delta({"type": "thinking_delta", "thinking": thought}))
+        if text := text_of(delta):
+            events += self._block("text", {"type": "text", "text": ""})
+            events.append(self._delta({"type": "text_delta", "text": text}))
+        for call in calls_of(delta):
+            at = call.get("index")
+            at = at if isinstance(at, int) else self._call + bool(call.get("id"))
+            if at != self._call:
+                self._call = at
+                events += self._block(f"call {at}", {**_tool_use(call), "input": {}})
+            if given := arguments_of(call):
+                events.append(self._delta({"type": "input_json_delta", "partial_json": given}))
+        return events
+
+    def closing(self, finish: str, usage: Body) -> list[Event]:
+        """See AnswerTeller."""
+        events = self._block("", None)
+        if self._index < 0:
+            events += self._block("text", {"type": "text", "text": ""}) + self._block("", None)
+        reason, sequence = _end(finish, self._call >= 0)
+        ended = {"stop_reason": reason, "stop_sequence": sequence}
+        events.append({"type": "message_delta", "delta": ended, "usage": _usage(usage)})
+        return [*events, {"type": "message_stop"}]
+
+    def failing(self, message: str) -> list[Event]:
+        """See AnswerTeller."""
+        return [{"type": "error", "error": {"type": "api_error", "message": message}}]
+
+    def _head(self, content: list[Body]) -> Body:
+        head = {"id": self._id, "type": "message", "role": "assistant", "model": self._model}
+        return {**head, "content": content}
+
+    def _block(self, kind: str, block: Body | None) -> list[Event]:
+        """End the block that is open and begin another, if that is another one."""
+        if self._open == kind:
+            return []
+        events: list[Event] = []
+        if self._open:
+            if self._open == "thinking":
+                events.append(self._delta({"type": "signature_delta", "signature": ""}))
+            events.append({"type": "content_block_stop", "index": self._index})
+        self._open = kind
+        if block is not None:
+            self._index += 1
+            start = {"type": "content_block_start", "index": self._index}
+            events.append({**start, "content_block": block})
+        return events
+
+    def _delta(self, delta: Body) -> Event:
+        return {"type": "content_block_delta", "index": self._index, "delta": delta}
+
+
+def _tool_use(call: Body) -> Body:
+    name = member(call, "function", "name")
+    return {"type": "tool_use", "id": call.get("id") or new_id("toolu"), "name": name or ""}
+
+
+def _read(arguments: str) -> Any:
+    try:
+        found: Any = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return {}
+    return cast(Body, found) if isinstance(found, dict) else {}
+
+
+def _end(finish: str, called: bool) -> tuple[str, str | None]:
+    finish, _, met = finish.partition(":")
+    if met:
+        return "stop_sequence", met
+    if called and finish in ("stop", ""):
+        return "tool_use", None
+    return _ENDS.get(finish, "end_turn"), None
+
+
+def _usage(usage: Body) -> Body:
+    prompt, cached, generated, _ = counts_of(usage)
+    return {
+        "input_tokens": prompt - cached,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": cached,
+        "output_tokens": generated,
+    }

@@ -1,0 +1,236 @@
+"""Routes: what is asked of the service besides inference."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from weft.errors import Refused, UnknownName
+from weft.service.openapi import document
+from weft.service.programs.records import ProgramRecord
+from weft.service.service import Service
+from weft.service.watch import dashboard
+from weft.service.watch.snapshot import program_detail, program_summary
+from weft.service.watch.telemetry import Telemetry
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Routes:
+    """What is asked seldom: models, programs, engines, and the state of the service.
+
+    Args:
+        service: what is asked about.
+        telemetry: metrics and overview.
+    """
+
+    def __init__(self, service: Service, telemetry: Telemetry) -> None:
+        self._service, self._telemetry = service, telemetry
+
+    def all(self) -> list[Route]:
+        """The routes; those of more than one tenant's matters ask for an admin key."""
+        admin = self._admin
+        return [
+            *dashboard.routes(self._telemetry.overview, admin),
+            Route("/metrics", self.metrics),
+            Route("/openapi.json", self.openapi),
+            Route("/health", self.health),
+            Route("/ready", self.ready),
+            Route("/v1/models", self.models),
+            Route("/v1/models/{id:path}", self.model),
+            Route("/v1/programs", self.programs),
+            Route("/v1/programs/{id:path}", self.program, methods=["GET"]),
+            Route("/v1/programs/{id:path}", self.release, methods=["DELETE"]),
+            Route("/admin/reload", admin(self.reload), methods=["POST"]),
+            Route("/admin/engines", admin(self.engines)),
+            Route(
+                "/admin/engines/{name:path}/drain", admin(self.drain), methods=["POST", "DELETE"]
+            ),
+        ]
+
+    async def openapi(self, _: Request) -> Response:
+        """The description of all this for programs."""
+        return JSONResponse(document())
+
+    async def health(self, _: Request) -> Response:
+        """Whether the service runs."""
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """Whether it can serve requests."""
+        service, shown = self._service, self._shown(request)
+        engines = {shown(r.name): r.alive for r in service.scheduler.replicas}
+        engines |= {shown(name): False for name in service.pool.joining}
+        status = "draining" if service.draining else "ready" if service.ready else "no engine is up"
+        return JSONResponse({"status": status, "engines": engines}, 200 if service.ready else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """What Prometheus reads. Nothing of prompts or programs stands in it."""
+        metrics = self._telemetry.metrics
+        text = self._shown(request)(metrics.render().decode())
+        return Response(text, media_type=metrics.content_type)
+
+    async def models(self, request: Request) -> Response:
+        """The models that engines serve, and the strategies that are offered as models."""
+        self._tenant(request)
+        cards = [_card(request, card) for card in self._cards()]
+        ends = {"first_id": cards[0]["id"], "last_id": cards[-1]["id"]} if cards else {}
+        more: dict[str, Any] = {"has_more": False, **ends} if _anthropic(request) else {}
+        return JSONResponse({"object": "list", "data": cards, **more})
+
+    async def model(self, request: Request) -> Response:
+        """One of them."""
+        self._tenant(request)
+        id = request.path_params["id"]
+        cards = {str(card["id"]): card for card in self._cards()}
+        if id not in cards and await self._service.named.look_again():
+            cards = {str(card["id"]): card for card in self._cards()}
+        card = cards.get(id)
+        if card is None and (behind := self._service.named.alias(id)) in cards:
+            card = {**cards[behind], "id": id, "root": behind}
+        if card is None:
+            raise UnknownName("model", id, cards)
+        return JSONResponse(_card(request, card))
+
+    def _cards(self) -> list[Mapping[str, Any]]:
+        """What engines tell of their models, with aliases and strategies."""
+        named, strategies = self._service.named, self._service.strategies
+        cards = {str(card["id"]): card for card in named.cards()}
+        for name in strategies.names():
+            base = named.card(strategies.base(name) or "") or {}
+            length = {k: v for k, v in base.items() if k == "max_model_len"}
+            own = {"id": name, "object": "model", "created": 0, "owned_by": "weft"}
+            cards[name] = {**own, **length}
+        return list(cards.values())
+
+    async def programs(self, request: Request) -> Response:
+        """Live programs, the latest first; with `ended=true` those that ended last too."""
+        now, shown = time.time(), self._shown(request)
+        found = sorted(self._seen(request), key=lambda p: -p.seen)
+        data = [program_summary(p, now, shown) for p in found]
+        return JSONResponse({"object": "list", "data": data})
+
+    def _seen(self, request: Request) -> list[ProgramRecord]:
+        """The programs that whoever asks may see."""
+        service = self._service
+        programs = list(service.registry.programs.values())
+        if request.query_params.get("ended") in ("true", "1"):
+            programs += service.registry.ended
+        if service.keys.admin(_headers(request)):
+            return programs
+        tenant = self._tenant(request)
+        return [p for p in programs if p.tenant == tenant]
+
+    def _shown(self, request: Request) -> Callable[[str], str]:
+        """How whoever asks sees texts that name engines."""
+        service = self._service
+        if not service.config.tenants or service.keys.admin(_headers(request)):
+            return str
+        return service.names.shown
+
+    def _tenant(self, request: Request) -> str:
+        """The name of the tenant that asks.
+
+        Raises:
+            Refused: no valid key came.
+        """
+        headers = _headers(request)
+        tenant = self._service.keys.tenant(headers)
+        if tenant is None:
+            if self._service.keys.admin(headers):
+                return ""
+            raise Refused(401, "no valid API key came; send yours as authorization: Bearer KEY")
+        return tenant.name
+
+    def _one(self, request: Request) -> ProgramRecord:
+        service, id = self._service, request.path_params["id"]
+        admin = service.keys.admin(_headers(request))
+        tenant = "" if admin else self._tenant(request)
+        found = service.registry.get(id)
+        if found is None and tenant:
+            found = service.registry.get(f"{tenant}/{id}")
+        # Whose it is must not show.
+        if found is None or not (admin or hmac.compare_digest(found.tenant, tenant)):
+            raise Refused(404, f"there is no program {id!r}; GET /v1/programs lists them")
+        return found
+
+    async def program(self, request: Request) -> Response:
+        """One program with its calls."""
+        found = program_detail(self._one(request), time.time(), self._shown(request))
+        return JSONResponse(found)
+
+    async def release(self, request: Request) -> Response:
+        """A program is over: its room is free, and calls of it that still run are ended."""
+        record = self._one(request)
+        self._service.release(record)
+        return JSONResponse({"id": record.id, "object": "program", "deleted": True})
+
+    async def reload(self, _: Request) -> Response:
+        """Read the configuration anew."""
+        return JSONResponse({"done": await self._service.reload()})
+
+    async def engines(self, _: Request) -> Response:
+        """The engines, and how they are."""
+        service = self._service
+        found = [
+            {
+                "name": r.name,
+                "shown": service.names.shown(r.name),
+                "model": r.engine.model,
+                "alive": r.alive,
+                "draining": r.draining,
+                "in_flight": r.in_flight,
+                "error": str(r.error) if r.error else None,
+            }
+            for r in service.scheduler.replicas
+        ]
+        found += [
+            {"name": n, "alive": False, "error": "not reached yet"} for n in service.pool.joining
+        ]
+        return JSONResponse({"data": found})
+
+    async def drain(self, request: Request) -> Response:
+        """Give an engine no new programs (POST), or again (DELETE)."""
+        name = request.path_params["name"]
+        replicas = {r.name: r for r in self._service.scheduler.replicas}
+        if name not in replicas:
+            raise UnknownName("engine", name, replicas)
+        draining = request.method == "POST"
+        self._service.scheduler.drain(replicas[name], draining)
+        return JSONResponse({"name": name, "draining": draining})
+
+    def _admin(self, handler: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            if not self._service.keys.admin(_headers(request)):
+                raise Refused(403, "this needs an admin key; send it as authorization: Bearer KEY")
+            return await handler(request)
+
+        return guarded
+
+
+def _headers(request: Request) -> dict[str, str]:
+    return {key.lower(): value for key, value in request.headers.items()}
+
+
+def _anthropic(request: Request) -> bool:
+    return "anthropic-version" in request.headers
+
+
+def _card(request: Request, card: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of a model; with what Anthropic's clients look for, if one asks."""
+    if not _anthropic(request):
+        return dict(card)
+    created = datetime.fromtimestamp(_seconds(card.get("created")), UTC)
+    own = {"type": "model", "display_name": card["id"], "created_at": f"{created:%FT%TZ}"}
+    return {**card, **own}
+
+
+def _seconds(value: object) -> int:
+    return value if type(value) is int and 0 <= value < 1 << 35 else 0

@@ -1,0 +1,68 @@
+"""Single statements: what is asked of SQLite again and again, without what surrounds it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from sqlalchemy import (
+    Engine,
+    Executable,
+    PoolProxiedConnection,
+)
+
+
+class SingleStatements:
+    """Runs single statements on one connection to SQLite that stays open, compiled once.
+
+    What SQLAlchemy does around a statement takes many times as long as the statement.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._pooled: PoolProxiedConnection | None = None
+        self._compiled: dict[Executable, tuple[str, Sequence[tuple[str, Any]]]] = {}
+
+    def first(self, wanted: Executable, values: Mapping[str, Any]) -> Sequence[Any] | None:
+        """The first row of a query."""
+        with self._lock:
+            # All rows are taken, or the read would go on.
+            rows = self._connection().execute(*self._bind(wanted, values)).fetchall()
+        return rows[0] if rows else None
+
+    def change(self, change: Executable, values: Mapping[str, Any]) -> None:
+        """Make a change and commit it."""
+        with self._lock:
+            connection = self._connection()
+            try:
+                connection.execute(*self._bind(change, values))
+                connection.commit()
+            except BaseException:
+                connection.rollback()
+                raise
+
+    def close(self) -> None:
+        """Give the connection back; it is opened again when it is needed."""
+        with self._lock:
+            if self._pooled is not None:
+                self._pooled.close()
+                self._pooled = None
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._pooled is None:
+            self._pooled = self._engine.raw_connection()
+        return cast(sqlite3.Connection, self._pooled.driver_connection)
+
+    def _bind(
+        self, statement: Executable, values: Mapping[str, Any]
+    ) -> tuple[str, tuple[Any, ...]]:
+        if statement not in self._compiled:
+            compiled = cast(Any, statement).compile(self._engine)
+            given: Mapping[str, Any] = compiled.params  # such as the number of a limit
+            names: Sequence[str] = compiled.positiontup
+            self._compiled[statement] = str(compiled), [(name, given[name]) for name in names]
+        sql, parameters = self._compiled[statement]
+        return sql, tuple([values.get(name, own) for name, own in parameters])
