@@ -6,7 +6,8 @@ The one place that unwraps exception groups.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sized
+import sys
+from collections.abc import Callable, Sized
 from types import TracebackType
 from typing import NoReturn, cast
 from weakref import WeakKeyDictionary
@@ -30,6 +31,25 @@ def now() -> float:
         return asyncio.get_running_loop().time()
     except RuntimeError:
         return anyio.current_time()
+
+
+def event_loop() -> object | None:
+    """The event loop that runs in this thread, to tell it from others; None if none runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio.lowlevel")
+        return trio.current_trio_token() if trio is not None and trio.in_trio_run() else None
+
+
+def soon(callback: Callable[[], object]) -> None:
+    """Have the running event loop call back when what can run in this turn of it has run."""
+    try:
+        asyncio.get_running_loop().call_soon(callback)
+    except RuntimeError:
+        from trio.lowlevel import current_trio_token
+
+        current_trio_token().run_sync_soon(callback)
 
 
 async def settled() -> None:

@@ -11,20 +11,6 @@ from typing import Any
 import anyio
 
 
-def event_loop() -> object | None:
-    """The event loop that runs in this thread, to tell it from others; None if none runs."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    try:
-        from trio.lowlevel import current_trio_token
-
-        return current_trio_token()
-    except (ImportError, RuntimeError):
-        return None
-
-
 class Hosted:
     """Enters a context manager in a task of its own, and leaves it there.
 

@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 
 from weft.backends.engine import Engine
 from weft.backends.kinds.specs import open_engines
-from weft.concurrency import TaskGroup
+from weft.concurrency import TaskGroup, event_loop
 from weft.errors import (
     EngineBusy,
     EngineError,
@@ -30,7 +30,7 @@ from weft.orchestrator.attempts import BusyEngines
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.hosted import Hosted, event_loop
+from weft.orchestrator.hosted import Hosted
 from weft.orchestrator.policy import DEFAULT, Policy
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import LEASE, OUTAGE, Scheduler

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import anyio
 
 from weft.backends.engine import Engine
+from weft.concurrency import event_loop
 from weft.errors import UsageError
-from weft.orchestrator.hosted import event_loop
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.programs.budgets.budget import Limits

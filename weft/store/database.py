@@ -149,12 +149,12 @@ class Database:
         with self.reading() as connection:
             return connection.execute(wanted, values).first()
 
-    def change(self, change: Executable, values: Mapping[str, Any]) -> None:
-        """Make one change, of a kind that is made again and again, and commit it.
+    def change(self, change: Executable, values: Sequence[Mapping[str, Any]]) -> None:
+        """Make changes of a kind that is made again and again, and commit them: all, or none.
 
         Args:
             change: the same object each time.
-            values: its parameters.
+            values: the parameters of each, in the order in which they are made.
 
         Raises:
             StoreError: it can't be written.

@@ -33,12 +33,13 @@ class SingleStatements:
             rows = self._connection().execute(*self._bind(wanted, values)).fetchall()
         return rows[0] if rows else None
 
-    def change(self, change: Executable, values: Mapping[str, Any]) -> None:
-        """Make a change and commit it."""
+    def change(self, change: Executable, values: Sequence[Mapping[str, Any]]) -> None:
+        """Make changes and commit them: all, or none."""
         with self._lock:
             connection = self._connection()
             try:
-                connection.execute(*self._bind(change, values))
+                for each in values:
+                    connection.execute(*self._bind(change, each))
                 connection.commit()
             except BaseException:
                 connection.rollback()

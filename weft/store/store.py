@@ -6,9 +6,11 @@ Resume, replay and the response cache are this one thing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import get_ident
 from types import TracebackType
 
 from sqlalchemy import (
@@ -29,7 +31,9 @@ from sqlalchemy import (
     select,
 )
 
+from weft.concurrency import event_loop, soon
 from weft.store.database import Database
+from weft.store.group import Group, Row
 
 _metadata = MetaData()
 _calls = Table(
@@ -83,11 +87,16 @@ class StoredResult:
     run: str | None = None
 
 
+def _row(key: str, outcome: str, done: bool, run: str | None) -> Row:
+    return {"key": key, "done": done, "outcome": outcome, "at": time.time(), "run": run}
+
+
 class Store:
     """Results of calls, and profiles of programs, in a SQLite file or in PostgreSQL.
 
-    A result is committed as soon as it is there, so a run that was killed goes on where it was.
-    One process at a time writes to a SQLite file.
+    A program sees a result when the result is committed, so a run that was killed goes on where
+    it was. Results that come in one turn of the event loop share a transaction. One process at a
+    time writes to a SQLite file.
 
     Args:
         where: a file, which is made if it is missing; or a URL,
@@ -107,6 +116,7 @@ class Store:
     def __init__(self, where: str | Path | None = None) -> None:
         self.database = Database(where, _metadata)
         self.name = self.database.name
+        self._groups: dict[int, Group] = {}  # one for each thread that has an event loop
         self.resumed = self.filled = len(self) > 0
         kept = self.database.insert(_calls)
         self._put = kept.on_conflict_do_update(
@@ -117,20 +127,25 @@ class Store:
         ).values({name: bindparam(name) for name in ("key", "done", "outcome", "at", "run")})
 
     def __len__(self) -> int:
+        self._flush()
         with self.database.reading() as connection:
             return connection.execute(select(func.count()).select_from(_calls)).scalar_one()
 
     def get(self, key: str) -> StoredResult | None:
         """What is stored under `key`."""
+        if (group := self._groups.get(get_ident())) is not None and key in group:
+            group.flush()
         return self._first(_BY_KEY, {"key": key})
 
     def last(self, run: str) -> int:
         """The order of a run's last result; -1 if it has none."""
+        self._flush()
         row = self.database.first(_LAST, {"run": run})
         return -1 if row is None or row[0] is None else row[0]
 
     def following(self, run: str, order: int) -> StoredResult | None:
         """The first finished result of a run that came after the one of an order."""
+        self._flush()
         return self._first(_FOLLOWING, {"run": run, "after": order})
 
     def _first(
@@ -143,10 +158,54 @@ class Store:
         return StoredResult(order, bool(done), outcome, run)
 
     def put(self, key: str, outcome: str, *, done: bool, run: str | None = None) -> None:
-        """Keep a result; a finished one takes the place of a cancelled one, never the reverse."""
-        row = {"key": key, "done": done, "outcome": outcome, "at": time.time(), "run": run}
-        self.database.change(self._put, row)
+        """Keep a result; a finished one takes the place of a cancelled one, never the reverse.
+
+        The result is committed when this returns, and so is all that `put_soon` took before.
+
+        Raises:
+            StoreError: it can't be written.
+        """
+        self._flush()
+        self._write([_row(key, outcome, done, run)])
         self.filled = True
+
+    def put_soon(
+        self, key: str, outcome: str, *, done: bool, run: str | None = None
+    ) -> Group | None:
+        """The same at the end of this turn of the event loop, with all others that come in it.
+
+        Returns:
+            what tells when the result is committed; None if it is already, for no event loop
+            runs here.
+
+        Raises:
+            StoreError: no event loop runs, and the result can't be written.
+        """
+        thread, loop = get_ident(), event_loop()
+        if loop is None:
+            self.put(key, outcome, done=done, run=run)
+            return None
+        group = self._groups.get(thread)
+        if group is None or group.loop is not loop:
+            self._flush()
+            group = self._groups[thread] = Group(self._write, loop)
+            soon(partial(self._close, thread, group))
+        group.add(_row(key, outcome, done, run))
+        self.filled = True
+        return group
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        self.database.change(self._put, rows)
+
+    def _close(self, thread: int, group: Group) -> None:
+        if self._groups.get(thread) is group:
+            del self._groups[thread]
+        group.close()
+
+    def _flush(self) -> None:
+        """Write what waits to be written, of all threads."""
+        for group in list(self._groups.values()):
+            group.flush()
 
     def profiles(self) -> dict[str, str]:
         """What was learned of programs, as JSON by key, longest unchanged first."""
@@ -170,7 +229,8 @@ class Store:
                 connection.execute(self.database.upsert(_profiles), rows)
 
     def close(self) -> None:
-        """Close the file, or the connections."""
+        """Write what waits, and close the file, or the connections."""
+        self._flush()
         self.database.close()
 
     def __enter__(self) -> Store:

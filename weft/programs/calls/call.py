@@ -23,6 +23,7 @@ from weft.thinking import split_thinking
 from weft.types import Request, Sampling
 
 if TYPE_CHECKING:
+    from weft.store.group import Group
     from weft.store.store import Store, StoredResult
 
 
@@ -92,6 +93,8 @@ async def call(
     except BaseException as error:
         one.break_off(error)
         raise
+    if one.kept is not None:
+        await one.kept.written(key)  # only then may the program go on
     return one.outcome
 
 
@@ -128,6 +131,8 @@ class _Call:
         self._suffix, self._key = suffix, key
         self.outcome = Outcome(id)
         self.reservation: Reservation | None = None
+        self.kept: Group | None = None
+        """With which the result is written."""
         self._known: Outcome | None = None
         self._pending = False
         """Whether a stored result is known that has not been counted yet."""
@@ -235,7 +240,7 @@ class _Call:
         scope.journal.spend(self.outcome.usage)
         if scope.store is not None:
             run = scope.replay.run if scope.replay is not None else None
-            scope.store.put(self._key, self.outcome.record(), done=done, run=run)
+            self.kept = scope.store.put_soon(self._key, self.outcome.record(), done=done, run=run)
 
     def break_off(self, error: BaseException) -> None:
         """Count and keep what the call cost that did not come to its end."""
