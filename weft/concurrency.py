@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sized
+from collections.abc import Awaitable, Callable, Sized
 from types import TracebackType
 from typing import NoReturn, cast
 from weakref import WeakKeyDictionary
@@ -50,6 +50,32 @@ def soon(callback: Callable[[], object]) -> None:
         from trio.lowlevel import current_trio_token
 
         current_trio_token().run_sync_soon(callback)
+
+
+class Signal:
+    """Wakes one task, once: an `anyio.Event` at a fraction of its cost on asyncio."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self) -> None:
+        self._inner: asyncio.Future[None] | anyio.Event
+        try:
+            self._inner = asyncio.get_running_loop().create_future()
+        except RuntimeError:
+            self._inner = anyio.Event()
+
+    def set(self) -> None:
+        """Wake the task that waits, or that will."""
+        inner = self._inner
+        if isinstance(inner, anyio.Event):
+            inner.set()
+        elif not inner.done():
+            inner.set_result(None)
+
+    def wait(self) -> Awaitable[None]:
+        """Wait for that. A signal that is set already lets the task go on within its turn."""
+        inner = self._inner
+        return inner.wait() if isinstance(inner, anyio.Event) else inner
 
 
 async def settled() -> None:

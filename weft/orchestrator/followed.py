@@ -31,6 +31,19 @@ class Follower(Protocol):
 class FollowedCall:
     """A call of a program as `Attempts` sends it: counted, followed, learned from."""
 
+    __slots__ = (
+        "_cached",
+        "_call",
+        "_clock",
+        "_count",
+        "_done",
+        "_first",
+        "_follower",
+        "_scheduler",
+        "_sent",
+        "_ticket",
+        "_tokens",
+    )
     begun = False
 
     def __init__(self, scheduler: Scheduler, call: Call, follower: Follower) -> None:

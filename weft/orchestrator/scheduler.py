@@ -13,7 +13,7 @@ import anyio.abc
 
 from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
-from weft.concurrency import TaskGroup
+from weft.concurrency import Signal, TaskGroup
 from weft.errors import EngineError, EngineUnavailable
 from weft.orchestrator.attempts import Attempts, send_unscheduled
 from weft.orchestrator.call import Call
@@ -146,7 +146,7 @@ class Scheduler:
             EngineUnavailable: no engine that serves the model is left.
         """
         if ticket.queue is not None:
-            woken = anyio.Event()
+            woken = Signal()
             ticket.wake = woken.set
             try:
                 await woken.wait()

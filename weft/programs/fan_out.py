@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import anyio
 import anyio.abc
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, UsageError
@@ -100,7 +100,9 @@ class fan_out(Generic[Item, T]):
 
     async def __anext__(self) -> T:
         while self._left:
-            if self._replay is None:
+            if self._results:
+                await checkpoint_if_cancelled()
+            elif self._replay is None:
                 await self._arrival()
             else:
                 with self._replay.branches(-1):
@@ -118,8 +120,6 @@ class fan_out(Generic[Item, T]):
         raise StopAsyncIteration
 
     async def _arrival(self) -> None:
-        if self._results:
-            await checkpoint()
         while not self._results:
             if self._arrived is None:
                 self._arrived = anyio.Event()

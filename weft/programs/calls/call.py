@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from weft.orchestrator.call import Call
 from weft.orchestrator.pool import Pool
 from weft.programs.budgets.reservation import Reservation
 from weft.programs.calls.progress import CallProgress
+from weft.programs.calls.settings import settings_text
 from weft.programs.calls.tokens import token_path
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
@@ -27,21 +27,11 @@ if TYPE_CHECKING:
     from weft.store.store import Store, StoredResult
 
 
-_FIRST = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "schema")
-_LATER = {f.name: f.default for f in fields(Sampling) if f.name not in _FIRST}
-"""Settings that keys hold only where they are not left alone."""
-_json = json.JSONEncoder(sort_keys=True, default=str).encode
-
-
 def call_key(
     model: str, prompt: Prompt, sampling: Sampling, ask: tuple[str, ...], index: int
 ) -> str:
     """What determines a call's result: model, prompt, settings and sample index."""
-    how = {name: getattr(sampling, name) for name in _FIRST}
-    for name, default in _LATER.items():
-        if (value := getattr(sampling, name)) != default:
-            how[name] = value  # results stored before there was this setting keep their keys
-    settings = _json([how, ask, index])
+    settings = f"[{settings_text(sampling)}, {json.dumps(ask)}, {index}]"
     return blake2b(prompt.key + f"\0{model}\0{settings}".encode(), digest_size=20).hexdigest()
 
 
@@ -75,21 +65,13 @@ async def call(
     id = scope.journal.begin(
         "call", scope.id, prompt=prompt, model=model, role=role, score=bool(ask), index=index
     )
-    request = Request(
-        id=f"{scope.journal.name}-{id}",
-        model=model,
-        messages=prompt.messages,
-        open=prompt.open,
-        sampling=sampling,
-        ask=tokens,
-        ask_texts=options,
-        cache_salt=scope.cache_salt,
-    )
-    one = _Call(scope, prompt, request, suffix, key, id)
+    one = _Call(scope, prompt, model, sampling, options, tokens, suffix, key, id)
     try:
-        with Reservation(scope.budgets) if scope.budgets else nullcontext() as one.reservation:
-            if store is None or not await one.find(store):
-                await one.perform()
+        if not scope.budgets:
+            await one.obtain()
+        else:
+            with Reservation(scope.budgets) as one.reservation:
+                await one.obtain()
     except BaseException as error:
         one.break_off(error)
         raise
@@ -118,17 +100,36 @@ def begins_inside(prompt: Prompt, sampling: Sampling, pool: Pool, model: str) ->
 class _Call:
     """One call on its way, through Store, budgets and scheduler."""
 
+    __slots__ = (
+        "_key",
+        "_known",
+        "_model",
+        "_options",
+        "_pending",
+        "_prompt",
+        "_sampling",
+        "_scope",
+        "_suffix",
+        "_tokens",
+        "kept",
+        "outcome",
+        "reservation",
+    )
+
     def __init__(
         self,
         scope: Scope,
         prompt: Prompt,
-        request: Request,
+        model: str,
+        sampling: Sampling,
+        options: tuple[str, ...],
+        tokens: tuple[int, ...],
         suffix: tuple[int, ...],
         key: str,
         id: str,
     ) -> None:
-        self._scope, self._prompt, self._request = scope, prompt, request
-        self._suffix, self._key = suffix, key
+        self._scope, self._prompt, self._model, self._sampling = scope, prompt, model, sampling
+        self._options, self._tokens, self._suffix, self._key = options, tokens, suffix, key
         self.outcome = Outcome(id)
         self.reservation: Reservation | None = None
         self.kept: Group | None = None
@@ -137,14 +138,61 @@ class _Call:
         self._pending = False
         """Whether a stored result is known that has not been counted yet."""
 
-    async def find(self, store: Store) -> bool:
+    async def obtain(self) -> None:
+        """Take a stored result, or have the scheduler run the call.
+
+        Budgets are charged and checked as tokens come.
+        """
+        scope, model, sampling = self._scope, self._model, self._sampling
+        if scope.store is not None and await self._find(scope.store):
+            return
+        pool, prompt, held, path = scope.pool, self._prompt, self.reservation, None
+        if pool.takes_tokens(model):
+            path = await token_path(prompt, pool, model, template_settings(sampling))
+        request = Request(
+            f"{scope.journal.name}-{self.outcome.id}",
+            model,
+            prompt.messages,
+            prompt.open,
+            path.tokens + self._suffix if path is not None else None,
+            sampling,
+            self._tokens,
+            self._options,
+            scope.cache_salt,
+        )
+        # Rendering the prompt may have shown that its template opens thinking.
+        self.outcome.inside = begins_inside(prompt, sampling, pool, model)
+        program = scope.program or scope.journal.name
+        call = Call(request, program, scope.id, scope.stage, scope.siblings, path=path)
+        self.outcome.prompt_tokens = call.prompt_tokens
+        if held is not None:
+            await self._admit(held, call.prompt_tokens)
+            if held.most_tokens is not None:
+                self.outcome.most_tokens = held.most_tokens
+                call.request = limited(request, held.most_tokens)
+        self._pending = False
+        progress = CallProgress(scope, call, self.outcome, held, self._hear_void)
+        try:
+            await pool.scheduler.run(call, progress)
+        finally:
+            progress.close()
+        if held is not None and held.end is not None:
+            raise held.end
+        if progress.unopened:
+            pool.learn_opens_thinking(model)
+        self._keep(done=True)
+        self._hear(self.outcome, whole=True)
+        scope.journal.note("done", self.outcome.id, outcome=self.outcome, stored=False)
+
+    async def _find(self, store: Store) -> bool:
         """Take a stored result; whether there is one that is to be taken."""
         scope, stored = self._scope, store.get(self._key)
         if stored is not None:
             self._known = known = Outcome.of(self.outcome.id, stored.outcome)
             self._pending = True
             # As when the result was made, so that what does not fit is the same.
-            await self._admit(known.prompt_tokens or known.usage.prompt)
+            if self.reservation is not None:
+                await self._admit(self.reservation, known.prompt_tokens or known.usage.prompt)
             if stored.done or self._cut_as_before(known):
                 await self._again(known, stored)
                 return True
@@ -189,43 +237,10 @@ class _Call:
             and held_to <= known.most_tokens
         )
 
-    async def _admit(self, prompt_tokens: int) -> None:
-        if self.reservation is not None and not self.reservation.admitted:
-            request = self._request
-            most = request.sampling.max_tokens
-            await self.reservation.admit(self._scope.pool, request.model, prompt_tokens, most)
-
-    async def perform(self) -> None:
-        """Have the scheduler run the call, counting and checking budgets as tokens come."""
-        scope, request, held, path = self._scope, self._request, self.reservation, None
-        if scope.pool.takes_tokens(request.model):
-            settings = template_settings(request.sampling)
-            path = await token_path(self._prompt, scope.pool, request.model, settings)
-            request = replace(request, tokens=path.tokens + self._suffix)
-        # Rendering the prompt may have shown that its template opens thinking.
-        self.outcome.inside = begins_inside(
-            self._prompt, request.sampling, scope.pool, request.model
-        )
-        program = scope.program or scope.journal.name
-        call = Call(request, program, scope.id, scope.stage, scope.siblings, path=path)
-        self.outcome.prompt_tokens = call.prompt_tokens
-        await self._admit(call.prompt_tokens)
-        if held is not None and held.most_tokens is not None:
-            self.outcome.most_tokens = held.most_tokens
-            call.request = limited(request, held.most_tokens)
-        self._pending = False
-        progress = CallProgress(scope, call, self.outcome, held, self._hear_void)
-        try:
-            await scope.pool.scheduler.run(call, progress)
-        finally:
-            progress.close()
-        if held is not None and held.end is not None:
-            raise held.end
-        if progress.unopened:
-            scope.pool.learn_opens_thinking(request.model)
-        self._keep(done=True)
-        self._hear(self.outcome, whole=True)
-        scope.journal.note("done", self.outcome.id, outcome=self.outcome, stored=False)
+    async def _admit(self, held: Reservation, prompt_tokens: int) -> None:
+        if not held.admitted:
+            most = self._sampling.max_tokens
+            await held.admit(self._scope.pool, self._model, prompt_tokens, most)
 
     def _hear_void(self, text: str) -> None:
         self._hear(replace(self.outcome, text=text))

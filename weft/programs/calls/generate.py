@@ -13,7 +13,7 @@ from weft.errors import OutputError, UsageError
 from weft.programs.calls.call import call
 from weft.programs.calls.completion import Completion
 from weft.programs.calls.json_text import json_texts
-from weft.programs.calls.settings import check_more
+from weft.programs.calls.settings import check_more, settings_text, usual_settings
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
 from weft.programs.scope import Scope, current
@@ -129,11 +129,14 @@ async def generate(
         check_more(more)
     if returns is not None:
         schema = returns.model_json_schema()
-    sampling = Sampling(max_tokens, temperature, top_p, stops, seed, logprobs, schema, **more)
+    if schema is None and not more:
+        sampling = usual_settings(max_tokens, temperature, top_p, stops, seed, logprobs)
+    else:
+        sampling = Sampling(max_tokens, temperature, top_p, stops, seed, logprobs, schema, **more)
     if n is not None:
         return await _several(scope, prompt, sampling, role, n)
     if index is None:
-        index = scope.journal.occurrence(prompt.key + repr(sampling).encode())
+        index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
     outcome = await call(scope, role, prompt, sampling, index=index)
     completion = _completion(scope, prompt, role, index, outcome)
     return completion if returns is None else _parsed(completion, returns)
@@ -152,7 +155,7 @@ async def _several(
         completions[i] = _completion(scope, prompt, role, first + i, outcome)
 
     # Asked for again in a run, these are further samples.
-    first = scope.journal.occurrence(prompt.key + repr(sampling).encode(), n)
+    first = scope.journal.occurrence(prompt.key + settings_text(sampling).encode(), n)
     with scope.branches(-1):
         async with TaskGroup() as group:
             for i in range(n):

@@ -26,6 +26,29 @@ class CallProgress:
         lost: told of the text of an attempt that another one follows.
     """
 
+    __slots__ = (
+        "_call",
+        "_charged",
+        "_created",
+        "_first",
+        "_generated",
+        "_logprobs",
+        "_lost",
+        "_outcome",
+        "_price",
+        "_prompt",
+        "_reasoning",
+        "_reservation",
+        "_running",
+        "_scope",
+        "_sent",
+        "_tell_lost",
+        "_text",
+        "_thinking",
+        "_thought",
+        "_tokens",
+    )
+
     def __init__(
         self,
         scope: Scope,

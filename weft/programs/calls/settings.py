@@ -1,12 +1,41 @@
-"""Settings of sampling that few calls need: what their values may be."""
+"""Settings of sampling: as text, and what the values of those may be that few calls need."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from weft.errors import UnknownName, UsageError
+from weft.types import Sampling
+
+usual_settings = lru_cache(maxsize=256, typed=True)(Sampling)
+"""The Sampling of values that can be hashed: the same object for the same values."""
+
+_FIRST = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "schema")
+_LATER = {f.name: f.default for f in fields(Sampling) if f.name not in _FIRST}
+"""Settings that texts hold only where they are not left alone."""
+_json = json.JSONEncoder(sort_keys=True, default=str).encode
+_texts: dict[int, tuple[Sampling, str]] = {}
+"""Of the settings used last, by the identity of the object: 1 and 1.0 are other texts."""
+
+
+def settings_text(sampling: Sampling) -> str:
+    """Settings as JSON, as they stand in the keys of stored results."""
+    known = _texts.get(id(sampling))
+    if known is not None and known[0] is sampling:
+        return known[1]
+    how = {name: getattr(sampling, name) for name in _FIRST}
+    for name, default in _LATER.items():
+        if (value := getattr(sampling, name)) != default:
+            how[name] = value  # results stored before there was this setting keep their keys
+    text = _json(how)
+    if len(_texts) >= 256:
+        _texts.clear()
+    _texts[id(sampling)] = sampling, text
+    return text
 
 
 def check_more(more: Mapping[str, Any]) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 from weft.concurrency import now
@@ -22,8 +21,7 @@ _ASKED = 10_000  # different things asked outside any run, of which it is known 
 _BEGINNINGS = ("program", "node", "fan_out", "call")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened in a run.
 
     Attributes:
@@ -38,8 +36,39 @@ class Event:
     at: float
     kind: Kind
     id: str
-    parent: str | None = None
-    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    parent: str | None
+    data: dict[str, Any]
+
+
+class _Tally:
+    """Usage that adds up, without an object for each sum."""
+
+    __slots__ = ("cached", "calls", "cancelled", "completion", "dollars", "prompt", "reasoning")
+
+    def __init__(self) -> None:
+        self.calls = self.prompt = self.cached = self.completion = self.cancelled = 0
+        self.dollars, self.reasoning = 0.0, 0
+
+    def add(self, usage: Usage) -> None:
+        self.calls += usage.calls
+        self.prompt += usage.prompt
+        self.cached += usage.cached
+        self.completion += usage.completion
+        self.cancelled += usage.cancelled
+        self.dollars += usage.dollars
+        self.reasoning += usage.reasoning
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(
+            self.calls,
+            self.prompt,
+            self.cached,
+            self.completion,
+            self.cancelled,
+            self.dollars,
+            self.reasoning,
+        )
 
 
 class Journal:
@@ -65,7 +94,7 @@ class Journal:
         self.name = uuid4().hex[:12]
         self.started = self.last_end = now()
         self.events: list[Event] = []
-        self.usage = Usage()
+        self._tally = _Tally()
         self._occurrences: OrderedDict[bytes, int] = OrderedDict()
         self._ids = itertools.count(1)
 
@@ -88,9 +117,14 @@ class Journal:
 
     def spend(self, usage: Usage) -> None:
         """Count what a call cost."""
-        self.usage += usage
+        self._tally.add(usage)
         if self.outer is not None:
             self.outer.spend(usage)
+
+    @property
+    def usage(self) -> Usage:
+        """What its calls have cost so far."""
+        return self._tally.usage
 
     def begin(self, kind: Kind, parent: str | None, **data: Any) -> str:
         """Note that something begins; returns its id."""
@@ -106,12 +140,13 @@ class Journal:
         at = now()
         if "outcome" in data:
             self.last_end = at
-        if not self._endless or self._observe is not None:
+        if not self._endless:
             event = Event(at - self.started, kind, id, parent, data)
-            if not self._endless:
-                self.events.append(event)
+            self.events.append(event)
             if self._observe is not None:
                 self._observe(event)
+        elif self._observe is not None:
+            self._observe(Event(at - self.started, kind, id, parent, data))
         if self.outer is not None:
             begins = parent is None and kind in _BEGINNINGS
             self.outer._note(kind, id, self._inside if begins else parent, data)
