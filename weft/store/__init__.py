@@ -2,5 +2,5 @@
 
 Called by programs (results), the scheduler (profiles) and the service (its state). To keep
 more, add a table in `database`'s metadata beside the code that uses the table.
-Trades away: a result is written where the call ends, so a slow database slows programs down.
+Trades away: a call ends when its result is committed, so a slow database slows programs down.
 """
