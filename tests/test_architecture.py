@@ -25,7 +25,7 @@ BELOW = {
     "programs": {"orchestrator", "thinking"},
     "orchestrator": {"store", "backends", "registry", "config_file"},
     "backends": {"cache", "concurrency", "extras", "registry", "thinking"},
-    "store": {"types", "errors"},
+    "store": {"types", "concurrency"},
     "cache": {"types", "errors"},
     "registry": {"making"},
     "making": {"signature"},
