@@ -78,8 +78,9 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "wire": set(),
     },
     "orchestrator": {
-        "pool": {"hosted", "scheduler", "policy_file", "token_memo", "token_path"},
+        "pool": {"hosted", "joining", "scheduler", "policy_file", "token_memo", "token_path"},
         "hosted": set(),
+        "joining": set(),
         "scheduler": {"followed", "restore"},
         "followed": {"attempts"},
         "attempts": {"health"},

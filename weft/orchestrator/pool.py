@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar, Token
@@ -19,18 +18,16 @@ from weft.backends.kinds.specs import open_engines
 from weft.concurrency import TaskGroup, event_loop
 from weft.errors import (
     EngineBusy,
-    EngineError,
     EngineUnavailable,
-    PartFailed,
     UnknownName,
     UsageError,
 )
-from weft.faults import blaming
 from weft.orchestrator.attempts import BusyEngines
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.hosted import Hosted
+from weft.orchestrator.joining import Joining, connect, same_name
 from weft.orchestrator.policy import DEFAULT, Policy
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import LEASE, OUTAGE, Scheduler
@@ -42,8 +39,6 @@ if TYPE_CHECKING:
     from weft.store.store import Store
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
-_LONGEST_REST = 10.0  # seconds between attempts to reach an engine
 ROLES = ("solver", "verifier", "draft")
 
 current_pool: ContextVar[Pool | None] = ContextVar("weft_pool", default=None)
@@ -117,8 +112,7 @@ class Pool:
         self._roles = dict(roles or {})
         self._policy, self._observe, self._ended = load_policy(policy), observe, ended
         self._lease, self._check, self._outage, self._patient = lease, check, outage, patient
-        self._group: anyio.abc.TaskGroup | None = None
-        self._joining: dict[str, anyio.CancelScope] = {}
+        self._joining: Joining | None = None
         self._hosted: Hosted | None = None
         self.store, self._profiles = store, profiles
         self.default_run: object | None = None
@@ -163,7 +157,7 @@ class Pool:
                 await self._open()
                 yield
             finally:
-                self._scheduler, self._group = None, None
+                self._scheduler, self._joining = None, None
 
     async def _open(self) -> None:
         specs = [e for e in self._given if isinstance(e, str)]
@@ -171,7 +165,7 @@ class Pool:
         engines = [*opened, *(e for e in self._given if isinstance(e, Engine))]
         names = [engine.name for engine in engines]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise UsageError(f"engines need different names; {min(twice)!r} is there twice")
+            raise same_name(min(twice))
         self._stack.push_async_callback(self._close_engines)
         if not self._patient:
             await self._connect(engines)
@@ -187,10 +181,11 @@ class Pool:
             check=self._check,
             outage=self._outage,
         )
-        self._group = group = await self._stack.enter_async_context(TaskGroup())
+        group = await self._stack.enter_async_context(TaskGroup())
         self._stack.callback(group.cancel_scope.cancel)
         self._scheduler.dispatcher.patience = self._outage  # before `watch` gets to run
         group.start_soon(self._scheduler.watch)
+        self._joining = Joining(group, self._take_in)
         if self._patient:
             await self._join_all(engines)
 
@@ -198,7 +193,7 @@ class Pool:
         self.engines = list(engines)
         async with TaskGroup() as group:
             for engine in engines:
-                group.start_soon(_connect, engine)
+                group.start_soon(connect, engine)
         models = {engine.model for engine in self.engines}
         for role, model in self._roles.items():
             if model not in models:
@@ -224,43 +219,14 @@ class Pool:
             UsageError: there is one of its name.
             NotAnEngine, WrongModel: it is not what it should be.
         """
-        if engine.name in self._joining or any(e.name == engine.name for e in self.engines):
-            raise UsageError(f"engines need different names; {engine.name!r} is there twice")
-        try:
-            await _connect(engine)
-        except EngineUnavailable as error:
-            _log.warning("%s", error)
-            assert self._group is not None, "the pool is open"
-            self._joining[engine.name] = anyio.CancelScope()
-            self._group.start_soon(self._join, engine)
-            return False
-        self._take_in(engine)
-        return True
+        if any(e.name == engine.name for e in self.engines):
+            raise same_name(engine.name)
+        assert self._joining is not None, "the pool is open"
+        return await self._joining.add(engine)
 
     def _take_in(self, engine: Engine) -> None:
         self.engines.append(engine)
         self.scheduler.add(engine)
-        _log.info("%s serves %s", engine.name, engine.model)
-
-    async def _join(self, engine: Engine) -> None:
-        scope = self._joining[engine.name]
-        rest = 0.5
-        with scope:
-            while True:
-                await anyio.sleep(rest)
-                rest = min(2 * rest, _LONGEST_REST)
-                try:
-                    await _connect(engine)
-                except EngineUnavailable:
-                    continue
-                except (EngineError, PartFailed) as error:
-                    _log.error("%s is left out: %s", engine.name, error)
-                else:
-                    self._take_in(engine)
-                break
-        del self._joining[engine.name]
-        if engine not in self.engines:
-            await engine.aclose()
 
     async def remove(
         self, name: str, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
@@ -274,8 +240,7 @@ class Pool:
         Raises:
             UnknownName: there is no engine of this name.
         """
-        if name in self._joining:
-            self._joining[name].cancel()
+        if self._joining is not None and self._joining.give_up(name):
             task_status.started()
             return
         found = next((r for r in self.scheduler.replicas if r.name == name), None)
@@ -298,7 +263,7 @@ class Pool:
     @property
     def joining(self) -> list[str]:
         """Names of engines that could not be reached yet."""
-        return list(self._joining)
+        return self._joining.names if self._joining is not None else []
 
     async def __aexit__(
         self,
@@ -428,9 +393,3 @@ class Pool:
                 if wait is None:
                     raise
                 await anyio.sleep(wait)
-
-
-async def _connect(engine: Engine) -> None:
-    """Reach an engine; what a user's class raises is put down to it."""
-    with blaming("engine", type(engine)):
-        await engine.connect()
