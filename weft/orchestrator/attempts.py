@@ -159,7 +159,9 @@ class Attempts:
         if self._busy is None:
             self._busy = BusyEngines()
         spent = replica in self._busy.spent
-        scheduler.dispatcher.note_busy(ticket, self._busy.note(replica, error.retry_after, now))
+        scheduler.dispatcher.gatekeeper.note_busy(
+            ticket, self._busy.note(replica, error.retry_after, now)
+        )
         if self._request.begun or not self._retries or spent:
             raise error
         failed = () if self._failed is None else (self._failed,)

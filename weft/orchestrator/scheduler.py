@@ -249,11 +249,11 @@ class Scheduler:
 
     def note_begun(self, ticket: Ticket) -> None:
         """A call's engine begins to answer."""
-        self.dispatcher.note_begun(ticket)
+        self.dispatcher.gatekeeper.note_begun(ticket)
 
     def note_used_up(self, ticket: Ticket, seconds: float) -> None:
         """A call's engine says that its limits are used up, for so many seconds."""
-        self.dispatcher.note_used_up(ticket, seconds)
+        self.dispatcher.gatekeeper.note_used_up(ticket, seconds)
 
     async def check(self, replica: Replica, error: EngineError) -> bool:
         """Whether an engine that failed is out of service, as `Health.check` finds out."""

@@ -300,7 +300,7 @@ def test_a_call_waits_for_the_engine_that_can_hold_it_while_that_takes_no_more(p
     world.dispatcher.add(Replica(small))
     first = world.ask("first", 1000)
     assert world.engine_of(first) == "e0"
-    world.dispatcher.note_used_up(world.tickets[first], 5.0)
+    world.dispatcher.gatekeeper.note_used_up(world.tickets[first], 5.0)
     world.end(first)
     world.dispatcher.end("first")
     second = world.ask("second", 1000)

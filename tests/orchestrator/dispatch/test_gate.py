@@ -12,7 +12,7 @@ from weft.orchestrator.dispatch.gate import Gate
 
 def busy(world: World, name: str, seconds: float = 5.0, *, again: bool = True) -> None:
     """A running call is told that its engine is busy."""
-    world.dispatcher.note_busy(world.tickets[name], seconds)
+    world.dispatcher.gatekeeper.note_busy(world.tickets[name], seconds)
     world.running.remove(name)
     world.dispatcher.finish(world.tickets[name], (), 0, None, done=False, again=again)
 
@@ -68,7 +68,7 @@ def test_a_second_one_shuts_the_engine_and_halves_what_it_gets() -> None:
     assert len(world.running) == 1  # to see whether it is over
     world.wait(0.1)
     assert len(world.running) == 2  # that may take long
-    world.dispatcher.note_begun(world.tickets[world.running[0]])
+    world.dispatcher.gatekeeper.note_begun(world.tickets[world.running[0]])
     assert len(world.running) == 3
     for _ in range(30):  # raised again, slowly
         world.ask("more")
@@ -132,9 +132,11 @@ def test_a_call_sent_since_and_answered_opens_it_at_once() -> None:
     world.wait(0.05)
     waits = world.ask("waits")
     assert waits not in world.running
-    world.dispatcher.note_begun(world.tickets[names[7]])  # sent before: that says nothing
+    world.dispatcher.gatekeeper.note_begun(
+        world.tickets[names[7]]
+    )  # sent before: that says nothing
     assert waits not in world.running
-    world.dispatcher.note_begun(world.tickets[two])
+    world.dispatcher.gatekeeper.note_begun(world.tickets[two])
     assert waits in world.running
     assert world.replicas[0].concurrency == 4
     world.check()
@@ -143,16 +145,16 @@ def test_a_call_sent_since_and_answered_opens_it_at_once() -> None:
 def test_limits_that_are_used_up_shut_it_until_they_begin_anew() -> None:
     world = World("fcfs", concurrency=4)
     a, b = world.ask("a"), world.ask("b")
-    world.dispatcher.note_used_up(world.tickets[a], 2.0)
+    world.dispatcher.gatekeeper.note_used_up(world.tickets[a], 2.0)
     c = world.ask("c")
-    world.dispatcher.note_begun(world.tickets[b])
+    world.dispatcher.gatekeeper.note_begun(world.tickets[b])
     assert world.running == [a, b]
     world.wait(1.9)
     assert world.running == [a, b]
     world.wait(0.2)
     assert world.running == [a, b, c]
     assert world.replicas[0].concurrency == 4  # nothing was refused
-    world.dispatcher.note_used_up(world.tickets[a], 1e6)
+    world.dispatcher.gatekeeper.note_used_up(world.tickets[a], 1e6)
     d = world.ask("d")
     world.wait(30.1)  # no longer than `retry` allows
     assert d in world.running

@@ -12,6 +12,7 @@ from weft.orchestrator.dispatch.binder import Binder
 from weft.orchestrator.dispatch.claims import Claims
 from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.dispatch.fleet import Fleet
+from weft.orchestrator.dispatch.gatekeeper import Gatekeeper
 from weft.orchestrator.dispatch.guarded_callback import guarded_callback
 from weft.orchestrator.dispatch.guarded_policy import GuardedPolicy
 from weft.orchestrator.dispatch.replica import Replica
@@ -56,7 +57,8 @@ class Dispatcher:
         self.counters = DispatchCounters()
         guarded = GuardedPolicy(policy, self.counters)
         self.claims = Claims(guarded, clock, at, lease, self._on_freed, tell)
-        self._binder = Binder(guarded, self.claims, self.counters, tell, self._later)
+        self._binder = Binder(guarded, self.claims, self.counters, tell, self._look_later)
+        self.gatekeeper = Gatekeeper(self._binder, at)
         self.residents = Residents(self.claims, profiles, clock, at, lease, self._on_freed, ended)
         self.programs = self.residents.programs
         self.fleets: dict[str, Fleet] = {}
@@ -251,60 +253,8 @@ class Dispatcher:
 
     # Engines
 
-    def note_busy(self, ticket: Ticket, seconds: float) -> None:
-        """A call's engine says that it is busy, and to come again after so many seconds."""
-        replica = ticket.replica
-        assert replica is not None
-        fleet, gate = replica.fleet, replica.gate
-        now = fleet.tick()
-        opens = gate.lower(ticket, replica.in_flight, seconds, now)
-        replica.concurrency = gate.limit
-        if opens is not None:
-            self._shut(replica, opens)
-
-    def note_used_up(self, ticket: Ticket, seconds: float) -> None:
-        """A call's engine says that its limits are used up, for so many seconds."""
-        replica = ticket.replica
-        assert replica is not None
-        seconds = min(seconds, replica.engine.retry.longest)
-        self._shut(replica, replica.gate.rest(seconds, replica.fleet.tick()))
-
-    def _shut(self, replica: Replica, opens: float) -> None:
-        """An engine gets no call until a time."""
-        fleet = replica.fleet
-        self._later(replica, opens)
-        fleet.refresh()
-        if replica not in fleet.engines:  # others may have room
-            waiting = replica.queue.take_all()
-            fleet.waiting -= len(waiting)
-            for other in waiting:
-                other.program.waiting -= 1
-                self._binder.enqueue(other, fleet)
-
-    def note_begun(self, ticket: Ticket) -> None:
-        """A call's engine begins to answer."""
-        replica = ticket.replica
-        if replica is not None and replica.gate.lowered:
-            opens = replica.gate.believe(ticket, replica.fleet.tick())
-            replica.concurrency = replica.gate.limit
-            if opens:
-                self._look(replica)
-            else:
-                self._binder.serve(replica)
-
-    def _later(self, replica: Replica, due: float) -> None:
-        self.at(due, lambda: self._look(replica))
-
-    def _look(self, replica: Replica) -> None:
-        """An engine's next call may be due."""
-        fleet, shut = replica.fleet, replica.gate.shut
-        due = replica.gate.look(fleet.tick())
-        if due is not None:
-            self._later(replica, due)
-        if shut and not replica.gate.shut:
-            fleet.refresh()
-            self._binder.probe(replica)
-        self._binder.serve(replica)
+    def _look_later(self, replica: Replica, due: float) -> None:
+        self.gatekeeper.look_later(replica, due)
 
     def add(self, replica: Replica) -> None:
         """Take an engine in."""
