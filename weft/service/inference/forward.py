@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import anyio
-import orjson
 
-from weft.backends.refusals import refusal, used_up
+from weft.backends.refusals import used_up
 from weft.errors import (
-    ContextExceeded,
-    EngineBusy,
-    EngineUnavailable,
     Refused,
     RequestFailed,
-    UsageError,
 )
 from weft.orchestrator.attempts import Attempts, Ending
 from weft.orchestrator.call import Call
@@ -28,19 +23,16 @@ from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
 from weft.service.inference.background import is_running, stop, until_done
 from weft.service.inference.request import ClientRequest
+from weft.service.inference.sending import send
 from weft.service.inference.stream import Stream, note
-from weft.service.inference.translated import TranslatedReply, lacks_endpoint
+from weft.service.inference.translated import TranslatedReply
 from weft.service.protocols.errors import engine_words
 from weft.service.protocols.events import member, object_in
 from weft.service.protocols.overflow import Overflow
 from weft.service.protocols.protocol import Body
-from weft.service.protocols.translation import CHAT, Translation, always, where_lacking
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
-
-_ODD = (TypeError, AttributeError, LookupError, ValueError)
-"""What is raised by reading a body of another form than the protocol's."""
 
 _TOLD = (b"retry-after", b"x-should-retry")
 """Headers of engines that clients get with what they are refused."""
@@ -154,52 +146,10 @@ class Forward:
             )
 
     async def _send(self, upstream: Upstream) -> Reply:
-        """Send the request; an answer that says the engine failed, or is busy, is an error."""
-        path, body = self._exchange.path, self._request.body
-        translation = always(path, body)
-        if translation is None and path in upstream.lacks:
-            translation = where_lacking(path)
-        if translation is not None:
-            reply = await self._translated(translation, upstream)
-        else:
-            reply = await upstream.send("POST", path, self._headers, self._raw)
-            translation = where_lacking(path) if reply.status >= 400 else None
-            if translation is not None and await self._lacked(reply, upstream):
-                reply = await self._translated(translation, upstream)
-        if reply.status >= 400:
-            await unless_failed(reply, upstream.url, self._request.fallbacks > 0)
+        reply = await send(self._request, upstream, self._headers, self._raw)
+        if isinstance(reply, TranslatedReply):
+            self.kept = False
         return reply
-
-    async def _lacked(self, reply: Reply, upstream: Upstream) -> bool:
-        """Whether an error says that the engine lacks the endpoint, which is remembered then."""
-        try:
-            said = await reply.whole()
-        except BaseException:
-            reply.close()
-            raise
-        if not lacks_endpoint(reply.status, said, self._request.body):
-            reply.again(said)
-            return False
-        reply.close()
-        upstream.lacks.add(self._exchange.path)
-        return True
-
-    async def _translated(self, translation: Translation, upstream: Upstream) -> Reply:
-        """Send the request as one of chat completions."""
-        request, body = self._request, self._request.body
-        try:
-            chat, answer = translation.asked(body), translation.answer(body)
-        except _ODD as error:
-            raise UsageError(
-                "the engine speaks only chat completions, and a field of the body has no form that "
-                f"could be told in those ({error}); correct it"
-            ) from None
-        if request.tenant.salt:
-            chat.setdefault("cache_salt", request.tenant.salt)
-        raw = orjson.dumps(chat)
-        reply = await upstream.send("POST", CHAT, self._headers, raw)
-        self.kept = False
-        return TranslatedReply(reply, answer, self._protocol, request.streamed)
 
     async def _answer(self, reply: Reply, ticket: Ticket) -> bool:
         """Give the client what the engine answers; returns whether it was a proper answer."""
@@ -316,28 +266,3 @@ class Forward:
             await self._whole(reply, answer)
         finally:
             reply.close()
-
-
-async def unless_failed(reply: Reply, url: str, too_long: bool = False) -> None:
-    """Look into an answer that tells of an error; what the request did wrong may be read again.
-
-    Args:
-        reply: the answer.
-        url: of the engine.
-        too_long: whether that a prompt is too long is no answer either.
-
-    Raises:
-        EngineError: the engine failed, or is busy.
-    """
-    try:
-        body = await reply.whole()
-        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in reply.headers}
-        error = refusal(url, reply.status, body, headers)
-        if isinstance(error, EngineBusy | EngineUnavailable | RequestFailed):
-            raise error
-        if too_long and isinstance(error, ContextExceeded):
-            raise error
-    except BaseException:
-        reply.close()
-        raise
-    reply.again(body)

@@ -1,0 +1,115 @@
+"""Sending: a client's request to one engine, in chat completions where the engine has no other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from weft.backends.refusals import refusal
+from weft.errors import (
+    ContextExceeded,
+    EngineBusy,
+    EngineUnavailable,
+    RequestFailed,
+    UsageError,
+)
+from weft.service.client.client import Header
+from weft.service.engines.reply import Reply
+from weft.service.engines.upstream import Upstream
+from weft.service.inference.request import ClientRequest
+from weft.service.inference.translated import TranslatedReply, lacks_endpoint
+from weft.service.protocols.translation import CHAT, Translation, always, where_lacking
+
+_ODD = (TypeError, AttributeError, LookupError, ValueError)
+"""What is raised by reading a body of another form than the protocol's."""
+
+
+async def send(
+    request: ClientRequest, upstream: Upstream, headers: Sequence[Header], raw: bytes
+) -> Reply:
+    """Send a request; an answer that says the engine failed, or is busy, is an error.
+
+    Args:
+        request: the client's.
+        upstream: the engine's.
+        headers: that the engine gets.
+        raw: the body that the engine gets, unless the request is translated.
+
+    Raises:
+        EngineError: the engine failed, or is busy.
+        UsageError: the request must be translated, and can't be.
+    """
+    path, body = request.exchange.path, request.body
+    translation = always(path, body)
+    if translation is None and path in upstream.lacks:
+        translation = where_lacking(path)
+    if translation is not None:
+        reply = await _translate(request, translation, upstream, headers)
+    else:
+        reply = await upstream.send("POST", path, headers, raw)
+        translation = where_lacking(path) if reply.status >= 400 else None
+        if translation is not None and await _lacks(request, reply, upstream):
+            reply = await _translate(request, translation, upstream, headers)
+    if reply.status >= 400:
+        await unless_failed(reply, upstream.url, request.fallbacks > 0)
+    return reply
+
+
+async def _lacks(request: ClientRequest, reply: Reply, upstream: Upstream) -> bool:
+    """Whether an error says that the engine lacks the endpoint, which is remembered then."""
+    try:
+        said = await reply.whole()
+    except BaseException:
+        reply.close()
+        raise
+    if not lacks_endpoint(reply.status, said, request.body):
+        reply.again(said)
+        return False
+    reply.close()
+    upstream.lacks.add(request.exchange.path)
+    return True
+
+
+async def _translate(
+    request: ClientRequest, translation: Translation, upstream: Upstream, headers: Sequence[Header]
+) -> Reply:
+    """Send the request as one of chat completions."""
+    body = request.body
+    try:
+        chat, answer = translation.asked(body), translation.answer(body)
+    except _ODD as error:
+        raise UsageError(
+            "the engine speaks only chat completions, and a field of the body has no form that "
+            f"could be told in those ({error}); correct it"
+        ) from None
+    if request.tenant.salt:
+        chat.setdefault("cache_salt", request.tenant.salt)
+    raw = orjson.dumps(chat)
+    reply = await upstream.send("POST", CHAT, headers, raw)
+    return TranslatedReply(reply, answer, request.protocol, request.streamed)
+
+
+async def unless_failed(reply: Reply, url: str, too_long: bool = False) -> None:
+    """Look into an answer that tells of an error; what the request did wrong may be read again.
+
+    Args:
+        reply: the answer.
+        url: of the engine.
+        too_long: whether that a prompt is too long is no answer either.
+
+    Raises:
+        EngineError: the engine failed, or is busy.
+    """
+    try:
+        body = await reply.whole()
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in reply.headers}
+        error = refusal(url, reply.status, body, headers)
+        if isinstance(error, EngineBusy | EngineUnavailable | RequestFailed):
+            raise error
+        if too_long and isinstance(error, ContextExceeded):
+            raise error
+    except BaseException:
+        reply.close()
+        raise
+    reply.again(body)
