@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
-import anyio.abc
 from anyio.abc import TaskStatus
 
 from weft.backends.engine import Engine
