@@ -10,7 +10,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 import weft
-from weft.concurrency import TaskGroup, first_error, raise_alone, settled
+from weft.concurrency import TaskGroup, first_error, raise_alone, until_idle
 from weft.errors import UsageError
 
 
@@ -114,7 +114,7 @@ async def test_settled_lets_everything_run_that_can() -> None:
     async with TaskGroup() as tasks:
         tasks.start_soon(anyio.sleep, 3600)
         tasks.start_soon(hop, 300, done)
-        await settled()
+        await until_idle()
         assert done == [300]
         tasks.cancel_scope.cancel()
 
@@ -124,7 +124,7 @@ async def test_several_settle_at_once() -> None:
     settled_with: list[int] = []
 
     async def settle() -> None:
-        await settled()
+        await until_idle()
         settled_with.append(len(done))
 
     async with TaskGroup() as tasks:
@@ -137,5 +137,5 @@ async def test_several_settle_at_once() -> None:
 async def test_settled_comes_to_an_end_where_others_always_have_something_to_do() -> None:
     async with TaskGroup() as tasks:
         tasks.start_soon(hop, 10**9, [])
-        await settled()
+        await until_idle()
         tasks.cancel_scope.cancel()

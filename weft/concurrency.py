@@ -78,7 +78,7 @@ class Signal:
         return inner.wait() if isinstance(inner, anyio.Event) else inner
 
 
-async def settled() -> None:
+async def until_idle() -> None:
     """Let everything run that can, until all wait: for each other, for the network, for time.
 
     Where others always have something to do, or the loop can't tell (uvloop), a while must be

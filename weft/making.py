@@ -22,7 +22,7 @@ def build(kind: str, part: type[P], spec: Spec) -> P:
         UnknownName: it has no such parameter.
         UsageError: a value is missing or not allowed, or the code raised something.
     """
-    return made(kind, part, values_of(kind, part, spec))
+    return make(kind, part, values_of(kind, part, spec))
 
 
 def values_of(
@@ -59,7 +59,7 @@ def values_of(
     return values
 
 
-def made(kind: str, part: type[P], values: Mapping[str, Any]) -> P:
+def make(kind: str, part: type[P], values: Mapping[str, Any]) -> P:
     """A class's object.
 
     Raises:

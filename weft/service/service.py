@@ -128,9 +128,9 @@ class Service:
                 config.limits.lease_seconds,
                 self.holders,
             )
-            self.memory.texts()
-            self.memory.responses()
-            self.memory.speeds()
+            self.memory.load_texts()
+            self.memory.load_responses()
+            self.memory.load_speeds()
         self.engines = await stack.enter_async_context(
             Engines(self.pool, self.upstreams, self.names)
         )
@@ -142,7 +142,7 @@ class Service:
         for sentence in self._unserved():
             _log.warning("%s", sentence)
         if self.memory is not None:
-            self.memory.programs(self._take_back)
+            self.memory.load_programs(self._take_back)
 
     def _edges(self, config: ServiceConfig) -> None:
         """Take over what is looked at for each request."""
@@ -219,7 +219,7 @@ class Service:
         if self.memory is not None:
             self.memory.mark_ended(program.id)
 
-    def began(self, program: ProgramRecord, tenant: Tenant) -> None:
+    def begin(self, program: ProgramRecord, tenant: Tenant) -> None:
         """Have the scheduler know a program, if it does not yet.
 
         Raises:
@@ -261,11 +261,11 @@ class Service:
             chain = CachedChain(block_size, place.prefix.hashes)
             self.memory.mark(place.program, place.digest, chain)
 
-    def holds(self, tenant: str, response: str, engine: str) -> None:
+    def note_holder(self, tenant: str, response: str, engine: str) -> None:
         """An engine has given a response that may be asked for later."""
         key = self.holders.note(tenant, response, engine)
         if self.memory is not None:
-            self.memory.held(key, engine)
+            self.memory.mark_response(key, engine)
 
     def words(self, error: WeftError) -> str:
         """What a client is told of an error: tenants need not know where engines are."""

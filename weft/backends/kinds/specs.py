@@ -24,7 +24,7 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import UnknownName, UsageError
 from weft.faults import blaming
 from weft.importing import NoModule, reference
-from weft.making import made, values_of
+from weft.making import make, values_of
 from weft.signature import parameters
 from weft.spec import Spec, plain_value, read_spec
 
@@ -206,7 +206,7 @@ async def _open(
             values[p.name] = outside[p.name]
         elif p.required:
             raise UsageError(f"engine {spec.name} needs {p.name}; write {p.name}=...")
-    part = made("engine", kind, values)
+    part = make("engine", kind, values)
     if isinstance(part, Engine):
         return [part]
     with blaming("engine", kind):

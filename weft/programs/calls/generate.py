@@ -139,7 +139,7 @@ async def generate(
         index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
     outcome = await call(scope, role, prompt, sampling, index=index)
     completion = _completion(scope, prompt, role, index, outcome)
-    return completion if returns is None else _parsed(completion, returns)
+    return completion if returns is None else _parse(completion, returns)
 
 
 async def _several(
@@ -218,7 +218,7 @@ def _check(
         raise UsageError(f"logprobs={logprobs} must be from 0 to 20")
 
 
-def _parsed(completion: Completion, returns: type[M]) -> M:
+def _parse(completion: Completion, returns: type[M]) -> M:
     """The answer as an instance: of the first JSON in it that fits."""
     first: ValidationError | None = None
     for text in json_texts(completion.text):

@@ -93,7 +93,7 @@ async def _ids(prompt: Prompt, view: _View) -> tuple[int, ...]:
         start = _last_produced(at, model)
         at = None if start is None else _text_below(start, model)
     for piece in reversed(wanted):
-        piece.ids[key] = await _rendered(piece, view)
+        piece.ids[key] = await _render(piece, view)
     return _exact(prompt, view)
 
 
@@ -132,7 +132,7 @@ def _exact(prompt: Prompt, view: _View) -> tuple[int, ...]:
     return (*known, *chain.from_iterable(reversed(produced))) if produced else known
 
 
-async def _rendered(piece: Prompt, view: _View) -> tuple[int, ...]:
+async def _render(piece: Prompt, view: _View) -> tuple[int, ...]:
     """The ids of a Prompt that ends with text."""
     start = _last_produced(piece, view.model)
     whole = await _try(view, piece, open=piece.open)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from weft.concurrency import settled
+from weft.concurrency import until_idle
 
 if TYPE_CHECKING:
     from weft.store.store import Store, StoredResult
@@ -56,7 +56,7 @@ class Replay:
         """So many more branches, or fewer, for the time of a block."""
         return _Branches(self, count)
 
-    def changed(self, count: int) -> None:
+    def note_branches(self, count: int) -> None:
         """So many more branches work, or fewer."""
         self.working += count
         self._movement += 1
@@ -124,7 +124,7 @@ class Replay:
         """Release one after the other, until the driver's own turn."""
         while not driver.released:
             before = self._movement
-            await settled()
+            await until_idle()
             if self._movement != before:
                 continue
             while self._due and self._due[0][2].gone:
@@ -169,10 +169,10 @@ class _Branches:
         self._replay, self._count = replay, count
 
     def __enter__(self) -> None:
-        self._replay.changed(self._count)
+        self._replay.note_branches(self._count)
 
     def __exit__(self, *_: object) -> None:
-        self._replay.changed(-self._count)
+        self._replay.note_branches(-self._count)
 
 
 class _Waiter:

@@ -162,7 +162,7 @@ class Forward:
         record = self._record
         record.first = record.first or self._service.registry.clock()
         if reply.status != 200:
-            await self._turned_down(reply, answer)
+            await self._turn_down(reply, answer)
             return False
         said = self._read(reply, answer)
         self._note(said, ticket)
@@ -178,7 +178,7 @@ class Forward:
         self._service.tell(exchange, record)
         await exchange.whole(200, answer, reply.kind or JSON)
 
-    async def _turned_down(self, reply: Reply, answer: bytes) -> None:
+    async def _turn_down(self, reply: Reply, answer: bytes) -> None:
         """Give the client what an engine says in place of an answer, in words it understands."""
         record, exchange, protocol = self._record, self._exchange, self._protocol
         record.status, record.outcome = reply.status, "refused"
@@ -202,7 +202,7 @@ class Forward:
         assert ticket.replica is not None
         service, record, exchange = self._service, self._record, self._exchange
         upstream, id = service.upstreams[ticket.replica], str(said["id"])
-        service.holds(self._request.tenant.name, id, record.engine)
+        service.note_holder(self._request.tenant.name, id, record.engine)
         place = f"{self._exchange.path}/{quote(id, safe='')}"
         try:
             said = await until_done(upstream, place, self._headers)
@@ -259,7 +259,7 @@ class Forward:
             answer = await reply.whole()
             record.first = self._service.registry.clock()
             if reply.status != 200:
-                await self._turned_down(reply, answer)
+                await self._turn_down(reply, answer)
                 return
             used = self._protocol.used(self._read(reply, answer))
             record.prompt, record.cached = used.prompt, used.cached or 0

@@ -29,7 +29,7 @@ from weft.service.client.json_pieces import TooDeep, read_pieces
 from weft.service.door.tenants import Tenant
 from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.choice import choose
-from weft.service.inference.passing import passed_on
+from weft.service.inference.passing import pass_on
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.scheduled import direct, run_scheduled
 from weft.service.inference.strategy_answer import run_strategy
@@ -143,7 +143,7 @@ class _Request:
             again: whether it is of any use to come again.
         """
         exchange, protocol = self._exchange, self._protocol
-        record = self._record or self._turned_away()
+        record = self._record or self._turn_away()
         if record is not None:
             record.status, record.error = words.status, error
             if outcome == "refused" and record.first and words.status >= 500:
@@ -157,7 +157,7 @@ class _Request:
             event = protocol.error_event(words, exchange.answer)
             await exchange.refuse(words.status, protocol.error(words), event, retry_after, again)
 
-    def _turned_away(self) -> CallRecord | None:
+    def _turn_away(self) -> CallRecord | None:
         """The record of a request that was refused before it had one, if a tenant sent it."""
         if self._tenant is not None:
             tenant, model = self._tenant.name, self._model
@@ -193,10 +193,10 @@ class _Request:
             exchange.raw = await aside(decoded, exchange.raw, encodings, limits.body_bytes)
         if isinstance(protocol, Passed):
             request = self._request = ClientRequest(service, protocol, exchange, tenant, {})
-            await passed_on(request)
+            await pass_on(request)
             return
         large = len(exchange.raw) > LARGE
-        body = await aside(self._parsed, read_pieces) if large else self._parsed(orjson.loads)
+        body = await aside(self._parse, read_pieces) if large else self._parse(orjson.loads)
         self._model = body["model"]
         chosen = await choose(service, body["model"])
         request = self._request = ClientRequest(service, protocol, exchange, tenant, body)
@@ -207,7 +207,7 @@ class _Request:
         else:
             await direct(request, chosen)
 
-    def _parsed(self, read: Callable[[bytes], Any]) -> Body:
+    def _parse(self, read: Callable[[bytes], Any]) -> Body:
         """The body, if it is one of this protocol.
 
         Raises:

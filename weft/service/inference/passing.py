@@ -15,7 +15,7 @@ from weft.service.engines.reply import Reply
 from weft.service.engines.served_names import Served
 from weft.service.inference.choice import choose, first_able
 from weft.service.inference.request import ClientRequest
-from weft.service.inference.sending import unless_failed
+from weft.service.inference.sending import raise_failure
 from weft.service.programs.records import CallRecord
 from weft.service.protocols.reading import model_problem
 from weft.service.protocols.unscheduled.passed import StoredResponse, asked_model, renamed
@@ -27,7 +27,7 @@ _TOLD = frozenset((b"content-disposition", b"content-range", b"accept-ranges"))
 """Headers of answers that clients get too."""
 
 
-async def passed_on(request: ClientRequest) -> None:
+async def pass_on(request: ClientRequest) -> None:
     """Have an engine answer, whatever it says.
 
     Raises:
@@ -78,10 +78,10 @@ async def passed_on(request: ClientRequest) -> None:
         reply = await upstream.send(exchange.method, target, headers, raw)
         try:
             if reply.status >= 400:
-                await unless_failed(reply, upstream.url)
+                await raise_failure(reply, upstream.url)
             record.status, record.first = reply.status, service.registry.clock()
             record.outcome = "done" if reply.status < 400 else "refused"
-            await _answered(request, record, reply)
+            await _answer(request, record, reply)
         finally:
             reply.close()
 
@@ -129,7 +129,7 @@ async def _serving(request: ClientRequest, model: str) -> Served:
     return served
 
 
-async def _answered(request: ClientRequest, record: CallRecord, reply: Reply) -> None:
+async def _answer(request: ClientRequest, record: CallRecord, reply: Reply) -> None:
     """Give the client what the engine answers, as it comes."""
     exchange = request.exchange
     request.service.tell(exchange, record)

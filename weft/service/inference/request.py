@@ -101,7 +101,7 @@ class ClientRequest:
         service, tenant = self.service, self.tenant
         name = self.identity.name
         program = service.registry.begin(id, tenant.name, name, source, self.named(parent))
-        service.began(program, tenant)
+        service.begin(program, tenant)
         record = self.record = service.registry.call(program, self.protocol.path, model)
         record.trace = self.exchange.headers.get("traceparent", "")
         self.exchange.program = id

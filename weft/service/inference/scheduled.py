@@ -39,15 +39,15 @@ async def run_scheduled(request: ClientRequest, chosen: Sequence[Served]) -> Non
         chosen = first_able(request.service, chosen)
         for request.fallbacks in range(len(chosen) - 1, 0, -1):
             try:
-                return await _served(request, chosen[-1 - request.fallbacks], asked)
+                return await _serve(request, chosen[-1 - request.fallbacks], asked)
             except _AWAY as error:
                 if not request.falls_back(error):
                     raise
         request.fallbacks = 0
-    await _served(request, chosen[-1], asked)
+    await _serve(request, chosen[-1], asked)
 
 
-async def _served(request: ClientRequest, served: Served, asked: Served) -> None:
+async def _serve(request: ClientRequest, served: Served, asked: Served) -> None:
     """Answer a call by an engine of a model, though perhaps another was asked for."""
     service, protocol, body = request.service, request.protocol, request.body
     tenant, identity, model = request.tenant, request.identity, served.model
@@ -58,7 +58,7 @@ async def _served(request: ClientRequest, served: Served, asked: Served) -> None
     chunk, measured = service.chunk(model), None
     if len(exchange.raw) > LARGE and not protocol.previous(body):
         root = root_of(tenant.salt, served.adapter)
-        changed, pieces, measured = await aside(_measured, protocol, body, chunk, root)
+        changed, pieces, measured = await aside(_measure, protocol, body, chunk, root)
     else:
         changed, pieces = protocol.mend(body), protocol.pieces(body)
     request.changed = request.changed or changed
@@ -89,7 +89,7 @@ async def _served(request: ClientRequest, served: Served, asked: Served) -> None
     finally:
         record = request.record if answer is not None else None
         if record is not None and answer and body.get("store") is not False:
-            service.holds(tenant.name, answer, record.engine)
+            service.note_holder(tenant.name, answer, record.engine)
         service.conversations.end(
             place,
             prompt=record.prompt if record is not None else 0,
@@ -101,7 +101,7 @@ async def _served(request: ClientRequest, served: Served, asked: Served) -> None
         )
 
 
-def _measured(
+def _measure(
     protocol: Protocol, body: Body, chunk: int, root: int
 ) -> tuple[bool, list[bytes], TextPrefix]:
     """Whether a body was mended, the pieces of its prompt, and their prefix."""

@@ -52,7 +52,7 @@ async def send(
         if translation is not None and await _lacks(request, reply, upstream):
             reply = await _translate(request, translation, upstream, headers)
     if reply.status >= 400:
-        await unless_failed(reply, upstream.url, request.fallbacks > 0)
+        await raise_failure(reply, upstream.url, request.fallbacks > 0)
     return reply
 
 
@@ -90,7 +90,7 @@ async def _translate(
     return TranslatedReply(reply, answer, request.protocol, request.streamed)
 
 
-async def unless_failed(reply: Reply, url: str, too_long: bool = False) -> None:
+async def raise_failure(reply: Reply, url: str, too_long: bool = False) -> None:
     """Look into an answer that tells of an error; what the request did wrong may be read again.
 
     Args:

@@ -49,7 +49,7 @@ class Memory:
         self._conversations, self._chunks, self._lease = conversations, chunks, lease
         self._chains: dict[str, CachedChain] = {}
 
-    def texts(self) -> None:
+    def load_texts(self) -> None:
         """Take up how texts were cut, before the first prompt comes."""
         kept = self._state.notes().get(_TEXTS)
         if kept is not None:
@@ -58,15 +58,15 @@ class Memory:
             self._conversations.lengths.ratios.update(found["ratios"])
             self._conversations.lengths.media.update(found.get("media", {}))
 
-    def responses(self) -> None:
+    def load_responses(self) -> None:
         """Take up which engine holds which response."""
         self._holders.load(self._state.responses())
 
-    def held(self, key: bytes, engine: str) -> None:
+    def mark_response(self, key: bytes, engine: str) -> None:
         """An engine holds a response; the key is from `Holders.note`."""
         self._state.mark_response(key, engine)
 
-    def speeds(self) -> None:
+    def load_speeds(self) -> None:
         """Take up how fast engines were, before the first is there."""
         kept = self._state.notes().get(_SPEEDS, "[]")
         try:
@@ -78,7 +78,7 @@ class Memory:
         else:
             self._scheduler.speeds |= known
 
-    def programs(self, owned: Callable[[SavedProgram], None]) -> None:
+    def load_programs(self, owned: Callable[[SavedProgram], None]) -> None:
         """Take up the programs, once engines are there.
 
         Args:
