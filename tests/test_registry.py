@@ -243,6 +243,36 @@ def test_parts_of_packages_are_found_when_asked_for(put: Put, tmp_path: Path) ->
     assert listed["weft"]["from"] == "weft"
 
 
+def test_readers_of_packages_are_found_when_asked_for(put: Put, tmp_path: Path) -> None:
+    put("site/acme.py", MINE)
+    put("q.jsonl", '{"question": "?", "answer": "yes"}')
+    entries = "[weft.readers]\nloud = acme:Loud\n[weft.strategies]\ncalm = acme:Calm\n"
+    package(tmp_path / "site", "acme", entries)
+    sys.path.insert(0, str(tmp_path / "site"))
+    parse_reader("number")
+    assert "acme" not in sys.modules
+    assert parse_reader("loud")("<think>No.</think>yes") == "YES"
+    task = parse_task("jsonl(path=q.jsonl, reader=loud)")
+    (sample,) = task.samples(None, 0)
+    assert task.question(sample, 0).answer("Yes") == "YES"
+    assert task.correct(sample, Answer("", "YES"))
+    listed = {one["name"]: one["from"] for one in json.loads(weft("readers", "--json").stdout)}
+    assert listed["loud"] == "acme 1.2"
+    assert listed["number"] == "weft"
+    config = put(
+        "serve.yaml",
+        """
+        engines: [http://127.0.0.1:1]
+        strategies: {models: [{model: m, strategy: calm, reader: loud}]}
+        """,
+    )
+    assert [m.reader for m in load_config(config).strategies.models] == ["loud"]
+    done = weft(
+        "eval", "run", "jsonl(path=q.jsonl, reader=loud)", "-s", "calm", "-e", "scripted:yes"
+    )
+    assert done.exit_code == 0, done.stderr
+
+
 def test_a_name_taken_twice_names_both_places(put: Put, tmp_path: Path) -> None:
     first, second = put("one.py", MINE), put("two.py", MINE)
     parse_policy("one.py:Brisk")

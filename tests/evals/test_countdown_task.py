@@ -8,13 +8,17 @@ from hypothesis import strategies as st
 
 from weft.errors import UnknownName, UsageError
 from weft.evals.tasks.countdown import Problem, held_out, reachable, solved, steps
-from weft.evals.tasks.countdown_task import CountdownTask, canonical, complete
-from weft.evals.tasks.expression import Expression
+from weft.evals.tasks.countdown_task import CountdownTask, complete
 from weft.evals.tasks.registry import parse_task
+from weft.search.readers.expression import Expression
 from weft.search.strategy import Answer
 
 PROBLEM = Problem((15, 9, 11, 17), 47)
 SOLUTION = "11 - 9 = 2 | 15 17 2\n15 * 2 = 30 | 17 30\n30 + 17 = 47 | 47\nanswer 47"
+
+
+def canonical(problem: Problem, text: str) -> str | None:
+    return CountdownTask.reader(problem)(text)
 
 
 def test_samples_are_a_reproducible_prefix_of_distinct_held_out_problems() -> None:

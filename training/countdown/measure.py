@@ -23,7 +23,14 @@ import matplotlib.pyplot as plt
 from weft import Pool, Prompt, generate, score
 from weft.backends.kinds.specs import open_engines
 from weft.evals.statistics import mean, pass_at_k
-from weft.evals.tasks.countdown import Problem, problems, solved, step_lines, steps, still_solvable
+from weft.evals.tasks.countdown import (
+    Problem,
+    answer_lines,
+    problems,
+    solved,
+    steps,
+    still_solvable,
+)
 
 MODEL = Path(__file__).parents[2] / "weft" / "evals" / "models" / "countdown"
 KS = (1, 2, 4, 8, 16, 32)
@@ -98,7 +105,7 @@ async def measure(limit: int, seed: int) -> dict[str, object]:
     legal: dict[int, list[tuple[Problem, str]]] = defaultdict(list)
     for problem, answers in zip(asked, solve, strict=True):
         for depth in (1, 2, 3):
-            lines = step_lines(rng.choice(answers)[0])
+            lines = answer_lines(rng.choice(answers)[0])
             if len(lines) >= depth:
                 own[depth].append((problem, "".join(f"{line}\n" for line in lines[:depth])))
             legal[depth].append((problem, random_partial(rng, problem, depth)))

@@ -47,6 +47,7 @@ def hours(tmp_path: Path) -> str:
         ("final", r"is \boxed{ B } as said", "b"),
         ("final", "**Answer:** Paris.", "paris"),
         ("json", 'here: {"b": 1.0, "a": 2}', '{"a":2,"b":1}'),
+        ("countdown", "4 + 2 = 6 | 3 6\n6 * 3 = 18 | 18\nanswer 18", "(2 + 4) * 3"),
         ("number", "<think>7</think>8", "8"),
         ("number", "<think>7", None),
     ],
@@ -59,6 +60,7 @@ def test_they_are_parts_like_others() -> None:
     listed, wrong = READERS.listed()
     assert not wrong
     assert {one.name for one in listed if one.origin == "weft"} == {
+        "countdown",
         "final",
         "json",
         "number",

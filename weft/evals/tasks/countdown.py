@@ -5,26 +5,27 @@ model of a million parameters can learn them: numbers from 1 to 20, targets from
 100, and every intermediate result whole, positive and at most 200.
 
 This module is the game alone: steps, exact reachability, the split into training and
-evaluation problems, and the reading of answers. It imports neither torch nor a model.
+evaluation problems, and whether an answer solves its problem. The reader `countdown` reads the
+answers. Neither torch nor a model is imported.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import combinations_with_replacement
+
+from weft.search.readers.countdown import Numbers, Operation, claimed_step, step_lines
+from weft.thinking import visible
 
 MAX_NUMBER = 20
 MIN_TARGET = 10
 MAX_TARGET = 100
 MAX_RESULT = 200
 _TARGETS = ((1 << (MAX_TARGET + 1)) - 1) & ~((1 << MIN_TARGET) - 1)
-
-Numbers = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +37,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{' '.join(map(str, self.numbers))} for {self.target}"
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation `a op b = result`, and the numbers left after it."""
-
-    a: int
-    op: str
-    b: int
-    result: int
-    left: Numbers
-
-    def __str__(self) -> str:
-        return f"{self.a} {self.op} {self.b} = {self.result} | {' '.join(map(str, self.left))}"
 
 
 def apply(a: int, op: str, b: int) -> int | None:
@@ -138,17 +125,6 @@ def problems(seed: int, *, evaluation: bool = True) -> Iterator[Problem]:
         yield Problem(tuple(shown), rng.choice(choice))
 
 
-_LINE = re.compile(r"\s*(\d+) ([-+*/]) (\d+) = (\d+) \| (\d+(?: \d+)*)\s*")
-
-
-def claimed_step(line: str) -> Operation | None:
-    """The step that a line claims, right or wrong; None if it has not the form of one."""
-    if (match := _LINE.fullmatch(line)) is None:
-        return None
-    left = tuple(map(int, match[5].split()))
-    return Operation(int(match[1]), match[2], int(match[3]), int(match[4]), left)
-
-
 def read_step(line: str, numbers: Numbers) -> Operation | None:
     """The step that a line writes, or None unless it is legal from `numbers`."""
     if (step := claimed_step(line)) is None:
@@ -162,23 +138,15 @@ def read_step(line: str, numbers: Numbers) -> Operation | None:
     return step if right and sorted((*rest, step.result)) == sorted(step.left) else None
 
 
-def step_lines(text: str) -> list[str]:
-    """The lines of an answer that are meant as steps (they have a bar), in order.
-
-    What stands between thinking tags is left out.
-    """
-    _, closed, after = text.partition("</think>")
-    if closed:
-        text = after
-    elif "<think>" in text:
-        return []
-    return [line.strip() for line in text.splitlines() if "|" in line]
+def answer_lines(text: str) -> list[str]:
+    """The lines of what a model wrote that are meant as steps, without those it thought."""
+    return step_lines(visible(text) or "")
 
 
 def solved(problem: Problem, text: str) -> bool:
     """Whether the steps in `text` are all legal and end with the target alone."""
     numbers = problem.numbers
-    for line in step_lines(text):
+    for line in answer_lines(text):
         if (step := read_step(line, numbers)) is None:
             return False
         numbers = step.left
@@ -188,7 +156,7 @@ def solved(problem: Problem, text: str) -> bool:
 def still_solvable(problem: Problem, text: str) -> bool:
     """Whether the steps so far are legal and the target can still be reached."""
     numbers = problem.numbers
-    for line in step_lines(text):
+    for line in answer_lines(text):
         if (step := read_step(line, numbers)) is None:
             return False
         numbers = step.left

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from weft.evals.tasks.countdown import (
     Problem,
+    answer_lines,
     reachable,
     read_step,
-    step_lines,
     steps,
     still_solvable,
 )
@@ -58,7 +58,7 @@ class Player:
 
     def _lines(self, problem: Problem, begun: str, rng: random.Random) -> str:
         numbers = problem.numbers
-        for line in step_lines(begun):
+        for line in answer_lines(begun):
             if (step := read_step(line, numbers)) is None:
                 return ""
             numbers = step.left

@@ -8,65 +8,36 @@ from pathlib import Path
 from weft.errors import UsageError
 from weft.evals.tasks.countdown import (
     Problem,
-    claimed_step,
+    answer_lines,
     problems,
     solved,
-    step_lines,
     still_solvable,
 )
 from weft.evals.tasks.countdown_player import Player
-from weft.evals.tasks.expression import Expression
 from weft.evals.tasks.task import Sample, Task, task
 from weft.programs import Prompt
+from weft.search.readers import Reader, parse_reader
+from weft.search.readers.countdown import step_lines
 from weft.search.strategy import Answer, Question
+from weft.thinking import visible
 
 MOST = 100_000
 """More different problems than anyone runs; a limit above it is taken for a mistake."""
 
 
-def canonical(problem: Problem, text: str) -> str | None:
-    """The expression that the steps in `text` write down, in normal form.
-
-    Two lists of steps that differ only in their order, or in the order of terms and
-    factors, give the same text. Nothing is checked that a voter could not see without doing
-    the sums: results may be wrong, and operands may be made up. None if a line has not the
-    form of a step, or the steps do not end with one number.
-    """
-    parts = [(n, Expression.number(n)) for n in problem.numbers]
-    ended = False
-    for line in step_lines(text):
-        if (step := claimed_step(line)) is None:
-            return None
-        taken: list[Expression] = []
-        for operand in (step.a, step.b):
-            # Among equal values any will do; the choice must only be the same each time.
-            alike = [p for p in parts if p[0] == operand]
-            if alike:
-                part = min(alike, key=lambda p: p[1].text)
-                parts.remove(part)
-                taken.append(part[1])
-            else:
-                taken.append(Expression.number(operand))
-        parts.append((step.result, taken[0].join(step.op, taken[1])))
-        ended = len(step.left) == 1
-    return parts[-1][1].text if ended else None
-
-
 def complete(text: str) -> bool:
     """Whether an answer is finished: one number is left, or the closing line is there."""
-    _, closed, after = text.partition("</think>")
-    if not closed and "<think>" in text:
+    if (body := visible(text)) is None:
         return False
-    body = after if closed else text
     if any(line.startswith("answer ") for line in body.splitlines()):
         return True
-    lines = step_lines(text)
+    lines = step_lines(body)
     return bool(lines) and body.endswith("\n") and len(lines[-1].partition("|")[2].split()) == 1
 
 
 def _verify(problem: Problem) -> Callable[[str], Prompt]:
     def ask(text: str) -> Prompt:
-        lines = "".join(f"{line}\n" for line in step_lines(text))
+        lines = "".join(f"{line}\n" for line in answer_lines(text))
         return Prompt.user(f"verify {problem}\n{lines}")
 
     return ask
@@ -102,6 +73,11 @@ class CountdownTask(Task):
         """The game's problem of a sample."""
         return Problem(tuple(sample.data["numbers"]), sample.data["target"])
 
+    @staticmethod
+    def reader(problem: Problem) -> Reader:
+        """What reads the answers to a problem."""
+        return parse_reader({"countdown": {"numbers": " ".join(map(str, problem.numbers))}})
+
     def question(self, sample: Sample, seed: int) -> Question:
         """Prompts `solve`, `think` and `verify`, and the exact verifier."""
         problem = self.problem(sample)
@@ -113,7 +89,7 @@ class CountdownTask(Task):
             max_think_tokens=512,
             # Three steps use up four numbers; a search ends there, without the closing line.
             max_steps=len(problem.numbers),
-            answer=lambda text: canonical(problem, text),
+            answer=self.reader(problem),
             complete=complete,
             verify=_verify(problem),
             check=lambda text: float(still_solvable(problem, text)),

@@ -88,7 +88,10 @@ READERS = PartRegistry(
     Reader,
     mark="reader",
     group="weft.readers",
-    own=[f"weft.search.readers.{file}" for file in ("number", "text", "final", "json_value")],
+    own=[
+        f"weft.search.readers.{file}"
+        for file in ("number", "text", "final", "json_value", "countdown")
+    ],
 )
 R = TypeVar("R", bound=type[Reader])
 
