@@ -7,12 +7,14 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 import httpx
 
+from raw_connections import connected
 from weft.service.config.file import ServiceConfig
 from weft.service.server import Server
 from weft.service.service import Service
@@ -53,18 +55,11 @@ class LiveService:
         body = BODIES[path] | {"stream": True} | fields
         return self.http.stream("POST", path, json=body, headers=_headers)
 
-    @contextlib.asynccontextmanager
-    async def connected(
+    def connected(
         self,
-    ) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    ) -> AbstractAsyncContextManager[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         """A raw connection."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            yield reader, writer
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+        return connected(self.port)
 
     async def raw(self, sent: bytes, seconds: float = 10) -> bytes:
         """Send bytes and read until the service closes, or says nothing more for a moment."""

@@ -13,6 +13,7 @@ import uvicorn
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from raw_connections import connected
 from weft.service.client.guard import guarded, too_deep
 
 pytestmark = pytest.mark.loops("asyncio")
@@ -93,19 +94,6 @@ async def serving(seconds: float) -> AsyncGenerator[Served]:
             await task
 
 
-@contextlib.asynccontextmanager
-async def connected(
-    served: Served,
-) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-
 async def status(reader: asyncio.StreamReader) -> int:
     """The status of the next answer, read whole; 0 if the connection ended instead."""
     try:
@@ -124,7 +112,7 @@ def head(size: int, end: bytes = b"\r\n\r\n") -> bytes:
 
 async def test_heads_up_to_the_limit_pass_and_no_larger_ones() -> None:
     async with serving(30) as served:
-        async with connected(served) as (reader, writer):
+        async with connected(served.port) as (reader, writer):
             for _ in range(3):
                 writer.write(head(HEAD - 50))
                 assert await status(reader) == 200
@@ -136,7 +124,7 @@ async def test_heads_up_to_the_limit_pass_and_no_larger_ones() -> None:
 
 @pytest.mark.parametrize("line", [b"a" * 100, b"x: y\r\n"])
 async def test_a_head_without_end_is_cut_off(line: bytes) -> None:
-    async with serving(30) as served, connected(served) as (reader, writer):
+    async with serving(30) as served, connected(served.port) as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nx: ")
         sent = 0
         with contextlib.suppress(ConnectionError):
@@ -151,12 +139,12 @@ async def test_a_head_without_end_is_cut_off(line: bytes) -> None:
 
 async def test_a_slow_head_is_refused_and_a_silent_connection_closed() -> None:
     async with serving(0.5) as served:
-        async with connected(served) as (reader, writer):
+        async with connected(served.port) as (reader, writer):
             writer.write(b"GET / HTTP/1.1\r\nhost:")
             assert await status(reader) == 408
-        async with connected(served) as (reader, _):
+        async with connected(served.port) as (reader, _):
             assert await reader.read() == b""
-        async with connected(served) as (reader, writer):
+        async with connected(served.port) as (reader, writer):
             writer.write(head(200))
             assert await status(reader) == 200
             writer.write(head(200)[:-2])
@@ -164,7 +152,7 @@ async def test_a_slow_head_is_refused_and_a_silent_connection_closed() -> None:
 
 
 async def test_a_slow_body_is_not_the_heads_business() -> None:
-    async with serving(0.5) as served, connected(served) as (reader, writer):
+    async with serving(0.5) as served, connected(served.port) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nabc")
         await asyncio.sleep(0.8)
         writer.write(b"def")
@@ -174,7 +162,7 @@ async def test_a_slow_body_is_not_the_heads_business() -> None:
 
 async def test_bodies_of_any_size_and_framing_pass() -> None:
     large = b"x" * 1_000_000
-    async with serving(30) as served, connected(served) as (reader, writer):
+    async with serving(30) as served, connected(served.port) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n" + large)
         assert await status(reader) == 200
         chunked = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -187,7 +175,7 @@ async def test_bodies_of_any_size_and_framing_pass() -> None:
 
 @pytest.mark.parametrize("line", [b"a: b\r\n", b"a"])
 async def test_trailers_without_end_are_cut_off(line: bytes) -> None:
-    async with serving(30) as served, connected(served) as (reader, writer):
+    async with serving(30) as served, connected(served.port) as (reader, writer):
         writer.write(
             b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nt:"
         )
@@ -202,6 +190,6 @@ async def test_trailers_without_end_are_cut_off(line: bytes) -> None:
 
 
 async def test_junk_is_a_400() -> None:
-    async with serving(30) as served, connected(served) as (reader, writer):
+    async with serving(30) as served, connected(served.port) as (reader, writer):
         writer.write(b"\x16\x03\x01 hello\r\n\r\n")
         assert await status(reader) == 400

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from call_records import T, call
 from weft.errors import UsageError
-from weft.service.programs.records import CallRecord, ProgramRecord
+from weft.service.programs.records import ProgramRecord
 from weft.service.watch.logs import EventLog, set_up
 
-T = 1_700_000_000.0
 SECRET = "XYZZY-secret-marker"
 
 Logged = Callable[..., io.StringIO]
@@ -42,19 +42,6 @@ def program(**fields: Any) -> ProgramRecord:
     given: dict[str, Any] = {"id": "a/p", "tenant": "a", "name": "aider", "parent": ""}
     given |= {"source": "session-id", "began": T, "seen": T + 9}
     return ProgramRecord(**given | fields)
-
-
-def call(of: ProgramRecord, **fields: Any) -> CallRecord:
-    times = {"came": T, "sent": T + 0.25, "first": T + 0.5, "ended": T + 3.0}
-    rest = {
-        "engine": "gpu0",
-        "status": 200,
-        "outcome": "done",
-        "attempts": 1,
-        "placement_reason": "its home",
-    }
-    made: dict[str, Any] = times | rest | {"prompt": 100, "cached": 60, "generated": 7}
-    return CallRecord("c1", of, "/v1/messages", "m", **(made | fields))
 
 
 def test_one_line_a_call_and_one_a_program(logged: Logged) -> None:

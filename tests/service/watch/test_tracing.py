@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from call_records import T, call
 from weft.errors import ConfigError
-from weft.service.programs.records import CallRecord, ProgramRecord
+from weft.service.programs.records import ProgramRecord
 from weft.service.watch.tracing import Tracing
 
-T = 1_700_000_000.0
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
@@ -74,19 +74,6 @@ def program(id: str = "a/p", parent: str = "", began: float = T) -> ProgramRecor
     )
 
 
-def call(of: ProgramRecord, **fields: Any) -> CallRecord:
-    times = {"came": T, "sent": T + 2, "first": T + 2.5, "ended": T + 3.0}
-    rest = {
-        "engine": "gpu0",
-        "status": 200,
-        "outcome": "done",
-        "attempts": 1,
-        "placement_reason": "its home",
-    }
-    made: dict[str, Any] = times | rest | {"prompt": 100, "cached": 60, "generated": 7}
-    return CallRecord("c1", of, "/v1/messages", "m", **(made | fields))
-
-
 async def test_a_program_and_its_calls(collector: Collector) -> None:
     boss, worker = program("a/boss"), program("a/worker", "a/boss", T + 1)
     tracing = Tracing(collector.url, {"a/boss": boss}, version="1.2")
@@ -118,10 +105,10 @@ async def test_a_program_and_its_calls(collector: Collector) -> None:
     assert attributes["gen_ai.usage.cache_read.input_tokens"] == 60
     assert attributes["gen_ai.usage.output_tokens"] == 7
     assert attributes["gen_ai.conversation.id"] == "a/worker"
-    assert attributes["weft.call.wait"] == 2.0
+    assert attributes["weft.call.wait"] == 0.25
     assert attributes["weft.wait.reason"] == "gpu0 is full"
     assert attributes["weft.placement.reason"] == "its home"
-    assert attributes["gen_ai.response.time_to_first_chunk"] == 2.5
+    assert attributes["gen_ai.response.time_to_first_chunk"] == 0.5
     assert [(link.trace_id.hex(), link.span_id.hex()) for link in good.links] == [(TRACE, SPAN)]
     assert not bad.links
     assert bad.status.code == 2
