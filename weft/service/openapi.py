@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from weft.service.protocols.reading import LONGEST_NAME
+
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
@@ -13,6 +15,7 @@ _FLAG: Schema = {"type": ["boolean", "null"]}
 _MODEL: Schema = {
     "type": "string",
     "minLength": 1,
+    "maxLength": LONGEST_NAME,
     "description": "One that GET /v1/models lists, or MODEL:STRATEGY for a strategy.",
 }
 _MESSAGES: Schema = {

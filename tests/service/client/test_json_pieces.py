@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
@@ -12,23 +13,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.service.client import json_pieces
-from weft.service.client.json_pieces import TooDeep, read_pieces
+from weft.service.client.json_pieces import NoJson, TooDeep, read_pieces
 
 VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**53), 2**53)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
+    | st.text()
+    | st.text('"\\\\\n,:[{é漢😀a'),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
 )
 
 
+def plain(value: Any) -> bytes:
+    return orjson.dumps(value)
+
+
+def spaced(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2)
+
+
+def escaped(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
 @settings(max_examples=50)
-@given(VALUES, st.integers(0, 40), st.booleans())
-def test_pieces_make_the_whole(value: Any, piece: int, spaced: bool) -> None:
-    raw = orjson.dumps(value, option=orjson.OPT_INDENT_2 if spaced else 0)
+@given(VALUES, st.integers(1, 40), st.sampled_from([plain, spaced, escaped]))
+def test_pieces_make_the_whole(value: Any, piece: int, write: Callable[[Any], bytes]) -> None:
+    raw = write(value)
     with patch.object(json_pieces, "_PIECE", piece):
         assert read_pieces(raw) == value
 
@@ -47,7 +61,7 @@ def test_what_is_no_json_is_refused_in_pieces_too(value: Any, data: st.DataObjec
 def problem_of(read: Callable[[bytes], Any], raw: bytes) -> str:
     try:
         read(raw)
-    except orjson.JSONDecodeError as error:
+    except (orjson.JSONDecodeError, NoJson) as error:
         return str(error)
     return ""
 
@@ -59,5 +73,45 @@ def test_depth_is_bounded(depth: int) -> None:
         if depth < 250:
             assert read_pieces(raw) == orjson.loads(raw)
         else:
-            with pytest.raises((TooDeep, orjson.JSONDecodeError)):
+            with pytest.raises((TooDeep, NoJson)):
                 read_pieces(raw)
+
+
+def test_no_piece_is_large() -> None:
+    """Whatever a body is full of, orjson never gets much of it at once."""
+    text = 'Some "words"\n\tü and \\ more. '
+    image = {"type": "image_url", "image_url": {"url": "data:;base64," + "QUJD" * 2000}}
+    bodies: list[Any] = [
+        text * 2000,
+        {"prompt": text * 2000},
+        {"messages": [{"role": "user", "content": text}] * 2000},
+        {"messages": [{"role": "user", "content": [image] * 9}]},
+        {"prompt": list(range(10_000))},
+        {"prompt": [[1, 2, 3]] * 5000},
+        {text * 2000: {"a": {"b": {"c": [text * 2000, 1]}}}},
+    ]
+    sizes: list[int] = []
+
+    class Orjson:
+        JSONDecodeError = orjson.JSONDecodeError
+
+        @staticmethod
+        def loads(raw: bytes) -> Any:
+            sizes.append(len(raw))
+            return orjson.loads(raw)
+
+    for body in bodies:
+        for raw in (plain(body), escaped(body)):
+            with (
+                patch.object(json_pieces, "_PIECE", 4000),
+                patch.object(json_pieces, "orjson", Orjson),
+            ):
+                assert read_pieces(raw) == body
+    assert max(sizes) < 10_000
+
+
+def test_a_member_that_comes_twice_counts_as_the_last() -> None:
+    raw = b'{"a":[1,2],"b":[3],"a":[4,5,6,7,8,9],"c":{"d":1,"d":[1,2,3,4,5,6,7]}}'
+    for piece in range(1, len(raw)):
+        with patch.object(json_pieces, "_PIECE", piece):
+            assert read_pieces(raw)["c"] == orjson.loads(raw)["c"]

@@ -25,7 +25,7 @@ from weft.errors import (
 from weft.service.client.encodings import ACCEPTED, decoded, encodings_of
 from weft.service.client.exchange import Exchange
 from weft.service.client.guard import too_deep
-from weft.service.client.json_pieces import TooDeep, read_pieces
+from weft.service.client.json_pieces import NoJson, TooDeep, read_pieces
 from weft.service.door.tenants import Tenant
 from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.choice import choose
@@ -216,7 +216,7 @@ class _Request:
         raw = self._exchange.raw
         try:
             parsed = read(raw)
-        except orjson.JSONDecodeError as error:
+        except (orjson.JSONDecodeError, NoJson) as error:
             raise UsageError(f"the body is not JSON: {error}; send valid JSON") from None
         except TooDeep:
             raise UsageError(_DEEP) from None
