@@ -115,6 +115,7 @@ class RawEngine:
         well: whether it says that it is healthy.
         models: what it lists.
         gets: whether `reply` answers other methods than POST too.
+        tokenizes: whether it answers `/tokenize` by itself.
     """
 
     reply: Reply
@@ -125,6 +126,7 @@ class RawEngine:
         default_factory=lambda: [{"id": "m", "max_model_len": 100_000}]
     )
     gets: bool = False
+    tokenizes: bool = True
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
@@ -158,7 +160,7 @@ class RawEngine:
                 return (200, {}) if self.well else (503, {})
             case "/metrics":
                 return 404, {}
-            case "/tokenize":
+            case "/tokenize" if self.tokenizes:
                 return 200, {"tokens": [1]}
             case "/detokenize" | "/kv_event_sources":
                 return 404, {}

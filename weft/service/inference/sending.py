@@ -19,7 +19,7 @@ from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.translated import TranslatedReply, lacks_endpoint
-from weft.service.protocols.translation import CHAT, Translation, always, where_lacking
+from weft.service.protocols.translation import CHAT, Translation, always, no_count, where_lacking
 
 _ODD = (TypeError, AttributeError, LookupError, ValueError)
 """What is raised by reading a body of another form than the protocol's."""
@@ -39,6 +39,7 @@ async def send(
     Raises:
         EngineError: the engine failed, or is busy.
         UsageError: the request must be translated, and can't be.
+        Refused: tokens are to be counted, and the engine has no tokenizer.
     """
     path, body = request.exchange.path, request.body
     translation = always(path, body)
@@ -83,10 +84,12 @@ async def _translate(
             "the engine speaks only chat completions, and a field of the body has no form that "
             f"could be told in those ({error}); correct it"
         ) from None
-    if request.tenant.salt:
+    if request.tenant.salt and translation.target == CHAT:
         chat.setdefault("cache_salt", request.tenant.salt)
     raw = orjson.dumps(chat)
-    reply = await upstream.send("POST", CHAT, headers, raw)
+    reply = await upstream.send("POST", translation.target, headers, raw)
+    if translation.target != CHAT and reply.status >= 400 and await _lacks(request, reply, upstream):
+        raise no_count()
     return TranslatedReply(reply, answer, request.protocol, request.streamed)
 
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 from weft.service.protocols.compaction import is_asked
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.translation.compact import CompactionTranslation
+from weft.service.protocols.translation.count import CountTranslation, no_count
 from weft.service.protocols.translation.from_messages import MessagesTranslation
 from weft.service.protocols.translation.from_responses import ResponsesTranslation
 from weft.service.protocols.translation.translation import CHAT, AnswerTeller, Translation
 
-__all__ = ["CHAT", "AnswerTeller", "Translation", "always", "where_lacking"]
+__all__ = ["CHAT", "AnswerTeller", "Translation", "always", "no_count", "where_lacking"]
 
-_ALL = {one.path: one for one in (MessagesTranslation(), ResponsesTranslation())}
+_ALL = {
+    one.path: one for one in (MessagesTranslation(), CountTranslation(), ResponsesTranslation())
+}
 _COMPACT = CompactionTranslation("/v1/responses/compact")
 _TURN = CompactionTranslation("/v1/responses")
 

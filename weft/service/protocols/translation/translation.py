@@ -103,9 +103,11 @@ class Translation(ABC):
 
     Attributes:
         path: of the endpoint.
+        target: what engines are asked at in its place.
     """
 
     path: str
+    target: str = CHAT
 
     @abstractmethod
     def asked(self, body: Body) -> Body:
