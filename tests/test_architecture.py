@@ -60,7 +60,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "client": set(),
         "config": set(),
         "protocols": set(),
-        "openapi": set(),
+        "openapi": {"protocols"},
     },
     "backends": {
         "kinds": {"local", "openai", "scripted", "vllm"},

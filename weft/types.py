@@ -86,6 +86,19 @@ class MoreSampling(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter (LoRA) of a model.
+
+    Attributes:
+        name: under which engines serve it.
+        engines: names of those that do; empty if all of the model's engines do.
+    """
+
+    name: str
+    engines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One unit of inference as an engine sees it.
 
@@ -102,6 +115,7 @@ class Request:
         ask_texts: the same as texts, for engines that don't take tokens.
         cache_salt: only requests with the same one share prefixes in the engine's cache;
             vLLM only.
+        adapter: name of the model's adapter (LoRA) that must answer; empty for none.
     """
 
     id: str
@@ -113,6 +127,7 @@ class Request:
     ask: tuple[int, ...] = ()
     ask_texts: tuple[str, ...] = ()
     cache_salt: str = ""
+    adapter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

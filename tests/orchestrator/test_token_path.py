@@ -84,3 +84,21 @@ async def test_a_step_hashes_only_the_blocks_that_it_adds(monkeypatch, anyio_bac
     blocks = tokens // engine.block_size
     assert counts[0] >= blocks
     assert all(count < 5 for count in counts[1:])
+
+
+@given(IDS, IDS)
+def test_prefixes_of_an_adapter_are_its_own(root: list[int], more: list[int]) -> None:
+    ids = (*root, *more)
+
+    def call(adapter: str) -> Call:
+        request = Request("r", "m", (), tokens=ids, adapter=adapter)
+        return Call(request, path=TokenPath(tuple(root)))
+
+    plain, one, same, other = map(call, ("", "one", "one", "other"))
+    assert one.hashes(4) == same.hashes(4)
+    assert len(one.hashes(4)) == len(plain.hashes(4))
+    hashes = [set(each.hashes(4)) for each in (plain, one, other)]
+    assert not hashes[0] & hashes[1]
+    assert not hashes[1] & hashes[2]
+    grown = one.grown(4, (1, 2, 3, 4, 5), 5)
+    assert grown == Call(Request("r", "m", (), tokens=(*ids, 1, 2, 3, 4), adapter="one")).hashes(4)

@@ -67,12 +67,15 @@ def test_schemas_say_what_the_gateway_checks(path: str) -> None:
     valid, check = bodies(path).is_valid, PROTOCOLS[path].check
     body = BODIES[path]
     assert valid(body | {"anything": {"else": 1}})
+    assert valid(body | {"model": "m" * 1000})
+    assert not check(body | {"model": "m" * 1000})
     assert valid(body | {"stream": None})
     prompt = next(key for key in body if key not in ("model", "max_tokens"))
     wrong: list[dict[str, Any]] = [
         {"model": ""},
         {"model": None},
         {"model": ["m"]},
+        {"model": "m" * 1001},
         {prompt: 7},
         {prompt: [7.5] if prompt in ("messages",) else {}},
         {"tools": "all"} if path.startswith("/v1/messages") else {"model": 1},

@@ -27,7 +27,7 @@ def completion_body(
     if room is None and context is not None:
         room = context - len(tokens)
     body: dict[str, Any] = {
-        "model": request.model,
+        "model": request.adapter or request.model,
         "prompt": tokens,
         "max_tokens": room,
         "temperature": how.temperature,

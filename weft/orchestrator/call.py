@@ -7,6 +7,8 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import xxhash
+
 from weft.cache.prefix import block_hashes
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.orchestrator.token_path import TokenPath, grown_hashes
@@ -74,9 +76,11 @@ class Call:
             tokens: Sequence[int] | None = self.request.tokens
             if tokens is None:
                 tokens = _units(self._text())
-            known = self.path.hashes(block_size) if self.path is not None else []
-            whole = len(known) == len(tokens) // block_size and known
-            self._hashes[block_size] = known if whole else block_hashes(tokens, block_size, known)
+            adapter = self.request.adapter
+            known = self.path.hashes(block_size) if self.path is not None and not adapter else []
+            if not known or len(known) < len(tokens) // block_size:
+                known = block_hashes(tokens, block_size, known, _seed(adapter))
+            self._hashes[block_size] = known
         return self._hashes[block_size]
 
     def reported_hashes(self, block_size: int, answer: Sequence[int] = ()) -> Sequence[int]:
@@ -84,7 +88,7 @@ class Call:
 
         Empty where the prompt's tokens are not known.
         """
-        if self.request.tokens is None:
+        if self.request.tokens is None or self.request.adapter:
             return ()
         size = block_size
         if size not in self._reported:
@@ -113,7 +117,8 @@ class Call:
         if self.request.tokens is None or not answer:
             return self.hashes(block_size)
         added = answer[: max(0, count - 1)]
-        return grown_hashes(self.request.tokens, added, block_size, self.hashes(block_size))
+        tokens, known = self.request.tokens, self.hashes(block_size)
+        return grown_hashes(tokens, added, block_size, known, _seed(self.request.adapter))
 
     def _length(self) -> int:
         """Of `_text`, without writing it out where that is not needed."""
@@ -124,6 +129,11 @@ class Call:
 
     def _text(self) -> bytes:
         return _bytes("".join([f"{m.role}\0{m.content}\0" for m in self.request.messages]))
+
+
+def _seed(adapter: str) -> int:
+    """Where the prefixes of an adapter begin, which are its own."""
+    return xxhash.xxh3_64_intdigest(adapter.encode()) if adapter else 0
 
 
 def _bytes(text: str) -> bytes:

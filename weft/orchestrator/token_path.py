@@ -120,11 +120,18 @@ def _size(path: TokenPath) -> int:
 
 
 def grown_hashes(
-    tokens: Sequence[int], answer: Sequence[int], block_size: int, known: Sequence[int]
+    tokens: Sequence[int], answer: Sequence[int], block_size: int, known: Sequence[int], seed: int
 ) -> Sequence[int]:
-    """`known`, the hashes of the whole blocks of `tokens`, and those that `answer` adds."""
+    """`known`, the hashes of the whole blocks of `tokens`, and those that `answer` adds.
+
+    Args:
+        tokens, answer: ids.
+        block_size: tokens in a block.
+        known: see above.
+        seed: of the first block.
+    """
     done = len(known) * block_size
     if len(tokens) - done + len(answer) < block_size:
         return known
-    added = block_hashes((*tokens[done:], *answer), block_size, seed=known[-1] if known else 0)
+    added = block_hashes((*tokens[done:], *answer), block_size, seed=known[-1] if known else seed)
     return [*known, *added]

@@ -21,7 +21,7 @@ from weft.programs.budgets.budget import budget as enforce
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
 from weft.programs.scope import Live, Scope, enclosing, enter
-from weft.types import Usage
+from weft.types import Adapter, Usage
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -83,6 +83,7 @@ def _within(outer: Scope, scope: Scope) -> Scope:
         store=outer.store if same else scope.store,
         replay=outer.replay if same or outer.store is scope.store else scope.replay,
         roles=scope.roles or outer.roles,
+        adapters=scope.adapters if scope.roles or scope.adapters else outer.adapters,
         live=scope.live or outer.live,
         cache_salt=scope.cache_salt or outer.cache_salt,
         charge_stored=scope.charge_stored and outer.charge_stored,
@@ -98,6 +99,7 @@ async def run(
     store: Store | None = None,
     identity: Program | None = None,
     roles: Mapping[str, str] | None = None,
+    adapters: Mapping[str, Adapter] | None = None,
     live: Live | None = None,
     cache_salt: str = "",
     journal: Journal | None = None,
@@ -121,6 +123,7 @@ async def run(
             program. This program goes on after the run. By default the run is a program of its
             own.
         roles: which model plays a role in this run; the pool says so for all other roles.
+        adapters: which adapter (LoRA) of its model answers for a role; the model itself by default.
         live: a function that is told text as it is generated.
         cache_salt: keeps the run's prefixes apart from others in the engines' caches.
         journal: records what happens; give one to read events while the program runs.
@@ -144,6 +147,7 @@ async def run(
         replay=Replay(store, journal.name) if store is not None else None,
         program=identity.id if identity is not None else "",
         roles=roles or {},
+        adapters=adapters or {},
         live=live,
         cache_salt=cache_salt,
         charge_stored=charge_stored,

@@ -12,6 +12,7 @@ from weft.errors import UsageError
 from weft.orchestrator.pool import Pool, find_pool
 from weft.programs.history.journal import Journal
 from weft.programs.history.replay import Replay
+from weft.types import Adapter
 
 if TYPE_CHECKING:
     from weft.programs.budgets.budget import budget
@@ -42,6 +43,7 @@ class Scope:
         replay: gives stored results back in the order in which they first came.
         program: the id of the run's program in the scheduler; the journal's name if empty.
         roles: which model plays a role, where it is not as in the pool.
+        adapters: which adapter of its model answers for a role.
         live: told of text as it is generated.
         cache_salt: keeps the run's prefixes apart in the engines' caches.
         charge_stored: whether results from the Store count against budgets.
@@ -58,6 +60,7 @@ class Scope:
     replay: Replay | None = None
     program: str = ""
     roles: Mapping[str, str] = field(default_factory=dict[str, str])
+    adapters: Mapping[str, Adapter] = field(default_factory=dict[str, Adapter])
     live: Live | None = None
     cache_salt: str = ""
     charge_stored: bool = True

@@ -36,8 +36,9 @@ from weft.service.programs.released import Released
 from weft.service.protocols.unscheduled.passed import PassedPaths
 from weft.service.state.memory import Memory
 from weft.service.state.saved_program import SavedProgram
-from weft.service.strategies.offers import configured
+from weft.service.strategies.offers import Base, configured
 from weft.store.store import Store
+from weft.types import Adapter
 
 _log = logging.getLogger(__name__)
 FORWARDED = ("anthropic-version", "anthropic-beta", "traceparent", "tracestate")
@@ -136,13 +137,23 @@ class Service:
         )
         self.named = ServedNames(self.scheduler, self.engines.groups, config)
         await self.engines.open(config)
-        self.strategies = configured(self.pool, config)
+        self.strategies = configured(self.pool, config, self._base)
         if problems := self._problems():
             raise UsageError(problems[0])
         for sentence in self._unserved():
             _log.warning("%s", sentence)
         if self.memory is not None:
             self.memory.load_programs(self._take_back)
+
+    def _base(self, name: str) -> Base | None:
+        """What a strategy runs on that names an alias, or a further name that engines list."""
+        served = self.named.get(name)
+        if served is None and (behind := self.named.alias(name)) is not None:
+            served = self.named.get(behind)
+        if served is None:
+            return None
+        adapter = Adapter(served.adapter, served.only) if served.adapter else None
+        return Base(served.model, adapter)
 
     def _edges(self, config: ServiceConfig) -> None:
         """Take over what is looked at for each request."""
@@ -191,7 +202,7 @@ class Service:
             self.upstreams.reload(new)
             self.named.reload(new)
             self._edges(new)
-            self.strategies = configured(self.pool, new)
+            self.strategies = configured(self.pool, new, self._base)
             for engine in changes.removed:
                 said.append(f"engine {engine.title} is let go")
                 await self.engines.remove(engine)

@@ -37,9 +37,11 @@ class Endpoints:
         self.context = engine.context or 1_000_000
 
     async def models(self, _: HTTPRequest) -> Response:
-        """The one model."""
+        """The model, and further names that the engine was given cards for."""
         card = {"id": self.engine.model, "object": "model", "created": 0, "owned_by": "vllm"}
-        return JSONResponse({"object": "list", "data": [{**card, "max_model_len": self.context}]})
+        card["max_model_len"] = self.context
+        more = [{**card, **one} for one in self.engine.cards if one.get("id") != card["id"]]
+        return JSONResponse({"object": "list", "data": [card, *more]})
 
     async def health(self, _: HTTPRequest) -> Response:
         """Whether the engine lives."""

@@ -46,7 +46,7 @@ def app(engine: ScriptedEngine) -> Starlette:
                 if not named(http.body):
                     raise RequestRejected("the body must be a JSON object")
                 model = http.body.get("model") or engine.model
-                if model != engine.model:
+                if model != engine.model and all(model != one.get("id") for one in engine.cards):
                     text = f"The model `{model}` does not exist."
                     return JSONResponse(failure(path, 404, text), 404)
                 return await handle(http, http.body)

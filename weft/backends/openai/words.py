@@ -18,7 +18,7 @@ def fields_of(request: Request) -> dict[str, Any]:
     """The request in OpenAI's words."""
     how = request.sampling
     fields: dict[str, Any] = {
-        "model": request.model,
+        "model": request.adapter or request.model,
         "messages": [{"role": m.role, "content": m.content} for m in request.messages],
         "temperature": how.temperature,
         "top_p": how.top_p,

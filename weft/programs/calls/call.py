@@ -20,7 +20,7 @@ from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
 from weft.programs.scope import Scope
 from weft.thinking import split_thinking
-from weft.types import Request, Sampling
+from weft.types import Adapter, Request, Sampling
 
 if TYPE_CHECKING:
     from weft.store.group import Group
@@ -61,11 +61,14 @@ async def call(
     model = scope.model(role)
     ask = (*options, *map(str, tokens), "after", *map(str, suffix)) if options or tokens else ()
     store = scope.store
-    key = call_key(model, prompt, sampling, ask, index) if store is not None else ""
+    adapter = scope.adapters.get(role)
+    asked = adapter.name if adapter is not None else model
+    key = call_key(asked, prompt, sampling, ask, index) if store is not None else ""
     id = scope.journal.begin(
         "call", scope.id, prompt=prompt, model=model, role=role, score=bool(ask), index=index
     )
     one = _Call(scope, prompt, model, sampling, options, tokens, suffix, key, id)
+    one.adapter = adapter
     try:
         if not scope.budgets:
             await one.obtain()
@@ -111,6 +114,7 @@ class _Call:
         "_scope",
         "_suffix",
         "_tokens",
+        "adapter",
         "kept",
         "outcome",
         "reservation",
@@ -131,6 +135,7 @@ class _Call:
         self._scope, self._prompt, self._model, self._sampling = scope, prompt, model, sampling
         self._options, self._tokens, self._suffix, self._key = options, tokens, suffix, key
         self.outcome = Outcome(id)
+        self.adapter: Adapter | None = None
         self.reservation: Reservation | None = None
         self.kept: Group | None = None
         """With which the result is written."""
@@ -144,6 +149,7 @@ class _Call:
         Budgets are charged and checked as tokens come.
         """
         scope, model, sampling = self._scope, self._model, self._sampling
+        adapter = self.adapter
         if scope.store is not None and await self._find(scope.store):
             return
         pool, prompt, held, path = scope.pool, self._prompt, self.reservation, None
@@ -159,11 +165,14 @@ class _Call:
             self._tokens,
             self._options,
             scope.cache_salt,
+            adapter.name if adapter is not None else "",
         )
         # Rendering the prompt may have shown that its template opens thinking.
         self.outcome.inside = begins_inside(prompt, sampling, pool, model)
         program = scope.program or scope.journal.name
         call = Call(request, program, scope.id, scope.stage, scope.siblings, path=path)
+        if adapter is not None:
+            call.only = adapter.engines
         self.outcome.prompt_tokens = call.prompt_tokens
         if held is not None:
             await self._admit(held, call.prompt_tokens)

@@ -52,6 +52,7 @@ class Exchange:
         begun: whether status and headers of the answer are out.
         ended: whether the last of the answer is out.
         left: whether the client left.
+        goes_on: whether the request goes on when the client leaves.
         cut: why the request was cancelled from within the service; None if it was not.
         answer: id of the answer that has begun, once that is known.
         program: id of the program that it belongs to, once that is known.
@@ -73,6 +74,7 @@ class Exchange:
         "cut",
         "encodings",
         "ended",
+        "goes_on",
         "headers",
         "host",
         "left",
@@ -95,7 +97,7 @@ class Exchange:
             given = [value for name, value in scope["headers"] if name == b"content-encoding"]
             self.encodings = b",".join(given).decode("latin-1")
         self.program = self.answer = ""
-        self.begun = self.ended = self.left = False
+        self.begun = self.ended = self.left = self.goes_on = False
         self.cut: Refused | None = None
         self._since = 0.0
         self._open: Callable[[], None] | None = None
@@ -117,7 +119,9 @@ class Exchange:
 
     def on_lost(self) -> None:
         """The client is gone."""
-        if not self.ended:
+        if self.goes_on:
+            self.on_held(False)  # it takes nothing, but nobody waits for that
+        elif not self.ended:
             self.left = True
             self._cancel()
 

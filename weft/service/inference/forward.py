@@ -155,6 +155,8 @@ class Forward:
         """Give the client what the engine answers; returns whether it was a proper answer."""
         if reply.status == 200 and self._request.streamed:
             stream = Stream(self._request)
+            if self._request.body.get("background") is True and self.kept:
+                return await self._streamed_background(stream, reply, ticket)
             proper = await stream.pass_on(reply, ticket)
             self.answer = stream.answer
             return proper
@@ -197,25 +199,62 @@ class Forward:
                 exchange.add(name, value.decode("latin-1"))
         await exchange.whole(words.status, answer, JSON if over else reply.kind or JSON)
 
+    async def _streamed_background(self, stream: Stream, reply: Reply, ticket: Ticket) -> bool:
+        """Pass on a response made in the background: to its end, though its client leaves."""
+        assert ticket.replica is not None
+        service, record, exchange = self._service, self._record, self._exchange
+        tenant, upstream = self._request.tenant.name, service.upstreams[ticket.replica]
+        place = ""
+
+        def begun(id: str) -> None:
+            nonlocal place
+            place = self._place(id)
+            service.note_holder(tenant, id, record.engine)
+
+        exchange.goes_on, stream.begun = True, begun
+        try:
+            proper = await stream.pass_on(reply, ticket)
+        except asyncio.CancelledError:
+            if place:
+                await self._stopped(upstream, place)
+            raise
+        self.answer = stream.answer
+        if not proper and place and record.first:  # the stream broke, perhaps not what it tells of
+            await self._made(upstream, place, ticket)
+        return proper
+
     async def _until_done(self, said: Body, ticket: Ticket) -> None:
         """Keep the room of a response that an engine makes in the background, until it is made."""
         assert ticket.replica is not None
-        service, record, exchange = self._service, self._record, self._exchange
-        upstream, id = service.upstreams[ticket.replica], str(said["id"])
-        service.note_holder(self._request.tenant.name, id, record.engine)
-        place = f"{self._exchange.path}/{quote(id, safe='')}"
+        upstream, id = self._service.upstreams[ticket.replica], str(said["id"])
+        self._service.note_holder(self._request.tenant.name, id, self._record.engine)
+        await self._made(upstream, self._place(id), ticket)
+
+    def _place(self, id: str) -> str:
+        """The path of a response that an engine holds."""
+        return f"{self._exchange.path}/{quote(id, safe='')}"
+
+    async def _made(self, upstream: Upstream, place: str, ticket: Ticket) -> None:
+        """Wait until a response is made."""
+        record = self._record
         try:
             said = await until_done(upstream, place, self._headers)
         except asyncio.CancelledError:
-            if exchange.cut is not None:  # its program was released, or the service stops
-                with anyio.move_on_after(1.0, shield=True):
-                    await stop(upstream, place, self._headers)
+            await self._stopped(upstream, place)
             raise
         if said:
             self._note(said, ticket)
             if said.get("status") == "failed":
                 record.error = str(member(said, "error", "message") or "the response failed")
                 record.outcome = "broken"
+            elif said.get("status") == "cancelled":
+                record.error, record.outcome = "", "cancelled"
+
+    async def _stopped(self, upstream: Upstream, place: str) -> None:
+        """Have an engine stop, if the program was released or the service stops."""
+        if self._exchange.cut is not None:
+            with anyio.move_on_after(1.0, shield=True):
+                await stop(upstream, place, self._headers)
 
     def _read(self, reply: Reply, answer: bytes) -> Body:
         """An answer as an object; one that is none is an error."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from weft.errors import EngineSilent, EngineUnavailable, RequestFailed
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.service.client.exchange import BREAK, STREAM
@@ -24,6 +26,7 @@ class Stream:
 
     Attributes:
         answer: id of the answer, if it has one and ended properly.
+        begun: told of the answer's id as soon as the engine tells it; None if nobody is.
     """
 
     def __init__(self, request: ClientRequest) -> None:
@@ -33,6 +36,7 @@ class Stream:
         self._meter = request.protocol.meter(request.wish)
         self._used = self._meter.used
         self.answer = ""
+        self.begun: Callable[[str], None] | None = None
 
     async def pass_on(self, reply: Reply, ticket: Ticket) -> bool:
         """Pass an engine's answer on; returns whether it was a proper one.
@@ -49,7 +53,7 @@ class Stream:
             record.first = clock()
             await self._begin(first, reply)
             exchange.follow(reply)
-            await reply.pour(self._take)
+            await reply.pour(self._take if self.begun is None else self._take_first)
         except EngineUnavailable as error:
             if not record.first:
                 raise
@@ -81,6 +85,7 @@ class Stream:
         """Send the first part, with the head if that is not out yet."""
         exchange, out = self._exchange, self._meter.feed(first)
         self._record.generated = self._used.generated
+        self._tell_begun()
         if not exchange.begun:
             self._service.tell(exchange, self._record)
             await exchange.begin(200, reply.kind or STREAM, out)
@@ -92,6 +97,16 @@ class Stream:
         if out := self._meter.feed(chunk):
             self._record.generated = self._used.generated
             self._exchange.put(out)
+
+    def _take_first(self, chunk: bytes) -> None:
+        """Pass on what has come, and see whether the answer has told its id."""
+        self._take(chunk)
+        self._tell_begun()
+
+    def _tell_begun(self) -> None:
+        if self.begun is not None and self._used.id:
+            self.begun(self._used.id)
+            self.begun = None
 
     async def _broke(self, error: str, words: str, silent: bool = False) -> None:
         """Tell the client that no more comes, in place of an event that has no end."""

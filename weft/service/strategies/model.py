@@ -24,6 +24,7 @@ from weft.service.strategies.forms import NoWholeAnswer, StrategyResult, form_of
 from weft.service.strategies.question import cut, question_of
 from weft.service.strategies.request import StrategyRequest, read
 from weft.thinking import visible
+from weft.types import Adapter
 
 _SHOWN = 200  # letters of an answer in the list of votes
 
@@ -41,6 +42,7 @@ class StrategyModel:
         reader: of its samples' answers.
         fixed: whether the spec sets the temperature.
         keep_alive: seconds of silence after which a stream gets a comment.
+        adapters: of its model, by the roles that they play.
 
     Attributes:
         name: the model as the client named it.
@@ -60,9 +62,10 @@ class StrategyModel:
         reader: Reader,
         fixed: bool,
         keep_alive: float,
+        adapters: Mapping[str, Adapter],
     ) -> None:
         self.name, self.strategy, self.roles, self.limits = name, strategy, roles, limits
-        self._pool, self._reader = pool, reader
+        self._pool, self._reader, self._adapters = pool, reader, adapters
         self._fixed, self._keep_alive = fixed, keep_alive
 
     async def whole(
@@ -166,6 +169,7 @@ class StrategyModel:
             pool=self._pool,
             identity=Program(program, strategy.name, tenant),
             roles=self.roles,
+            adapters=self._adapters,
             live=tell if told else None,
             cache_salt=cache_salt,
             journal=calls.journal if calls is not None else None,

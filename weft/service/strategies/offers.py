@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from weft.errors import UnknownName, UsageError
@@ -24,6 +24,7 @@ from weft.service.config.settings import ServiceConfig
 from weft.service.strategies.model import StrategyModel
 from weft.service.strategies.question import FINAL
 from weft.spec import read_spec
+from weft.types import Adapter
 
 LONGEST = 400
 """Letters of a model's name; a longer one is not read as a spec."""
@@ -67,6 +68,19 @@ class Offer:
     reader: str = FINAL
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a strategy runs on.
+
+    Attributes:
+        model: the scheduler's name of it.
+        adapter: of the model, if that is asked.
+    """
+
+    model: str
+    adapter: Adapter | None = None
+
+
 class StrategyModels:
     """The strategies that clients can use as models, on the engines of a pool.
 
@@ -77,6 +91,8 @@ class StrategyModels:
         limits: what one request may spend.
         roles: the pool's roles; those that are not named are played by the strategy's model.
         keep_alive: seconds of silence after which a stream gets a comment.
+        base: what a name stands for that is no model's own, such as an adapter's or an alias;
+            None if nothing has this name.
 
     Raises:
         UnknownName, UsageError: the spec of an offer is wrong.
@@ -91,7 +107,9 @@ class StrategyModels:
         limits: Limits = NO_LIMITS,
         roles: Mapping[str, str] | None = None,
         keep_alive: float = 10.0,
+        base: Callable[[str], Base | None] = lambda _: None,
     ) -> None:
+        self._base = base
         self.pool, self.any, self.keep_alive = pool, any, keep_alive
         self.offers = {offer.name: offer for offer in offers}
         self.limits, self._roles = limits, dict(roles or {})
@@ -157,8 +175,7 @@ class StrategyModels:
         if len(model) > LONGEST:
             raise UsageError(f"model must be at most {LONGEST} letters long")
         base, spec = split
-        if base not in served:
-            raise UnknownName("model", base, served)
+        self._found(base)
         with names_only():  # a client must not have code imported
             strategy = parse_strategy(spec)
         return self._make(model, base, strategy, spec, self.limits)
@@ -172,9 +189,7 @@ class StrategyModels:
         limits: Limits,
         reader: str = FINAL,
     ) -> StrategyModel:
-        served = self._served()
-        if base not in served:
-            raise UnknownName("model", base, served)
+        served, found = self._served(), self._found(base)
         most = math.inf if limits.calls is None else limits.calls
         for parameter in strategy.parameters():
             value = getattr(strategy, parameter.name)
@@ -183,8 +198,10 @@ class StrategyModels:
                     f"{parameter.name}={value} of {strategy.name} is more than the {most} calls "
                     "that a request may make; ask for less"
                 )
-        roles = {role: self._roles.get(role, base) for role in (*ROLES, *self._roles)}
-        roles["solver"] = base
+        roles = {role: self._roles.get(role, found.model) for role in (*ROLES, *self._roles)}
+        roles["solver"] = found.model
+        own = [role for role in roles if role == "solver" or role not in self._roles]
+        adapters = {role: found.adapter for role in own} if found.adapter is not None else {}
         _check_verifier(strategy, roles, served)
         fixed = "temperature" in read_spec(spec).values
         return StrategyModel(
@@ -196,14 +213,29 @@ class StrategyModels:
             reader=parse_reader(reader),
             fixed=fixed,
             keep_alive=self.keep_alive,
+            adapters=adapters,
         )
+
+    def _found(self, name: str) -> Base:
+        """What a strategy on this name runs on.
+
+        Raises:
+            UnknownName: no engine serves it.
+        """
+        served = self._served()
+        found = Base(name) if name in served else self._base(name)
+        if found is None or found.model not in served:
+            raise UnknownName("model", name, served)
+        return found
 
     def _served(self) -> set[str]:
         return {replica.engine.model for replica in self.pool.scheduler.replicas}
 
 
-def configured(pool: Pool, config: ServiceConfig) -> StrategyModels:
-    """The strategies of a configuration."""
+def configured(
+    pool: Pool, config: ServiceConfig, base: Callable[[str], Base | None]
+) -> StrategyModels:
+    """The strategies of a configuration; see `StrategyModels` for the arguments."""
     given = config.strategies
     common = dict(given.budget)
 
@@ -220,6 +252,7 @@ def configured(pool: Pool, config: ServiceConfig) -> StrategyModels:
         limits=Limits(**common),
         roles=config.roles,
         keep_alive=config.limits.keepalive_seconds,
+        base=base,
     )
 
 
