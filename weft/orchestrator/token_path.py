@@ -125,7 +125,8 @@ def grown_hashes(
     """`known`, the hashes of the whole blocks of `tokens`, and those that `answer` adds.
 
     Args:
-        tokens, answer: ids.
+        tokens: ids of the prompt.
+        answer: ids behind them.
         block_size: tokens in a block.
         known: see above.
         seed: of the first block.
