@@ -88,7 +88,11 @@ async def _translate(
         chat.setdefault("cache_salt", request.tenant.salt)
     raw = orjson.dumps(chat)
     reply = await upstream.send("POST", translation.target, headers, raw)
-    if translation.target != CHAT and reply.status >= 400 and await _lacks(request, reply, upstream):
+    if (
+        translation.target != CHAT
+        and reply.status >= 400
+        and await _lacks(request, reply, upstream)
+    ):
         raise no_count()
     return TranslatedReply(reply, answer, request.protocol, request.streamed)
 
