@@ -8,6 +8,7 @@ interface; servers that tests need are started on it.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import shutil
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio.testing
+import uvicorn.server
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -114,6 +116,28 @@ def forbid_network(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(forbid_network)
+
+# Each client of each test reads whom to trust, and all are on this machine: one authority is
+# read in no time, certifi's 140 take some 20 ms.
+os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "common" / "authority.pem")
+
+
+class Quick:
+    """asyncio for uvicorn's server, which sleeps 0.1 s twice before it ends.
+
+    Tests start some thousand servers, so that would be minutes.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        """Sleep a twentieth of it."""
+        await asyncio.sleep(seconds / 20)
+
+
+uvicorn.server.asyncio = Quick()
 
 
 class PostgreSQL:

@@ -261,7 +261,7 @@ def website(status: int, kind: str, body: bytes) -> Iterator[str]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Page) as site:
-        thread = threading.Thread(target=site.serve_forever)
+        thread = threading.Thread(target=site.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{site.server_port}"

@@ -62,7 +62,7 @@ async def go(
     what: Plan, on: ScriptedEngine, folder: Folder, notes: Notes | None = None
 ) -> Evaluation:
     session = folder.open(what.settings)
-    async with Pool(on) as pool:
+    async with Pool(on, outage=0.1) as pool:
         return await evaluate(what, pool, folder, session, notes or Notes())
 
 

@@ -122,7 +122,7 @@ async def test_outside_any_pool_the_remedy_is_named():
 
 async def test_engines_errors_reach_the_caller():
     engine = ScriptedEngine({"no": Scripted(refuses="not today"), "ok": "ok"}, context=20)
-    async with Pool(engine):
+    async with Pool(engine, outage=0):
         with pytest.raises(RequestRejected, match="not today"):
             await generate(Prompt.user("no"))
         with pytest.raises(ContextExceeded, match="context"):

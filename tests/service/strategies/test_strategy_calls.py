@@ -23,7 +23,7 @@ VOTE = "m:majority(n=8, stop_early=false)"
 
 @contextlib.asynccontextmanager
 async def two_engines(
-    answer: str | Scripted = "Answer: 42",
+    answer: str | Scripted = "Answer: 42", **fields: Any
 ) -> AsyncGenerator[tuple[LiveService, dict[str, ScriptedEngine]]]:
     engines = {name: ScriptedEngine([answer], model="m", name=name) for name in ("one", "two")}
     with mock.running(engines["one"]) as one, mock.running(engines["two"]) as two:
@@ -31,7 +31,7 @@ async def two_engines(
             {"spec": url, "name": name, "concurrency": 2}
             for name, url in (("one", one), ("two", two))
         ]
-        async with serving(*specs) as service:
+        async with serving(*specs, **fields) as service:
             yield service, engines
 
 
@@ -103,7 +103,7 @@ async def test_calls_are_seen_while_they_run_and_end_with_their_client() -> None
 
 
 async def test_failed_calls_and_the_last_hundred() -> None:
-    async with two_engines() as (service, engines):
+    async with two_engines(limits={"outage_seconds": 0.1}) as (service, engines):
         await service.post(model="m:majority(n=60, stop_early=false)", _headers={})
         engines["one"].kill()
         engines["two"].kill()

@@ -405,7 +405,7 @@ async def test_early_errors_come_before_the_stream() -> None:
 
 async def test_late_errors_come_in_the_stream() -> None:
     engine = ScriptedEngine(Scripted(hangs=True))
-    async with Pool(engine) as pool:
+    async with Pool(engine, outage=0.1) as pool:
         models = StrategyModels(pool, keep_alive=0.01)
         async with found(models, "scripted:majority(n=2)").answer(chat(), CHAT, "p") as events:
             await anyio.wait_all_tasks_blocked()

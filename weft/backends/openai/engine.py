@@ -12,7 +12,7 @@ import anyio
 import openai
 
 from weft.backends.engine import Engine, OnDelta
-from weft.backends.http import CONNECT, SILENCE
+from weft.backends.http import CONNECT, SILENCE, certificates
 from weft.backends.openai.chat import Wanted, one_line, relay
 from weft.backends.openai.complaints import complaints
 from weft.backends.openai.dialect import Dialect, Phrased
@@ -105,6 +105,7 @@ class OpenAIEngine(Engine):
                 base_url=self.url,
                 max_retries=0,
                 timeout=openai.Timeout(self.silence, connect=CONNECT),
+                http_client=openai.DefaultAsyncHttpxClient(verify=certificates()),
             )
         try:
             await self._look()

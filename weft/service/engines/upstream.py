@@ -8,10 +8,10 @@ its own. Here a connection is an asyncio protocol around httptools' parser, and 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from weft.backends.http import certificates
 from weft.errors import EngineSilent, EngineUnavailable
 from weft.service.engines.reply import EngineConnection, Reply
 
@@ -108,7 +108,7 @@ class Upstream:
                     lambda: EngineConnection(self),
                     self._host,
                     self._port,
-                    ssl=ssl.create_default_context() if self._tls else None,
+                    ssl=certificates() if self._tls else None,
                 )
         except (OSError, TimeoutError) as error:
             raise EngineUnavailable(
