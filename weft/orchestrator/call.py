@@ -34,6 +34,8 @@ class Call:
         patience: seconds for which whoever asks will hardly wait longer: a policy that lets
             calls become overdue lets this one become so by then. None if they wait for ever.
         only: names of the engines that alone can run it, for what they hold; empty for any.
+        stays: whether it waits for an engine to come back when none is left; not where
+            whoever asks goes elsewhere instead.
         path: what the request's tokens begin with, whose hashes need not be made anew.
     """
 
@@ -45,6 +47,7 @@ class Call:
     tool: str = ""
     only: tuple[str, ...] = ()
     patience: float | None = None
+    stays: bool = True
     path: TokenPath | None = None
     _estimate: int | None = None
     _hashes: dict[int, list[int]] = field(default_factory=lambda: {})

@@ -68,7 +68,10 @@ async def test_tenants_see_no_addresses_whatever_happens() -> None:
             specs = [{"spec": url, "concurrency": 1}, {"spec": other.url, "name": "spare"}]
             said = ""
             async with serving(
-                *specs, limits={"queue_seconds": 0.3, "outage_seconds": 0.1}, health={"interval": 0.1}, **TENANTS
+                *specs,
+                limits={"queue_seconds": 0.3, "outage_seconds": 0.1},
+                health={"interval": 0.1},
+                **TENANTS,
             ) as service:
                 for path in GENERATING:  # one of the engines breaks off
                     for stream in (False, True):

@@ -147,7 +147,7 @@ class Dispatcher:
         if call.only and not able:
             raise self.no_engine(fleet, *call.only)
         if not able:
-            if not self.expected(fleet):
+            if not call.stays or not self.expected(fleet):
                 raise self.no_engine(fleet)
             return
         room = fleet.most
@@ -303,7 +303,9 @@ class Dispatcher:
         go_on = bool(fleet.engines) or self.expected(fleet)
         orphans: list[Ticket] = []
         for ticket in tickets:
-            if not go_on or (ticket.call.only and not fleet.living_for(ticket.call)):
+            call = ticket.call
+            stays = fleet.engines or (go_on and call.stays)
+            if not stays or (call.only and not fleet.living_for(call)):
                 orphans.append(ticket)
             else:
                 self._queue(ticket, fleet)

@@ -151,6 +151,7 @@ async def _run(
 
         call = TextCall(record.id, model, id, place.tokens, limit, chain, identity.stage)
         call.only = (place.engine,) if place.engine else served.only
+        call.stays = not request.fallbacks
         call.patience = limits.queue_seconds * _PATIENCE
         raw = await aside(_raw, request) if len(exchange.raw) > LARGE else _raw(request)
         service.mark_changed(place, size)
