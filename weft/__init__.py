@@ -21,6 +21,7 @@ from weft.programs import (
     run,
     run_sync,
     score,
+    waiting,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "run",
     "run_sync",
     "score",
+    "waiting",
 ]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.orchestrator.estimates.profiles import Profiles
+from weft.orchestrator.group import CallGroup
 from weft.orchestrator.program import Program
 
 
@@ -56,9 +57,17 @@ class Call:
     arrival: int = 0
     since: float = 0.0
     siblings: int = 1
+    group: CallGroup | None = None
+    deadline: float | None = None
+    calls_left: int | None = None
+    tokens_left: int | None = None
     prompt_tokens: int = 1000
     answer_tokens: int = 100
     fair_start: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.deadline is None:
+            self.deadline = self.program.deadline
 
     def hashes(self, block_size: int) -> tuple[int, ...]:
         return ()

@@ -11,6 +11,7 @@ import xxhash
 
 from weft.cache.prefix import block_hashes
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
+from weft.orchestrator.group import CallGroup
 from weft.orchestrator.token_path import TokenPath, grown_hashes
 from weft.types import Request
 
@@ -27,8 +28,12 @@ class Call:
         program: id of the run.
         node: the part of the program that asks.
         stage: the name of that part, the same in every run; profiles are kept under it.
-        siblings: calls announced together with this one that share its prompt's beginning
-            (the width of a fan-out), itself included.
+        siblings: branches of its group that run at once, its own included; 1 without a group.
+        group: the fan-out that it belongs to.
+        deadline: when the first of the budgets in force around it ends, by the scheduler's
+            clock.
+        calls_left: how many calls these budgets leave, those in flight included.
+        tokens_left: how many tokens they leave, prompts included.
         tool: what the program will wait for after the answer, as far as the answer tells;
             may be set until the call has ended.
         patience: seconds for which whoever asks will hardly wait longer: a policy that lets
@@ -44,6 +49,10 @@ class Call:
     node: str | None = None
     stage: str = ""
     siblings: int = 1
+    group: CallGroup | None = None
+    deadline: float | None = None
+    calls_left: int | None = None
+    tokens_left: int | None = None
     tool: str = ""
     only: tuple[str, ...] = ()
     patience: float | None = None

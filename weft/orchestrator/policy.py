@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, dataclass_transform
 
 from weft.orchestrator.estimates.profiles import Profiles
+from weft.orchestrator.group import CallGroup
 from weft.orchestrator.program import Program
 from weft.parameters import Parametric
 from weft.registry import PartRegistry
@@ -122,7 +123,30 @@ class CallView(Protocol):
 
     @property
     def siblings(self) -> int:
-        """The width of the call's fan-out; 1 if the call belongs to none."""
+        """Branches of the call's group that run at once, its own included; 1 without a group."""
+        ...
+
+    @property
+    def group(self) -> CallGroup | None:
+        """The fan-out that the call belongs to: its width, and how many branches are enough."""
+        ...
+
+    @property
+    def deadline(self) -> float | None:
+        """When the call's time is up, by the scheduler's clock; None without a limit of time.
+
+        The first end of the budgets around the call, or else its program's deadline.
+        """
+        ...
+
+    @property
+    def calls_left(self) -> int | None:
+        """Calls that the budgets around the call leave, this one included; None for no limit."""
+        ...
+
+    @property
+    def tokens_left(self) -> int | None:
+        """Tokens that the budgets around the call leave, prompts included; None for no limit."""
         ...
 
     @property

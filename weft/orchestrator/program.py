@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
+
+
+@dataclass(slots=True, eq=False)
+class ToolWait:
+    """What a program waits for other than an engine.
+
+    Attributes:
+        tool: its name.
+        expects: seconds that the program expects it to take; None if it does not say.
+        since: when it began, by the scheduler's clock.
+    """
+
+    tool: str
+    expects: float | None
+    since: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounds:
+    """What a program may spend at most, as far as that is limited.
+
+    Attributes:
+        deadline: when it must have ended, by the scheduler's clock.
+        calls: calls in all, from its beginning.
+        tokens: tokens in all, prompts included.
+    """
+
+    deadline: float | None = None
+    calls: int | None = None
+    tokens: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -18,11 +49,14 @@ class Program:
         name: what it is a run of; profiles are kept under it.
         tenant: on whose behalf it runs.
         weight: of its tenant beside others.
-        arrived: when it began, by the scheduler's clock.
-        deadline: when it should have finished, if it has a limit of time.
+        arrived: when it began, or what it works for did, by the scheduler's clock.
+        parent: the program that it works for; None if it works for none. Its budgets are the
+            parent's.
+        deadline: when it should have finished, if it has a limit of time: the first end of the
+            budgets that are open around all that it does now.
         expected_calls: how many calls it has announced in all; None if it did not say.
-        most_calls: how many calls its budget allows; None if it has no such limit.
-        most_tokens: how many tokens its budget allows, prompts included; None without limit.
+        most_calls: how many calls these budgets allow in all; None if they have no such limit.
+        most_tokens: how many tokens they allow in all, prompts included; None without limit.
         calls: calls that have ended.
         running: calls that engines run now.
         waiting: calls that wait now.
@@ -36,12 +70,19 @@ class Program:
         claim: tokens of `home` that are kept for it while it runs no call; 0 without a claim.
         expires: when that claim ends.
         rank: claims of the lowest rank yield first.
-        acting: when its last call ended, while it has no call; None while it has one.
-        tool: what it does meanwhile, if its last answer told, or else the stage of that call.
+        acting: when its last call ended, or what it waits for began, while it has no call;
+            None while it has one.
+        tool: what it does meanwhile, or did last: the tool that it waits for, by its own name,
+            or which its last answer asked for; empty if neither is known.
+        expects: seconds that it expects the tool to take, if it said so.
+        waits: what it waits for now, the latest last.
+        timed: whether it told what it waited for since its last call, so that the time between
+            its calls says nothing of tools.
         silent: whether it may end without a word, as clients of a service do.
         held: whether a block of code holds it, which tells of its end: until then it is not
             forgotten, however long it does nothing.
         ended: whether it is over, as far as is known.
+        bounds: those of the budgets that are open around all that it does now, outermost first.
     """
 
     id: str
@@ -49,6 +90,7 @@ class Program:
     tenant: str = ""
     weight: float = 1.0
     arrived: float = 0.0
+    parent: Program | None = None
     deadline: float | None = None
     expected_calls: int | None = None
     most_calls: int | None = None
@@ -68,6 +110,10 @@ class Program:
     rank: float = 0.0
     acting: float | None = None
     tool: str = ""
+    expects: float | None = None
+    waits: tuple[ToolWait, ...] = ()
+    timed: bool = False
+    bounds: tuple[Bounds, ...] = ()
     silent: bool = False
     held: bool = False
     ended: bool = False
@@ -76,3 +122,40 @@ class Program:
     def resident(self) -> bool:
         """Whether it has room on its home: it runs there, or holds a claim."""
         return self.running > 0 or self.claim > 0
+
+    @property
+    def active(self) -> bool:
+        """Whether it is resident, or a program that it works for is.
+
+        An active program is let in before others: room would else be held by those that wait
+        for it.
+        """
+        at: Program | None = self
+        while at is not None and not at.resident:
+            at = at.parent
+        return at is not None
+
+    def bind(self, bounds: Bounds) -> None:
+        """A budget is opened around all that it does from now on."""
+        if not self.bounds:
+            self.bounds = (Bounds(self.deadline, self.most_calls, self.most_tokens),)
+        self.bounds += (bounds,)
+        self._narrow()
+
+    def unbind(self, bounds: Bounds) -> None:
+        """That budget is closed."""
+        self.bounds = tuple([b for b in self.bounds if b is not bounds])
+        self._narrow()
+
+    def _narrow(self) -> None:
+        self.deadline = least(b.deadline for b in self.bounds)
+        self.most_calls = least(b.calls for b in self.bounds)
+        self.most_tokens = least(b.tokens for b in self.bounds)
+
+
+N = TypeVar("N", int, float)
+
+
+def least(limits: Iterable[N | None]) -> N | None:
+    """The smallest of some limits; None if there is none."""
+    return min((limit for limit in limits if limit is not None), default=None)

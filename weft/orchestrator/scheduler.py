@@ -28,7 +28,7 @@ from weft.orchestrator.estimates.speed import Speed
 from weft.orchestrator.followed import FollowedCall, Follower
 from weft.orchestrator.health import Health
 from weft.orchestrator.policy import Policy
-from weft.orchestrator.program import Program
+from weft.orchestrator.program import Program, ToolWait
 from weft.orchestrator.restore import CachedChain, SchedulingState, restore, save
 
 T = TypeVar("T")
@@ -124,6 +124,32 @@ class Scheduler:
         finally:
             self.end(program.id)
 
+    def wait(self, program: str, tool: str, expects: float | None = None) -> ToolWait | None:
+        """A program begins to wait for a tool; `end_wait` must be told of the end.
+
+        Args:
+            program: its id.
+            tool: its name.
+            expects: seconds that it may take, if the program says so.
+
+        Returns:
+            what `end_wait` wants; None if the program is not known.
+        """
+        known = self.dispatcher.programs.get(program)
+        return None if known is None else self.dispatcher.residents.wait(known, tool, expects)
+
+    def end_wait(self, program: str, wait: ToolWait, *, whole: bool = True) -> None:
+        """A program has waited for a tool, announced by `wait` or not.
+
+        Args:
+            program: its id.
+            wait: for what, and since when.
+            whole: whether the tool came to its end, so that its time can be learned.
+        """
+        known = self.dispatcher.programs.get(program)
+        if known is not None:
+            self.dispatcher.residents.end_wait(known, wait, whole)
+
     def submit(self, call: Call, earlier: Ticket | None = None) -> Ticket:
         """Take a call in; `bind` must be awaited unless the ticket has a `replica` at once.
 
@@ -138,7 +164,7 @@ class Scheduler:
         return self.dispatcher.submit(call, _wake_nobody, earlier)
 
     async def bind(self, ticket: Ticket) -> None:
-        """Wait until an engine can start a call; `finish` must be told of its end then.
+        """ToolWait until an engine can start a call; `finish` must be told of its end then.
 
         Cancelling the surrounding scope takes the call out of the queue.
 
@@ -213,7 +239,7 @@ class Scheduler:
         return min((r.gate.shut_for(now) for r in able if r not in but), default=None)
 
     async def await_engine(self, model: str) -> None:
-        """Wait until an engine of a model is in service.
+        """ToolWait until an engine of a model is in service.
 
         Raises:
             EngineUnavailable: none is, and none came back in time.

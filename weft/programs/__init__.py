@@ -14,6 +14,7 @@ from weft.programs.history.journal import Event
 from weft.programs.nodes import node, program
 from weft.programs.prompt import Prompt
 from weft.programs.runs import Run, run, run_sync
+from weft.programs.waiting import waiting
 
 __all__ = [
     "Completion",
@@ -29,4 +30,5 @@ __all__ = [
     "run",
     "run_sync",
     "score",
+    "waiting",
 ]

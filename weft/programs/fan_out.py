@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import anyio
 import anyio.abc
@@ -14,7 +15,10 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, UsageError
+from weft.orchestrator.group import CallGroup
+from weft.programs.declaration import declared
 from weft.programs.history.replay import Replay
+from weft.programs.nodes import underlying
 from weft.programs.scope import current, enter
 
 Item = TypeVar("Item")
@@ -38,9 +42,14 @@ class fan_out(Generic[Item, T]):
         node: an async function of one item.
         items: the inputs, one for each node; may be empty.
         limit: how many nodes run at once; None runs all.
+        quorum: how many results are enough; no more are read then. The scheduler hears of it.
+            A block that finds a result useless may raise `fan_out.quorum` by one.
+        programs: whether each node is a program of its own to the scheduler, such as a
+            sub-agent: with a context, a place and a claim of its own. Budgets, usage and graph
+            stay those of the program around.
 
     Raises:
-        UsageError: `limit` is below 1.
+        UsageError: `limit` or `quorum` is below 1.
     """
 
     def __init__(
@@ -49,14 +58,21 @@ class fan_out(Generic[Item, T]):
         items: Iterable[Item],
         *,
         limit: int | None = None,
+        quorum: int | None = None,
+        programs: bool = False,
     ) -> None:
         if limit is not None and limit < 1:
             raise UsageError(f"fan_out limit={limit} must be at least 1")
+        if quorum is not None and quorum < 1:
+            raise UsageError(f"fan_out quorum={quorum} must be at least 1")
         self._node, self._items, self._limit = node, list(items), limit
         self._over: BudgetExceeded | None = None
-        self._left = len(self._items)
+        self._left = width = len(self._items)
+        self._group = CallGroup(width, width if quorum is None else min(quorum, width))
+        self._programs, self._read = programs, 0
+        self._waiting: AbstractContextManager[None] = nullcontext()
         self._tasks: TaskGroup
-        self._group: anyio.abc.TaskGroup
+        self._nodes: anyio.abc.TaskGroup
         self._replay: Replay | None = None
         self._results: deque[tuple[T | None, Exception | None]] = deque()
         self._arrived: anyio.Event | None = None
@@ -66,24 +82,39 @@ class fan_out(Generic[Item, T]):
         """How many items there are."""
         return len(self._items)
 
+    @property
+    def quorum(self) -> int:
+        """How many results are enough."""
+        return self._group.quorum
+
+    @quorum.setter
+    def quorum(self, results: int) -> None:
+        self._group.quorum = min(results, self.width)
+
     async def __aenter__(self) -> fan_out[Item, T]:
         scope = current()
-        named: Any = self._node
-        while isinstance(named, functools.partial):
-            named = cast(Any, named).func
+        named = underlying(self._node)
         name = getattr(named, "__name__", None)
         id = scope.journal.begin("fan_out", scope.id, width=self.width, name=name)
         self._journal, self._id = scope.journal, id
         self._replay, node = scope.replay, self._node
         if self._replay is not None:
             node = _counted(node, self._replay)
+        if self._programs:
+            node = _as_programs(node, name or scope.stage, id, named)
+            self._waiting = scope.waiting(name or "fan_out")
+        at_once = self.width
         if self._limit is not None:
             node = _limited(node, anyio.Semaphore(self._limit))
+            at_once = min(self._limit, at_once)
+        self._group.outer = scope.group
+        self._waiting.__enter__()
         self._tasks = TaskGroup()
-        self._group = await self._tasks.__aenter__()
-        with enter(scope.inside(id, name, siblings=self.width)):
+        self._nodes = await self._tasks.__aenter__()
+        inside = scope.inside(id, name or "", scope.doing)
+        with enter(inside.of_group(max(1, at_once), self._group)):
             for item in self._items:
-                self._group.start_soon(self._run, node, item)
+                self._nodes.start_soon(self._run, node, item)
         return self
 
     async def _run(self, node: Callable[[Item], Awaitable[T]], item: Item) -> None:
@@ -91,6 +122,7 @@ class fan_out(Generic[Item, T]):
             self._results.append((await node(item), None))
         except Exception as error:
             self._results.append((None, error))
+        self._group.ended += 1
         if self._arrived is not None:
             self._arrived.set()
             self._arrived = None
@@ -99,7 +131,7 @@ class fan_out(Generic[Item, T]):
         return self
 
     async def __anext__(self) -> T:
-        while self._left:
+        while self._left and self._read < self._group.quorum:
             if self._results:
                 await checkpoint_if_cancelled()
             elif self._replay is None:
@@ -110,11 +142,12 @@ class fan_out(Generic[Item, T]):
             value, error = self._results.popleft()
             self._left -= 1
             if error is None:
+                self._read += 1
                 return value  # pyright: ignore[reportReturnType] - T may itself be optional
             if not isinstance(error, BudgetExceeded):
                 raise error
             self._over = error
-        if self._over is not None:
+        if self._over is not None and self._read < self._group.quorum:
             over, self._over = self._over, None
             raise over
         raise StopAsyncIteration
@@ -131,12 +164,13 @@ class fan_out(Generic[Item, T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        self._group.cancel_scope.cancel()
+        self._nodes.cancel_scope.cancel()
         try:
             # Nodes' errors are among the results, so only the block's own can come out of it.
             return await self._tasks.__aexit__(kind, error, trace)
         finally:
-            ended = self._left == 0 and error is None
+            self._waiting.__exit__(None, None, None)
+            ended = error is None and (self._left == 0 or self._read >= self._group.quorum)
             self._journal.note("done" if ended else "cancelled", self._id, unread=self._left)
 
 
@@ -148,6 +182,20 @@ def _counted(
             return await node(item)
 
     return counted
+
+
+def _as_programs(
+    node: Callable[[Item], Awaitable[T]], name: str, fan_out: str, starts: object
+) -> Callable[[Item], Awaitable[T]]:
+    numbers = itertools.count(1)
+
+    async def as_program(item: Item) -> T:
+        id = f"{fan_out}.{next(numbers)}"
+        calls = declared(starts).calls
+        with current().as_program(name, id, calls=calls, starts=starts) as inside, enter(inside):
+            return await node(item)
+
+    return as_program
 
 
 def _limited(

@@ -3,46 +3,76 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Literal, ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from contextlib import contextmanager
+from types import MethodType
+from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
+from weft.orchestrator.program import ToolWait
 from weft.programs.calls.completion import Completion
+from weft.programs.declaration import NOTHING_DECLARED, Declaration
 from weft.programs.prompt import Prompt
-from weft.programs.scope import enter, running
+from weft.programs.scope import Doing, Scope, enter, running
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def program(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+@overload
+def program(function: Callable[P, Awaitable[T]], /) -> Callable[P, Coroutine[Any, Any, T]]: ...
+@overload
+def program(
+    *, calls: int | None = None
+) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]: ...
+def program(function: Any = None, /, *, calls: int | None = None) -> Any:
     """Mark an async function as a program: something that `run` runs.
 
     The function stays an ordinary function. A program that another program calls appears in
-    the graph as a part of the caller.
+    the graph as a part of the caller, within the caller's budgets. To the scheduler it is a
+    program of its own, with its own context and place.
+
+        @program(calls=12)
+        async def answer(question: str) -> str: ...
+
+    Args:
+        function: the async function.
+        calls: how many calls a run is expected to make; the scheduler hears of it.
+
+    Raises:
+        UsageError: `calls` is no whole number above 0.
     """
+    if function is None:
+        return functools.partial(_traced, kind="program", declaration=Declaration(calls))
     return _traced(function, "program")
 
 
 def node(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Mark an async function as a part of a program. The graph shows the node by its name.
 
-    The function stays an ordinary function, and can be called in a plain test.
+    The function stays an ordinary function, and can be called in a plain test. A node that
+    makes no call is a tool: the scheduler learns under the node's name how long it takes.
     """
     return _traced(function, "node")
 
 
 def _traced(
-    function: Callable[P, Awaitable[T]], kind: Literal["program", "node"]
+    function: Callable[P, Awaitable[T]],
+    kind: Literal["program", "node"],
+    declaration: Declaration = NOTHING_DECLARED,
 ) -> Callable[P, Coroutine[Any, Any, T]]:
+    name = getattr(function, "__name__", kind)
+
     @functools.wraps(function)
     async def traced(*args: P.args, **kwargs: P.kwargs) -> T:
         if (scope := running()) is None:
             return await function(*args, **kwargs)
-        name = getattr(function, "__name__", kind)
         uses = calls_behind((*args, *kwargs.values()))
         id = scope.journal.begin(kind, scope.id, name=name, uses=uses)
+        inside = _inside_node(scope, name, id)
+        if kind == "program" and scope.starts is not traced:
+            inside = _inside_program(scope, name, id, declaration.calls)
         try:
-            with enter(scope.inside(id, name, scope.siblings)):
+            with inside:
                 result = await function(*args, **kwargs)
         except BaseException as error:
             ended = "failed" if isinstance(error, Exception) else "cancelled"
@@ -51,7 +81,58 @@ def _traced(
         scope.journal.note("done", id)
         return result
 
+    traced.__weft__ = declaration  # pyright: ignore[reportAttributeAccessIssue]
     return traced
+
+
+@contextmanager
+def _inside_program(scope: Scope, name: str, id: str, calls: int | None) -> Generator[None]:
+    """Another program, for which this one waits as for a tool."""
+    with (
+        scope.waiting(name),
+        scope.inside(id, name, None).as_program(name, id, calls=calls) as inside,
+        enter(inside),
+    ):
+        yield
+
+
+@contextmanager
+def _inside_node(scope: Scope, name: str, id: str) -> Generator[None]:
+    """A part of the program; a tool, for which it waits, if no call is made in it."""
+    outer, program = scope.doing, scope.program
+    doing = Doing(outer, outer is not None and outer.told)
+    inside = scope.inside(id, name, doing)
+    if doing.told or program is None:
+        with enter(inside):
+            yield
+        return
+    scheduler, wait, whole = scope.pool.scheduler, None, False
+    since = scheduler.clock()
+    if scheduler.profiles.knows_tool(program.name, name):
+        wait, doing.told = scheduler.wait(program.id, name), True
+    try:
+        with enter(inside):
+            yield
+        whole = True
+    except Exception:
+        whole = True
+        raise
+    finally:
+        if wait is None and whole and not doing.calls:
+            wait = ToolWait(name, None, since)
+        if wait is not None:
+            scheduler.end_wait(program.id, wait, whole=whole and not doing.calls)
+
+
+def underlying(function: object) -> object:
+    """What partial functions and methods were made of."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = cast(Any, function).func
+        elif isinstance(function, MethodType):
+            function = function.__func__
+        else:
+            return function
 
 
 def calls_behind(values: Iterable[object]) -> list[str]:

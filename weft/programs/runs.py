@@ -18,8 +18,10 @@ from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.programs.budgets.budget import Limits
 from weft.programs.budgets.budget import budget as enforce
+from weft.programs.declaration import declared
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
+from weft.programs.nodes import underlying
 from weft.programs.scope import Live, Scope, enclosing, enter
 from weft.types import Adapter, Usage
 
@@ -61,25 +63,18 @@ class Run(Generic[T]):
         return mermaid(self.graph)
 
 
-def _program(id: str, name: str, budget: Limits | None) -> Program:
-    """The run as the scheduler sees it; its budget bounds the work that is left."""
-    if budget is None:
-        return Program(id, name)
-    deadline = anyio.current_time() + budget.seconds if budget.seconds is not None else None
-    return Program(id, name, deadline=deadline, most_calls=budget.calls, most_tokens=budget.tokens)
-
-
 def _within(outer: Scope, scope: Scope) -> Scope:
     """The scope of a run inside another."""
     budgets = outer.budgets
     default = outer.pool.default_run
     if isinstance(default, Scope) and outer.journal is default.journal:  # calls outside any run
-        return replace(scope, budgets=budgets)
+        return replace(scope, budgets=budgets, group=outer.group)
     scope.journal.belong(outer.journal, outer.id)
     same = outer.store is not None and outer.pool is scope.pool and scope.store is scope.pool.store
     return replace(
         scope,
         budgets=budgets,
+        group=outer.group,
         store=outer.store if same else scope.store,
         replay=outer.replay if same or outer.store is scope.store else scope.replay,
         roles=scope.roles or outer.roles,
@@ -138,27 +133,32 @@ async def run(
     journal = journal if journal is not None else Journal()
     store = store if store is not None else pool.store
     limits = enforce(budget) if budget is not None else nullcontext()
-    name = getattr(program, "__name__", "")
+    name, starts = getattr(program, "__name__", ""), underlying(program)
+    calls = declared(starts).calls
     scope = Scope(
         pool,
         journal,
         stage=name,
         store=store,
         replay=Replay(store, journal.name) if store is not None else None,
-        program=identity.id if identity is not None else "",
+        starts=starts,
         roles=roles or {},
         adapters=adapters or {},
         live=live,
         cache_salt=cache_salt,
         charge_stored=charge_stored,
     )
-    if (outer := enclosing()) is not None:
+    outer, waiting = enclosing(), nullcontext()
+    if outer is not None:
         scope = _within(outer, scope)
     if identity is not None:
         known = nullcontext(pool.scheduler.begin(identity))
+    elif outer is None or outer.pool is not pool:
+        known = pool.scheduler.program(Program(journal.name, name, expected_calls=calls))
     else:
-        known = pool.scheduler.program(_program(journal.name, name, budget))
-    with enter(scope), limits, known:
+        known = pool.scheduler.program(outer.child(name, journal.name, calls))
+        waiting = outer.waiting(name or "run")
+    with waiting, known as own, enter(replace(scope, program=own)), limits:
         value = await program(*args, **kwargs)
     seconds = anyio.current_time() - journal.started
     return Run(value, journal.usage, journal.events, seconds)

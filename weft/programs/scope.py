@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from weft.errors import UsageError
+from weft.orchestrator.group import CallGroup
 from weft.orchestrator.pool import Pool, find_pool
+from weft.orchestrator.program import Program
 from weft.programs.history.journal import Journal
 from weft.programs.history.replay import Replay
 from weft.types import Adapter
@@ -28,6 +30,30 @@ None instead of a text says that the call starts over on another engine.
 """
 
 
+class Doing:
+    """A part of a program while it runs: it is a tool as long as it makes no call.
+
+    Args:
+        outer: the part that this one runs in, if there is one.
+        told: whether the scheduler was told that the program waits for it, or for an outer one.
+
+    Attributes:
+        calls: whether it has made a call.
+    """
+
+    __slots__ = ("calls", "outer", "told")
+
+    def __init__(self, outer: Doing | None, told: bool) -> None:
+        self.outer, self.told, self.calls = outer, told, False
+
+    def call(self) -> None:
+        """A call is made in it, and so in all that it runs in."""
+        at: Doing | None = self
+        while at is not None and not at.calls:
+            at.calls = True
+            at = at.outer
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The place of the running code in its run.
@@ -37,11 +63,15 @@ class Scope:
         journal: what the run has done.
         id: the program, node or fan-out that the code is in; None at the top.
         stage: the name of the program or node.
-        siblings: the width of the fan-out that the code is in, 1 outside any.
+        siblings: branches of `group` that run at once; 1 outside any.
+        group: the fan-out that the code is in a branch of.
+        doing: the innermost node or tool that the code is in.
         budgets: limits in force, outermost first.
         store: results of earlier calls, if any are kept.
         replay: gives stored results back in the order in which they first came.
-        program: the id of the run's program in the scheduler; the journal's name if empty.
+        program: what the scheduler counts calls to; None outside any run.
+        starts: the function that the run, or the branch, was started with, until it begins:
+            it is no program beside `program`.
         roles: which model plays a role, where it is not as in the pool.
         adapters: which adapter of its model answers for a role.
         live: told of text as it is generated.
@@ -55,10 +85,13 @@ class Scope:
     id: str | None = None
     stage: str = ""
     siblings: int = 1
+    group: CallGroup | None = None
+    doing: Doing | None = None
     budgets: tuple[budget, ...] = ()
     store: Store | None = None
     replay: Replay | None = None
-    program: str = ""
+    program: Program | None = None
+    starts: object = None
     roles: Mapping[str, str] = field(default_factory=dict[str, str])
     adapters: Mapping[str, Adapter] = field(default_factory=dict[str, Adapter])
     live: Live | None = None
@@ -74,13 +107,95 @@ class Scope:
         """
         return self.roles.get(role) or self.pool.model(role)
 
-    def inside(self, id: str, stage: str | None = None, siblings: int = 1) -> Scope:
+    @property
+    def program_id(self) -> str:
+        """The id under which the scheduler knows the program."""
+        return self.program.id if self.program is not None else self.journal.name
+
+    def of_group(self, siblings: int, group: CallGroup) -> Scope:
+        """The same place in a branch of a group."""
+        return replace(self, siblings=siblings, group=group)
+
+    def child(self, name: str, id: str, calls: int | None = None) -> Program:
+        """A program of its own that works for the one here, within its budgets.
+
+        Args:
+            name: what it is a run of.
+            id: tells it from others of the same program.
+            calls: that it expects to make, if it says so.
+        """
+        own = self.program
+        deadline, most_calls, most_tokens = left(self.budgets)
+        tenant, weight = (own.tenant, own.weight) if own is not None else ("", 1.0)
+        return Program(
+            f"{self.program_id}/{id}",
+            name,
+            tenant,
+            weight,
+            own.arrived if own is not None else 0.0,
+            parent=own,
+            deadline=deadline,
+            expected_calls=calls,
+            most_calls=most_calls,
+            most_tokens=most_tokens,
+        )
+
+    def inside(self, id: str, stage: str, doing: Doing | None) -> Scope:
         """The same run, one level in."""
-        return replace(self, id=id, stage=stage or self.stage, siblings=siblings)
+        return replace(self, id=id, stage=stage or self.stage, doing=doing, starts=None)
+
+    @contextmanager
+    def waiting(self, tool: str, expects: float | None = None) -> Generator[None]:
+        """Tell the scheduler that the program waits for a tool for the time of a block."""
+        scheduler, program = self.pool.scheduler, self.program_id
+        wait, whole = scheduler.wait(program, tool, expects), False
+        try:
+            yield
+            whole = True
+        except Exception:
+            whole = True
+            raise
+        finally:
+            if wait is not None:
+                scheduler.end_wait(program, wait, whole=whole)
+
+    @contextmanager
+    def as_program(
+        self, name: str, id: str, *, calls: int | None = None, starts: object = None
+    ) -> Generator[Scope]:
+        """A program of its own for the time of a block: the scope of what runs there.
+
+        Args:
+            name: what it is a run of.
+            id: tells it from others of the same program.
+            calls: that it expects to make, if it says so.
+            starts: the function that it is started with, if that is still to begin.
+        """
+        child = self.child(name, id, calls)
+        with self.pool.scheduler.program(child):
+            yield replace(self, program=child, stage=name, siblings=1, doing=None, starts=starts)
 
     def branches(self, count: int) -> AbstractContextManager[None]:
         """Has `replay` know of so many more branches of the program for the time of a block."""
         return nullcontext() if self.replay is None else self.replay.branches(count)
+
+
+def left(budgets: Iterable[budget]) -> tuple[float | None, int | None, int | None]:
+    """When the first of some budgets ends, and the calls and tokens that they leave."""
+    deadline: float | None = None
+    calls: int | None = None
+    tokens: int | None = None
+    for b in budgets:
+        limits, spent = b.limits, b.spent
+        if limits.seconds is not None and (deadline is None or b.deadline < deadline):
+            deadline = b.deadline
+        if limits.calls is not None:
+            rest = max(0, limits.calls - spent.calls)
+            calls = rest if calls is None else min(calls, rest)
+        if limits.tokens is not None:
+            rest = max(0, limits.tokens - spent.total)
+            tokens = rest if tokens is None else min(tokens, rest)
+    return deadline, calls, tokens
 
 
 _scope: ContextVar[Scope | None] = ContextVar("weft_scope", default=None)

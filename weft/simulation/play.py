@@ -13,6 +13,7 @@ from weft.errors import EngineError
 from weft.faults import each
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
+from weft.orchestrator.group import CallGroup
 from weft.orchestrator.program import Program
 from weft.orchestrator.scheduler import Scheduler
 from weft.simulation.arrivals import Arrivals
@@ -118,7 +119,7 @@ class _Actor:
         )
         try:
             for step in job.steps:
-                await self._step(step)
+                await self._step(step, 1, None)
         except EngineError as error:
             record.error = str(error)
         finally:
@@ -127,25 +128,28 @@ class _Actor:
             self._played.jobs.append(record)
         return record
 
-    async def _step(self, step: Step) -> None:
+    async def _step(self, step: Step, siblings: int, group: CallGroup | None) -> None:
         if isinstance(step, PlannedCall):
-            await self._play(step)
+            await self._play(step, siblings, group)
         else:
-            await self._parallel(step)
+            await self._parallel(step, group)
 
-    async def _parallel(self, step: Parallel) -> None:
-        left = len(step.branches) if step.enough is None else step.enough
+    async def _parallel(self, step: Parallel, outer: CallGroup | None) -> None:
+        width = len(step.branches)
+        left = width if step.enough is None else step.enough
+        announced = CallGroup(width, left, outer=outer)
         failed: list[EngineError] = []
 
         async def branch(steps: tuple[Step, ...], group: anyio.abc.TaskGroup) -> None:
             nonlocal left
             try:
                 for one in steps:
-                    await self._step(one)
+                    await self._step(one, width, announced)
             except EngineError as error:
                 failed.append(error)
                 group.cancel_scope.cancel()
             left -= 1
+            announced.ended += 1
             if left == 0:
                 group.cancel_scope.cancel()
 
@@ -155,10 +159,11 @@ class _Actor:
         if failed:
             raise failed[0]
 
-    async def _play(self, planned: PlannedCall) -> None:
+    async def _play(self, planned: PlannedCall, siblings: int, group: CallGroup | None) -> None:
         self._calls += 1
         id = f"{self._job.id}/{self._calls}"
         call = self._make(id, self._job, planned)
+        call.siblings, call.group = siblings, group
         now = anyio.current_time()
         record = PlayedCall(id, self._job.id, planned.stage, call.prompt_tokens, now)
         following = _Following(record, planned, self._on_sent)

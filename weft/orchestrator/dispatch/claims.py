@@ -50,12 +50,31 @@ class Claims:
             kept = how if seconds > 0 else "not kept"
             self._tell("retain", program.id, "", replica.name, f"{kept}: {retention.reason}")
         if seconds <= 0:
+            program.expires = now
             return
         if program.home is not replica:  # it had calls on several; this one's context is the last
             replica.attach(program, program.context)
         replica.claim(program, program.context, retention.rank, now + seconds)
         if seconds < self._lease:  # else it ends with the program's lease
             self._due.set(program, program.expires)
+
+    def reconsider(self, program: Program, now: float) -> None:
+        """Decide once more, for more is known of what a program does between its calls.
+
+        Room that was given to others since its last call is not asked for again.
+        """
+        home, acting = program.home, program.acting
+        if home is None or not home.alive or acting is None:
+            return
+        had = program.claim
+        if not had and program.expires > acting:
+            return
+        if had:
+            home.unclaim(program)
+        program.acting = now
+        self.retain(program, home, now)
+        if had and not program.claim:
+            self._freed(home)
 
     def restore(self, program: Program, idle: float, room: float) -> None:
         """Keep a program's room at its home as the policy would, if all that is kept fits.
@@ -78,6 +97,9 @@ class Claims:
     def _over(self, program: Program) -> None:
         home = program.home
         if home is None:
+            return
+        if program.expires > home.fleet.tick():  # it was decided anew at the same moment
+            self._due.set(program, program.expires)
             return
         profiles = home.fleet.profiles
         if program.calls == 1:  # known long before its lease is over

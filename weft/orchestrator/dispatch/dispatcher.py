@@ -103,7 +103,8 @@ class Dispatcher:
             program = self.begin(Program(call.program, arrived=now, silent=True))
         if program.acting is not None:
             if program.calls:
-                self.profiles.learn_tool(program.name, program.tool, now - program.acting)
+                if not program.timed:
+                    self.profiles.learn_tool(program.name, program.tool, now - program.acting)
                 if program.calls == 1:
                     self.profiles.learn_return(program.name, True)
             program.acting = None
@@ -220,7 +221,9 @@ class Dispatcher:
         if done and context >= program.context > 0:
             self.profiles.learn_growth(program.name, context - program.context)
         program.context = context
-        program.tool = ticket.call.tool or ticket.stage
+        program.timed, program.tool, program.expects = False, ticket.call.tool, None
+        if program.waits:
+            program.tool, program.expects = program.waits[-1].tool, program.waits[-1].expects
         if done:
             self.profiles.learn_answer(program.name, ticket.stage, tokens)
             if replica.gate.lowered:

@@ -9,7 +9,7 @@ from weft.orchestrator.dispatch.claims import Claims
 from weft.orchestrator.dispatch.due_times import DueTimes
 from weft.orchestrator.dispatch.timer import At
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.program import Program
+from weft.orchestrator.program import Program, ToolWait
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
@@ -89,6 +89,31 @@ class Residents:
             self._claims.retain(program, replica, now)
         elif replica is not None and replica.retired:
             replica.detach(program)
+
+    def wait(self, program: Program, tool: str, expects: float | None) -> ToolWait:
+        """A program begins to wait for a tool; what becomes of its room is asked again.
+
+        Args:
+            program: known here.
+            tool: its name.
+            expects: seconds that it may take, if the program says so.
+        """
+        now = self._clock()
+        wait = ToolWait(tool, expects, now)
+        program.waits += (wait,)
+        if program.acting is not None:
+            program.tool, program.expects = tool, expects
+            if program.calls:
+                self._claims.reconsider(program, now)
+        return wait
+
+    def end_wait(self, program: Program, wait: ToolWait, whole: bool) -> None:
+        """A program has waited for a tool; if the tool came to its end, its time is learned."""
+        program.waits = tuple([w for w in program.waits if w is not wait])
+        if whole:
+            self._profiles.learn_tool(program.name, wait.tool, self._clock() - wait.since)
+        if program.acting is not None:
+            program.tool, program.expects, program.timed = wait.tool, None, True
 
     def homeless(self, replica: Replica) -> None:
         """An engine was let go: none of its programs has its cache there any more."""

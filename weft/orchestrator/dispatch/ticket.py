@@ -42,10 +42,13 @@ class Ticket:
         "bound_at",
         "cached",
         "call",
+        "calls_left",
         "critical",
+        "deadline",
         "emptied",
         "fair_start",
         "forced",
+        "group",
         "hold",
         "id",
         "index",
@@ -62,6 +65,7 @@ class Ticket:
         "siblings",
         "since",
         "stage",
+        "tokens_left",
         "wake",
     )
 
@@ -78,7 +82,9 @@ class Ticket:
         self.id = call.request.id
         self.program = program
         self.stage = call.stage
-        self.siblings = call.siblings
+        self.siblings, self.group = call.siblings, call.group
+        self.calls_left, self.tokens_left = call.calls_left, call.tokens_left
+        self.deadline = call.deadline if call.deadline is not None else program.deadline
         self.arrival = arrival
         self.since = since
         self.prompt_tokens = call.prompt_tokens

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,12 +18,15 @@ from weft.errors import StoreError, UsageError
 from weft.orchestrator.estimates.distribution import Distribution
 
 if TYPE_CHECKING:
+    from weft.orchestrator.program import Program
     from weft.store.store import Store
 
 _ANSWER = 256  # tokens, where there is no experience
 _CALLS = 8  # of a program, where there is none
 _PART = 32  # profiles that are written at once while others wait
 _TOOL = Distribution.log_normal(1.0, 30.0, "no experience of tools: median 1 s, p95 30 s")
+
+_SPREAD = 2.0  # times as long as announced takes one in 20
 
 _Key = tuple[str, ...]
 _WORDS = {
@@ -167,6 +171,16 @@ class Profiles:
         """Seconds that a program is away with a tool; its `source` says what they rest on."""
         return self._find(("tools", name, tool)) or _TOOL
 
+    def knows_tool(self, name: str, tool: str) -> bool:
+        """Whether programs of this name have waited for this tool."""
+        return ("tools", name, tool) in self._known
+
+    def away(self, program: Program) -> Distribution:
+        """Seconds that a program, between two calls, is away: as it announced, or by its tool."""
+        if program.expects is not None:
+            return _announced(program.expects)
+        return self.tool(program.name, program.tool)
+
     def calls(self, name: str) -> Distribution | None:
         """Calls of a whole program; None without experience."""
         return self._find(("calls", name))
@@ -235,6 +249,11 @@ class Profiles:
                 return known
             key = key[:-1]
         return None
+
+
+@lru_cache(maxsize=256)
+def _announced(seconds: float) -> Distribution:
+    return Distribution.log_normal(seconds, _SPREAD * seconds, f"announced: {seconds:g} s")
 
 
 def _words(key: _Key) -> str:

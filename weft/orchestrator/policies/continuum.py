@@ -39,7 +39,7 @@ class Continuum(Policy):
     def order(self, call: CallView, view: View) -> Order:
         """Programs with a claim, then the oldest."""
         program = call.program
-        if program.resident:
+        if program.active:
             return Order((0.0, program.arrived), "its program is within its time to live")
         return Order((1.0, program.arrived), "the oldest program first")
 
@@ -62,7 +62,7 @@ class Continuum(Policy):
         eta = 1.0 if calls is None else memoryfulness(calls)
         delay = program.waited / max(1, program.calls)
         reload = engine.prefill_seconds(program.context)
-        away = view.profiles.tool(program.name, program.tool)
+        away = view.profiles.away(program)
         seconds, why = worthwhile(away, delay * eta + reload)
         return Retention(
             min(seconds, self.ttl_max),

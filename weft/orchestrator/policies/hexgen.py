@@ -32,13 +32,13 @@ class HexGen(Policy):
     def order(self, call: CallView, view: View) -> Order:
         """By the latest moment to start."""
         program = call.program
-        if program.deadline is None:
+        if call.deadline is None:
             return Order((math.inf,), "it has no deadline")
         own, mean = self._expected(call, view)
         left, source = calls_left(program, view)
         left = max(1.0, left / call.siblings)  # those of a fan-out run at once
         share = own / (own + (left - 1) * mean) if own else 1 / left
-        budget = share * (program.deadline - call.since)
+        budget = share * (call.deadline - call.since)
         start = call.since + budget - own
         return Order(
             (start,),

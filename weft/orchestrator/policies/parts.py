@@ -33,11 +33,14 @@ def best(call: CallView, view: View, key: Callable[[EngineView], Any]) -> Engine
 def home_of(call: CallView, view: View) -> EngineView | None:
     """The engine that the program ran on last, if it may still run there.
 
-    An engine that drains is no home to programs that have nothing running and no claim there.
+    One that has not run yet is at home where the program is that it works for. An engine that
+    drains is no home to programs that have nothing running and no claim there.
     """
     program = call.program
-    if program.home is None:
-        return None
+    while program.home is None:
+        if program.parent is None:
+            return None
+        program = program.parent
     name = program.home.name
     for engine in view.engines:
         if engine.name == name:
@@ -52,8 +55,16 @@ def lives(program: Program, engine: EngineView) -> bool:
 
 
 def resides(program: Program, engine: EngineView) -> bool:
-    """Whether the program runs on the engine or holds a claim there."""
-    return program.resident and lives(program, engine)
+    """Whether the program, or one that it works for, runs on the engine or holds a claim there.
+
+    So a program is never kept out by the claim of one that waits for it.
+    """
+    at: Program | None = program
+    while at is not None:
+        if at.resident and lives(at, engine):
+            return True
+        at = at.parent
+    return False
 
 
 def load(engine: EngineView) -> int:

@@ -64,13 +64,13 @@ class Saga(Policy):
         program = call.program
         if not self.fair:
             return Order((), "first come, first served")
-        if program.deadline is None:
+        if call.deadline is None:
             share = call.fair_start
             return Order((0.0, share), f"no deadline; its tenant had its share up to {share:.0f}")
         left, source = calls_left(program, view)
         each = program.seconds / program.calls if program.calls else 0.0
         work = left * (each or min(seconds(call, engine) for engine in view.engines))
-        time = max(program.deadline - call.since, 1e-3)
+        time = max(call.deadline - call.since, 1e-3)
         return Order(
             (-work / time, call.fair_start),
             f"{work:.3g} s of work left ({left:.3g} calls, {source}) in {time:.3g} s",
@@ -105,7 +105,7 @@ class Saga(Policy):
     def retain(self, program: Program, engine: EngineView, view: View) -> Retention:
         """For the tool's time to live."""
         memory = engine.claimed / engine.capacity
-        away = view.profiles.tool(program.name, program.tool)
+        away = view.profiles.away(program)
         ttl, why = tool_ttl(program.tool, away, memory, self.ttl_max)
         again = self.chance(program, view)
         # All claims age alike: their order is that of the score at one common moment.

@@ -47,7 +47,7 @@ class ThunderAgent(Policy):
     def order(self, call: CallView, view: View) -> Order:
         """Active programs, then paused ones, then new ones; the smallest first."""
         program = call.program
-        if program.resident:
+        if program.active:
             return Order((0.0,), "its program is active")
         size = float(call.prompt_tokens)
         overdue = call.since + self.patience
@@ -57,7 +57,7 @@ class ThunderAgent(Policy):
 
     def place(self, call: CallView, view: View) -> Placement:
         """Home while the program is active, else where most room is."""
-        home = home_of(call, view) if call.program.resident else None
+        home = home_of(call, view) if call.program.active else None
         if home is not None:
             return Placement(home, "its program is active there", firm=True)
         chosen = best(call, view, lambda e: e.claimed - e.capacity)
@@ -67,9 +67,9 @@ class ThunderAgent(Policy):
     def admit(self, call: CallView, engine: EngineView, view: View) -> Admission:
         """If its tokens fit beside those of active programs; active ones pause others."""
         program = call.program
-        active = resides(program, engine)
+        active = program.active
         own = program.claim if lives(program, engine) else 0
-        others = engine.programs + (0 if active else 1)
+        others = engine.programs + (0 if resides(program, engine) else 1)
         lacks = self._used(engine, engine.claimed - own, others) + engine.need(call)
         lacks -= engine.capacity
         if lacks <= 0 or not engine.programs:

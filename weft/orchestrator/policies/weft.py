@@ -66,7 +66,7 @@ class Weft(Policy):
         """Resident programs first, then the least expected work; before all, the overdue."""
         program = call.program
         overdue = call.since + self.patience
-        if program.resident:
+        if program.active:
             return Order((0.0,), "its program is resident", overdue)
         work, source = self._work(program, call.prompt_tokens, view)
         return Order((1.0, work), f"{work:.3g} tokens x calls of work left ({source})", overdue)
@@ -240,7 +240,7 @@ class Weft(Policy):
         if not reload and self.reload:
             return Retention(math.inf, "the engine's speed is not known yet", -work)
         share = program.context / engine.capacity
-        away, back = view.profiles.tool(program.name, program.tool), 1.0
+        away, back = view.profiles.away(program), 1.0
         if program.silent:  # it may be over
             back = view.profiles.goes_on(program.name, program.calls)
         seconds, why = holding(away, reload, share, back)

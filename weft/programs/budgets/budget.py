@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from weft.errors import BudgetExceeded, UsageError
-from weft.programs.scope import current, enter
+from weft.orchestrator.program import Bounds
+from weft.programs.scope import Scope, current, enter
 from weft.types import Usage
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class budget:
             self.deadline = self._started + self.limits.seconds
             self._time.deadline = self.deadline + _GRACE
         self._time.__enter__()
+        self._bind(scope)
         self._entered = enter(replace(scope, budgets=(*scope.budgets, self)))
         self._entered.__enter__()
         return self
@@ -155,10 +157,25 @@ class budget:
         trace: TracebackType | None,
     ) -> bool | None:
         self._entered.__exit__(None, None, None)
+        if self._program is not None and self._bounds is not None:
+            self._program.unbind(self._bounds)
         swallowed = self._time.__exit__(kind, error, trace)
         if self._time.cancelled_caught:
             raise self.out_of_time()
         return swallowed
+
+    def _bind(self, scope: Scope) -> None:
+        """Tell the scheduler what bounds the program, unless it is a branch's budget only."""
+        self._program = program = scope.program if scope.siblings == 1 else None
+        self._bounds = None
+        if program is not None:
+            limits, calls, tokens = self.limits, self.limits.calls, self.limits.tokens
+            self._bounds = Bounds(
+                self.deadline if limits.seconds is not None else None,
+                program.calls + calls if calls is not None else None,
+                program.computed + tokens if tokens is not None else None,
+            )
+            program.bind(self._bounds)
 
     def check_prices(self, free: str | None) -> None:
         """Raise if dollars are limited and an engine, `free`, has no price."""

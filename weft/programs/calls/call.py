@@ -18,7 +18,7 @@ from weft.programs.calls.settings import settings_text
 from weft.programs.calls.tokens import token_path
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
-from weft.programs.scope import Scope
+from weft.programs.scope import Scope, left
 from weft.thinking import split_thinking
 from weft.types import Adapter, Request, Sampling
 
@@ -59,6 +59,8 @@ async def call(
         index: which sample of this prompt it is.
     """
     model = scope.model(role)
+    if scope.doing is not None:
+        scope.doing.call()
     ask = (*options, *map(str, tokens), "after", *map(str, suffix)) if options or tokens else ()
     store = scope.store
     adapter = scope.adapters.get(role)
@@ -169,12 +171,20 @@ class _Call:
         )
         # Rendering the prompt may have shown that its template opens thinking.
         self.outcome.inside = begins_inside(prompt, sampling, pool, model)
-        program = scope.program or scope.journal.name
-        call = Call(request, program, scope.id, scope.stage, scope.siblings, path=path)
+        call = Call(
+            request,
+            scope.program_id,
+            scope.id,
+            scope.stage,
+            scope.siblings,
+            scope.group,
+            path=path,
+        )
         if adapter is not None:
             call.only = adapter.engines
         self.outcome.prompt_tokens = call.prompt_tokens
         if held is not None:
+            call.deadline, call.calls_left, call.tokens_left = left(scope.budgets)
             await self._admit(held, call.prompt_tokens)
             if held.most_tokens is not None:
                 self.outcome.most_tokens = held.most_tokens

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from weft.concurrency import TaskGroup
 from weft.errors import OutputError, UsageError
+from weft.orchestrator.group import CallGroup
 from weft.programs.calls.call import call
 from weft.programs.calls.completion import Completion
 from weft.programs.calls.json_text import json_texts
@@ -153,13 +154,18 @@ async def _several(
         with scope.branches(1):
             outcome = await call(scope, role, prompt, own, index=first + i)
         completions[i] = _completion(scope, prompt, role, first + i, outcome)
+        if group is not None:
+            group.ended += 1
 
+    group = CallGroup(n, n, outer=scope.group) if n > 1 else None
+    if group is not None:
+        scope = scope.of_group(n, group)
     # Asked for again in a run, these are further samples.
     first = scope.journal.occurrence(prompt.key + settings_text(sampling).encode(), n)
     with scope.branches(-1):
-        async with TaskGroup() as group:
+        async with TaskGroup() as tasks:
             for i in range(n):
-                group.start_soon(sample, i)
+                tasks.start_soon(sample, i)
     return [completions[i] for i in range(n)]
 
 

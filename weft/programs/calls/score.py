@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from weft.concurrency import TaskGroup
 from weft.errors import UsageError
+from weft.orchestrator.group import CallGroup
 from weft.programs.calls.call import call
 from weft.programs.prompt import Prompt
 from weft.programs.scope import Scope, current
@@ -178,12 +179,17 @@ async def _ask(
                 scope, role, prompt, _ONE, tokens=tuple(following), suffix=beginning, index=index
             )
         found[beginning] = dict(zip(following, outcome.ask_logprobs, strict=True))
+        if group is not None:
+            group.ended += 1
 
+    width, group = len(wanted), None
+    if width > 1:
+        scope = scope.of_group(width, group := CallGroup(width, width, outer=scope.group))
     with scope.branches(-1):
-        if len(wanted) == 1:
+        if width == 1:
             await ask(*next(iter(wanted.items())))
             return found
-        async with TaskGroup() as group:
+        async with TaskGroup() as tasks:
             for beginning, following in wanted.items():
-                group.start_soon(ask, beginning, following)
+                tasks.start_soon(ask, beginning, following)
     return found

@@ -115,7 +115,12 @@ class Drawn:
 
 
 async def collect(
-    draw: Draw, n: int, enough: Callable[[Drawn, int], bool] = lambda drawn, index: False
+    draw: Draw,
+    n: int,
+    enough: Callable[[Drawn, int], bool] = lambda drawn, index: False,
+    *,
+    quorum: int | None = None,
+    counts: Callable[[Candidate], bool] = lambda sample: True,
 ) -> Drawn:
     """Draw n samples at once, until all are there or missing, or enough are there.
 
@@ -123,6 +128,8 @@ async def collect(
         draw: draws the sample of an index.
         n: how many.
         enough: whether the rest can be cancelled; asked after each sample, with its index.
+        quorum: how many samples that count are enough; None draws all.
+        counts: whether a sample counts.
     """
     drawn = Drawn()
 
@@ -132,8 +139,10 @@ async def collect(
         except NO_RESULT as error:
             return index, error
 
-    async with fan_out(attempt, range(n)) as results:
+    async with fan_out(attempt, range(n), quorum=quorum) as results:
         async for index, result in results:
+            if quorum is not None and not (isinstance(result, Candidate) and counts(result)):
+                results.quorum += 1
             if isinstance(result, Candidate):
                 drawn.found[index] = result
                 error = result.error

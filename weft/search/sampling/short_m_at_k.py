@@ -43,7 +43,7 @@ class ShortMAtK(Strategy):
 async def shortest(question: Question, m: int, k: int, temperature: float, think: bool) -> Answer:
     """The vote of the first m of k to finish."""
     draw = drawer(question, temperature, think=think)
-    drawn = await collect(draw, k, lambda drawn, _: len(_finished(drawn.found)) >= m)
+    drawn = await collect(draw, k, quorum=m, counts=_counts)
     first = _finished(drawn.found)[:m]
     details: dict[str, Any] = {"finished": [s.index for s in first]}
     if not first:
@@ -59,4 +59,8 @@ async def shortest(question: Question, m: int, k: int, temperature: float, think
 
 def _finished(found: Found) -> list[Candidate]:
     """Those that ended with a readable answer, first finished first."""
-    return [s for s in found.values() if s.ended and s.value is not None]
+    return [s for s in found.values() if _counts(s)]
+
+
+def _counts(sample: Candidate) -> bool:
+    return sample.ended and sample.value is not None

@@ -1,0 +1,48 @@
+"""waiting: telling the scheduler what a program waits for between its calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from weft.errors import UsageError
+from weft.programs.scope import Doing, enter, running
+
+
+@asynccontextmanager
+async def waiting(tool: str, *, expects: float | None = None) -> AsyncGenerator[None]:
+    """Tell the scheduler that the program waits for a tool for the time of the block.
+
+        async with waiting("pytest", expects=20):
+            report = await run_tests()
+
+    So the policy knows for how long the program's room in the engine is worth keeping. How long
+    the tool takes is learned under its name. The block appears in the graph as a node. Nothing
+    is announced outside any run and pool.
+
+    Args:
+        tool: its name, the same each time.
+        expects: seconds that it may take this time; None leaves it to what was learned.
+
+    Raises:
+        UsageError: the name is empty, or `expects` is not above 0.
+    """
+    if not tool:
+        raise UsageError("waiting needs the name of what is waited for, such as 'pytest'")
+    if expects is not None and not 0 < expects < float("inf"):
+        raise UsageError(f"waiting expects={expects!r} must be a number of seconds above 0")
+    if (scope := running()) is None:
+        yield
+        return
+    id = scope.journal.begin("node", scope.id, name=tool, uses=[])
+    try:
+        with (
+            scope.waiting(tool, expects),
+            enter(scope.inside(id, "", Doing(scope.doing, True))),
+        ):
+            yield
+    except BaseException as error:
+        ended = "failed" if isinstance(error, Exception) else "cancelled"
+        scope.journal.note(ended, id, error=repr(error))
+        raise
+    scope.journal.note("done", id)
