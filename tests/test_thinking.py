@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 
 from weft.thinking import Thinking, opens_thinking, split_thinking, visible
 
-MARKS = ["<think>", "</think>", "[THINK]", "[/THINK]", "◁think▷", "◁/think▷"]
+MARKS = [
+    "analysis",
+    "assistantfinal",
+    "<think>",
+    "</think>",
+    "[THINK]",
+    "[/THINK]",
+    "◁think▷",
+    "◁/think▷",
+]
 
 
 @pytest.mark.parametrize(
@@ -28,6 +37,14 @@ MARKS = ["<think>", "</think>", "[THINK]", "[/THINK]", "◁think▷", "◁/think
             "5",
             False,
         ),
+        # The same without the special tokens.
+        ("analysisWe add 2 and 3.assistantfinal5", "We add 2 and 3.", "5", False),
+        ("analysis7assistantanalysis8assistantfinal5", "7\n8", "5", False),
+        ("analysis**Adding**\n7assistantfinal 5", "**Adding**\n7", "5", False),
+        ("analysis of the data: 5", "", "analysis of the data: 5", False),
+        ("An analysisWe assistantfinal", "", "An analysisWe assistantfinal", False),
+        ("analysis", "", "analysis", False),
+        ("finally 5", "", "finally 5", False),
     ],
 )
 def test_thinking_and_answer(text: str, reasoning: str, answer: str, inside: bool) -> None:
@@ -52,6 +69,15 @@ def test_the_pieces_do_not_matter(parts: list[str], size: int) -> None:
     assert (pieces.inside, pieces.unopened) == (whole.inside, whole.unopened)
     if not whole.unopened:  # what was told is the answer, but for a mark that may have begun
         assert whole.text.lstrip().startswith(told.lstrip())
+
+
+def test_a_name_alone_begins_thinking_only_if_something_ends_it() -> None:
+    cut = split_thinking("analysisWe add")
+    assert (cut.reasoning, cut.text, cut.inside, cut.unmarked) == ("We add", "", True, True)
+    code = split_thinking("analysisOf = 5", ended=True)
+    assert (code.reasoning, code.text, code.inside) == ("", "analysisOf = 5", False)
+    assert visible("analysisOf = 5") == "analysisOf = 5"
+    assert split_thinking("<think>7", ended=True).inside
 
 
 def test_prompts_that_open_thinking() -> None:

@@ -3,6 +3,11 @@
 Some models write what they think between marks of their own, `<think>` and `</think>`. Where a
 chat template has opened the thinking already, the text begins within it and shows only the
 mark that ends it. A mark in backticks is spoken of, not used.
+
+gpt-oss writes in channels. Servers that leave special tokens out give `analysisSEVEN OR
+EIGHTassistantfinalFIVE`. Such thinking is told by the name of its channel, where the text begins
+with it and a word follows at once. If there is no thinking before it, the name `final` can't be
+told from the answer, and stays there.
 """
 
 from __future__ import annotations
@@ -19,15 +24,24 @@ _MARKS = (
 )
 """What begins thinking, and what ends it."""
 
+_CHANNELS = (("assistantanalysis", "assistantfinal"),)
+"""The same between channels whose special tokens were left out; within thinking only."""
+
+_SPECIAL = "<|channel|>"
+
 _LONGEST = max(len(mark) for pair in _MARKS for mark in pair)
 _FIRST = frozenset(mark[0] for pair in _MARKS for mark in pair)
-_MARK = re.compile(
-    "(?<!`)(?:(?P<opens>"
-    + "|".join(re.escape(opens) for opens, _ in _MARKS)
-    + ")|(?P<closes>"
-    + "|".join(re.escape(closes) for _, closes in _MARKS)
-    + "))"
-)
+_ANALYSIS = "analysis"
+_UNMARKED = re.compile(_ANALYSIS + r"(?=[^\s.,;:!?_/=\-)\]}'`|&])")
+
+
+def _either(pairs: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
+    opens = "|".join(re.escape(opens) for opens, _ in pairs)
+    closes = "|".join(re.escape(closes) for _, closes in pairs)
+    return re.compile(f"(?<!`)(?:(?P<opens>{opens})|(?P<closes>{closes}))")
+
+
+_OUTSIDE, _INSIDE = _either(_MARKS), _either(_MARKS + _CHANNELS)
 _TURNS = re.compile(r"(?:<\|end\|>)?(?:<\|start\|>assistant)?\s*$")
 
 
@@ -36,15 +50,19 @@ class Thinking:
 
     Args:
         inside: whether the text begins within thinking.
+        unmarked: whether thinking may begin by the name of its channel alone.
 
     Attributes:
         inside: whether the text so far ends within thinking.
+        unmarked: whether thinking began by the name of its channel alone.
         unopened: whether thinking ended that no mark had begun, though `inside` did not say
             that the text begins there.
     """
 
-    def __init__(self, inside: bool = False) -> None:
+    def __init__(self, inside: bool = False, unmarked: bool = True) -> None:
         self.inside = inside
+        self.unmarked = False
+        self._fresh = unmarked and not inside  # nothing came that is no channel's name
         self.unopened = False
         self._thought: list[str] = []
         self._said: list[str] = []
@@ -53,18 +71,22 @@ class Thinking:
 
     def feed(self, piece: str) -> str:
         """Take more of the text; gives what is surely more of the answer."""
+        if self._fresh:
+            piece = self._channel(self._held + piece)
+            if self._fresh:
+                return ""
         if not self._held and not self.inside and not _FIRST.intersection(piece):
             return self._say(piece)  # by far the most common case
         text, start = self._before + self._held + piece, len(self._before)
         told = ""
-        while (mark := _MARK.search(text, start)) is not None:
+        while (mark := (_INSIDE if self.inside else _OUTSIDE).search(text, start)) is not None:
             told += self._take(text[start : mark.start()])
             if mark["opens"]:
                 self._open()
             else:
                 self._close()
             start = mark.end()
-        keep = _begun(text, start)
+        keep = _begun(text, start, self.inside)
         self._held = text[len(text) - keep :] if keep else ""
         told += self._take(text[start : len(text) - keep])
         self._before = text[len(text) - keep - 1 : len(text) - keep]
@@ -78,7 +100,21 @@ class Thinking:
     @property
     def text(self) -> str:
         """The answer so far."""
-        return "".join([*self._said, "" if self.inside else self._held])
+        # A special token is no text, though nothing may tell yet which channel it begins.
+        silent = self.inside or self._held.startswith(_SPECIAL)
+        return "".join([*self._said, "" if silent else self._held])
+
+    def _channel(self, text: str) -> str:
+        """The text so far, less the name of a channel at its beginning; or it is held."""
+        begun = text.lstrip()
+        if _ANALYSIS.startswith(begun):
+            self._held = text
+            return ""
+        self._fresh, self._held = False, ""
+        if _UNMARKED.match(begun) is None:
+            return text
+        self.inside = self.unmarked = True
+        return begun[len(_ANALYSIS) :]
 
     def _take(self, piece: str) -> str:
         if not piece:
@@ -97,6 +133,8 @@ class Thinking:
         return piece
 
     def _open(self) -> None:
+        if self.inside:
+            self._thought = [_TURNS.sub("", "".join(self._thought)) + "\n"]
         self.inside = True
         if not "".join(self._said).strip():
             self._said.clear()
@@ -110,33 +148,44 @@ class Thinking:
         self.inside = False
 
 
-def _begun(text: str, start: int) -> int:
+def _begun(text: str, start: int, inside: bool) -> int:
     """How many characters at a text's end may be the beginning of a mark."""
+    pairs = _MARKS + _CHANNELS if inside else _MARKS
     for length in range(min(_LONGEST - 1, len(text) - start), 0, -1):
         tail = text[-length:]
-        if tail[0] in _FIRST and any(m.startswith(tail) for pair in _MARKS for m in pair):
+        if any(m.startswith(tail) for pair in pairs for m in pair):
             return length
     return 0
 
 
-def split_thinking(text: str, inside: bool = False) -> Thinking:
+def split_thinking(text: str, inside: bool = False, ended: bool = False) -> Thinking:
     """A whole text, read.
 
     Args:
         text: what was generated.
         inside: whether it begins within thinking.
+        ended: whether the model ended it. If no mark has shown that the model thinks, and
+            thinking never ended, the model did not think.
     """
     found = Thinking(inside)
     found.feed(text)
+    if ended and found.inside and (inside or found.unmarked):
+        found = Thinking(unmarked=False)
+        found.feed(text)
     return found
 
 
 def visible(text: str) -> str | None:
     """What follows the thinking in a text; None while the thinking goes on."""
-    found = split_thinking(text)
+    found = split_thinking(text, ended=True)
     return None if found.inside else found.text
 
 
 def opens_thinking(prompt: str) -> bool:
     """Whether a prompt's end has opened thinking, so that the answer begins within it."""
     return prompt.rstrip().endswith(tuple(opens for opens, _ in _MARKS))
+
+
+def names_channel(prompt: str) -> bool:
+    """Whether a prompt's end leaves it to the model in which channel it answers (gpt-oss)."""
+    return prompt.endswith("<|start|>assistant")

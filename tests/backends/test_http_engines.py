@@ -19,8 +19,8 @@ from weft.backends import http
 from weft.backends.engine import Engine
 from weft.backends.mock import server as mock
 from weft.backends.openai import OpenAIEngine
-from weft.backends.scripted import script
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
+from weft.backends.scripted.vocabulary import CHARACTERS
 from weft.backends.vllm import VLLMEngine
 from weft.errors import (
     ContextExceeded,
@@ -121,7 +121,7 @@ async def test_tokens_go_in_and_come_out(server: Server) -> None:
         assert (engine.model, engine.context, engine.block_size) == ("scripted", 1000, 8)
         assert engine.kv_tokens == 4096
         prompt = await engine.render(HELLO, open=False)
-        assert prompt == script.render(HELLO, open=False)
+        assert prompt == CHARACTERS.render(HELLO, open=False)
         deltas = await ask(engine, request(tokens=prompt))
         tokens = tuple(token for delta in deltas for token in delta.tokens)
         assert tokens == await engine.tokenize(ANSWER)
@@ -136,7 +136,7 @@ async def test_tokens_go_in_and_come_out(server: Server) -> None:
 
 async def test_scores(server: Server) -> None:
     async with using(VLLMEngine(server[1])) as engine:
-        yes, no, other = (script.encode(letter)[0] for letter in "ynz")
+        yes, no, other = (CHARACTERS.encode(letter)[0] for letter in "ynz")
         (delta,) = await ask(engine, request(ask=(yes, no, other, yes)))
         expected = (math.log(0.7), math.log(0.2), -math.inf, math.log(0.7))
         assert delta.ask_logprobs == pytest.approx(expected)

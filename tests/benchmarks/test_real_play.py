@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from real_play import IDS, Tokens, random_llama, replay
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
-from weft.backends.scripted.script import decode
+from weft.backends.scripted.vocabulary import CHARACTERS
 from weft.backends.simulated.hardware import Linear
 from weft.backends.wire import completion_body
 from weft.errors import UsageError
@@ -41,7 +41,7 @@ def answering(**kwargs) -> ScriptedEngine:
     def reply(request: Request) -> str:
         length = request.sampling.max_tokens
         assert length is not None
-        return decode([rng.randrange(1000, 50_000) for _ in range(length)])
+        return CHARACTERS.decode([rng.randrange(1000, 50_000) for _ in range(length)])
 
     return ScriptedEngine(reply, block_size=BLOCK, **kwargs)
 
@@ -151,7 +151,7 @@ async def test_an_answer_that_was_lost_is_not_in_the_next_prompt() -> None:
     assert [c.tries for c in done.played.calls] == [2, 1]
     assert [c.answer for c in done.played.calls] == [32, 32]
     last = next(r for e in engines for r in e.requests if r.id.endswith("/2"))
-    assert decode(last.tokens or ())[16:48] == "y" * 32
+    assert CHARACTERS.decode(last.tokens or ())[16:48] == "y" * 32
 
 
 async def test_a_session_fails_whose_answer_has_another_length() -> None:

@@ -100,9 +100,11 @@ class Model:
 class Decoding:
     """Makes text of the tokens of one answer, and sees where it ends."""
 
-    def __init__(self, tokenizer: Tokenizer, prompt: list[int], stops: list[str]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, prompt: list[int], stops: list[str], skips: bool = True
+    ) -> None:
         self._tokenizer, self._stops = tokenizer, stops
-        self._stream = DecodeStream(ids=prompt, skip_special_tokens=True)
+        self._stream = DecodeStream(ids=prompt, skip_special_tokens=skips)
         self.text, self.stop = "", ""
 
     def add(self, token: int) -> str:
@@ -123,7 +125,8 @@ class Decoding:
 def events(model: Model, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """An answer's events."""
     prompt: list[int] = body["prompt"]
-    decoding = Decoding(model.tokenizer, prompt, body.get("stop") or [])
+    skips = body.get("skip_special_tokens", True)
+    decoding = Decoding(model.tokenizer, prompt, body.get("stop") or [], skips)
     most = body.get("max_tokens") or 1000
     text, ids, logprobs = "", [], []
     answer = model.answer(prompt)[:most]

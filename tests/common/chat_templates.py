@@ -79,7 +79,7 @@ ENDS = {
     "llama": "<|eot_id|>",
     "qwen": "<|im_end|>",
     "r1": "<|end_of_sentence|>",
-    "harmony": "<|end|>",
+    "harmony": "<|return|>",
     "mistral": "</s>",
 }
 """What ends an answer under each."""
@@ -87,7 +87,7 @@ ENDS = {
 SPECIAL = """
 <|begin_of_text|> <|start_header_id|> <|end_header_id|> <|eot_id|> <|im_start|> <|im_end|>
 <|User|> <|Assistant|> <|tool|> <|tool_end|> <|end_of_sentence|> <|start|> <|end|> <|message|>
-<|channel|> <s> </s> [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [INST] [/INST] [TOOL_RESULTS]
+<|channel|> <|return|> <s> </s> [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [INST] [/INST] [TOOL_RESULTS]
 [/TOOL_RESULTS]
 """.split()
 """Tokens that are no text."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 
 from weft.evals.plot import svg
@@ -54,6 +55,22 @@ def test_the_page_is_self_contained_and_says_what_was_run() -> None:
     assert "Samples with errors" in page.text
     assert "Does A* reach best-of-n" in page.text
     assert "50.0 ± 11.2" in page.text
+
+
+def test_thinking_has_a_column_where_there_is_any() -> None:
+    plain = rows("greedy", 10, 20, 50)
+    thought = [
+        replace(r, strategy="majority(n=4)", usage=replace(r.usage, reasoning=33)) for r in plain
+    ]
+    heads = []
+    for parts in (plain, [*plain, *thought]):
+        found = gather(Settings("countdown", "", "m", 7), SESSION, parts)
+        table = html(found).partition("<h2>Results</h2>")[2].partition("</table>")[0]
+        lines = [re.findall(r"<t[hd]>(.*?)</t[hd]>", line) for line in table.split("<tr>")[1:]]
+        assert len({len(line) for line in lines}) == 1
+        heads.append([line[lines[0].index("thinking")] for line in lines if "thinking" in lines[0]])
+        assert found.json()["results"][-1]["tokens"]["reasoning"] == 20 * 33 * (parts is not plain)
+    assert heads == [[], ["thinking", "", "33"]]
 
 
 def test_the_plot_is_well_formed_and_follows_the_page() -> None:

@@ -82,7 +82,8 @@ async def test_every_strategy_answers_every_sample(tmp_path: Path) -> None:
         "seconds",
         "seconds_per_sample_p50", "seconds_per_sample_p95",
     }  # fmt: skip
-    assert set(run["results"][0]["tokens"]) == {"prompt", "cached", "completion", "cancelled"}
+    tokens = run["results"][0]["tokens"]
+    assert set(tokens) == {"prompt", "cached", "completion", "cancelled", "reasoning"}
     assert read(folder).json() == run
     lines = (folder.path / "samples.jsonl").read_text().splitlines()
     assert len(lines) == 30

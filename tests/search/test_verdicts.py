@@ -80,11 +80,11 @@ async def test_engines_of_texts_are_asked_about_all_forms() -> None:
 
 async def test_a_word_behind_a_newline_is_the_word_too(serve) -> None:
     """SentencePiece puts a space before a text alone: ids of `yes` are found behind a newline."""
-    from weft.backends.scripted import script
+    from weft.backends.scripted.vocabulary import CHARACTERS
 
     class Spacing(ScriptedEngine):
         async def tokenize(self, text: str) -> tuple[int, ...]:
-            return script.encode(" " + text)
+            return CHARACTERS.encode(" " + text)
 
     engine = Spacing(scores={"yes": 0.4, "no": 0.4, " yes": 0.1})
     async with Pool(engine):

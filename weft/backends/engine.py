@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from weft.backends.retry import Retry
+from weft.backends.wording import Wording
 from weft.errors import Unsupported, UsageError
 from weft.types import Delta, Message, Price, Request
 
@@ -44,6 +45,7 @@ class Engine(ABC):
         block_size: tokens in a block of the engine's prefix cache.
         takes_tokens: whether prompts may be token ids, and answers have token ids.
         continues: whether the engine can continue an open answer.
+        wording: which parameters the engine takes, as far as one was told.
         price: what tokens cost; None if nothing.
         opens_thinking: whether the model's chat template ends a prompt within thinking, so that
             answers begin there. If this is not known before, an answer shows it.
@@ -64,6 +66,7 @@ class Engine(ABC):
     block_size: int = 16
     takes_tokens: bool = False
     continues: bool = False
+    wording: Wording = Wording()
     price: Price | None = None
     opens_thinking: bool = False
     url: str = ""

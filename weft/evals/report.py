@@ -51,8 +51,10 @@ $findings
 <h2>Results</h2>
 <div class="wide">$table</div>
 <p class="note">Accuracy ± standard error (binomial). Tokens are means a problem: computed = prompt
-not found in the engines' prefix cache + generated, cancelled ones included. Seconds are wall time
-of the strategy over all problems at once; p50 and p95 are of single problems under that load.</p>
+not found in the engines' prefix cache + generated, cancelled ones included. Thinking: those of all
+generated tokens that came before answers, where engines or marks in the text show it. Seconds are
+wall time of the strategy over all problems at once; p50 and p95 are of single problems under that
+load.</p>
 <h2>Details by strategy</h2>
 <div class="wide">$details</div>
 <p class="note">No answer: the text chosen had none that could be read. Unparsable: of all samples
@@ -75,7 +77,7 @@ def html(evaluation: Evaluation) -> str:
         subtitle=escape(f"Model {settings.model}, seed {settings.seed}"),
         plot=_picture(shown),
         findings=_findings(evaluation),
-        table=_table(_HEAD, [cells(r) for r in shown]),
+        table=_table(_HEAD, [cells(r) for r in shown], "thinking"),
         details=_table(_DETAILS, [_detail(r) for r in shown]),
         run=_run(evaluation),
     )
@@ -83,7 +85,7 @@ def html(evaluation: Evaluation) -> str:
 
 _HEAD = (
     "strategy", "n", "accuracy, %", "calls", "computed", "prompt", "cached", "generated",
-    "cancelled", "seconds", "p50 s", "p95 s",
+    "thinking", "cancelled", "seconds", "p50 s", "p95 s",
 )  # fmt: skip
 _DETAILS = (
     "strategy", "no answer", "unparsable", "samples", "cancelled, %", "budget", "errors",
@@ -104,6 +106,7 @@ def cells(r: Result) -> list[str]:
         f"{usage.prompt / n:.0f}",
         f"{usage.cached / n:.0f}",
         f"{usage.completion / n:.0f}",
+        f"{usage.reasoning / n:.0f}" if usage.reasoning else "",
         f"{usage.cancelled / n:.0f}",
         f"{r.seconds:.1f}",
         f"{quantile(times, 0.5):.2f}",
@@ -143,7 +146,12 @@ def _count(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
+def _table(head: tuple[str, ...], rows: list[list[str]], optional: str = "") -> str:
+    """A table; the optional column is left out where no row has anything there."""
+    at = head.index(optional) if optional else len(head)
+    if not any("".join(row[at : at + 1]) for row in rows):
+        head, rows = head[:at] + head[at + 1 :], [row[:at] + row[at + 1 :] for row in rows]
+
     def line(tag: str, cells: tuple[str, ...] | list[str]) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells) + "</tr>"
 

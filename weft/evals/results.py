@@ -99,6 +99,7 @@ class Result:
                 "cached": usage.cached,
                 "completion": usage.completion,
                 "cancelled": usage.cancelled,
+                "reasoning": usage.reasoning,
             },
             "seconds": round(self.seconds, 3),
             "seconds_per_sample_p50": round(quantile(seconds, 0.5), 4),

@@ -32,6 +32,7 @@ class FollowedCall:
     """A call of a program as `Attempts` sends it: counted, followed, learned from."""
 
     __slots__ = (
+        "_begun",
         "_cached",
         "_call",
         "_clock",
@@ -61,6 +62,7 @@ class FollowedCall:
         self._sent = self._clock()
         self._tokens: list[int] = []
         self._count = 0
+        self._begun = False
         self._cached: int | None = None
         self._done = False
         self._follower.on_sent(ticket)
@@ -83,11 +85,13 @@ class FollowedCall:
         return self._tokens, self._count, self._cached, self._done
 
     def _delta(self, delta: Delta) -> None:
-        if not self._count:
-            self._first = self._clock()
+        if not self._begun:
+            self._begun = True
             self._scheduler.note_begun(self._ticket)
             if delta.rest is not None:
                 self._scheduler.note_used_up(self._ticket, delta.rest)
+        if not self._count:
+            self._first = self._clock()
         self._count += delta.count
         self._tokens += delta.tokens
         if delta.finish_reason is not None:

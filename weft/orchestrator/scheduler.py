@@ -166,7 +166,7 @@ class Scheduler:
     async def bind(self, ticket: Ticket) -> None:
         """ToolWait until an engine can start a call; `finish` must be told of its end then.
 
-        Cancelling the surrounding scope takes the call out of the queue.
+        Whoever waits no more must `drop` the ticket, as `Attempts` does.
 
         Raises:
             EngineUnavailable: no engine that serves the model is left.
@@ -174,11 +174,7 @@ class Scheduler:
         if ticket.queue is not None:
             woken = Signal()
             ticket.wake = woken.set
-            try:
-                await woken.wait()
-            except BaseException:
-                self.drop(ticket)
-                raise
+            await woken.wait()
         if ticket.replica is None:
             call = ticket.call
             raise self.away(call.request.model, call.only)

@@ -33,7 +33,9 @@ def readable(question: Question, heard: Sequence[Heard]) -> Readable | None:
         before, thinking = _answered(question, prompt), outcome.thinking
         if before is None or thinking.inside:
             continue
-        text = split_thinking(before + outcome.text).text if before else thinking.text
+        if before:
+            thinking = split_thinking(before + outcome.text, ended=outcome.ended)
+        text = thinking.text
         value = question.read_ended(text, outcome.finish_reason if whole else "length")
         if value is not None:
             rank = 2 if not whole else 0 if question.complete(text) else 1

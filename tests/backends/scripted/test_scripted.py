@@ -7,10 +7,13 @@ import anyio
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
-from weft.backends.scripted import script
+from weft import Pool, Prompt, generate
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.backends.scripted.script import Replies
+from weft.backends.scripted.vocabulary import CHARACTERS, Vocabulary
 from weft.errors import (
     ContextExceeded,
     EngineUnavailable,
@@ -48,7 +51,7 @@ async def test_an_answer_by_any_script(replies: Replies) -> None:
     assert sum(delta.count for delta in deltas) == 3
     assert deltas[-1].ended
     assert deltas[-1].finish_reason == "stop"
-    assert deltas[-1].prompt_tokens == len(script.render(HELLO, open=False))
+    assert deltas[-1].prompt_tokens == len(CHARACTERS.render(HELLO, open=False))
 
 
 async def test_answers_in_turn() -> None:
@@ -73,9 +76,9 @@ async def test_an_open_answer_is_continued() -> None:
 def test_tokens_are_reversible() -> None:
     opened = (*HELLO, Message("assistant", "hi ⚙"))
     for messages, open in ((HELLO, False), (opened, True), ((*opened, HELLO[1]), False)):
-        assert script.parse(script.render(messages, open=open)) == (messages, open)
-    prompt = script.render(HELLO, open=False)
-    assert script.render(opened, open=True) == prompt + script.encode("hi ⚙")
+        assert CHARACTERS.parse(CHARACTERS.render(messages, open=open)) == (messages, open)
+    prompt = CHARACTERS.render(HELLO, open=False)
+    assert CHARACTERS.render(opened, open=True) == prompt + CHARACTERS.encode("hi ⚙")
 
 
 @pytest.mark.parametrize(
@@ -95,16 +98,16 @@ async def test_limits(sampling: Sampling, text: str, finish: str, ended: bool) -
     assert (deltas[-1].finish_reason, deltas[-1].ended) == (finish, ended)
     assert sum(delta.count for delta in deltas) == len(text) + ended
     tokens = tuple(token for delta in deltas for token in delta.tokens)
-    assert script.decode(tokens) == text
+    assert CHARACTERS.decode(tokens) == text
 
 
 async def test_scores_multiply_to_the_whole() -> None:
     scores = {"yes": 0.6, "yeah": 0.1, "no": 0.2}
     engine = ScriptedEngine("", scores)
-    prompt = script.render(HELLO, open=False)
+    prompt = CHARACTERS.render(HELLO, open=False)
     total = 0.0
-    for index, token in enumerate(script.encode("yes")):
-        tokens = prompt + script.encode("yes")[:index]
+    for index, token in enumerate(CHARACTERS.encode("yes")):
+        tokens = prompt + CHARACTERS.encode("yes")[:index]
         total += (await ask(engine, request(tokens=tokens, ask=(token,))))[0].ask_logprobs[0]
     assert math.exp(total) == pytest.approx(0.6)
     texts = await ask(engine, request(ask_texts=("no", "maybe")))
@@ -181,3 +184,40 @@ def test_time_is_virtual_on_trio() -> None:
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     assert stamps == [30.0, 40.0, 50.0, 60.0, 70.0, 80.0]
+
+
+# Vocabularies as real models have them
+
+
+@given(st.text(), st.lists(st.text(min_size=1, max_size=4), max_size=3), st.booleans())
+def test_tokens_say_what_they_were_made_of(text: str, pieces: list[str], bytes: bool) -> None:
+    vocabulary = Vocabulary(pieces, bytes=bytes)
+    tokens = vocabulary.encode(text)
+    assert vocabulary.decode(tokens) == text
+    messages = (Message("user", text), Message("assistant", text + "."))
+    for open in (True, False):
+        assert vocabulary.parse(vocabulary.render(messages, open=open)) == (messages, open)
+    assert vocabulary.begun(tokens) == b""
+
+
+async def test_a_stop_string_within_a_token_ends_with_the_token() -> None:
+    engine = ScriptedEngine("One.\n\nTwo", pieces=[".\n\n", "ne", "Tw"])
+    deltas = await ask(engine, request(sampling=Sampling(stop=("e.\n",), logprobs=0)))
+    assert [delta.text for delta in deltas] == ["O", "ne", ".\n\n"]
+    assert [delta.finish_reason for delta in deltas] == [None, None, "stop"]
+    assert not deltas[-1].ended
+    assert [t.token for delta in deltas for t in delta.logprobs] == ["O", "ne", ".\n\n"]
+
+
+@pytest.mark.parametrize("most", [2, 3, 4, 5])
+async def test_an_answer_cut_off_within_a_character_goes_on(most: int) -> None:
+    engine = ScriptedEngine(
+        lambda r: "a🎉b"[len(r.messages[-1].content) if r.open else 0 :], bytes=True
+    )
+    async with Pool(engine):
+        first = await generate(Prompt.user("q"), max_tokens=most)
+        rest = await generate(first.prompt)
+    assert first.text == ("a🎉" if most == 5 else "a")
+    assert len(first.tokens) == most
+    assert (rest.prompt.answer, rest.ended) == ("a🎉b", True)
+    assert first.tokens + rest.tokens == engine.vocabulary.encode("a🎉b")

@@ -71,6 +71,26 @@ async def test_an_open_answer_that_the_template_would_rewrite(serve: Serve, temp
     assert model.sent() == [begun + model.ids(thought)]
 
 
+CHANNELS = (
+    "<|channel|>analysis<|message|>7 or 8<|end|><|start|>assistant<|channel|>final<|message|>Yes"
+)
+
+
+@pytest.mark.parametrize("stop", [(), ("never",)])
+async def test_the_channels_of_an_answer_are_told_apart(serve: Serve, stop: tuple[str]) -> None:
+    """Special tokens alone tell them apart, and servers leave these out unless asked not to."""
+    model, url = serve({"one?": CHANNELS, "two?": "<|channel|>final<|message|>No"}, "harmony")
+    async with Pool(url):
+        a = await generate(Prompt.user("one?"), temperature=0, stop=stop)
+        cuts = [await generate(Prompt.user("one?"), max_tokens=n, stop=stop) for n in (1, 5, 15)]
+        b = await generate(Prompt.user("two?"), temperature=0, stop=stop)
+    assert (a.text, a.reasoning, a.whole) == ("Yes", "7 or 8", True)
+    assert a.tokens == tuple(model.ids(CHANNELS))
+    assert [(c.text, c.whole) for c in cuts] == [("", False)] * 3
+    assert cuts[-1].in_thinking
+    assert (b.text, b.reasoning, b.whole) == ("No", "", True)
+
+
 async def test_tool_turns_and_system_turns_in_the_middle(serve: Serve) -> None:
     for template in TEMPLATES:
         model, url = serve({"one?": "call", "seen": "The sea"}, template)

@@ -95,6 +95,12 @@ def test_every_field_is_described() -> None:
         ("engines: [h:1]\n", ":1: engines.0:", "unknown engine 'h:1'; write one of"),
         ("engines:\n- spec: http://\n", ":2: engines.0.spec:", "names no host"),
         ("engines:\n- spec: http://h\n  key: 1\n", ":3: engines.0.key:", "the fields are spec"),
+        ("engines:\n- spec: http://h\n  omit: seed\n", ":2: engines.0:", "not for vllm engines"),
+        (
+            "engines:\n- spec: openai:m?omit=seed\n  omit: [top_k]\n",
+            ":2: engines.0:",
+            "omit is in the spec too; say it once",
+        ),
         ("engines:\n- 3\n", ":2: engines.0:", "must have fields, some of spec, name"),
         ("engines:\n- name: a\n", ":2: engines.0.spec:", "the field is missing"),
         ("engines: [http://h, http://h]\n", ":1: engines.1:", "'http://h' is there twice"),

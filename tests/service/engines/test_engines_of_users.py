@@ -46,3 +46,17 @@ async def test_an_engine_of_a_file_serves(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="takes no requests over HTTP, which weft serve needs"):
         async with serving(f"{file}:Silent"):
             pass
+
+
+async def test_what_an_engine_never_gets_gets_otherwise_and_gets_in_any_case() -> None:
+    engine = ScriptedEngine("Hello", model="m")
+    with mock.running(engine) as url:
+        told = {"omit": "temperature", "rename": {"seed": "random_seed"}, "extra": {"top_k": 5}}
+        async with serving({"spec": f"openai:m@{url}/v1", **told}) as service:
+            for model in ("m", "m:majority(n=1)"):
+                answer = await service.post(model=model, temperature=0.5, seed=3, top_p=0.9)
+                assert answer.status_code == 200, answer.text
+                body = engine.received[-1].body
+                assert {"temperature", "seed"}.isdisjoint(body)
+                assert (body["top_k"], body["top_p"]) == (5, 0.9)
+                assert "random_seed" in body

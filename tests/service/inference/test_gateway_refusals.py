@@ -12,7 +12,7 @@ import pytest
 from live_service import BODIES, CHAT, GENERATING, LiveService, raw_engine, serving
 from waiting import until
 from weft.backends.mock import server as mock
-from weft.backends.scripted.engine import ScriptedEngine
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.service.config.api_key import hash_key
 
 pytestmark = pytest.mark.loops("asyncio")
@@ -113,6 +113,25 @@ async def test_tokens_of_a_tenant_are_limited() -> None:
             assert (await service.post(_headers=KEY, max_tokens=200)).is_success
             text = [{"role": "user", "content": "x" * 1100}]
             assert (await service.post(_headers=KEY, messages=text)).status_code == 429
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_strategy_that_fails_has_taken_what_its_calls_took(stream: bool) -> None:
+    engine = ScriptedEngine(Scripted("x" * 40, dies_after=20), model="m")
+    with mock.running(engine) as url:
+        async with serving(url, **tenant(tokens_per_minute=400)) as service:
+            answer = await service.post(CHAT, KEY, model="m:majority(n=4)", stream=stream)
+            assert b'"error"' in answer.content
+            (program,) = (await service.http.get("/v1/programs?ended=true", headers=KEY)).json()[
+                "data"
+            ]
+            seen = await service.http.get(f"/v1/programs/{program['id']}", headers=KEY)
+            whole, *calls = seen.json()["graph"]["nodes"]
+            assert whole["generated"] == sum(call["generated"] for call in calls) >= 4 * 20
+            assert whole["prompt"] == sum(call["prompt"] for call in calls) > 0
+            text = [{"role": "user", "content": "x" * 800}]  # about 200 tokens, and the answer
+            again = await service.post(CHAT, KEY, messages=text, max_tokens=80)
+            assert again.status_code == 429
 
 
 async def test_a_full_queue_is_503() -> None:

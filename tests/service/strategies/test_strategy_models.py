@@ -332,7 +332,6 @@ async def test_a_certain_text_is_streamed_at_once(spec: str) -> None:
         async with model.answer(chat(), CHAT, "p") as events:
             assert engine.running == 1
             seen = [event async for event in events]
-            assert events.used.generated >= len("some words to say")
     texts = [e["choices"][0]["delta"].get("content") for e in decoded(seen)]
     assert "".join(filter(None, texts)) == "some words to say"
     assert len(texts) > 10

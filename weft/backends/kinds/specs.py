@@ -162,6 +162,7 @@ async def open_engines(
     model: str | None = None,
     replicas: int | None = None,
     api_key: str | None = None,
+    further: Mapping[str, Any] | None = None,
     on_progress: Say | None = None,
 ) -> AsyncGenerator[list[Engine]]:
     """The engines of all specs, ready to be connected.
@@ -171,6 +172,7 @@ async def open_engines(
         model: the model's name, for servers that serve several.
         replicas: how many to launch, for kinds that launch some.
         api_key: for servers that ask for one.
+        further: values of parameters that a kind may have, such as `omit`.
         on_progress: told of a launch's progress.
 
     Raises:
@@ -183,7 +185,7 @@ async def open_engines(
     engines: list[Engine] = []
     async with AsyncExitStack() as stack:
         for text in dict.fromkeys(texts):
-            spec, outside = parse(text), {"model": model, "replicas": replicas}
+            spec, outside = parse(text), {"model": model, "replicas": replicas, **(further or {})}
             name = spec.options.get("key")
             outside["api_key"] = _key(text, name) if name is not None else api_key
             opened = await _open(spec, outside, stack, on_progress or (lambda _: None))

@@ -17,6 +17,7 @@ from weft.backends.mock.forms import (
     usage,
 )
 from weft.backends.scripted import script
+from weft.backends.scripted.vocabulary import END
 from weft.errors import RequestRejected
 from weft.types import Delta, Message
 
@@ -54,7 +55,7 @@ class CompletionAnswer(AnswerForm):
         choice: dict[str, Any] = {
             "index": 0,
             "text": delta.text,
-            "token_ids": [*delta.tokens, *([script.END] if delta.ended else [])],
+            "token_ids": [*delta.tokens, *([END] if delta.ended else [])],
             "finish_reason": delta.finish_reason,
             "stop_reason": (matched or self.stops[0]) if stopped else None,
         }

@@ -15,9 +15,9 @@ from weft.backends.mock import chat as mock_chat
 from weft.backends.mock import messages as mock_messages
 from weft.backends.mock.answer import MockAnswer
 from weft.backends.mock.forms import AnswerForm, sampling, tools_text, unique, vector
-from weft.backends.scripted import script
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.scripted.requests import Received, ScriptRequest
+from weft.backends.scripted.vocabulary import CHARACTERS, PIECE, Vocabulary
 from weft.errors import RequestRejected
 from weft.types import Message
 
@@ -64,20 +64,22 @@ class Endpoints:
         """The tokens of a text or a conversation."""
         if "messages" in body:
             open = bool(body.get("continue_final_message"))
-            tokens = prompt_of(body, mock_chat.conversation(body), open=open)
+            tokens = self.prompt_of(body, mock_chat.conversation(body), open=open)
             if not open and not body.get("add_generation_prompt", True):
                 tokens = tokens[:-1]
         else:
-            tokens = prompt_tokens(body.get("prompt"), "prompt")
+            tokens = prompt_tokens(body.get("prompt"), "prompt", self.engine.vocabulary)
         return JSONResponse({"tokens": tokens, "count": len(tokens), "max_model_len": self.context})
 
     async def detokenize(self, _: Received, body: Body) -> Response:
         """The text of tokens."""
-        return JSONResponse({"prompt": script.decode(ids(body.get("tokens"), "tokens"))})
+        return JSONResponse(
+            {"prompt": self.engine.vocabulary.decode(ids(body.get("tokens"), "tokens"))}
+        )
 
     async def count_tokens(self, _: Received, body: Body) -> Response:
         """The tokens of a conversation in Anthropic's form."""
-        count = len(prompt_of(body, mock_messages.conversation(body)))
+        count = len(self.prompt_of(body, mock_messages.conversation(body)))
         said = {"input_tokens": count, "context_management": {"original_input_tokens": count}}
         return JSONResponse(said)
 
@@ -87,7 +89,7 @@ class Endpoints:
         if not isinstance(size, int) or not 1 <= size <= 4096:
             raise RequestRejected("dimensions must be a whole number from 1 to 4096")
         texts = inputs(body.get("input"))
-        vectors = [vector(script.decode(text), size) for text in texts]
+        vectors = [vector(CHARACTERS.decode(text), size) for text in texts]
         coded = body.get("encoding_format") == "base64"
         rows = [
             {"object": "embedding", "index": at, "embedding": packed(one) if coded else one}
@@ -100,9 +102,9 @@ class Endpoints:
 
     async def completions(self, http: Received, body: Body) -> Response:
         """An answer to a prompt of text or tokens."""
-        tokens = prompt_tokens(body.get("prompt"), "prompt")
-        messages, open = script.parse(tokens)
-        messages = messages or (Message("user", script.decode(tokens)),)
+        tokens = prompt_tokens(body.get("prompt"), "prompt", self.engine.vocabulary)
+        messages, open = self.engine.vocabulary.parse(tokens)
+        messages = messages or (Message("user", self.engine.vocabulary.decode(tokens)),)
         script_request = ScriptRequest(
             identity(http, "cmpl-"),
             self.engine.model,
@@ -118,12 +120,19 @@ class Endpoints:
         form.ask, form.stops = script_request.ask, script_request.sampling.stop
         return MockAnswer(self.engine, self.engine.admit(script_request), form, http.path)
 
+    def prompt_of(
+        self, body: Body, messages: tuple[Message, ...], *, open: bool = False
+    ) -> tuple[int, ...]:
+        """The prompt: the tools, then the conversation."""
+        vocabulary = self.engine.vocabulary
+        return vocabulary.encode(tools_text(body)) + vocabulary.render(messages, open=open)
+
     def generating(self, read: Conversation, write: type[AnswerForm], prefix: str) -> Handler:
         """The handler of an endpoint of conversations."""
 
         async def handle(http: Received, body: Body) -> Response:
             messages = read(body)
-            tokens = prompt_of(body, messages)
+            tokens = self.prompt_of(body, messages)
             top = body.get("top_logprobs", 0) if body.get("logprobs") else None
             script_request = ScriptRequest(
                 identity(http, prefix),
@@ -153,20 +162,15 @@ def received(request: HTTPRequest, raw: bytes) -> Received:
     return Received(request.method, url.path, url.query, dict(request.headers), body, raw)
 
 
-def prompt_of(body: Body, messages: tuple[Message, ...], *, open: bool = False) -> tuple[int, ...]:
-    """The prompt: the tools, then the conversation."""
-    return script.encode(tools_text(body)) + script.render(messages, open=open)
-
-
-def prompt_tokens(prompt: Any, field: str) -> tuple[int, ...]:
+def prompt_tokens(prompt: Any, field: str, vocabulary: Vocabulary = CHARACTERS) -> tuple[int, ...]:
     """A prompt given as text or tokens."""
-    return script.encode(prompt) if isinstance(prompt, str) else ids(prompt, field)
+    return vocabulary.encode(prompt) if isinstance(prompt, str) else ids(prompt, field)
 
 
 def ids(tokens: Any, field: str) -> tuple[int, ...]:
     """Token ids in a body."""
     listed = cast("list[Any]", tokens) if isinstance(tokens, list) else None
-    top = script.FIRST + 0x110000
+    top = PIECE + 2**16
     if listed is None or not all(isinstance(one, int) and 0 <= one < top for one in listed):
         raise RequestRejected(f"{field} must be a text or a list of token ids")
     return tuple(listed)

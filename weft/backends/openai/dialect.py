@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 from weft.backends.openai.complaints import Complaint
-from weft.backends.openai.phrasing import EFFORTS, NEUTRAL, Facts, Phrased, merged, nearest, phrased
+from weft.backends.openai.phrasing import EFFORTS, NEUTRAL, Facts, Phrased, nearest, phrased
 from weft.backends.openai.schemas import FORMS
+from weft.backends.wording import Wording, merged
 
 _log = logging.getLogger(__name__)
 
@@ -37,25 +38,14 @@ class Dialect:
         name: of the engine, for warnings.
         url: of the endpoint.
         model: asked for there.
-        omit: parameters never to send.
-        rename: parameters to send under other names.
-        extra: fields to send with every request.
+        wording: what is known beforehand.
     """
 
-    def __init__(
-        self,
-        name: str,
-        url: str,
-        model: str,
-        *,
-        omit: Collection[str] = (),
-        rename: Mapping[str, str] | None = None,
-        extra: Mapping[str, Any] | None = None,
-    ) -> None:
-        names = dict(rename or {})
-        self._name, self._extra = name, dict(extra or {})
-        self._key = (url, model, frozenset(omit), frozenset(names.items()))
-        _known.setdefault(self._key, Facts(frozenset(omit), names))
+    def __init__(self, name: str, url: str, model: str, wording: Wording | None = None) -> None:
+        wording = wording or Wording()
+        self._name, self._extra = name, wording.extra
+        self._key = (url, model, wording.omit, frozenset(wording.rename.items()))
+        _known.setdefault(self._key, Facts(wording.omit, wording.rename))
 
     @property
     def facts(self) -> Facts:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from weft.backends.openai.sse import server_events
 from weft.backends.openai.words import TOP, fields_of, scored
 from weft.backends.refusals import GARBLED, garbled, refusal, used_up
 from weft.backends.retry import Retry
+from weft.backends.wording import Wording
 from weft.errors import (
     EngineBusy,
     EngineError,
@@ -86,8 +88,9 @@ class OpenAIEngine(Engine):
         self.api_key = api_key or os.environ.get("OPENAI_API_KEY")
         self._api: openai.AsyncOpenAI | None = None
         names = {k: v for host, n in _NAMES.items() if host in self.url for k, v in n.items()}
-        names |= dict(rename or {})
-        self._dialect = Dialect(self.name, self.url, model, omit=omit, rename=names, extra=extra)
+        self.wording = told = Wording(frozenset(omit), dict(rename or {}), dict(extra or {}))
+        known = replace(told, rename=names | told.rename)
+        self._dialect = Dialect(self.name, self.url, model, known)
 
     @property
     def _connected(self) -> openai.AsyncOpenAI:

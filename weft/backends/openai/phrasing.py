@@ -122,15 +122,6 @@ def phrased(facts: Facts, fields: Mapping[str, Any], schema: dict[str, Any] | No
     return Phrased(said, tuple(dict.fromkeys(missing)), limited, facts, of_schema)
 
 
-def merged(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields with further ones; objects that both have are joined."""
-    found = dict(fields)
-    for name, value in extra.items():
-        both = isinstance(found.get(name), dict) and isinstance(value, dict)
-        found[name] = {**found[name], **value} if both else value
-    return found
-
-
 def nearest(effort: str, known: tuple[str, ...]) -> str:
     """The known effort that is nearest to another; of two the smaller."""
     if effort not in EFFORTS:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
@@ -16,6 +17,7 @@ from weft.backends.scripted import script
 from weft.backends.scripted.blocks import Blocks
 from weft.backends.scripted.requests import KEPT, Admitted, Received
 from weft.backends.scripted.script import Garbled, Replies, Scores, Scripted, ToolCall
+from weft.backends.scripted.vocabulary import Vocabulary, text_decoder
 from weft.errors import ContextExceeded, EngineUnavailable, RequestRejected, Unsupported
 from weft.types import Delta, FinishReason, Message, Price, Request, TokenLogprob
 
@@ -26,10 +28,11 @@ PACE = 0.001
 
 
 class ScriptedEngine(Engine):
-    """An engine for tests: answers by a script, token by token. Every character is a token.
+    """An engine for tests: answers by a script, token by token.
 
-    The engine sleeps by anyio, so trio's autojump clock can run the engine in virtual time. The
-    prefix cache works in whole blocks as vLLM's does, and forgets the least recently used.
+    Every character is a token, unless `pieces` or `bytes` say otherwise. The engine sleeps by
+    anyio, so trio's autojump clock can run the engine in virtual time. The prefix cache works in
+    whole blocks as vLLM's does, and forgets the least recently used.
 
     Args:
         replies: one answer for every request; or answers in turn; or a dict of answers by the
@@ -45,6 +48,8 @@ class ScriptedEngine(Engine):
         token_seconds: time for each generated token.
         kv_tokens: how many tokens the cache holds; unlimited by default.
         block_size: tokens in a block of the cache.
+        pieces: texts that are one token each, as real vocabularies have them.
+        bytes: with True all other tokens are bytes, so an answer may be cut off within a character.
         takes_tokens: with False the engine takes text only, and can't continue answers.
         price: what tokens cost.
 
@@ -70,6 +75,8 @@ class ScriptedEngine(Engine):
         token_seconds: float = 0.0,
         kv_tokens: int | None = None,
         block_size: int = 16,
+        pieces: Sequence[str] = (),
+        bytes: bool = False,
         takes_tokens: bool = True,
         price: Price | None = None,
     ) -> None:
@@ -83,6 +90,7 @@ class ScriptedEngine(Engine):
         self.token_seconds = token_seconds
         self.kv_tokens = kv_tokens
         self.block_size = block_size
+        self.vocabulary = Vocabulary(pieces, bytes=bytes)
         self.takes_tokens = takes_tokens
         self.continues = takes_tokens
         self.price = price
@@ -125,7 +133,7 @@ class ScriptedEngine(Engine):
             raise Unsupported(f"{self.name} can't continue an open answer; close it")
         tokens = request.tokens
         if tokens is None:
-            tokens = script.render(request.messages, open=request.open)
+            tokens = self.vocabulary.render(request.messages, open=request.open)
         if self.context is not None and len(tokens) >= self.context:
             raise ContextExceeded(
                 f"the prompt of {len(tokens)} tokens does not fit the model's context, which "
@@ -206,27 +214,28 @@ class ScriptedEngine(Engine):
             await anyio.sleep_forever()
         seconds = self.token_seconds if answer.seconds is None else answer.seconds
         whole = script.written(answer.text, answer.tools)
+        written = self.vocabulary.encode(whole)
         if answer.endless:
-            again = Delta(whole, script.encode(whole) if self.takes_tokens else (), len(whole))
+            again = Delta(whole, written if self.takes_tokens else (), len(written))
             while True:
                 await self._spend(max(seconds, PACE))
                 on_delta(again)
-        text, finish = self._limited(whole, request, len(tokens))
-        last = "" if finish[1] else text[-1:]  # comes with the finish; else the END token does
-        for index, character in enumerate(text[: len(text) - len(last)]):
+        begun = self.vocabulary.begun(tokens)
+        if b"".join(map(self.vocabulary.raw, written[: len(begun)])) == begun:
+            written = written[len(begun) :]  # of its first character these are there
+        written, finish = self._limited(written, request, len(tokens))
+        last = () if finish[1] else written[-1:]  # comes with the finish; else the END token does
+        says = self._teller(begun, request)
+        for index, token in enumerate(written[: len(written) - len(last)]):
             self._die(answer, index)
             await self._spend(seconds)
-            on_delta(self._delta(character, request))
-        self._die(answer, len(text))
+            on_delta(says((token,)))
+        self._die(answer, len(written))
         await self._spend(seconds)
-        self._blocks.add(tokens + script.encode(text)[:-1], job.salt)
-        end = self._delta(last, request)
+        self._blocks.add(tokens + written[:-1], job.salt)
         on_delta(
-            Delta(
-                end.text,
-                end.tokens,
-                1,
-                end.logprobs,
+            replace(
+                says(last),
                 finish_reason=finish[0],
                 ended=finish[1],
                 prompt_tokens=len(tokens),
@@ -235,19 +244,23 @@ class ScriptedEngine(Engine):
         )
 
     def _limited(
-        self, text: str, request: Request, prompt: int
-    ) -> tuple[str, tuple[FinishReason, bool]]:
-        """The text up to a stop string or the limit; why it ends; whether by itself."""
-        how = request.sampling
-        ends = [at + len(stop) for stop in how.stop if (at := text.find(stop)) >= 0]
-        finish: tuple[FinishReason, bool] = ("stop", not ends)
-        text = text[: min(ends)] if ends else text
+        self, tokens: tuple[int, ...], request: Request, prompt: int
+    ) -> tuple[tuple[int, ...], tuple[FinishReason, bool]]:
+        """The tokens up to a stop string or the limit; why they end; whether by themselves."""
+        how, finish = request.sampling, cast("tuple[FinishReason, bool]", ("stop", True))
+        if how.stop and any(stop in self.vocabulary.decode(tokens) for stop in how.stop):
+            decoder, text = text_decoder(), ""
+            for count, token in enumerate(tokens, 1):
+                text += decoder.decode(self.vocabulary.raw(token))
+                if any(stop in text for stop in how.stop):
+                    tokens, finish = tokens[:count], ("stop", False)
+                    break
         limits = [n for n in (how.max_tokens, self.context and self.context - prompt) if n]
         room = min(limits, default=None)
         # The END token takes room as well.
-        if room is not None and len(text) + finish[1] > room:
-            return text[:room], ("length", False)
-        return text, finish
+        if room is not None and len(tokens) + finish[1] > room:
+            return tokens[:room], ("length", False)
+        return tokens, finish
 
     def _die(self, answer: Scripted, index: int) -> None:
         if answer.garbage is not None and index >= (answer.dies_after or 0):
@@ -261,21 +274,36 @@ class ScriptedEngine(Engine):
         else:
             await anyio.lowlevel.checkpoint()
 
-    def _delta(self, character: str, request: Request) -> Delta:
-        logprobs: tuple[TokenLogprob, ...] = ()
-        if request.sampling.logprobs is not None and character:
-            top = {character: 0.0} if request.sampling.logprobs else {}
-            logprobs = (TokenLogprob(character, 0.0, top),)
-        tokens = script.encode(character) if self.takes_tokens else ()
-        return Delta(character, tokens, 1, logprobs)
+    def _teller(self, begun: bytes, request: Request) -> Callable[[tuple[int, ...]], Delta]:
+        """Makes deltas of an answer's tokens, none or one at a time.
+
+        Args:
+            begun: the bytes of a character that the prompt ends with.
+            request: what is answered.
+        """
+        vocabulary, decoder = self.vocabulary, text_decoder()
+        wanted = request.sampling.logprobs
+        decoder.decode(begun)
+
+        def says(tokens: tuple[int, ...]) -> Delta:
+            if vocabulary.bytes:
+                text = decoder.decode(b"".join(map(vocabulary.raw, tokens)))
+            else:
+                text = vocabulary.decode(tokens)
+            logprobs: tuple[TokenLogprob, ...] = ()
+            if wanted is not None and tokens:
+                logprobs = (TokenLogprob(text, 0.0, {text: 0.0} if wanted else {}),)
+            return Delta(text, tokens if self.takes_tokens else (), 1, logprobs)
+
+        return says
 
     def _ask_logprobs(self, request: Request, tokens: tuple[int, ...]) -> tuple[float, ...]:
         scores = self.scores_of(request)
         if request.ask:
-            messages, open = script.parse(tokens)
+            messages, open = self.vocabulary.parse(tokens)
             written = messages[-1].content if open else ""
             likely = [
-                script.next_probability(scores, written, script.decode((token,)))
+                script.next_probability(scores, written, self.vocabulary.decode((token,)))
                 for token in request.ask
             ]
         else:
@@ -296,11 +324,11 @@ class ScriptedEngine(Engine):
         template: Mapping[str, Any] | None = None,
     ) -> tuple[int, ...]:
         """A conversation's tokens; the template has no settings."""
-        return script.render(messages, open=open)
+        return self.vocabulary.render(messages, open=open)
 
     async def tokenize(self, text: str) -> tuple[int, ...]:
-        """A text's tokens, one for each character."""
-        return script.encode(text)
+        """A text's tokens."""
+        return self.vocabulary.encode(text)
 
     async def load(self) -> EngineLoad:
         """What runs and waits, and how full the cache is."""

@@ -1,4 +1,4 @@
-"""What a scripted engine is to answer, and its tokenizer."""
+"""What a scripted engine is to answer."""
 
 from __future__ import annotations
 
@@ -8,17 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from weft.errors import EngineUnavailable, RequestRejected
-from weft.types import Message, Request, Role
-
-END = 0
-"""The token that ends an answer."""
-
-ROLES: dict[Role, int] = {"system": 1, "user": 2, "assistant": 3, "tool": 4}
-"""The tokens that begin a turn."""
-
-FIRST = 8
-"""The token of the character with code 0; every character is one token."""
-
+from weft.types import Request
 
 CALL, GIVEN = "\x02", "\x03"
 """What an answer writes before the name of a tool that it calls, and before its arguments."""
@@ -157,41 +147,6 @@ class Parts:
             else:
                 found.append((self._kind, character))
         return found
-
-
-def encode(text: str) -> tuple[int, ...]:
-    """A text's tokens, one for each character."""
-    return tuple(ord(character) + FIRST for character in text)
-
-
-def decode(tokens: Sequence[int]) -> str:
-    """The text of tokens; those that mark turns have none."""
-    return "".join(chr(token - FIRST) for token in tokens if token >= FIRST)
-
-
-def render(messages: Sequence[Message], *, open: bool) -> tuple[int, ...]:
-    """A conversation's tokens."""
-    tokens: list[int] = []
-    for index, message in enumerate(messages):
-        tokens += [ROLES[message.role], *encode(message.content)]
-        if message.role == "assistant" and not (open and index == len(messages) - 1):
-            tokens.append(END)
-    return tuple(tokens) if open else (*tokens, ROLES["assistant"])
-
-
-def parse(tokens: Sequence[int]) -> tuple[tuple[Message, ...], bool]:
-    """The conversation that `render` made tokens of, and whether its last answer is open."""
-    names: dict[int, Role] = {token: role for role, token in ROLES.items()}
-    turns: list[tuple[Role, list[int]]] = []
-    for token in tokens:
-        if token in names:
-            turns.append((names[token], []))
-        elif turns:
-            turns[-1][1].append(token)
-    messages = tuple(Message(role, decode(content)) for role, content in turns)
-    if turns and turns[-1][0] == "assistant" and END not in turns[-1][1]:
-        return (messages, True) if turns[-1][1] else (messages[:-1], False)
-    return messages, False
 
 
 def next_probability(scores: Mapping[str, float], written: str, token: str) -> float:

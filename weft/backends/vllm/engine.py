@@ -26,7 +26,7 @@ from weft.errors import (
     UsageError,
     WrongModel,
 )
-from weft.thinking import opens_thinking
+from weft.thinking import names_channel, opens_thinking
 from weft.types import Delta, Message, Price, Request
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class VLLMEngine(Engine):
         self._client: httpx.AsyncClient | None = None
         self._decoder = Decoder(self._detokenize)
         self._detokenizes = True
+        self._channels = False  # special tokens tell thinking from answer
 
     @property
     def _http(self) -> httpx.AsyncClient:
@@ -123,7 +124,7 @@ class VLLMEngine(Engine):
                 # One block is vLLM's null block.
                 self.kv_tokens = (int(labels["num_gpu_blocks"]) - 1) * self.block_size
         await self._check_tokenizer(served)
-        self.opens_thinking = await self._opens_thinking()
+        await self._look_at_template()
 
     async def _check_tokenizer(self, served: list[dict[str, Any]]) -> None:
         """See that `/tokenize` is vLLM's: a server that only speaks alike would fail later.
@@ -156,13 +157,14 @@ class VLLMEngine(Engine):
             "engine that serves yours"
         )
 
-    async def _opens_thinking(self) -> bool:
-        """Whether the chat template ends a prompt within thinking, as far as can be seen."""
+    async def _look_at_template(self) -> None:
+        """See where the chat template leaves the model: within its thinking, or before."""
         try:
             ids = await self.render((Message("user", "a"),), open=False)
-            return opens_thinking(await self._detokenize(ids[-_TAIL:]) or "")
+            end = await self._detokenize(ids[-_TAIL:]) or ""
         except EngineError:
-            return False  # a model without a chat template, for instance
+            return  # a model without a chat template, for instance
+        self.opens_thinking, self._channels = opens_thinking(end), names_channel(end)
 
     async def list_names(self) -> None:
         """See Engine."""
@@ -201,6 +203,8 @@ class VLLMEngine(Engine):
         with reaching(self.url):
             await answer.begin(said)
         body = wire.completion_body(request, tokens, self.context, stops=not answer.stops_here)
+        if self._channels:
+            body["skip_special_tokens"] = False
         sent = self._http.build_request(
             "POST",
             "/v1/completions",

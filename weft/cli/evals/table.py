@@ -6,8 +6,16 @@ from weft.cli.common import stdout
 from weft.evals.findings import Finding, findings
 from weft.evals.results import Evaluation, Result
 
-_NARROW = ("n", "accuracy, %", "computed", "calls", "seconds")
-_WIDE = ("prompt", "cached", "generated", "cancelled", "p50 s", "p95 s")
+_NARROW: tuple[str, ...] = ("n", "accuracy, %", "computed", "calls", "seconds")
+_WIDE: tuple[str, ...] = (
+    "prompt",
+    "cached",
+    "generated",
+    "thinking",
+    "cancelled",
+    "p50 s",
+    "p95 s",
+)
 
 
 def show(evaluation: Evaluation) -> None:
@@ -16,6 +24,8 @@ def show(evaluation: Evaluation) -> None:
 
     console = stdout()
     wide = console.width >= 110
+    thinks = any(result.usage.reasoning for result in evaluation.results)
+    names = [n for n in _NARROW + _WIDE * wide if thinks or n != "thinking"]
     settings = evaluation.settings
     table = Table(
         title=f"{settings.task}, model {settings.model}, seed {settings.seed}",
@@ -27,11 +37,11 @@ def show(evaluation: Evaluation) -> None:
         caption_justify="left",
     )
     table.add_column("strategy", overflow="fold")
-    for name in _NARROW + _WIDE * wide:
+    for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for result in evaluation.results:
-        cells = _cells(result)
-        table.add_row(*(cells if wide else cells[: len(_NARROW) + 1]))
+        cells = dict(zip(_NARROW + _WIDE, _cells(result), strict=True))
+        table.add_row(result.strategy, *(cells[name] for name in names))
     console.print(table)
     for finding in findings(evaluation):
         print_finding(finding)
@@ -65,7 +75,6 @@ def _cells(r: Result) -> list[str]:
     usage, n = r.usage, max(r.n, 1)
     times = r.json()
     return [
-        r.strategy,
         r.count,
         f"{100 * r.accuracy:.1f} ± {100 * r.stderr:.1f}",
         f"{r.computed:.0f}",
@@ -74,6 +83,7 @@ def _cells(r: Result) -> list[str]:
         f"{usage.prompt / n:.0f}",
         f"{usage.cached / n:.0f}",
         f"{usage.completion / n:.0f}",
+        f"{usage.reasoning / n:.0f}" if usage.reasoning else "",
         f"{usage.cancelled / n:.0f}",
         f"{times['seconds_per_sample_p50']:.2f}",
         f"{times['seconds_per_sample_p95']:.2f}",

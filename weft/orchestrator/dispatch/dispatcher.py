@@ -227,7 +227,7 @@ class Dispatcher:
         if done:
             self.profiles.learn_answer(program.name, ticket.stage, tokens)
             if replica.gate.lowered:
-                replica.gate.credit(ticket, now)
+                replica.gate.credit()
                 replica.concurrency = replica.gate.limit
         if self._tell is not None:
             found = "unknown" if cached is None else str(cached)

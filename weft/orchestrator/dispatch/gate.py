@@ -135,9 +135,8 @@ class Gate:
         self.lowered = self.limit < self.most
         return self.closed
 
-    def credit(self, ticket: Ticket, now: float) -> None:
-        """A call went well."""
-        self.believe(ticket, now)
+    def credit(self) -> None:
+        """A call went well, of which `believe` was told when its answer began."""
         if self._doubtful or not self.lowered:
             return
         self._credit += 1 / self.limit

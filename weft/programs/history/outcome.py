@@ -47,15 +47,8 @@ class Outcome:
 
     @property
     def thinking(self) -> Thinking:
-        """The text read: its thinking and its answer.
-
-        A model that ended what it was to begin with thinking, without ever ending that, did
-        not think.
-        """
-        found = split_thinking(self.text, self.inside)
-        if self.inside and self.ended and found.inside:
-            return split_thinking(self.text)
-        return found
+        """The text read: its thinking and its answer."""
+        return split_thinking(self.text, self.inside, self.ended)
 
     def record(self) -> str:
         """As JSON, for the Store: what differs from the default."""

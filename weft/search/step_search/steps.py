@@ -80,7 +80,7 @@ class Steps:
         )
         self.verifier.check_reported(completion)
         text = path.text + completion.prompt.text
-        shown = "" if completion.in_thinking else split_thinking(text).text
+        shown = "" if completion.in_thinking else split_thinking(text, ended=completion.ended).text
         tokens = path.tokens + completion.usage.completion
         finished = (
             last

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -12,8 +12,10 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    model_validator,
 )
 
+from weft.backends.kinds.specs import parse
 from weft.orchestrator.policy import DEFAULT
 from weft.programs.budgets.fields import Budget
 from weft.search.strategy import parse_strategy
@@ -30,6 +32,7 @@ from weft.service.config.values import (
     Seconds,
     StrategyText,
 )
+from weft.signature import parameters
 from weft.spec import read_spec
 
 PASSED = (
@@ -122,6 +125,28 @@ class EngineConfig(Section):
     `limits.idle_seconds`."""
     retry: RetrySettings = RetrySettings()
     """How requests are sent again for which the engine was too busy."""
+    omit: Names = Field(default_factory=list[str])
+    """Parameters of chat completions that an openai: engine never gets, such as [temperature]."""
+    rename: dict[str, str] = Field(default_factory=dict[str, str])
+    """Parameters that an openai: engine gets under other names, such as {seed: random_seed}."""
+    extra: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Fields that an openai: engine gets with every request, such as {reasoning_effort: low}."""
+
+    @model_validator(mode="after")
+    def _takes(self) -> EngineConfig:
+        spec = parse(self.spec)
+        taken = {parameter.name for parameter in parameters(spec.kind)}
+        for name in self.further:
+            if name not in taken:
+                raise ValueError(f"{name} is not for {spec.name} engines; take it out")
+            if name in spec.values:
+                raise ValueError(f"{name} is in the spec too; say it once")
+        return self
+
+    @property
+    def further(self) -> dict[str, Any]:
+        """Parameters of its kind that stand beside the spec."""
+        return {k: v for k in ("omit", "rename", "extra") if (v := getattr(self, k))}
 
     @property
     def title(self) -> str:

@@ -80,6 +80,7 @@ class Engines:
                 model=config.model,
                 replicas=replicas,
                 api_key=key,
+                further=config.further,
                 on_progress=_log.info,
             )
         )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from weft.backends.http import certificates
+from weft.backends.wording import Wording
 from weft.errors import EngineSilent, EngineUnavailable
 from weft.service.engines.reply import EngineConnection, Reply
 
@@ -27,13 +28,19 @@ class Upstream:
         key: sent as a bearer token.
         connect: seconds that connecting may take.
         idle: seconds without a byte after which the engine is taken for dead.
+        wording: which parameters of chat completions the engine takes.
     """
 
     def __init__(
-        self, url: str, key: str | None = None, connect: float = 5.0, idle: float = 300.0
+        self,
+        url: str,
+        key: str | None = None,
+        connect: float = 5.0,
+        idle: float = 300.0,
+        wording: Wording | None = None,
     ) -> None:
         parts = urlsplit(url)
-        self.url = url
+        self.url, self.wording = url, wording or Wording()
         self.lacks: set[str] = set()
         """Endpoints that the engine does not have."""
         self._host, self._tls = parts.hostname or "", parts.scheme == "https"

@@ -29,6 +29,7 @@ class Upstreams:
                 engine.api_key,
                 self._limits.connect_seconds,
                 self._silence(engine),
+                engine.wording,
             )
         return found
 

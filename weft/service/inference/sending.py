@@ -48,6 +48,8 @@ async def send(
     if translation is not None:
         reply = await _translate(request, translation, upstream, headers)
     else:
+        if upstream.wording and path == CHAT:
+            raw = orjson.dumps(upstream.wording.of(orjson.loads(raw)))
         reply = await upstream.send("POST", path, headers, raw)
         translation = where_lacking(path) if reply.status >= 400 else None
         if translation is not None and await _lacks(request, reply, upstream):
@@ -86,6 +88,8 @@ async def _translate(
         ) from None
     if request.tenant.salt and translation.target == CHAT:
         chat.setdefault("cache_salt", request.tenant.salt)
+    if translation.target == CHAT:
+        chat = upstream.wording.of(chat)
     raw = orjson.dumps(chat)
     reply = await upstream.send("POST", translation.target, headers, raw)
     if (

@@ -33,7 +33,7 @@ async def run_strategy(request: ClientRequest, model: StrategyModel) -> None:
         raise refused
     if refusal := tenant.enter(GUESS):
         raise Refused(429, refusal.message, refusal.seconds)
-    used = GUESS
+    used = 0
     try:
         # A run of its own, linked to the program that asks.
         id = request.named(f"{identity.id or 'run'}:{service.registry.new_id()}")
@@ -41,26 +41,26 @@ async def run_strategy(request: ClientRequest, model: StrategyModel) -> None:
         record.sent = record.came
         calls = StrategyCalls(service.registry, record)
         asked = (body, path, id, tenant.name, tenant.salt, calls)
-        with calls:
-            if request.streamed:
-                async with model.answer(*asked) as events:
-                    record.first, record.status = service.registry.clock(), 200
+        try:
+            with calls:
+                if request.streamed:
+                    async with model.answer(*asked) as events:
+                        record.first, record.status = service.registry.clock(), 200
+                        service.tell(exchange, record)
+                        await exchange.begin(200, STREAM)
+                        async for event in events:
+                            await exchange.part(event)
+                        await exchange.end()
+                else:
+                    answer = await model.whole(*asked)
+                    record.status = 200
                     service.tell(exchange, record)
-                    await exchange.begin(200, STREAM)
-                    async for event in events:
-                        await exchange.part(event)
-                    await exchange.end()
-                found = events.used
-            else:
-                answer = await model.whole(*asked)
-                record.status = 200
-                service.tell(exchange, record)
-                await exchange.whole(200, orjson.dumps(answer))
-                found = protocol.used(answer)
+                    await exchange.whole(200, orjson.dumps(answer))
+        finally:  # however it ended, this is what its calls took
+            spent = calls.journal.usage
+            record.prompt, record.cached = spent.prompt, spent.cached
+            record.generated, used = spent.generated, spent.total
         record.outcome = "done"
-        record.prompt, record.generated = found.prompt, found.generated
-        record.cached = found.cached or 0
-        used = record.prompt + record.generated
     finally:
         tenant.leave(GUESS, used)
         service.scheduler.end(exchange.program)

@@ -9,7 +9,6 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from weft.errors import EngineUnavailable, WeftError
-from weft.service.protocols.protocol import Used
 from weft.service.strategies.forms import (
     KEEP_ALIVE,
     PIECE,
@@ -23,11 +22,7 @@ Item = str | None | StrategyResult | WeftError
 
 
 class Events:
-    """The server-sent events of an answer, as they can be told; read by `async for`.
-
-    Attributes:
-        used: what the answer took; zeros until its end.
-    """
+    """The server-sent events of an answer, as they can be told; read by `async for`."""
 
     def __init__(
         self,
@@ -36,7 +31,6 @@ class Events:
         items: MemoryObjectReceiveStream[Item],
         keep_alive: float,
     ) -> None:
-        self.used = Used()
         self._form, self._items, self._keep_alive = form, items, keep_alive
         # A stop string may be on its way, and is no part of the answer.
         self._stops, self._back = stops, max(map(len, stops), default=0)
@@ -125,8 +119,6 @@ class Events:
             rest = result.text[len(self._again) :]
         self._pieces(rest)
         self._ready.append(self._form.end(result))
-        usage = result.usage
-        self.used = Used(usage.prompt, usage.cached, usage.generated)
         self._over = True
 
     def _check_repeats(self, text: str) -> None:
