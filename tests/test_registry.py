@@ -611,6 +611,25 @@ async def test_a_strategy_that_raises_is_named_and_leaves_nothing(put: Put) -> N
         assert not pool.scheduler.replicas[0].in_flight
 
 
+async def test_a_strategy_does_not_end_the_process(put: Put) -> None:
+    file = put(
+        "mine.py",
+        """
+        import sys
+        from weft.search import Strategy, strategy
+
+        @strategy("leaver")
+        class Leaver(Strategy):
+            async def solve(self, question):
+                sys.exit(3)
+        """,
+    )
+    async with Pool(ScriptedEngine("hm")) as pool:
+        with pytest.raises(PartFailed) as caught:
+            await run(parse_strategy("mine.py:Leaver"), question(), pool=pool)
+    assert str(caught.value) == f"strategy Leaver failed at {file}:8: SystemExit: 3"
+
+
 async def test_what_is_no_answer_or_no_score_is_told(put: Put) -> None:
     put(
         "mine.py",
@@ -678,6 +697,51 @@ def test_a_workload_that_raises_ends_with_a_sentence(put: Put) -> None:
     done = weft("simulate", "mine.py:TwoJobs", "-p", "fcfs", "-n", "1")
     assert done.exit_code == 2
     assert re.search(r"workload TwoJobs failed at .*mine.py:\d+: OSError: disk gone", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "says"),
+    [
+        ("yield 17", "it gave 17 where Job is needed"),
+        ("yield Job('a', (17,))", "it gave 17 where PlannedCall or Parallel is needed"),
+        ("yield Job('a', iter([17]))", "it gave 17 where PlannedCall or Parallel is needed"),
+        ("yield Job('a', (1 / n for n in (0,)))", "ZeroDivisionError: division by zero"),
+        ("return 17", "'int' object is not iterable"),
+    ],
+)
+def test_a_workload_that_gives_something_else_is_told(put: Put, jobs: str, says: str) -> None:
+    put("mine.py", MINE[: MINE.index("        for i in range(2):")] + f"        {jobs}\n")
+    done = weft("simulate", "mine.py:TwoJobs", "-p", "fcfs", "-n", "1")
+    assert done.exit_code == 2
+    assert re.fullmatch(rf"weft: workload TwoJobs failed at .*mine.py:\d+: .*{says}\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("times", "says"),
+    [
+        ("yield 0.0", "it gave 0.0 where tuple is needed"),
+        ("yield 0.0, job, 1", "too many values to unpack"),
+        ("raise OSError('no clock')", "OSError: no clock"),
+    ],
+)
+def test_arrivals_that_give_something_else_are_told(put: Put, times: str, says: str) -> None:
+    put(
+        "mine.py",
+        f"""
+        from weft.simulation.arrivals import Arrivals, arrivals
+
+        @arrivals("odd")
+        class OddTimes(Arrivals):
+            def times(self, jobs, seed):
+                for job in jobs:
+                    {times}
+        """,
+    )
+    done = weft("simulate", "coding_agents(n=2)", "-p", "fcfs", "--arrivals", "mine.py:OddTimes")
+    assert done.exit_code == 2
+    assert re.search(
+        rf"^weft: arrival process OddTimes failed at .*mine.py:\d+: .*{says}", done.stderr, re.M
+    )
 
 
 # ---------------------------------------------------------------- values of specs

@@ -49,7 +49,7 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def sentence(kind: str, part: Callable[..., object], error: Exception) -> str:
+def sentence(kind: str, part: Callable[..., object], error: BaseException) -> str:
     """What went wrong in a part of a kind, with its name and the line that raised."""
     part = inspect.unwrap(part)
     try:
@@ -63,7 +63,8 @@ def sentence(kind: str, part: Callable[..., object], error: Exception) -> str:
 class blaming:
     """Whatever the block raises is the fault of a part, and says so.
 
-    Errors of weft go through as they are.
+    Errors of weft go through as they are. A part that calls `sys.exit` has failed: it must not
+    end what others run in this process. A program may.
 
     Args:
         kind: what the part is: `task`, `strategy`.
@@ -87,6 +88,10 @@ class blaming:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, SystemExit):
+            if self._kind == "program":  # which is what the process runs
+                return
+            raise PartFailed(sentence(self._kind, self._part, error)) from error
         if not isinstance(error, Exception) or isinstance(error, WeftError):
             return
         first = cast(Exception, first_error(error))
@@ -95,11 +100,22 @@ class blaming:
         raise PartFailed(sentence(self._kind, self._part, first)) from first
 
 
-def each(kind: str, part: Callable[..., object], items: Callable[[], Iterable[T]]) -> Iterator[T]:
-    """What a part yields, with its exceptions put down to it.
+def each(
+    kind: str,
+    part: Callable[..., object],
+    items: Callable[[], Iterable[T]],
+    wanted: type[Any] | tuple[type[Any], ...] = object,
+) -> Iterator[T]:
+    """What a part yields, with its faults put down to it.
+
+    Args:
+        kind: what the part is.
+        part: its class or function.
+        items: what it yields.
+        wanted: what each must be.
 
     Raises:
-        PartFailed: the part raised something.
+        PartFailed: the part raised something, or yields something else.
     """
     with blaming(kind, part):
         found = iter(items())
@@ -109,4 +125,8 @@ def each(kind: str, part: Callable[..., object], items: Callable[[], Iterable[T]
                 item = next(found)
             except StopIteration:
                 return
+            if not isinstance(item, wanted):
+                names = wanted if isinstance(wanted, tuple) else (wanted,)
+                needed = " or ".join(one.__name__ for one in names)
+                raise TypeError(f"it gave {item!r:.60} where {needed} is needed")
         yield item

@@ -10,7 +10,7 @@ import anyio.abc
 
 from weft.concurrency import TaskGroup
 from weft.errors import EngineError
-from weft.faults import each
+from weft.faults import blaming, each
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.group import CallGroup
@@ -77,8 +77,10 @@ async def play(
             on_end(record)
 
     async with TaskGroup() as group:
-        times = each("arrival process", type(arrivals), lambda: arrivals.times(workload, seed))
-        for at, job in times:
+        kind = type(arrivals)
+        for pair in each("arrival process", kind, lambda: arrivals.times(workload, seed), tuple):
+            with blaming("arrival process", kind):
+                at, job = pair
             if slots is not None:
                 await slots.acquire()
             elif (wait := begun + at - anyio.current_time()) > 0:

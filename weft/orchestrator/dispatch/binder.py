@@ -239,6 +239,8 @@ class Binder:
             admission = self._policy.admit(ticket, replica, fleet)
         forced = not admission.enter and ticket.overdue <= fleet.now
         if not admission.enter and not forced:
+            if not (replica.in_flight or ticket.overdue < math.inf or fleet.is_busy()):
+                self._policy.note_deadlock(admission.reason)
             return self._refuse(ticket, replica, admission.reason)
         ticket.reason = f"{reason}; " + ("overdue" if forced else admission.reason)
         ticket.forced = forced

@@ -97,6 +97,10 @@ class Fleet:
                 return True
         return False
 
+    def is_busy(self) -> bool:
+        """Whether a call runs or a claim is held: something will end by itself."""
+        return any(replica.in_flight or replica.claimed for replica in self.replicas)
+
     def living_for(self, call: Call) -> tuple[Replica, ...]:
         """The engines in service that can run a call."""
         only = call.only

@@ -127,6 +127,16 @@ class GuardedPolicy:
         )
         return f"policy {name} gave no answer" + ("" if kind == "no answer" else f" ({kind})")
 
+    def note_deadlock(self, reason: str) -> None:
+        """A call is refused, and nothing is there whose end would have the policy asked again."""
+        self._once(
+            "admit",
+            "refused",
+            f"policy {self._name} refuses a call ({reason}) though no call runs and no claim is "
+            "held: the policy is asked again only when another call comes or goes "
+            f"({self._method('admit')})",
+        )
+
     def _note_stall(self, question: Question, seconds: float) -> None:
         self._once(
             question,
