@@ -101,7 +101,7 @@ class World:
     def end(self, name: str, *, done: bool = True) -> None:
         """A running call ends."""
         if done:
-            self.dispatcher.note_begun(self.tickets[name])
+            self.dispatcher.gatekeeper.note_begun(self.tickets[name])
         self.running.remove(name)
         self.dispatcher.finish(self.tickets[name], (), 16, 0, done=done)
 
