@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 
 LOOPS = ("asyncio", "trio")
+LONG = ("test_docs.py", "test_dashboard.py")
+"""Files that take about a minute each: the last ones should be short, so that all processes end
+at about the same time."""
 
 settings.register_profile("weft", deadline=None, derandomize=True)
 settings.load_profile("weft")
@@ -67,7 +70,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = item.get_closest_marker("integration")
         file = item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group("vllm" if slow else file))
-    items.sort(key=lambda item: item.get_closest_marker("integration") is None)
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("integration") is None,
+            item.path.name not in LONG,
+        )
+    )
 
 
 @pytest.fixture
