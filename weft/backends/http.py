@@ -123,15 +123,33 @@ def reaching(url: str) -> Generator[None]:
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         if type(error.__cause__).__name__ in BROKEN:
             raise broken(url) from error
-        raise EngineUnavailable(
-            f"nothing answers at {url}; start the engine or correct the address"
-        ) from error
+        raise unreachable(url, error) from error
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise EngineUnavailable(
             f"{url} is no address of an engine; write it as http://host:port"
         ) from error
     except (httpx.TransportError, httpx.StreamError, OSError) as error:
         raise broken(url) from error
+
+
+def unreachable(url: str, error: BaseException | None) -> EngineUnavailable:
+    """The error for a connection that can't be made, for what lies behind its error."""
+    cause: ssl.SSLError | None = None
+    while error is not None:
+        # The innermost: aiohttp's own errors of this kind lack the attributes.
+        cause = error if isinstance(error, ssl.SSLError) else cause
+        error = error.__cause__ or error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return EngineUnavailable(
+            f"the certificate of {url} can't be trusted: {cause.verify_message}; name the file of "
+            "its authority's certificate in SSL_CERT_FILE, or correct the address"
+        )
+    if cause is not None:
+        return EngineUnavailable(
+            f"what answers at {url} does not speak TLS as it should ({cause.reason}); "
+            "write http:// if it speaks none"
+        )
+    return EngineUnavailable(f"nothing answers at {url}; start the engine or correct the address")
 
 
 BROKEN = ("ServerDisconnectedError", "ClientOSError", "ClientConnectionResetError")

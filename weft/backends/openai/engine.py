@@ -13,7 +13,7 @@ import anyio
 import openai
 
 from weft.backends.engine import Engine, OnDelta
-from weft.backends.http import CONNECT, SILENCE, certificates
+from weft.backends.http import CONNECT, SILENCE, certificates, unreachable
 from weft.backends.openai.chat import Wanted, one_line, relay
 from weft.backends.openai.complaints import complaints
 from weft.backends.openai.dialect import Dialect, Phrased
@@ -267,9 +267,7 @@ class OpenAIEngine(Engine):
                 f"{self.url} fell silent; try again, or allow it more `silence`"
             ) from error
         except openai.APIConnectionError as error:
-            raise EngineUnavailable(
-                f"nothing answers at {self.url}; correct the address, or see whether it is down"
-            ) from error
+            raise unreachable(self.url, error) from error
         except openai.APIStatusError as error:
             body, headers = error.response.content, error.response.headers
             raise refusal(self.url, error.status_code, body, headers) from error

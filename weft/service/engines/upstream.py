@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from weft.backends.http import certificates
+from weft.backends.http import certificates, unreachable
 from weft.backends.wording import Wording
 from weft.errors import EngineSilent, EngineUnavailable
 from weft.service.engines.reply import EngineConnection, Reply
@@ -118,9 +118,7 @@ class Upstream:
                     ssl=certificates() if self._tls else None,
                 )
         except (OSError, TimeoutError) as error:
-            raise EngineUnavailable(
-                f"nothing answers at {self.url}; start the engine or correct the address"
-            ) from error
+            raise unreachable(self.url, error) from error
         self._all.add(connection)
         return connection
 
