@@ -23,6 +23,10 @@ AGENTS := .agents
 MINI := 'mini-swe-agent==2.4.6' 'litellm<1.90'
 AIDER := 'aider-chat==0.86.2'
 INSPECT := 'inspect-ai==0.3.285' openai anthropic
+# OpenHands needs Python 3.12: one on the PATH, or one of pyenv's. Without any it is left out.
+OPENHANDS := 'openhands-sdk==1.58.0' 'openhands-tools==1.58.0'
+PYTHON12 = $(firstword $(foreach p,python3.12 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[23]*/bin/python),\
+  $(shell $(p) -c 'import sys; sys.version_info >= (3, 12) and print("$(p)")' 2>/dev/null)))
 NODE := @openai/codex@0.169.0 @anthropic-ai/claude-code@2.1.197 opencode-ai@1.18.33 \
   @qwen-code/qwen-code@0.24.4 cline@3.0.65
 
@@ -97,8 +101,9 @@ $(AGENTS)/.made: Makefile $(VENV)/.made
 	@$(call environment,mini,$(MINI))
 	@$(call environment,aider,$(AIDER))
 	@$(call environment,inspect,$(INSPECT))
+	@$(if $(PYTHON12),$(call environment,openhands,$(OPENHANDS),$(PYTHON12)),echo "OpenHands is left out: it needs Python 3.12.")
 	@npm install --silent --no-audit --no-fund --prefix $(AGENTS)/npm $(NODE)
 	@touch $@
 
-environment = $(PYTHON) -m venv $(AGENTS)/$1 && \
+environment = $(or $3,$(PYTHON)) -m venv $(AGENTS)/$1 && \
   $(AGENTS)/$1/bin/pip install -qq --disable-pip-version-check $2

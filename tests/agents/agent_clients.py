@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[2] / ".agents"
 """Where `make agents` installs them."""
 
-LIMIT = 120.0
+LIMIT = 240.0
 """Seconds that a client may take."""
 
 
@@ -46,12 +51,13 @@ class Client:
         """Its program."""
         return ROOT / self.program
 
-    def start(self, place: Place, task: str) -> subprocess.Popen[str]:
-        """Start it on a task."""
+    def start(self, place: Place, task: str, *flags: str) -> subprocess.Popen[str]:
+        """Start it on a task, with more flags, for clients of which the task comes last."""
         out = (place.home / "out.txt").open("w")
         with out:
+            *command, last = self.command(place, task)
             return subprocess.Popen(
-                [str(self.path), *self.command(place, task)],
+                [str(self.path), *command, *flags, last],
                 cwd=place.work,
                 env=bare(place.home) | self.environment(place),
                 stdin=subprocess.DEVNULL,
@@ -61,8 +67,8 @@ class Client:
                 start_new_session=True,
             )
 
-    def finish(self, process: subprocess.Popen[str], place: Place) -> str:
-        """Wait for its end; returns what it said."""
+    def finish(self, process: subprocess.Popen[str], place: Place, expected: int = 0) -> str:
+        """Wait for its end, with the expected status; returns what it said."""
         try:
             status = process.wait(LIMIT)
         except subprocess.TimeoutExpired:
@@ -70,12 +76,47 @@ class Client:
         finally:
             stop(process)
         said = (place.home / "out.txt").read_text(errors="replace")
-        assert status == 0, f"{self.name} ended with {status} (None: too slow); it said:\n{said}"
+        assert status == expected, (
+            f"{self.name} ended with {status} (None: too slow); it said:\n{said}"
+        )
         return said
 
-    def run(self, place: Place, task: str) -> str:
+    def run(self, place: Place, task: str, *flags: str) -> str:
         """Run it on a task; returns what it said."""
-        return self.finish(self.start(place, task), place)
+        return self.finish(self.start(place, task, *flags), place)
+
+
+def converse(place: Place, *texts: str) -> list[dict[str, Any]]:
+    """Say one thing after the other to Claude Code; returns what came of each."""
+    client = CLIENTS["claude-code"]
+    *command, _ = client.command(place, "")
+    stream = ("stream-json", "--output-format", "stream-json", "--verbose", "--input-format")
+    with (place.home / "errors.txt").open("w") as errors:
+        process = subprocess.Popen(
+            [str(client.path), *command, *stream[1:], stream[0]],
+            cwd=place.work,
+            env=bare(place.home) | client.environment(place),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+    results: list[dict[str, Any]] = []
+    try:
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for text in texts:
+                message = {"role": "user", "content": text}
+                process.stdin.write(json.dumps({"type": "user", "message": message}) + "\n")
+                process.stdin.flush()
+                events = map(json.loads, process.stdout)
+                results.append(next(event for event in events if event["type"] == "result"))
+            process.stdin.close()
+    finally:
+        stop(process)
+    return results
 
 
 def stop(process: subprocess.Popen[str]) -> None:
@@ -134,29 +175,67 @@ def aider_command(place: Place, task: str) -> list[str]:
     return ["--model", "openai/m", "--message", task, *flags.split(), "greet.py"]
 
 
+CODEX = ("check_for_update_on_startup=false", "analytics.enabled=false")
+
+
 def codex_command(place: Place, task: str) -> list[str]:
-    settings = [
+    provider = (
         "model_provider=ours",
         'model_providers.ours.name="ours"',
         f'model_providers.ours.base_url="{place.url}/v1"',
         'model_providers.ours.env_key="K"',
-        "check_for_update_on_startup=false",
-        "analytics.enabled=false",
-    ]
+    )
+    return codex_exec(task, *provider)
+
+
+def codex_exec(task: str, *settings: str) -> list[str]:
     flags = "--skip-git-repo-check --dangerously-bypass-approvals-and-sandbox --json -m m"
-    given = [part for one in settings for part in ("-c", one)]
+    given = [part for one in (*settings, *CODEX) for part in ("-c", one)]
     return ["exec", *flags.split(), *given, task]
 
 
 def codex_environment(place: Place) -> dict[str, str]:
+    return {"CODEX_HOME": str(codex_home(place)), "K": "k"}
+
+
+def codex_home(place: Place) -> Path:
     folder = place.home / "codex"
     folder.mkdir(exist_ok=True)
-    return {"CODEX_HOME": str(folder), "K": "k"}
+    return folder
+
+
+def built_in_command(place: Place, task: str) -> list[str]:
+    """Codex with the provider that is built in, told another address."""
+    return codex_exec(task, f'openai_base_url="{place.url}/v1"')
+
+
+def built_in_environment(place: Place) -> dict[str, str]:
+    """Someone is logged in by a key of the interface."""
+    login = {"auth_mode": "apikey", "OPENAI_API_KEY": "k"}
+    (codex_home(place) / "auth.json").write_text(json.dumps(login))
+    return codex_environment(place)
+
+
+def chatgpt_environment(place: Place) -> dict[str, str]:
+    """Someone is logged in with an account, which has Codex compress what it sends."""
+    account = {"chatgpt_plan_type": "plus", "chatgpt_account_id": "a", "chatgpt_user_id": "u"}
+    claims = {"exp": int(time.time()) + 1_000_000, "https://api.openai.com/auth": account}
+    token = ".".join(map(encoded, ({"alg": "none"}, claims, {})))
+    kept = {"id_token": token, "access_token": token, "refresh_token": "r", "account_id": "a"}
+    now = time.strftime("%FT%TZ", time.gmtime())
+    login = {"auth_mode": "chatgpt", "tokens": kept, "last_refresh": now}
+    (codex_home(place) / "auth.json").write_text(json.dumps(login))
+    return codex_environment(place)
+
+
+def encoded(part: dict[str, Any]) -> str:
+    """A part of a token that nobody has signed."""
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
 
 
 def claude_command(place: Place, task: str) -> list[str]:
     bare = [] if "sub-agent" in task else ["--bare"]  # a bare one has no tool to send any
-    return [*bare, "-p", task, "--model", "m", "--dangerously-skip-permissions"]
+    return [*bare, "--model", "m", "--dangerously-skip-permissions", "-p", task]
 
 
 def claude_environment(place: Place) -> dict[str, str]:
@@ -202,6 +281,30 @@ def cline_environment(place: Place) -> dict[str, str]:
     nothing = subprocess.DEVNULL
     subprocess.run(command, env=bare(place.home), stdin=nothing, stdout=nothing, check=True)
     return {}
+
+
+OPENHANDS = """
+import sys
+
+from openhands.sdk import LLM, Agent, Conversation, Tool
+from openhands.tools.terminal import TerminalTool
+
+url, folder, task = sys.argv[1:]
+llm = LLM(model="openai/m", base_url=f"{url}/v1", api_key="k")
+agent = Agent(llm=llm, tools=[Tool(name=TerminalTool.name)])
+conversation = Conversation(agent=agent, workspace=folder)
+conversation.send_message(task)
+conversation.run()
+conversation.close()
+"""
+
+
+def openhands_command(place: Place, task: str) -> list[str]:
+    return ["-c", OPENHANDS, place.url, str(place.work), task]
+
+
+def openhands_environment(_: Place) -> dict[str, str]:
+    return {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "OPENHANDS_SUPPRESS_BANNER": "1"}
 
 
 INSPECT_TASK = '''
@@ -250,10 +353,26 @@ CLIENTS = {
         Client("mini-swe-agent", "mini/bin/mini", mini_command, mini_environment),
         Client("aider", "aider/bin/aider", aider_command, openai),
         Client("codex", f"{NPM}/codex", codex_command, codex_environment),
+        Client("codex-built-in", f"{NPM}/codex", built_in_command, built_in_environment),
+        Client("codex-chatgpt", f"{NPM}/codex", built_in_command, chatgpt_environment),
         Client("claude-code", f"{NPM}/claude", claude_command, claude_environment),
         Client("opencode", f"{NPM}/opencode", opencode_command, opencode_environment),
         Client("qwen-code", f"{NPM}/qwen", qwen_command, openai),
         Client("cline", f"{NPM}/cline", cline_command, cline_environment),
+        Client("openhands", "openhands/bin/python", openhands_command, openhands_environment),
         Client("inspect-ai", "inspect/bin/inspect", inspect_command, inspect_environment),
     )
 }
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Skips a test for which a client is not installed, before anything is started for it."""
+    missing = [name for name in names if not CLIENTS[name].path.exists()]
+    return pytest.mark.skipif(
+        bool(missing), reason=f"{', '.join(missing)} not installed; `make agents` installs them"
+    )
+
+
+def each(*names: str) -> pytest.MarkDecorator:
+    """One test for each of these clients."""
+    return pytest.mark.parametrize("name", [pytest.param(n, marks=needs(n)) for n in names])

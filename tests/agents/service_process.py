@@ -13,6 +13,9 @@ from pathlib import Path
 
 from ports import free_port
 
+_PATIENCE = 50.0
+"""Seconds, a little less than a test may take: so the failure says what was waited for."""
+
 COMMAND = [sys.executable, "-c", "from weft.cli.main import main; main()"]
 
 
@@ -38,12 +41,12 @@ def serving(log: Path, *arguments: str) -> Iterator[str]:
 
 def wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     """Wait until the service says that it is ready."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"{url}/ready", timeout=5):
+            with urllib.request.urlopen(f"{url}/ready", timeout=_PATIENCE):
                 return
-        except (urllib.error.URLError, ConnectionError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
             if process.poll() is not None:
                 break
             time.sleep(0.05)

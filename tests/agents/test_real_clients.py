@@ -5,21 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
-from agent_clients import CLIENTS, Place
-from agent_player import DONE, ERRAND, OLD, play, task
-from service_process import serving
-from weft.backends.mock import server as mock
-from weft.backends.scripted.engine import ScriptedEngine
-from weft.backends.scripted.requests import ScriptRequest
+from agent_clients import CLIENTS, Place, each, needs
+from agent_player import DONE, ERRAND, task
+from agent_world import World
 
-pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(900)]
 
 SOURCES = {
     "mini-swe-agent": "conversation",
@@ -29,54 +22,9 @@ SOURCES = {
     "opencode": "x-session-id",
     "qwen-code": "conversation",
     "cline": "conversation",
+    "openhands": "x-litellm-session-id",
 }
 """How the service recognises the programs of each client."""
-
-
-def needs(*names: str) -> pytest.MarkDecorator:
-    """Skips a test for which a client is not installed, before anything is started for it."""
-    missing = [name for name in names if not CLIENTS[name].path.exists()]
-    return pytest.mark.skipif(
-        bool(missing), reason=f"{', '.join(missing)} not installed; `make agents` installs them"
-    )
-
-
-def each(*names: str) -> pytest.MarkDecorator:
-    """One test for each of these clients."""
-    return pytest.mark.parametrize("name", [pytest.param(n, marks=needs(n)) for n in names])
-
-
-Make = Callable[[str], Place]
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine(play, model="m", context=1_000_000)
-
-
-@pytest.fixture
-def url(engine: ScriptedEngine, tmp_path: Path) -> Iterator[str]:
-    log = tmp_path / "service.txt"
-    with mock.running(engine) as address, serving(log, "--engine", address) as ours:
-        yield ours
-
-
-@pytest.fixture
-def place(url: str, tmp_path: Path) -> Make:
-    """Makes a home and a folder to work in."""
-
-    def make(name: str) -> Place:
-        made = Place(url, tmp_path / name / "home", tmp_path / name / "work")
-        made.home.mkdir(parents=True)
-        made.work.mkdir()
-        made.file.write_text(OLD + "\n")
-        return made
-
-    return make
-
-
-def programs(url: str) -> list[dict[str, Any]]:
-    return httpx.get(f"{url}/v1/programs").json()["data"]
 
 
 def greeting(place: Place) -> str:
@@ -85,61 +33,55 @@ def greeting(place: Place) -> str:
 
 
 @each(*sorted(SOURCES))
-def test_a_client_finishes_its_task(
-    name: str, url: str, engine: ScriptedEngine, place: Make
-) -> None:
-    client = CLIENTS[name]
-    here = place(name)
-    said = client.run(here, task(str(here.file)))
+def test_a_client_finishes_its_task(name: str, world: World) -> None:
+    here = world.place(name)
+    said = CLIENTS[name].run(here, task(here.file))
     assert greeting(here) == "Hello", said
-    if name in ("codex", "claude-code", "opencode", "qwen-code"):
+    if name in ("codex", "claude-code", "opencode", "qwen-code", "openhands"):
         assert DONE in said
-    (program,) = programs(url)
+    (program,) = world.programs()
     assert (program["source"], program["errors"]) == (SOURCES[name], 0)
-    assert program["calls"] == len(engine.requests) > (name != "aider")
-    came = [request for request in engine.requests if isinstance(request, ScriptRequest)]
-    streamed = {bool(request.http.body.get("stream")) for request in came}
-    assert streamed == {name != "mini-swe-agent"}
+    came = world.came()
+    assert program["calls"] == len(came) > (name != "aider")
+    streamed = {bool(one.body.get("stream")) for one in came}
+    assert streamed == {name not in ("mini-swe-agent", "openhands")}
 
 
 @needs("claude-code", "codex")
-def test_two_at_once_are_two_programs(url: str, engine: ScriptedEngine, place: Make) -> None:
+def test_two_at_once_are_two_programs(world: World) -> None:
     clients = [CLIENTS["claude-code"], CLIENTS["codex"]]
-    engine.token_seconds = 0.005
-    places = [place(client.name) for client in clients]
+    world.engine.token_seconds = 0.005
+    places = [world.place(client.name) for client in clients]
     running = [
-        client.start(here, task(str(here.file)))
-        for client, here in zip(clients, places, strict=True)
+        client.start(here, task(here.file)) for client, here in zip(clients, places, strict=True)
     ]
     for client, process, here in zip(clients, running, places, strict=True):
         client.finish(process, here)
     assert [greeting(here) for here in places] == ["Hello", "Hello"]
-    found = {one["name"]: one for one in programs(url)}
+    found = {one["name"]: one for one in world.programs()}
     assert set(found) == {"claude-code", "codex"}
     assert all(one["calls"] > 1 for one in found.values())
 
 
 @each("claude-code", "codex", "opencode")
-def test_a_sub_agent_is_linked_to_its_parent(
-    name: str, url: str, engine: ScriptedEngine, place: Make
-) -> None:
-    client = CLIENTS[name]
-    here = place(name)
-    client.run(here, task(str(here.file), errand=True))
+def test_a_sub_agent_is_linked_to_its_parent(name: str, world: World) -> None:
+    here = world.place(name)
+    CLIENTS[name].run(here, task(here.file, "Send 1 sub-agents."))
     assert greeting(here) == "Hello"
-    assert any(ERRAND in m.content for r in engine.requests for m in r.messages if m.role == "user")
-    children = [one for one in programs(url) if one["parent"]]
-    assert len(children) == 1
-    assert children[0]["parent"] in {one["id"] for one in programs(url)} - {children[0]["id"]}
+    assert any(
+        ERRAND in m.content for r in world.engine.requests for m in r.messages if m.role == "user"
+    )
+    (child,) = (one for one in world.programs() if one["parent"])
+    assert child["parent"] in {one["id"] for one in world.programs()} - {child["id"]}
 
 
 @needs("inspect-ai")
-def test_inspect_needs_no_plugin(url: str, place: Make) -> None:
+def test_inspect_needs_no_plugin(world: World) -> None:
     client = CLIENTS["inspect-ai"]
-    here = place(client.name)
+    here = world.place(client.name)
     said = client.run(here, "")
     (log,) = (here.work / "logs").glob("*.json")
     result = json.loads(log.read_text())
     assert result["status"] == "success", said
     assert result["results"]["scores"][0]["metrics"]["accuracy"]["value"] == 1.0
-    assert len(programs(url)) == 4
+    assert len(world.programs()) == 4

@@ -92,6 +92,29 @@ def test_one_after_a_prompt_that_was_too_long_is_too(known: Conversations) -> No
     assert len(set(agent.programs)) == 1
 
 
+def test_a_task_with_a_summary_behind_it(known: Conversations) -> None:
+    """As Cline does, whose first message remains, after a prompt that was too long."""
+    task, other = words("task", 30), words("other", 30)
+    agent, beside = (Agent(known, name, (TOOLS, SYSTEM), "bash") for name in ("a", "b"))
+    for one, text in ((agent, task), (beside, other)):
+        one.ask(text=text)
+        one.answered()
+        one.call()
+    for turn in range(3):
+        agent.ask()
+        agent.answered(0, tool="", failed=True)
+        agent.compact()
+        agent.ask(text=task + b"Earlier context was compacted: " + words(turn, 20))
+        agent.answered()
+        agent.call()
+    assert len(set(agent.programs)) == 1
+    assert beside.call() != agent.programs[0]
+    # Of one that did not fail, a longer task is another one.
+    longer = Agent(known, "c", (TOOLS, SYSTEM), "bash")
+    longer.ask(text=other + b" And then test it.")
+    assert longer.programs[0] not in (agent.programs[0], beside.programs[0])
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,6 +101,32 @@ def test_anthropic_errors(status: int, error: type[anthropic.APIStatusError], ki
     with answering(status, body) as url, pytest.raises(error, match="why") as caught:
         ask_anthropic(url)
     assert caught.value.body == {"type": "error", "error": {"type": kind, "message": "why"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        # What Codex, which looks at nothing else, takes for final ...
+        (400, None, "invalid_prompt"),
+        (400, 400, "invalid_prompt"),
+        (400, "unsupported_value", "invalid_prompt"),
+        (404, "model_not_found", "invalid_prompt"),
+        (409, None, "invalid_prompt"),
+        (400, "context_length_exceeded", "context_length_exceeded"),
+        (403, "insufficient_quota", "insufficient_quota"),
+        # ... and after which it asks again.
+        (429, None, "rate_limit_exceeded"),
+        (500, None, "server_error"),
+        (502, 502, "server_error"),
+        (500, "engine_failed", "engine_failed"),
+    ],
+)
+def test_the_code_of_a_response_that_failed(status: int, code: str | int | None, said: str) -> None:
+    events = PROTOCOLS[RESPONSES].error_event(ErrorWords(status, "why", code=code)).split(b"\n\n")
+    error, failed = (json.loads(event.partition(b"data: ")[2]) for event in events[:2])
+    assert failed["response"]["error"] == {"code": said, "message": "why"}
+    if code is not None:  # OpenAI's own library sees the code itself
+        assert error["code"] == code
 
 
 @pytest.mark.parametrize("path", [CHAT, RESPONSES])

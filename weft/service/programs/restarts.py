@@ -29,6 +29,7 @@ class _Line:
     program: str
     kind: int = 0  # of agent: who asks, from where, with what system prompt and tools
     lead: int = 0
+    opening: tuple[int, int] = (0, 0)  # length and digest of its first message
     tools: bool = False
     size: int = 0
     answer: float = 0.0  # bytes of the last answer, about
@@ -84,6 +85,9 @@ class Restarts:
     - whose last prompt was about as long as this one; or that is longer, and the only one of its
       kind that is known.
 
+    Or its last request failed, as one does that is too long, and the new one's first message is
+    its own with more behind it: the client keeps the task and writes its summary there.
+
     If that was wrong, the conversation that was thought to have stopped goes on. Then the other
     one gets another program. How its first message began is remembered: forms that tasks are
     given in, and forms of summaries, are told apart by what became of the first of each.
@@ -117,10 +121,15 @@ class Restarts:
         now, kind = self._clock(), digest(host.encode(), history.base ^ history.root)
         lead = digest(history.body[0][:_LEAD].translate(None, b"0123456789")[: _LEAD // 2])
         line = self._lines[id] = _Line(id, id, kind, lead, began=now)
+        line.opening = len(history.body[0]), digest(history.body[0])
         line.tools = history.lead[0].startswith(b"[")
         line.start = sum(map(len, history.lead)) + sum(map(len, history.body))
         form = self._forms.get(lead)
-        found = None if form is False else self._stopped(line, now)
+        found = self._extended(line, history.body[0], now)
+        if found is not None:
+            line.opening = found.opening  # of the next summary the task is the beginning too
+        elif form is not False:
+            found = self._stopped(line, now)
         if found is not None:
             self._follow(line, found)
         if form is None:
@@ -182,6 +191,18 @@ class Restarts:
         alone = len(others) == len(stopped) == 1
         return stopped[0] if alone and stopped[0].calls > 1 and size < stopped[0].size else None
 
+    def _extended(self, line: _Line, first: bytes, now: float) -> _Line | None:
+        """The one that failed, if there is one only, of whose first message this one is more."""
+        tails = self._tails.get(line.kind)
+        if tails is None:
+            return None
+        found = [
+            one
+            for one in tails.values()
+            if one.failed and not one.live and one.lives(now) and _more(first, *one.opening)
+        ]
+        return found[0] if len(found) == 1 else None
+
     def _keep(self, line: _Line) -> None:
         """Keep a conversation among those of its kind that may have stopped."""
         if line.heir is None:
@@ -231,3 +252,8 @@ class Restarts:
         self._forget(line)
         while len(self._forms) > _MOST:
             self._forms.popitem(last=False)
+
+
+def _more(message: bytes, length: int, known: int) -> bool:
+    """Whether a message is a known one with more behind it."""
+    return _LEAD <= length < len(message) and digest(message[:length]) == known

@@ -7,7 +7,7 @@ from typing import Any, cast
 import orjson
 
 from weft.service.protocols.compaction import unfolded
-from weft.service.protocols.errors import ErrorWords, openai_body, openai_error
+from weft.service.protocols.errors import TOO_LONG, ErrorWords, openai_body, openai_error
 from weft.service.protocols.events import (
     EventMeter,
     known_tokens,
@@ -33,6 +33,10 @@ _ENDS = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"'
 _CREATED = b'"response.created"'
 _ADDED = b'"response.output_item.added"'
 _ERROR = (b'"type":"error"', b'"type": "error"')
+_FINAL = frozenset(
+    {TOO_LONG, "insufficient_quota", "usage_not_included", "cyber_policy", "bio_policy"}
+)
+"""Codes besides `invalid_prompt` that Codex knows: to ask again is of no use."""
 
 
 class Responses(Protocol):
@@ -117,12 +121,13 @@ class Responses(Protocol):
 
 
 def _failed_code(words: ErrorWords) -> str:
-    """The code of a response that failed. Codex sends the same again after most of them."""
-    if isinstance(words.code, str):
-        return words.code
+    """The code of a response that failed. Codex sends the same again after all but `_FINAL`."""
+    code = words.code if isinstance(words.code, str) else ""
     if words.status == 429:
-        return "rate_limit_exceeded"
-    return "server_error" if words.status >= 500 else "invalid_prompt"
+        return code or "rate_limit_exceeded"
+    if words.status >= 500:
+        return code or "server_error"
+    return code if code in _FINAL else "invalid_prompt"
 
 
 class Compact(Responses):

@@ -1,0 +1,312 @@
+"""One turn each of what is not plain: pictures, compression, overflow, breaks, compaction, teams.
+
+Each also looks at the service: what it has recorded, that nothing is left of it, and that a
+neighbour's requests were answered all the while.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from agent_clients import CLIENTS, Place, converse, each, needs
+from agent_player import DONE, ERRAND, MUCH, PICTURE, SUMMARY, play, task
+from agent_world import CONTEXT, World, recorded
+from weft.backends.scripted.requests import ScriptRequest
+from weft.backends.scripted.script import Scripted
+from weft.types import Request
+
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(900)]
+
+
+def greeting(place: Place) -> str:
+    done = subprocess.run([sys.executable, place.file], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+class Turns:
+    """Plays, but for requests with tools, of which some fare otherwise.
+
+    Args:
+        other: what is answered to the request of this number; None to play.
+    """
+
+    def __init__(self, other: Any) -> None:
+        self.other, self.count = other, 0
+
+    def __call__(self, request: Request) -> Scripted:
+        assert isinstance(request, ScriptRequest)
+        if request.http.tools:
+            self.count += 1
+            if (answer := self.other(self.count, request)) is not None:
+                return answer
+        return play(request)
+
+
+# A picture
+
+
+def picture(size: int) -> bytes:
+    """A PNG that nothing can compress."""
+    noise = random.Random(1)
+    lines = b"".join(b"\0" + noise.randbytes(3 * size) for _ in range(size))
+    head = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+
+
+@each("codex", "claude-code")
+def test_a_picture(name: str, world: World) -> None:
+    here = world.place(name)
+    (here.work / PICTURE).write_bytes(picture(700))
+    flags = ["-i", str(here.work / PICTURE), "--"] if name == "codex" else []
+    with world.beside():
+        CLIENTS[name].run(here, task(here.file, "Look at the picture."), *flags)
+    assert greeting(here) == "Hello"
+    (program,) = world.programs()
+    assert set(world.ends(program)) == {(200, "done")}
+    calls, came = world.calls(program), world.came()
+    with_it = [call for call in calls if call["media"]]
+    assert {call["media"] for call in with_it} == {1}
+    assert len(with_it) >= 2
+    # What reaches the engine is the picture, and what is charged is what the engine counts.
+    assert len(came[-1].raw) > 500_000
+    assert any(mark in came[-1].raw for mark in (b'"input_image"', b'"image"'))
+    assert [call["prompt"] for call in calls] == prompts(world)
+    assert max(prompts(world)) < CONTEXT / 10
+
+
+def prompts(world: World) -> list[int]:
+    """Tokens of the prompts that the engine had, less the neighbour's."""
+    came = world.came()
+    asked = [r for r in world.engine.requests if isinstance(r, ScriptRequest) and r.http in came]
+    return [len(one.tokens or ()) for one in asked]
+
+
+# A compressed body
+
+
+@each("codex-chatgpt")
+def test_a_compressed_body(name: str, world: World) -> None:
+    with recorded(world.url) as (url, sent), world.beside():
+        here = world.place(name, url)
+        CLIENTS[name].run(here, task(here.file))
+    assert greeting(here) == "Hello"
+    asked = [bytes(one) for one in sent if one.startswith(b"POST /v1/responses ")]
+    assert asked
+    zstd = bytes.fromhex("28b52ffd")
+    assert all(b"content-encoding: zstd\r\n" in one.lower() and zstd in one for one in asked)
+    # A WebSocket is tried once, before anything is asked; the engine gets plain JSON.
+    assert sum(b"upgrade: websocket" in one.lower() for one in sent) == 1
+    came = world.came()
+    assert [one.body["model"] for one in came] == ["m", "m"]
+    assert sum(map(len, asked)) < sum(len(one.raw) for one in came)
+    (program,) = world.programs()
+    assert world.ends(program) == [(200, "done")] * 2
+    assert (program["source"], program["errors"]) == ("session-id", 0)
+
+
+# An overflow
+
+BOTH = (
+    "This model's maximum context length is {context} tokens. However, you requested {answer} "
+    "output tokens and your prompt contains {prompt} input tokens, for a total of {total} tokens. "
+    "Please reduce the length of the input prompt or the number of requested output tokens."
+)
+ALONE = (
+    "This model's maximum context length is {context} tokens. However, your prompt contains "
+    "{prompt} input tokens, which exceeds this limit even without any output tokens. Please reduce "
+    "the length of the input prompt."
+)
+ROOM = 9000
+
+
+def no_room_for_the_answer(_: int, request: ScriptRequest) -> Scripted | None:
+    """An engine that has `ROOM` for the answer, and says so as vLLM does."""
+    answer, prompt = request.http.body["max_tokens"], len(request.tokens or ())
+    if answer <= ROOM:
+        return None
+    said = {"context": prompt + ROOM, "answer": answer, "prompt": prompt}
+    return Scripted(refuses=BOTH.format(**said, total=prompt + answer))
+
+
+def no_room(number: int, request: ScriptRequest) -> Scripted | None:
+    """An engine for which the second prompt is too long, and says so as vLLM does."""
+    prompt = len(request.tokens or ())
+    said = ALONE.format(context=prompt - 1, prompt=prompt)
+    return Scripted(refuses=said) if number == 2 else None
+
+
+@each("claude-code")
+def test_an_answer_without_room_is_asked_for_shorter(name: str, world: World) -> None:
+    here = world.place(name)
+    world.plays(Turns(no_room_for_the_answer))
+    with world.beside():
+        CLIENTS[name].run(here, task(here.file))
+    assert greeting(here) == "Hello"
+    (program,) = world.programs()
+    ends = world.ends(program)
+    assert ends == [(400, "refused"), (200, "done")] * (len(ends) // 2)
+    assert program["errors"] == len(ends) // 2
+    asked = [one.body["max_tokens"] for one in world.came()]
+    assert all(
+        first > ROOM >= second for first, second in zip(asked[::2], asked[1::2], strict=True)
+    )
+
+
+@each("codex")
+def test_codex_ends_the_turn_and_can_go_on(name: str, world: World) -> None:
+    here, client = world.place(name), CLIENTS[name]
+    world.plays(Turns(no_room))
+    with world.beside():
+        said = client.finish(client.start(here, task(here.file)), here, expected=1)
+        assert "ran out of room" in said
+        (program,) = world.programs()
+        assert world.ends(program) == [(200, "done"), (400, "refused")]  # sent once
+        world.plays(play)
+        client.run(here, "Go on.", "resume", "--last")
+    (program,) = world.programs()
+    assert world.ends(program) == [(200, "done"), (400, "refused"), (200, "done")]
+
+
+@each("claude-code")
+def test_claude_code_says_that_the_prompt_is_too_long(name: str, world: World) -> None:
+    here, client = world.place(name), CLIENTS[name]
+    world.plays(Turns(no_room))
+    with world.beside():
+        said = client.finish(client.start(here, task(here.file)), here, expected=1)
+    assert "Prompt is too long" in said
+    (program,) = world.programs()
+    assert world.ends(program) == [(200, "done"), (400, "refused")]
+
+
+@each("opencode", "qwen-code", "cline")
+def test_the_others_compact_and_go_on(name: str, world: World) -> None:
+    here, client = world.place(name), CLIENTS[name]
+    world.plays(Turns(no_room))
+    with world.beside():
+        # opencode has told of an error, though it got over it.
+        status = 1 if name == "opencode" else 0
+        said = client.finish(client.start(here, task(here.file)), here, expected=status)
+    assert greeting(here) == "Hello"
+    assert DONE in said
+    programs = world.programs()
+    ends = [end for program in programs for end in world.ends(program)]
+    assert ends.count((400, "refused")) == programs[0]["errors"] == 1
+    assert set(ends) == {(200, "done"), (400, "refused")}
+    if name != "qwen-code":  # it sends no id, and asks for its summary as for any last answer
+        assert len(programs) == 1
+
+
+# A stream that breaks
+
+
+def broken(number: int, _: ScriptRequest) -> Scripted | None:
+    """An engine whose connection breaks within the first answer."""
+    return Scripted("Let me see what is there.", dies_after=8) if number == 1 else None
+
+
+@each("codex", "claude-code", "opencode", "qwen-code")
+def test_a_stream_that_breaks(name: str, world: World) -> None:
+    here = world.place(name)
+    world.plays(Turns(broken))
+    with world.beside():
+        said = CLIENTS[name].run(here, task(here.file))
+    assert greeting(here) == "Hello"
+    assert DONE in said
+    (program,) = world.programs()
+    ends = world.ends(program)
+    assert ends.count((200, "broken")) == program["errors"] == 1
+    assert set(ends) == {(200, "done"), (200, "broken")}
+
+
+# A compaction
+
+
+@each("codex", "codex-built-in")
+def test_codex_compacts(name: str, world: World) -> None:
+    """By itself with a provider of ours; with its own, in a turn that the service translates."""
+    here = world.place(name)
+    with world.beside():
+        # Its prompts have 38,000 characters, and of what is printed it sends 10,000.
+        limit = "model_context_window=50000"
+        said = CLIENTS[name].run(here, task(here.file, "Print much."), "-c", limit)
+    assert greeting(here) == "Hello"
+    assert DONE in said
+    (program,) = world.programs()
+    assert set(world.ends(program)) == {(200, "done")}
+    came = world.came()
+    (asked,) = [at for at, one in enumerate(came) if is_asked_to_sum_up(one.raw)]
+    assert came[asked].path == ("/v1/responses" if name == "codex" else "/v1/chat/completions")
+    assert b"x" * (MUCH // 10) in came[asked].raw
+    for one in came[asked + 1 :]:
+        assert SUMMARY.encode() in one.raw
+        assert b"x" * (MUCH // 10) not in one.raw
+
+
+def is_asked_to_sum_up(raw: bytes) -> bool:
+    """Whether Codex, or the service for it, asks for a summary."""
+    return b"CONTEXT CHECKPOINT COMPACTION" in raw or b"replaced by your summary" in raw
+
+
+@needs("claude-code")
+def test_claude_code_compacts(world: World) -> None:
+    here = world.place("claude-code")
+    with world.beside():
+        results = converse(here, task(here.file), "/compact", "What was done?")
+    assert [result["is_error"] for result in results] == [False] * 3
+    assert greeting(here) == "Hello"
+    (program,) = world.programs()
+    assert set(world.ends(program)) == {(200, "done")}
+    last = world.came()[-1]
+    assert program["calls"] == len(world.came()) >= 5
+    assert SUMMARY.encode() in last.raw
+    assert b"continued from a previous conversation" in last.raw
+
+
+def test_an_endpoint_compacts(world: World) -> None:
+    """As clients do that have it from OpenAI's library."""
+    given: Any = [
+        {"role": "user", "content": task(Path("/w/greet.py"))},
+        {"role": "assistant", "content": "It says Hello."},
+    ]
+    with world.beside(), openai.OpenAI(base_url=f"{world.url}/v1", api_key="k") as client:
+        short = client.responses.compact(model="m", input=given)
+        (item,) = short.output
+        goes_on: Any = [item.model_dump(), {"role": "user", "content": "And then?"}]
+        client.responses.create(model="m", input=goes_on)
+    assert item.type == "compaction"
+    assert SUMMARY.encode() in world.came()[-1].raw
+    assert all(set(world.ends(program)) == {(200, "done")} for program in world.programs())
+
+
+# Two sub-agents
+
+
+@each("claude-code", "codex", "opencode")
+def test_two_sub_agents_at_once(name: str, world: World) -> None:
+    here = world.place(name)
+    with world.beside():
+        CLIENTS[name].run(here, task(here.file, "Send 2 sub-agents."))
+    assert greeting(here) == "Hello"
+    parents = [one for one in world.programs() if not one["parent"]]
+    children = [one for one in world.programs() if one["parent"]]
+    assert len(parents) == 1
+    assert [one["parent"] for one in children] == [parents[0]["id"]] * 2
+    for program in (*parents, *children):
+        assert program["name"] == name
+        assert set(world.ends(program)) == {(200, "done")}
+    errands = {f"number {number} is run" for number in range(2)}
+    said = [m.content for r in world.engine.requests for m in r.messages if ERRAND in m.content]
+    assert errands == {one for one in errands if any(one in text for text in said)}
