@@ -11,7 +11,7 @@ import anyio
 import pytest
 import trio
 
-from weft import Limits, Pool, Prompt, fan_out, generate, run
+from weft import Limits, Pool, Prompt, fan_out, generate, run, score
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.orchestrator.policies.weft import Weft
 from weft.orchestrator.policy import CallView, Order, View, policy
@@ -189,6 +189,26 @@ async def test_samples_that_have_ended_are_not_taken_for_work():
         begun = anyio.current_time()
         assert (await run(sampled, 2, pool=pool)).value == 2
         assert anyio.current_time() - begun < 3
+
+
+@pytest.mark.loops("virtual")
+async def test_scores_that_have_ended_are_not_taken_for_work():
+    """Of an option's positions some are known, and what once followed is not asked any more."""
+
+    async def scored(options: list[str], *then: int) -> dict[str, float]:
+        found = await score(Prompt.user("0"), options, role="solver")
+        for i in then:
+            await ask(i)
+        return found
+
+    engine = ScriptedEngine("a", {"yes": 0.6, "no": 0.3, "not": 0.1})
+    async with Pool(engine, store=Store()) as pool:
+        first = (await run(scored, ["yes"], 1, pool=pool)).value
+        begun = anyio.current_time()
+        second = (await run(scored, ["yes", "not"], pool=pool)).value
+        assert anyio.current_time() - begun < 3
+    assert first["yes"] == second["yes"] == pytest.approx(0.6)
+    assert second["not"] == pytest.approx(0.1)
 
 
 @pytest.mark.loops("virtual")
