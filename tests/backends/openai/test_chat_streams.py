@@ -1,6 +1,7 @@
 """Streams of chat completions, in the forms in which endpoints write them."""
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,6 +101,22 @@ async def test_letters_of_several_bytes(endpoint: Endpoint):
     endpoint.answer += data(chunk("stop"))
     endpoint.size = 1
     assert (await asked(endpoint)).text == "⚙é"
+
+
+async def test_characters_in_halves_and_bytes_that_are_none(endpoint: Endpoint):
+    halves = chunk(content="a\ud83c"), chunk(content="\udf89b\udf89"), chunk(content="\ud83c")
+    endpoint.answer = data(*halves, chunk("stop"), USED)
+    assert (await asked(endpoint)).text == "a🎉b\ufffd"
+    endpoint.answer = data(chunk(content="h?"), chunk("stop"), USED).replace(b"?", b"\xff")
+    assert (await asked(endpoint)).text == "h\ufffd"
+
+
+async def test_no_tokens_for_a_text_is_no_count(endpoint: Endpoint):
+    nothing = {"usage": {"prompt_tokens": 0, "completion_tokens": 0}}
+    endpoint.answer = data(chunk(content="Hello there"), chunk("stop"), nothing)
+    answer = await asked(endpoint)
+    assert answer.missing == ("usage",)
+    assert answer.usage.prompt > 0 < answer.usage.completion
 
 
 @pytest.mark.parametrize(
@@ -209,7 +226,16 @@ async def test_an_error_in_the_midst(endpoint: Endpoint, events: list[dict[str, 
         await asked(endpoint)
 
 
-@pytest.mark.parametrize("body", [b"data: {oops\n\n", data(chunk(content="h")), b""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"data: {oops\n\n",
+        data(chunk(content="h")),
+        b"",
+        data("[DONE]"),
+        data(chunk(role="assistant"), "[DONE]"),
+    ],
+)
 async def test_what_is_no_answer(endpoint: Endpoint, body: bytes):
     endpoint.answer = body
     with pytest.raises(EngineError):
@@ -240,6 +266,9 @@ def test_events_cut_anywhere():
             {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12, "reasoning_tokens": 7},
             Counts(3, 9, None, 7),
         ),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 9}}, Counts(3, None, 3)),
+        ({"prompt_tokens": 0, "completion_tokens": -2, "cached_tokens": -1}, Counts()),
+        ({"prompt_tokens": math.inf, "completion_tokens": math.nan}, Counts()),
         (None, Counts()),
         ("?", Counts()),
     ],

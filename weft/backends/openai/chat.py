@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import anyio
@@ -71,6 +71,7 @@ class Relayed:
         self.over = False
         self._wanted, self._on_delta = wanted, on_delta
         self._text = self._reasoning = ""
+        self._half = ""  # of a character
         self._bytes = self._counted = 0
         self._counts = Counts()
         self._finish: str | None = None
@@ -97,14 +98,25 @@ class Relayed:
             text = text.removeprefix(self._text)
             thought = thought.removeprefix(self._reasoning)
         elif not delta:
-            text = text_of(choice.get("text"))
+            text = text_of(choice.get("text")) or text_of(choice.get("delta"))
         if not text and (refusal := text_of((delta or whole).get("refusal"))):
             text, self._refused = refusal, True
+        text = self._paired(text)
         logprobs = token_logprobs(choice.get("logprobs") or delta.get("logprobs"))
         self._logprobs = self._logprobs or bool(logprobs)
         if text or thought or logprobs:
             self._bytes += len((text + thought).encode("utf-8", "surrogatepass"))
             self._give(text, thought, logprobs, self._count(now.completion, len(logprobs)))
+
+    def _paired(self, text: str) -> str:
+        """A piece in whole characters: JSON may have one in two halves, each in its own event."""
+        if self._half:
+            text, self._half = self._half + text, ""
+        if text.isascii():
+            return text
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
     def _give(
         self, text: str, thought: str, logprobs: tuple[TokenLogprob, ...], count: int
@@ -146,10 +158,13 @@ class Relayed:
 
     def end(self) -> bool:
         """Give the last piece; whether the stream has come to an end that is one."""
-        if self._finish is None and not self._done:
+        said = bool(self._text or self._reasoning)
+        if self._finish is None and not (self._done and said):
             return False
         given = finish_of(self._finish)
         finish = "refusal" if self._refused and given == "stop" else given
+        if said and not self._counts.completion:
+            self._counts = replace(self._counts, completion=None)  # that can't be
         used = self._counts
         total = used.completion
         self._on_delta(

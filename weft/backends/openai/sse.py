@@ -69,7 +69,8 @@ class EventLines:
             return
         self._data.append(data)
         try:
-            found = json.loads(b"\n".join(self._data))
+            # A server that cuts characters into pieces may send bytes that are none.
+            found = json.loads(b"\n".join(self._data).decode("utf-8", "replace"))
         except ValueError:
             return
         self._data.clear()

@@ -33,6 +33,10 @@ class Counts:
         )
 
 
+_MOST = 2**40
+"""What is more, or less than nothing, is no count of tokens."""
+
+
 def _last(before: int | None, now: int | None) -> int | None:
     return before if now is None or (before is not None and before > now) else now
 
@@ -67,7 +71,9 @@ def _of_usage(usage: Any) -> Counts:
     cached = _count(given, "cached_tokens")
     if cached is None:
         cached = _count(used, "cached_tokens", "prompt_cache_hit_tokens")
-    return Counts(prompt, completion, cached, reasoning)
+    if prompt is not None and cached is not None:
+        cached = min(cached, prompt)
+    return Counts(prompt or None, completion, cached, reasoning)  # no prompt has no tokens
 
 
 def _details(used: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
@@ -80,6 +86,6 @@ def _details(used: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 def _count(used: Mapping[str, Any], *names: str) -> int | None:
     for name in names:
         value = used.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST:
             return int(value)
     return None
