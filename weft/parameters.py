@@ -82,6 +82,8 @@ class Parameter:
             return kind.registry.parse(value)
         if kind is float and (type(value) is int or value in ("inf", "-inf")):
             value = float(value)
+        if kind is int and type(value) is float and value.is_integer():
+            value = int(value)  # 1e3 is one
         if not isinstance(value, kind) or (isinstance(value, bool) and kind not in _BOOL):
             raise self._wrong(owner, value, f"must be {_KINDS.get(kind, f'a {kind.__name__}')}")
         if self.choices and value not in self.choices:

@@ -48,6 +48,11 @@ def test_thinking_is_not_the_answer(sums: Path) -> None:
     assert q.answer("<think>4") is None
 
 
+def test_a_newline_can_be_written_in_a_spec(sums: Path) -> None:
+    task = parse_task(rf"jsonl(path='{sums}', steps='\n\n')")
+    assert task.question(task.samples(1, 0)[0], 0).steps == "\n\n"
+
+
 def test_exact_answers_are_the_last_line(tmp_path: Path) -> None:
     path = written(tmp_path / "q.jsonl", {"q": "Capital of France?", "a": "Paris"})
     task = parse_task(f"jsonl(path='{path}', question=q, answer=a, system='Be brief.')")

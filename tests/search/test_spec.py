@@ -96,6 +96,11 @@ def test_a_strategy_can_be_a_parameter() -> None:
         del STRATEGIES._known["twice_for_test"]
 
 
+def test_whole_numbers_as_people_write_them() -> None:
+    assert parse_strategy("majority(n=1e1)").spec == parse_strategy("majority(n=10.0)").spec
+    assert parse_strategy("majority(n=1e1)").spec == "majority(n=10)"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -24,7 +24,7 @@ _VERIFY = (
 
 @task("jsonl")
 class JsonlTask(Task):
-    """Questions and answers from your own JSONL file, compared as a reader says.
+    r"""Questions and answers from your own JSONL file, compared as a reader says.
 
     Args:
         path: the file.
@@ -41,7 +41,7 @@ class JsonlTask(Task):
         match: `numeric` is the reader `number`, `exact` the reader `text`; `auto` is `number`
             if every right answer is a number, else `text`.
         max_tokens: the most tokens of an answer.
-        steps: the text that ends a step, for step searches.
+        steps: the text that ends a step, for step searches; `\n` in it is a newline.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class JsonlTask(Task):
         self.system = system
         self.think = think
         self.max_tokens = max_tokens
-        self.steps = steps
+        self.steps = steps.replace("\\n", "\n")
         try:
             self.pattern = re.compile(pattern) if pattern else None
         except re.error as e:
