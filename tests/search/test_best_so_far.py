@@ -134,6 +134,17 @@ async def test_at_every_budget_of_dollars(spec, question, engine) -> None:
         assert done.usage.dollars <= dollars + 1e-6
 
 
+@pytest.mark.parametrize(
+    "tokens", [{"pieces": ["1\n", "\nanswer ", "wer 3", "2\na"]}, {"bytes": True}]
+)
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: getattr(s, "name", s))
+async def test_with_merged_tokens_and_bytes(spec, tokens, question, engine) -> None:
+    for limits in (Limits(calls=4), Limits(tokens=33), Limits(tokens=140), None):
+        done = await attempt(spec, question, engine(**tokens), limits)
+        if limits is not None and limits.tokens is not None:
+            assert done.usage.total <= limits.tokens
+
+
 @pytest.mark.parametrize("kind", [RequestRejected, EngineUnavailable])
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: getattr(s, "name", s))
 async def test_with_a_failing_item_anywhere(spec, kind, question, engine) -> None:
