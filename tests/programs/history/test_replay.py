@@ -212,6 +212,34 @@ async def test_scores_that_have_ended_are_not_taken_for_work():
 
 
 @pytest.mark.loops("virtual")
+async def test_what_is_new_waits_for_earlier_results_behind_a_tool():
+    """The later of two results comes up first, for the other one's branch works with a tool."""
+
+    async def both(more: bool) -> None:
+        async def branch(i: int) -> None:
+            if i == 1:
+                await anyio.sleep(3)
+            await ask(i)
+            if more and i == 0:
+                await ask(7)
+
+        async with fan_out(branch, range(2)) as done:
+            async for _ in done:
+                pass
+
+    def reply(request: Any) -> Scripted:
+        return Scripted("a", seconds=9.0 if request.messages[-1].content == "0" else 0.1)
+
+    async with Pool(ScriptedEngine(reply), store=Store()) as pool:
+        await run(both, False, pool=pool)
+        done = await run(both, True, pool=pool)
+    ends = [(event.kind, event.data.get("stored")) for event in done.events]
+    assert ends.index(("sent", None)) > max(
+        at for at, end in enumerate(ends) if end == ("done", True)
+    )
+
+
+@pytest.mark.loops("virtual")
 async def test_a_run_keeps_its_name_and_its_deadline_however_long_it_is_silent():
     seen: list[tuple[str, float | None, int | None]] = []
 

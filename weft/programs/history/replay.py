@@ -44,7 +44,8 @@ class Replay:
         self._store = store
         self._seen = False
         self._new = not store.filled  # where there is nothing, there is nothing to wait for
-        self._released = self._last = -1
+        self._last = self._passed = -1  # all results up to the latter have been released
+        self._out: set[int] = set()  # later ones that have been, too
         self._due: list[tuple[int, int, _Waiter]] = []
         self._missing: list[_Waiter] = []
         self._numbers = itertools.count()
@@ -131,14 +132,14 @@ class Replay:
                 heapq.heappop(self._due)
             if self._due:
                 order, _, waiter = heapq.heappop(self._due)
-                self._released = max(self._released, order)
+                self._out.add(order)
                 self._release(waiter)
             elif (patience := self._patience()) is not None:
                 self._moved = anyio.Event()
                 with anyio.move_on_after(patience) as rest:
                     await self._moved.wait()
                 if rest.cancelled_caught:
-                    self._last = self._released  # the run takes another course
+                    self._last = self._passed  # the run takes another course
             else:
                 # Nothing of an earlier run is left, so what follows is new.
                 self._new = True
@@ -148,13 +149,23 @@ class Replay:
 
     def _patience(self) -> float | None:
         """Seconds to wait for the next stored result to be asked for; None if none is left."""
-        if self._released >= self._last:
-            return None
-        following = self._store.following(self.run, self._released)
+        following = self._following()
         if following is None:
             return None
         after: float = json.loads(following.outcome).get("after", 0.0)
         return 2 * after + _LONG if self.working > 0 else min(_LONG, 2 * after + _SLACK)
+
+    def _following(self) -> StoredResult | None:
+        """The first result of the earlier run that has not been released; None if all have."""
+        while self._passed < self._last:
+            following = self._store.following(self.run, self._passed)
+            if following is None or following.order > self._last:
+                break
+            if following.order not in self._out:
+                return following
+            self._passed = following.order
+            self._out.discard(self._passed)
+        return None
 
     def _release(self, waiter: _Waiter) -> None:
         waiter.released = True
