@@ -24,6 +24,7 @@ from weft.backends.scripted.vocabulary import CHARACTERS
 from weft.backends.vllm import VLLMEngine
 from weft.errors import (
     ContextExceeded,
+    EngineSilent,
     EngineUnavailable,
     NotAnEngine,
     RequestFailed,
@@ -302,9 +303,14 @@ async def test_openai_itself_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_silence_is_noticed(server: Server) -> None:
-    async with using(VLLMEngine(server[1], silence=0.2)) as engine:
-        with pytest.raises(EngineUnavailable, match="fell silent"):
-            await ask(engine, request("hang"))
+    url = server[1]
+    for silent in (
+        VLLMEngine(url, silence=0.2),
+        OpenAIEngine("scripted", url + "/v1", "k", silence=0.2),
+    ):
+        async with using(silent) as engine:
+            with pytest.raises(EngineSilent, match="fell silent"):
+                await ask(engine, request("hang"))
 
 
 async def test_events_are_split_anywhere() -> None:

@@ -11,6 +11,7 @@ import trio.testing
 
 from weft import Pool, Prompt, ScriptedEngine, generate, run
 from weft.backends.engine import OnDelta
+from weft.backends.scripted.engine import Scripted
 from weft.errors import (
     EngineBusy,
     EngineError,
@@ -340,6 +341,20 @@ async def test_a_request_counts_once_however_often_it_was_sent() -> None:
 
         await run(two, pool=pool)
         assert counted == [2]
+
+
+@pytest.mark.loops("virtual")
+@pytest.mark.parametrize("tokens", [True, False])
+async def test_an_answer_without_end_comes_to_one(tokens: bool) -> None:
+    endless = ScriptedEngine(Scripted("word ", endless=True), name="a", takes_tokens=tokens)
+    async with Pool(endless, ScriptedEngine("fine", name="b", takes_tokens=tokens)) as pool:
+        done = await run(lambda: generate(Prompt.user("q"), max_tokens=10), pool=pool)
+    assert done.value.text == "fine"
+    assert 10 < done.usage.cancelled < 400
+    assert endless.running == 0
+    async with Pool(endless):
+        with pytest.raises(RequestFailed, match="beyond the answer's limit"):
+            await generate(Prompt.user("q"), max_tokens=10)
 
 
 def test_limits_of_engines_are_checked() -> None:

@@ -25,7 +25,7 @@ import anyio
 import httpx
 import sniffio
 
-from weft.errors import EngineUnavailable, RequestFailed
+from weft.errors import EngineSilent, EngineUnavailable, RequestFailed
 
 CONNECT = 5.0
 """Seconds to wait for a connection."""
@@ -117,9 +117,7 @@ def reaching(url: str) -> Generator[None]:
     try:
         yield
     except httpx.ReadTimeout as error:
-        raise EngineUnavailable(
-            f"the engine at {url} fell silent; see whether it hangs, or allow it more `silence`"
-        ) from error
+        raise silent(url) from error
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         if type(error.__cause__).__name__ in BROKEN:
             raise broken(url) from error
@@ -130,6 +128,13 @@ def reaching(url: str) -> Generator[None]:
         ) from error
     except (httpx.TransportError, httpx.StreamError, OSError) as error:
         raise broken(url) from error
+
+
+def silent(url: str) -> EngineSilent:
+    """The error for an engine that says nothing for too long."""
+    return EngineSilent(
+        f"the engine at {url} fell silent; see whether it hangs, or allow it more `silence`"
+    )
 
 
 def unreachable(url: str, error: BaseException | None) -> EngineUnavailable:

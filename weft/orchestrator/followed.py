@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,11 @@ from weft.types import Delta
 
 if TYPE_CHECKING:
     from weft.orchestrator.scheduler import Scheduler
+
+
+_SLACK, _FEW = 4, 256
+"""How far an answer may go beyond its limit before it is taken for endless: tokens of text are
+estimates, and some endpoints do not count as they are asked."""
 
 
 class Follower(Protocol):
@@ -40,10 +46,12 @@ class FollowedCall:
         "_done",
         "_first",
         "_follower",
+        "_most",
         "_scheduler",
         "_sent",
         "_ticket",
         "_tokens",
+        "_written",
     )
     begun = False
 
@@ -61,13 +69,15 @@ class FollowedCall:
         self._first = 0.0
         self._sent = self._clock()
         self._tokens: list[int] = []
-        self._count = 0
+        self._count = self._written = 0
         self._begun = False
         self._cached: int | None = None
         self._done = False
         self._follower.on_sent(ticket)
         assert ticket.replica is not None
         engine = ticket.replica.engine
+        most = self._call.limit or engine.context
+        self._most = _SLACK * most + _FEW if most is not None else math.inf
         with blaming("engine", type(engine)):
             await engine.complete(self._call.request, self._delta)
         if not self._done:
@@ -94,6 +104,12 @@ class FollowedCall:
             self._first = self._clock()
         self._count += delta.count
         self._tokens += delta.tokens
+        if delta.text:
+            self._written += delta.count
+            if self._written > self._most:
+                raise RequestFailed(
+                    f"{self._ticket.engine} goes on long beyond the answer's limit of tokens"
+                )
         if delta.finish_reason is not None:
             self._cached, self._done = delta.cached_tokens, True
         self._follower.on_delta(delta)

@@ -13,7 +13,7 @@ import anyio
 import openai
 
 from weft.backends.engine import Engine, OnDelta
-from weft.backends.http import CONNECT, SILENCE, certificates, unreachable
+from weft.backends.http import CONNECT, SILENCE, certificates, silent, unreachable
 from weft.backends.openai.chat import Wanted, one_line, relay
 from weft.backends.openai.complaints import complaints
 from weft.backends.openai.dialect import Dialect, Phrased
@@ -263,9 +263,7 @@ class OpenAIEngine(Engine):
         try:
             yield
         except openai.APITimeoutError as error:
-            raise EngineUnavailable(
-                f"{self.url} fell silent; try again, or allow it more `silence`"
-            ) from error
+            raise silent(self.url) from error
         except openai.APIConnectionError as error:
             raise unreachable(self.url, error) from error
         except openai.APIStatusError as error:
@@ -278,6 +276,8 @@ class OpenAIEngine(Engine):
             # Reading a stream lets the errors of the package's HTTP client through.
             if type(error).__module__.partition(".")[0] not in _TRANSPORTS:
                 raise
+            if "Timeout" in type(error).__name__:
+                raise silent(self.url) from error
             raise EngineUnavailable(f"{self.url} broke the connection; try again") from error
 
 
