@@ -324,6 +324,9 @@ def test_a_policy_of_a_file_at_the_command_line(put: Put) -> None:
     assert done.exit_code == 0, done.stderr
     assert "brisk(most=5)" in done.stdout
     assert str(Path("mine.py").absolute()) in weft("policies", "mine.py:Brisk").stdout
+    done = weft("policies", "mine.py")
+    assert done.exit_code == 2
+    assert "mine.py is a file; name the policy in it: mine.py:NAME" in done.stderr
     put("ask.py", "from weft import *\n@program\nasync def ask(): return 'done'\n")
     done = weft("run", "ask.py:ask", "-e", "scripted:hi", "--policy", "mine.py:Brisk")
     assert (done.exit_code, done.stdout) == (0, "done\n")

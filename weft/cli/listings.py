@@ -82,10 +82,11 @@ def tell(
     What is wrong with a package's parts is said on stderr; the others are listed.
     """
     from weft.registry import Listed, import_all
+    from weft.spec import read_spec
 
     import_all(imports or [])
     if name is not None:
-        part = registry.find(name)
+        part = registry.find(read_spec(name, registry.kind).name)
         shown, wrong = [Listed(name, registry.origin(part), part)], list[str]()
     else:
         shown, wrong = registry.listed()
