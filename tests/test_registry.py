@@ -267,10 +267,6 @@ def test_readers_of_packages_are_found_when_asked_for(put: Put, tmp_path: Path) 
         """,
     )
     assert [m.reader for m in load_config(config).strategies.models] == ["loud"]
-    done = weft(
-        "eval", "run", "jsonl(path=q.jsonl, reader=loud)", "-s", "calm", "-e", "scripted:yes"
-    )
-    assert done.exit_code == 0, done.stderr
 
 
 def test_a_name_taken_twice_names_both_places(put: Put, tmp_path: Path) -> None:
