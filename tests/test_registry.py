@@ -610,23 +610,55 @@ async def test_a_strategy_that_raises_is_named_and_leaves_nothing(put: Put) -> N
         assert not pool.scheduler.replicas[0].in_flight
 
 
-async def test_a_strategy_does_not_end_the_process(put: Put) -> None:
+@pytest.mark.loops("asyncio")
+@pytest.mark.parametrize(
+    ("raises", "said"),
+    [
+        ("sys.exit(3)", "SystemExit: 3"),
+        ("raise Own('odd')", "Own: odd"),
+        ("raise asyncio.CancelledError()", "CancelledError"),
+    ],
+)
+async def test_a_strategy_ends_nothing_but_itself(put: Put, raises: str, said: str) -> None:
     file = put(
         "mine.py",
-        """
-        import sys
+        f"""
+        import asyncio, sys
         from weft.search import Strategy, strategy
+
+        class Own(BaseException): ...
 
         @strategy("leaver")
         class Leaver(Strategy):
             async def solve(self, question):
-                sys.exit(3)
+                {raises}
         """,
     )
+    leaver = parse_strategy("mine.py:Leaver")
     async with Pool(ScriptedEngine("hm")) as pool:
         with pytest.raises(PartFailed) as caught:
-            await run(parse_strategy("mine.py:Leaver"), question(), pool=pool)
-    assert str(caught.value) == f"strategy Leaver failed at {file}:8: SystemExit: 3"
+            await run(leaver, question(), pool=pool)
+    assert str(caught.value) == f"strategy Leaver failed at {file}:10: {said}"
+
+
+async def test_a_strategy_that_is_cancelled_has_not_failed(put: Put) -> None:
+    put(
+        "mine.py",
+        """
+        import anyio
+        from weft.search import Strategy, strategy
+
+        @strategy("sleeper")
+        class Sleeper(Strategy):
+            async def solve(self, question):
+                await anyio.sleep(3600)
+        """,
+    )
+    sleeper = parse_strategy("mine.py:Sleeper")
+    async with Pool(ScriptedEngine("hm")) as pool:
+        with anyio.move_on_after(0.01) as scope:
+            await run(sleeper, question(), pool=pool)
+        assert scope.cancelled_caught
 
 
 async def test_what_is_no_answer_or_no_score_is_told(put: Put) -> None:

@@ -7,9 +7,9 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from weft.concurrency import first_error
+from weft.concurrency import first_error, is_cancellation
 from weft.errors import PartFailed, WeftError
 
 T = TypeVar("T")
@@ -63,8 +63,10 @@ def sentence(kind: str, part: Callable[..., object], error: BaseException) -> st
 class blaming:
     """Whatever the block raises is the fault of a part, and says so.
 
-    Errors of weft go through as they are. A part that calls `sys.exit` has failed: it must not
-    end what others run in this process. A program may.
+    Errors of weft go through as they are, and so do interrupts and cancellations. A part that
+    calls `sys.exit` has failed: it must not end what others run in this process; a program may.
+    A part has failed, too, that raises `CancelledError` although nobody cancelled it, as when
+    it awaits a task that was.
 
     Args:
         kind: what the part is: `task`, `strategy`.
@@ -88,16 +90,21 @@ class blaming:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, SystemExit):
-            if self._kind == "program":  # which is what the process runs
-                return
-            raise PartFailed(sentence(self._kind, self._part, error)) from error
-        if not isinstance(error, Exception) or isinstance(error, WeftError):
+        if error is None or isinstance(error, WeftError):
             return
-        first = cast(Exception, first_error(error))
+        if not isinstance(error, Exception) and self._passes(error):
+            return
+        first = first_error(error)
         if isinstance(first, WeftError):
             raise first
         raise PartFailed(sentence(self._kind, self._part, first)) from first
+
+    def _passes(self, error: BaseException) -> bool:
+        """Whether an exception that is no `Exception` is not the part's own doing."""
+        if isinstance(error, SystemExit):
+            return self._kind == "program"  # which is what the process runs
+        ends = KeyboardInterrupt | GeneratorExit | BaseExceptionGroup
+        return isinstance(error, ends) or is_cancellation(error)
 
 
 def each(
