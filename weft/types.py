@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
@@ -107,7 +108,8 @@ class Request:
         model: the name of the model that must answer.
         messages: the conversation.
         open: whether the last message is an assistant's answer to be continued.
-        tokens: the exact prompt, for engines that take tokens (`Engine.takes_tokens`).
+        tokens: the exact prompt, for engines that take tokens (`Engine.takes_tokens`): a
+            sequence, of which `tuple(tokens)` makes a copy.
         sampling: how to generate.
         ask: token ids whose log-probability at the first generated position is wanted
             (scoring, engines that take tokens). Their answer is in the first delta's
@@ -122,7 +124,7 @@ class Request:
     model: str
     messages: tuple[Message, ...]
     open: bool = False
-    tokens: tuple[int, ...] | None = None
+    tokens: Sequence[int] | None = None
     sampling: Sampling = Sampling()
     ask: tuple[int, ...] = ()
     ask_texts: tuple[str, ...] = ()

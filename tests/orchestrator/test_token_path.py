@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +36,24 @@ def test_paths_that_branch_have_the_ids_and_hashes_of_their_own(root, branches):
         assert path.hashes(4) == prefix.block_hashes(ids, 4)
         known = vllm_block_hashes(ids, 4, "salt")
         assert path.reported(4, "salt") == (known, event_hashes(known))
+
+
+@given(IDS, IDS, st.slices(12), st.integers(-25, 25))
+def test_a_path_is_a_sequence_of_its_ids_whether_others_go_on_from_it_or_not(root, more, cut, at):
+    ids = tuple(root)
+    path = TokenPath(ids)
+    for _ in range(2):
+        assert path == ids == tuple(path)
+        assert hash(path) == hash(ids)
+        assert path != (*ids, 1)
+        assert path[cut] == ids[cut]
+        assert path + ids == ids + ids
+        if -len(ids) <= at < len(ids):
+            assert path[at] == ids[at]
+        else:
+            with pytest.raises(IndexError):
+                path[at]
+        path.extended(more)
 
 
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=3))

@@ -59,7 +59,7 @@ async def test_a_stored_call_is_one_read_and_one_commit(tmp_path, anyio_backend)
         async with Pool(ScriptedEngine(lambda request: "yes")) as pool:
             await run(_ask, 0, 1, pool=pool, store=store)
             fast: Any = store.database._fast
-            connection = fast._connection()
+            connection = fast._raw
             assert isinstance(connection, sqlite3.Connection)
             connection.set_trace_callback(said.append)
             await run(_ask, 1, 20, pool=pool, store=store)

@@ -41,8 +41,8 @@ KEEPALIVE = 3.0
 def certificates() -> ssl.SSLContext:
     """Whom all engines' connections trust: certifi's authorities and the system's own.
 
-    `SSL_CERT_FILE` or `SSL_CERT_DIR` takes the place of certifi's. Read once: reading takes 20 ms
-    and more, in which the event loop does nothing else.
+    `SSL_CERT_FILE` and `SSL_CERT_DIR` replace both. Read once: reading takes 20 ms and more, in
+    which the event loop does nothing else.
     """
     trusted = httpx.create_ssl_context()
     trusted.load_default_certs()

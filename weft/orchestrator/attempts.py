@@ -37,7 +37,7 @@ class Attempt(Protocol):
         """Wait for an engine.
 
         Args:
-            ticket: await `Scheduler.bind` for it, if `seconds` are 0.
+            ticket: await `Scheduler.turn` or `bind` for it, if `seconds` are 0.
             seconds: to be waited in place of that: an engine is busy.
         """
         ...
@@ -110,6 +110,8 @@ class Attempts:
                 if ticket.replica is None:
                     try:
                         await request.wait(ticket, 0.0)
+                        if ticket.replica is None:
+                            raise scheduler.away(self._call.request.model, self._call.only)
                     except BaseException:
                         scheduler.drop(ticket)  # it may have been bound just then
                         raise

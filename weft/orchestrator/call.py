@@ -60,7 +60,7 @@ class Call:
     path: TokenPath | None = None
     _estimate: int | None = None
     _hashes: dict[int, list[int]] = field(default_factory=lambda: {})
-    _reported: dict[int, tuple[list[bytes], list[int]]] = field(default_factory=lambda: {})
+    _reported: dict[int, tuple[list[bytes], list[int]]] | None = None
 
     @property
     def prompt_tokens(self) -> int:
@@ -102,17 +102,19 @@ class Call:
         """
         if self.request.tokens is None or self.request.adapter:
             return ()
-        size = block_size
-        if size not in self._reported:
-            self._reported[size] = self._named(self.request.tokens, size)
-        known, named = self._reported[size]
+        size, made = block_size, self._reported
+        if made is None:
+            made = self._reported = {}
+        if size not in made:
+            made[size] = self._named(self.request.tokens, size)
+        known, named = made[size]
         if not answer:
             return named
         tokens, salt = (*self.request.tokens, *answer), self.request.cache_salt
         more = vllm_block_hashes(tokens, size, salt, known)[len(known) :]
         return [*named, *event_hashes(more)]
 
-    def _named(self, tokens: tuple[int, ...], size: int) -> tuple[list[bytes], list[int]]:
+    def _named(self, tokens: Sequence[int], size: int) -> tuple[list[bytes], list[int]]:
         salt = self.request.cache_salt
         known, named = ([], []) if self.path is None else self.path.reported(size, salt)
         hashes = vllm_block_hashes(tokens, size, salt, known)

@@ -13,7 +13,7 @@ import anyio.abc
 
 from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
-from weft.concurrency import Signal, TaskGroup
+from weft.concurrency import TaskGroup, signal
 from weft.errors import EngineError, EngineUnavailable
 from weft.orchestrator.attempts import Attempts, send_unscheduled
 from weft.orchestrator.call import Call
@@ -164,7 +164,7 @@ class Scheduler:
         return self.dispatcher.submit(call, _wake_nobody, earlier)
 
     async def bind(self, ticket: Ticket) -> None:
-        """ToolWait until an engine can start a call; `finish` must be told of its end then.
+        """Wait until an engine can start a call; `finish` must be told of its end then.
 
         Whoever waits no more must `drop` the ticket, as `Attempts` does.
 
@@ -172,12 +172,18 @@ class Scheduler:
             EngineUnavailable: no engine that serves the model is left.
         """
         if ticket.queue is not None:
-            woken = Signal()
-            ticket.wake = woken.set
-            await woken.wait()
+            await self.turn(ticket)
         if ticket.replica is None:
             call = ticket.call
             raise self.away(call.request.model, call.only)
+
+    def turn(self, ticket: Ticket) -> Awaitable[None]:
+        """What is to be awaited until a call that waits is bound, or no engine is left for it.
+
+        It is `bind` without a coroutine of its own: of calls that wait there may be thousands.
+        """
+        ticket.wake, woken = signal()
+        return woken
 
     def drop(self, ticket: Ticket) -> None:
         """A call is not wanted any more before it is sent, be it bound meanwhile or not."""
@@ -235,7 +241,7 @@ class Scheduler:
         return min((r.gate.shut_for(now) for r in able if r not in but), default=None)
 
     async def await_engine(self, model: str) -> None:
-        """ToolWait until an engine of a model is in service.
+        """Wait until an engine of a model is in service.
 
         Raises:
             EngineUnavailable: none is, and none came back in time.

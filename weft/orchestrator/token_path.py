@@ -7,7 +7,8 @@ conversation that it goes on from, as long as that one is remembered.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from typing import overload
 
 from weft.cache.prefix import block_hashes
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
@@ -20,11 +21,13 @@ _LEAST = 1024  # tokens for which a path counts that has fewer: it takes memory 
 _Reported = tuple[list[bytes], list[int]]
 
 
-class TokenPath:
+class TokenPath(Sequence[int]):
     """The exact ids of a conversation, and the hashes of their whole blocks.
 
     A path and the first one that goes on from it share one list of ids, so the paths of a
-    search take memory for each of its tokens once.
+    search take memory for each of its tokens once. As a sequence a path is equal to a tuple of
+    the same ids, and its slices and sums are tuples; nothing is copied until somebody wants
+    all ids.
 
     Args:
         tokens: the ids.
@@ -41,6 +44,36 @@ class TokenPath:
 
     def __len__(self) -> int:
         return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[int, ...]: ...
+    def __getitem__(self, index: int | slice) -> int | tuple[int, ...]:
+        ids = self._tokens if self._shared is None else self._shared
+        assert ids is not None
+        if isinstance(index, slice):
+            start, stop, step = index.indices(self._length)
+            if step == 1:
+                return tuple(ids[start:stop])
+            return tuple([ids[i] for i in range(start, stop, step)])
+        if not -self._length <= index < self._length:
+            raise IndexError("the path has fewer ids")
+        return ids[index % self._length]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.tokens)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, TokenPath):
+            return self.tokens == other.tokens
+        return self.tokens == other if isinstance(other, tuple) else NotImplemented
+
+    def __add__(self, more: tuple[int, ...]) -> tuple[int, ...]:
+        return self.tokens + more
+
+    def __hash__(self) -> int:
+        return hash(self.tokens)
 
     @property
     def tokens(self) -> tuple[int, ...]:

@@ -13,6 +13,9 @@ from typing import Protocol, overload
 from weft.errors import UsageError
 from weft.types import Message, Role
 
+_REMEMBERED = 64
+"""Turns of a conversation that are remembered: of longer ones they would take much memory."""
+
 
 class _Closed(Protocol):
     def __call__(self, text: str) -> Prompt: ...
@@ -76,6 +79,7 @@ class Prompt:
 
     __slots__ = (
         "__weakref__",
+        "_messages",
         "call",
         "ids",
         "in_thinking",
@@ -114,6 +118,7 @@ class Prompt:
         self.model = model
         self.call = call
         self.in_thinking = False
+        self._messages: tuple[Message, ...] | None = None
         self.ids: dict[str, tuple[int, ...]] = {}
         """Ids of the whole sequence by model, where it ends with text: a memo of `token_ids`."""
         # `if parent` would ask for its length, and so walk the whole conversation.
@@ -147,16 +152,28 @@ class Prompt:
     @property
     def messages(self) -> tuple[Message, ...]:
         """The turns in order; pieces of one answer are one message."""
-        turns: list[tuple[Role, list[str]]] = []
-        answering = False
-        for piece in reversed(list(self.lineage())):
-            assert piece.role is not None
-            if answering and piece.role == "assistant":
-                turns[-1][1].append(piece.text)
-            else:
-                turns.append((piece.role, [piece.text]))
-            answering = piece.open
-        return tuple(Message(role, "".join(pieces)) for role, pieces in turns)
+        # Asked at every call, of paths of thousands of pieces: a loop, and no generators.
+        if self._messages is not None:
+            return self._messages
+        pieces: list[tuple[Role, str, bool]] = []
+        at: Prompt | None = self
+        while at is not None and (role := at.role) is not None:
+            pieces.append((role, at.text, at.open))
+            at = at.parent
+        turns: list[Message] = []
+        while pieces:
+            role, text, open = pieces.pop()
+            if open and pieces and pieces[-1][0] == "assistant":
+                texts = [text]
+                while open and pieces and pieces[-1][0] == "assistant":
+                    _, text, open = pieces.pop()
+                    texts.append(text)
+                text = "".join(texts)
+            turns.append(Message(role, text))
+        found = tuple(turns)
+        if not self.open and len(found) <= _REMEMBERED:  # whose texts are shared
+            self._messages = found
+        return found
 
     @property
     def answer(self) -> str:

@@ -7,8 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import anyio
-
+from weft.concurrency import signal
 from weft.errors import StoreError
 
 _log = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ class Group:
         self._rows: list[Row] = []
         self._keys: set[str] = set()
         self._errors: dict[str, StoreError] = {}
-        self._over: anyio.Event | None = None
+        self._waiting: list[Callable[[], None]] = []
         self._closed = False
 
     def add(self, row: Row) -> None:
@@ -73,8 +72,8 @@ class Group:
         """Write what is there, and tell those who wait; in the event loop where they do."""
         self.flush()
         self._closed = True
-        if self._over is not None:
-            self._over.set()
+        for wake in self._waiting:
+            wake()
 
     async def written(self, key: str) -> None:
         """Wait until a row is committed.
@@ -83,8 +82,8 @@ class Group:
             StoreError: it can't be written.
         """
         if not self._closed:
-            if self._over is None:
-                self._over = anyio.Event()
-            await self._over.wait()
+            wake, woken = signal()
+            self._waiting.append(wake)
+            await woken
         if key in self._errors:
             raise self._errors[key]

@@ -24,22 +24,24 @@ class SingleStatements:
         self._engine = engine
         self._lock = threading.Lock()
         self._pooled: PoolProxiedConnection | None = None
+        self._raw: sqlite3.Connection | None = None
         self._compiled: dict[Executable, tuple[str, Sequence[tuple[str, Any]]]] = {}
 
     def first(self, wanted: Executable, values: Mapping[str, Any]) -> Sequence[Any] | None:
         """The first row of a query."""
         with self._lock:
             # All rows are taken, or the read would go on.
-            rows = self._connection().execute(*self._bind(wanted, values)).fetchall()
+            connection = self._raw or self._open()
+            rows = connection.execute(*self._bind(wanted, values)).fetchall()
         return rows[0] if rows else None
 
     def change(self, change: Executable, values: Sequence[Mapping[str, Any]]) -> None:
         """Make changes and commit them: all, or none."""
         with self._lock:
-            connection = self._connection()
+            connection = self._raw or self._open()
             try:
-                for each in values:
-                    connection.execute(*self._bind(change, each))
+                sql, _ = self._bind(change, values[0])
+                connection.executemany(sql, [self._bind(change, each)[1] for each in values])
                 connection.commit()
             except BaseException:
                 connection.rollback()
@@ -50,12 +52,12 @@ class SingleStatements:
         with self._lock:
             if self._pooled is not None:
                 self._pooled.close()
-                self._pooled = None
+                self._pooled = self._raw = None
 
-    def _connection(self) -> sqlite3.Connection:
-        if self._pooled is None:
-            self._pooled = self._engine.raw_connection()
-        return cast(sqlite3.Connection, self._pooled.driver_connection)
+    def _open(self) -> sqlite3.Connection:
+        self._pooled = self._engine.raw_connection()
+        self._raw = cast(sqlite3.Connection, self._pooled.driver_connection)
+        return self._raw
 
     def _bind(
         self, statement: Executable, values: Mapping[str, Any]

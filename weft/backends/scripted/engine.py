@@ -131,8 +131,9 @@ class ScriptedEngine(Engine):
         self._alive()
         if request.open and not self.continues:
             raise Unsupported(f"{self.name} can't continue an open answer; close it")
-        tokens = request.tokens
-        if tokens is None:
+        if request.tokens is not None:
+            tokens = tuple(request.tokens)
+        else:
             tokens = self.vocabulary.render(request.messages, open=request.open)
         if self.context is not None and len(tokens) >= self.context:
             raise ContextExceeded(

@@ -193,8 +193,9 @@ class VLLMEngine(Engine):
 
     async def complete(self, request: Request, on_delta: OnDelta) -> None:
         """Generate, streaming; or, for a request with `ask`, score in one answer."""
-        tokens = request.tokens
-        if tokens is None:
+        if request.tokens is not None:
+            tokens = tuple(request.tokens)
+        else:
             tokens = await self.render(request.messages, open=request.open)
         if self.context is not None and len(tokens) >= self.context:
             raise too_long(len(tokens), self.context)

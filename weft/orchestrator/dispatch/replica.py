@@ -107,7 +107,10 @@ class Replica:
         By the engine's own reports if it gives any, together with what running calls will
         have cached; otherwise by what was sent there.
         """
-        size, (blocks, pinned) = self.block_size, self._look(call)
+        size = self.block_size
+        if call.prompt_tokens <= size:
+            return 0
+        blocks, pinned = self._look(call)
         reported = self.reported
         if reported is not None and reported.next:
             # A call whose tokens are not known has no hashes to compare with.

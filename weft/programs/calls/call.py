@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weft.backends.wire import template_settings
 from weft.concurrency import now
@@ -26,16 +28,18 @@ if TYPE_CHECKING:
     from weft.store.group import Group
     from weft.store.store import Store, StoredResult
 
+_UNLIMITED: AbstractContextManager[None] = nullcontext()
+
 
 def call_key(
     model: str, prompt: Prompt, sampling: Sampling, ask: tuple[str, ...], index: int
 ) -> str:
     """What determines a call's result: model, prompt, settings and sample index."""
-    settings = f"[{settings_text(sampling)}, {json.dumps(ask)}, {index}]"
+    settings = f"[{settings_text(sampling)}, {json.dumps(ask) if ask else '[]'}, {index}]"
     return blake2b(prompt.key + f"\0{model}\0{settings}".encode(), digest_size=20).hexdigest()
 
 
-async def call(
+def call(
     scope: Scope,
     role: str,
     prompt: Prompt,
@@ -45,8 +49,8 @@ async def call(
     tokens: tuple[int, ...] = (),
     suffix: tuple[int, ...] = (),
     index: int,
-) -> Outcome:
-    """Run one call, or give back its stored result.
+) -> Coroutine[Any, Any, Outcome]:
+    """Run one call, or give back its stored result; must be awaited at once.
 
     Args:
         scope: where in which run.
@@ -71,18 +75,7 @@ async def call(
     )
     one = _Call(scope, prompt, model, sampling, options, tokens, suffix, key, id)
     one.adapter = adapter
-    try:
-        if not scope.budgets:
-            await one.obtain()
-        else:
-            with Reservation(scope.budgets) as one.reservation:
-                await one.obtain()
-    except BaseException as error:
-        one.break_off(error)
-        raise
-    if one.kept is not None:
-        await one.kept.written(key)  # only then may the program go on
-    return one.outcome
+    return one.run()
 
 
 def begins_inside(prompt: Prompt, sampling: Sampling, pool: Pool, model: str) -> bool:
@@ -145,16 +138,37 @@ class _Call:
         self._pending = False
         """Whether a stored result is known that has not been counted yet."""
 
-    async def obtain(self) -> None:
+    async def run(self) -> Outcome:
         """Take a stored result, or have the scheduler run the call.
 
         Budgets are charged and checked as tokens come.
         """
+        # One coroutine from here to the engine: of calls that wait there may be thousands.
+        scope = self._scope
+        budgets, store = scope.budgets, scope.store
+        try:
+            with Reservation(budgets) if budgets else _UNLIMITED as held:
+                self.reservation = held
+                if store is None or not await self._find(store):
+                    call = await self._prepare(held)
+                    lost = self._hear_void if scope.hear is not None else None
+                    progress = CallProgress(scope, call, self.outcome, held, lost)
+                    try:
+                        await scope.pool.scheduler.run(call, progress)
+                    finally:
+                        progress.close()
+                    self._conclude(progress)
+        except BaseException as error:
+            self._break_off(error)
+            raise
+        if self.kept is not None:
+            await self.kept.written(self._key)  # only then may the program go on
+        return self.outcome
+
+    async def _prepare(self, held: Reservation | None) -> Call:
+        """The call as the scheduler takes it, let in by budgets."""
         scope, model, sampling = self._scope, self._model, self._sampling
-        adapter = self.adapter
-        if scope.store is not None and await self._find(scope.store):
-            return
-        pool, prompt, held, path = scope.pool, self._prompt, self.reservation, None
+        pool, prompt, adapter, path = scope.pool, self._prompt, self.adapter, None
         if pool.takes_tokens(model):
             path = await token_path(prompt, pool, model, template_settings(sampling))
         request = Request(
@@ -162,7 +176,7 @@ class _Call:
             model,
             prompt.messages,
             prompt.open,
-            path.tokens + self._suffix if path is not None else None,
+            path if path is None or not self._suffix else (*path, *self._suffix),
             sampling,
             self._tokens,
             self._options,
@@ -190,15 +204,15 @@ class _Call:
                 self.outcome.most_tokens = held.most_tokens
                 call.request = limited(request, held.most_tokens)
         self._pending = False
-        progress = CallProgress(scope, call, self.outcome, held, self._hear_void)
-        try:
-            await pool.scheduler.run(call, progress)
-        finally:
-            progress.close()
+        return call
+
+    def _conclude(self, progress: CallProgress) -> None:
+        """The call has come to its end."""
+        scope, held = self._scope, self.reservation
         if held is not None and held.end is not None:
             raise held.end
         if progress.unopened:
-            pool.learn_opens_thinking(model)
+            scope.pool.learn_opens_thinking(self._model)
         self._keep(done=True)
         self._hear(self.outcome, whole=True)
         scope.journal.note("done", self.outcome.id, outcome=self.outcome, stored=False)
@@ -276,7 +290,7 @@ class _Call:
             run = scope.replay.run if scope.replay is not None else None
             self.kept = scope.store.put_soon(self._key, self.outcome.record(), done=done, run=run)
 
-    def break_off(self, error: BaseException) -> None:
+    def _break_off(self, error: BaseException) -> None:
         """Count and keep what the call cost that did not come to its end."""
         outcome, journal, stored = self.outcome, self._scope.journal, False
         if isinstance(error, BudgetExceeded):

@@ -23,7 +23,7 @@ class CallProgress:
     What is spent is charged while tokens come, that of lost attempts too.
 
     Args:
-        lost: told of the text of an attempt that another one follows.
+        lost: told of the text of an attempt that another one follows, if anybody is.
     """
 
     __slots__ = (
@@ -55,7 +55,7 @@ class CallProgress:
         call: Call,
         outcome: Outcome,
         reservation: Reservation | None,
-        lost: Callable[[str], None],
+        lost: Callable[[str], None] | None,
     ) -> None:
         self._scope, self._call, self._outcome = scope, call, outcome
         self._reservation, self._tell_lost = reservation, lost
@@ -98,7 +98,8 @@ class CallProgress:
         """What an engine gave before it failed is void."""
         self._lost += self._usage(kept=False)
         self._charged, self._running = NOTHING, False
-        self._tell_lost("".join(self._text))
+        if self._tell_lost is not None:
+            self._tell_lost("".join(self._text))
         self._outcome.ask_logprobs = ()
         if self._scope.live is not None:
             self._scope.live(self._outcome.id, None)

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from weft.thinking import Thinking, split_thinking
 from weft.types import NOTHING, UNTIMED, FinishReason, Timing, TokenLogprob, Usage
 
@@ -53,16 +55,19 @@ class Outcome:
     def record(self) -> str:
         """As JSON, for the Store: what differs from the default."""
         kept = _given(self)
-        del kept["id"]
-        if "usage" in kept:
-            kept["usage"] = _given(self.usage)
-        if "timing" in kept:
-            kept["timing"] = _given(self.timing)
+        usage, timing = _given(self.usage), _given(self.timing)
+        if usage:
+            kept["usage"] = usage
+        if timing:
+            kept["timing"] = timing
         if self.logprobs:
             kept["logprobs"] = [
                 {"token": t.token, "logprob": t.logprob, "top": t.top} for t in self.logprobs
             ]
-        return _json(kept)
+        try:
+            return to_json(kept).decode()
+        except PydanticSerializationError:  # half a surrogate pair, which UTF-8 does not have
+            return json.dumps(kept)
 
     @classmethod
     def of(cls, id: str, record: str) -> Outcome:
@@ -82,8 +87,11 @@ class Outcome:
         return cls(**data | {"id": id})
 
 
-_DEFAULTS = {kind: [(f.name, f.default) for f in fields(kind)] for kind in (Outcome, Usage, Timing)}
-_json = json.JSONEncoder().encode
+_APART = ("id", "usage", "timing")
+_DEFAULTS = {
+    kind: [(f.name, f.default) for f in fields(kind) if f.name not in _APART]
+    for kind in (Outcome, Usage, Timing)
+}
 
 
 def _given(value: Outcome | Usage | Timing) -> dict[str, Any]:
