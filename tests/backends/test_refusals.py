@@ -45,6 +45,8 @@ def said(message: str, **more: object) -> bytes:
         (404, b"nothing", RequestRejected),
         (400, said("This model's maximum context length is 10 tokens."), ContextExceeded),
         (400, said("too much", code="context_length_exceeded"), ContextExceeded),
+        (400, said("the request exceeds the available context size"), ContextExceeded),
+        (400, said("Input is too long for requested model."), ContextExceeded),
         (413, said("prompt is too long: 9 tokens > 8 maximum"), ContextExceeded),
     ],
 )

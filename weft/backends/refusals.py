@@ -33,7 +33,10 @@ _FOR_GOOD = ("insufficient_quota", "billing_hard_limit_reached")
 """What 429 is also said for, though no waiting helps."""
 
 _TOO_LONG = re.compile(
-    r"context[ _]length|max_model_len|maximum model length|prompt is too long|context window"
+    r"context[ _]length|max_model_len|maximum model length|context window|context size|"
+    r"(?:prompt|input) is too long|prompt too long|max_num_tokens|maximum prompt length|"
+    r"maximum number of tokens allowed",
+    re.IGNORECASE,
 )
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 

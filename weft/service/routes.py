@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from weft.errors import Refused, UnknownName
+from weft.errors import Refused, UnknownName, WeftError
 from weft.service.openapi import document
 from weft.service.programs.records import ProgramRecord
 from weft.service.service import Service
@@ -93,8 +93,10 @@ class Routes:
         if id not in cards and await self._service.named.look_again():
             cards = {str(card["id"]): card for card in self._cards()}
         card = cards.get(id)
-        if card is None and (behind := self._service.named.alias(id)) in cards:
+        behind = self._service.named.alias(id)
+        if card is None and behind in cards:
             card = {**cards[behind], "id": id, "root": behind}
+        card = card or self._strategy(id, id) or (self._strategy(id, behind) if behind else None)
         if card is None:
             raise UnknownName("model", id, cards)
         return JSONResponse(_card(request, card))
@@ -104,11 +106,21 @@ class Routes:
         named, strategies = self._service.named, self._service.strategies
         cards = {str(card["id"]): card for card in named.cards()}
         for name in strategies.names():
-            base = named.card(strategies.base(name) or "") or {}
-            length = {k: v for k, v in base.items() if k == "max_model_len"}
-            own = {"id": name, "object": "model", "created": 0, "owned_by": "weft"}
-            cards[name] = {**own, **length}
+            cards[name] = _strategy_card(name, named.card(strategies.base(name) or ""))
+        for alias, name in self._service.config.aliases.items():
+            if "*" not in alias and alias not in cards and (card := self._strategy(alias, name)):
+                cards[alias] = card
         return list(cards.values())
+
+    def _strategy(self, id: str, name: str) -> Mapping[str, Any] | None:
+        """What is told of a strategy that need not be listed, under an id; None if it is none."""
+        try:
+            found = self._service.strategies.find(name)
+        except WeftError:
+            return None
+        if found is None:
+            return None
+        return _strategy_card(id, self._service.named.card(found.roles["solver"]))
 
     async def programs(self, request: Request) -> Response:
         """Live programs, the latest first; with `ended=true` those that ended last too."""
@@ -221,6 +233,12 @@ def _headers(request: Request) -> dict[str, str]:
 
 def _anthropic(request: Request) -> bool:
     return "anthropic-version" in request.headers
+
+
+def _strategy_card(id: str, base: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What is told of a strategy on a model."""
+    length = {k: v for k, v in (base or {}).items() if k == "max_model_len"}
+    return {"id": id, "object": "model", "created": 0, "owned_by": "weft", **length}
 
 
 def _card(request: Request, card: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,3 +100,12 @@ def test_unknown_encodings_are_415() -> None:
         with pytest.raises(Refused, match=said) as refused:
             encodings_of(given_)
         assert refused.value.status == 415
+
+
+def test_what_fills_up_the_last_block_of_gzip_is_not_looked_at() -> None:
+    raw = b"words " * 99
+    packed = gzip.compress(raw)
+    assert decoded(packed + bytes(99), ["gzip"], len(raw)) == raw
+    assert decoded(packed + bytes(9) + packed, ["gzip"], 2 * len(raw)) == 2 * raw
+    with pytest.raises(UsageError, match="not whole gzip"):
+        decoded(packed + bytes(9) + b"x", ["gzip"], len(raw))

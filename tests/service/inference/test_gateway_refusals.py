@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from live_service import BODIES, CHAT, GENERATING, LiveService, raw_engine, serving
+from live_service import BODIES, CHAT, GENERATING, LiveService, answered, raw_engine, serving
 from waiting import until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
@@ -263,3 +263,23 @@ async def test_paths_and_methods_that_there_are_not() -> None:
                 ("DELETE", "/v1/programs/none", 404),
             ):
                 error(await service.http.request(method, path), status, path)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": {"message": "temperature is too high", "type": "x", "code": 400}},
+        {"object": "error", "message": "temperature is too high", "code": 400},
+        {"detail": "temperature is too high"},
+        {"error": "temperature is too high"},
+    ],
+)
+async def test_claude_reads_what_an_engine_says_in_other_forms(said: dict[str, object]) -> None:
+    refusing = raw_engine(answered(400, json.dumps(said).encode()))
+    async with refusing as engine, serving(engine.url) as service:
+        answer = await service.post("/v1/messages")
+        assert answer.status_code == 400
+        assert answer.json()["type"] == "error"
+        assert answer.json()["error"]["message"] == "temperature is too high"
+        # For others it stays as it is.
+        assert (await service.post(CHAT)).json() == said

@@ -262,3 +262,19 @@ async def test_names_that_are_made_to_be_hard_to_compare_cost_nothing() -> None:
                 assert long.status_code == 400
                 assert "longer than 1000 characters" in long.text
                 assert len(long.text) < 1000
+
+
+async def test_names_that_stand_for_strategies_are_models_too() -> None:
+    aliases = {"fast": "a:greedy", "*-mini": "a:majority(n=3)", "bad": "a:nothing"}
+    async with (
+        engine_of(card("a", 4000)) as (engine, _),
+        serving(engine.url, aliases=aliases) as service,
+    ):
+        own = {"object": "model", "created": 0, "owned_by": "weft", "max_model_len": 4000}
+        listed = (await service.http.get("/v1/models")).json()["data"]
+        assert listed == [card("a", 4000), {"id": "fast", **own}]
+        for name in ("fast", "x-mini", "a:majority(n=5)", "fast"):
+            found = await service.http.get(f"/v1/models/{name}")
+            assert (found.status_code, found.json()) == (200, {"id": name, **own})
+        for name in ("bad", "a:majorty", "b:greedy"):
+            assert (await service.http.get(f"/v1/models/{name}")).status_code == 404

@@ -41,6 +41,7 @@ class ChatOnly:
         self.missing: tuple[int, Any] = (404, {"detail": "Not Found"})
         self.status, self.said = 200, dict[str, Any]()
         self.broken = False
+        self.done = True  # whether streams end with a mark
 
     async def __call__(self, sent: bytes, writer: asyncio.StreamWriter) -> None:
         head, _, raw = sent.partition(b"\r\n\r\n")
@@ -64,7 +65,8 @@ class ChatOnly:
         chunks = [{**head, "choices": [{"index": 0, "delta": d}]} for d in self.deltas]
         last = {"index": 0, "delta": {}, "finish_reason": self.finish}
         chunks += [{**head, "choices": [last]}, {**head, "choices": [], "usage": USAGE}]
-        texts = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks] + ["data: [DONE]\n\n"]
+        texts = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+        texts += ["data: [DONE]\n\n"] * self.done
         if self.broken:
             texts = texts[: len(self.deltas)]
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n")
@@ -82,7 +84,7 @@ class ChatOnly:
     def _whole(self) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": None}
         for delta in self.deltas:
-            for name in ("content", "reasoning_content"):
+            for name in ("content", "reasoning_content", "refusal"):
                 if name in delta:
                     message[name] = (message.get(name) or "") + delta[name]
             for call in delta.get("tool_calls", ()):
@@ -501,3 +503,70 @@ async def test_engines_that_speak_for_themselves_get_what_was_sent() -> None:
             assert (await service.post(path)).status_code == 200
             assert asked[-1].startswith(b"POST %b " % path.encode())
             assert json.loads(asked[-1].partition(b"\r\n\r\n")[2]) == BODIES[path]
+
+
+def in_turns() -> list[dict[str, Any]]:
+    """The deltas of two calls whose parts come by turns, and of one without arguments."""
+
+    def part(index: int, arguments: str, name: str = "") -> dict[str, Any]:
+        begun = {"id": f"call_{index}", "type": "function"} if name else {}
+        function = {"arguments": arguments} | ({"name": name} if name else {})
+        return {"tool_calls": [{"index": index, **begun, "function": function}]}
+
+    return [
+        part(0, "", "look"),
+        part(1, "", "read"),
+        part(0, '{"a"'),
+        part(1, '{"b": '),
+        part(0, ": 1}"),
+        part(1, "2}"),
+        part(2, "", "stop"),
+    ]
+
+
+CALLS = [("look", {"a": 1}), ("read", {"b": 2}), ("stop", {})]
+
+
+async def test_calls_that_come_by_turns_are_told_one_after_the_other() -> None:
+    engine = ChatOnly(*in_turns(), finish="tool_calls")
+    async with raw_engine(engine) as raw, serving(raw.url) as service:
+        async with claude(service) as client:
+            asked: Any = {"model": "m", "max_tokens": 9, "messages": [ASKED["messages"][0]]}
+            async with client.messages.stream(**asked) as stream:
+                message = await stream.get_final_message()
+        found = [(block.name, block.input) for block in message.content if block.type == "tool_use"]
+        assert found == CALLS
+        assert message.stop_reason == "tool_use"
+        async with gpt(service) as client:
+            events = await client.responses.create(model="m", input="a", stream=True)
+            last = [event async for event in events][-1]
+            assert last.type == "response.completed"
+            output = [item for item in last.response.output if item.type == "function_call"]
+            assert [(item.name, json.loads(item.arguments)) for item in output] == CALLS
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refusal_is_told_as_one(stream: bool) -> None:
+    engine = ChatOnly({"content": "Well."}, {"refusal": "I will"}, {"refusal": " not."})
+    async with raw_engine(engine) as raw, serving(raw.url) as service:
+        answer = await service.post("/v1/messages", stream=stream)
+        assert '"stop_reason":"refusal"' in answer.text
+        assert "I will" in answer.text
+        answer = await service.post("/v1/responses", stream=stream)
+        refusal = {"type": "refusal", "refusal": "I will not."}
+        assert json.dumps(refusal, separators=(",", ":")) in answer.text
+        assert '"text":"Well."' in answer.text
+        if stream:
+            assert answer.text.count("event: response.refusal.delta") == 2
+            assert answer.text.count("event: response.refusal.done") == 1
+
+
+async def test_a_stream_may_end_without_a_mark_if_it_says_why() -> None:
+    engine = ChatOnly({"content": "Hello."}, finish="length")
+    engine.done = False
+    async with raw_engine(engine) as raw, serving(raw.url) as service:
+        answer = await service.post("/v1/messages", stream=True)
+        assert '"stop_reason":"max_tokens"' in answer.text
+        assert answer.text.endswith('data: {"type":"message_stop"}\n\n')
+        (program,) = service.inside.registry.programs.values()
+        assert [call.outcome for call in program.calls] == ["done"]

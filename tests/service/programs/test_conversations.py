@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -217,6 +218,36 @@ def test_what_was_kept_is_recognised_after_a_restart() -> None:
     # A client that saw the service die sends its request again.
     assert ask(after, SYSTEM, TASK, b"assistant\na", b"user\nb").program == first.program
     assert ask(after, *third).prefix == TextPrefix.of(third, CHUNK)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param([SYSTEM + b"\nToday is Monday.", TASK], id="system-prompt"),
+        pytest.param([b'[{"name":"look"}]', SYSTEM, TASK], id="tools"),
+        pytest.param([SYSTEM, b"user\n<reminder>" + TASK[5:]], id="first-message"),
+        pytest.param([SYSTEM + b"\nNo.", TASK + b"\n<reminder>"], id="both"),
+        pytest.param([SYSTEM], id="cut"),
+    ],
+)
+def test_what_was_changed_meanwhile_is_too(changed: list[bytes]) -> None:
+    before, after = Conversations(), Conversations()
+    said = [b"assistant\n" + b"An answer that nobody else has got. " * 3, b"user\nb"]
+    first = ask(before, SYSTEM, TASK)
+    ask(before, SYSTEM, TASK, *said)
+    other = ask(before, SYSTEM, TASK + b" And hurry.")
+    ask(before, SYSTEM, TASK + b" And hurry.", b"assistant\n" + b"Yes. " * 30, b"user\nc")
+    after.load(before.rows())
+    again = ask(after, *changed, *said, b"assistant\nc", b"user\nd")
+    assert again.program == first.program
+    assert again.program != other.program
+
+
+def test_what_an_earlier_version_has_kept_is_recognised() -> None:
+    before, after = Conversations(), Conversations()
+    first = ask(before, SYSTEM, TASK)
+    after.load([(kept[:8], program) for kept, program in before.rows()])
+    assert ask(after, SYSTEM, TASK, b"assistant\na", b"user\nb").program == first.program
 
 
 def test_memory_is_bounded() -> None:

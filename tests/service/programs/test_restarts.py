@@ -132,6 +132,30 @@ def test_another_agent_is_another_program(known: Conversations, other: dict[str,
     assert helper.call() != agent.programs[0]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("Current working directory: /work/one\n", "Working directory: /work/one.", True),
+        ("Current working directory: /work/one\n", "Working directory: /work/two.", False),
+        ("<cwd>/work/one</cwd>", "<cwd>/work/two</cwd>", False),
+        ("# Workspace Directory (C:\\one) Files", "# Workspace Directory (C:\\two) Files", False),
+        ("Current working directory: /work/one\n", "Here is what was done so far.", True),
+        ("The directory is full.", "Look into the directory /tmp.", True),
+    ],
+)
+def test_agents_in_different_folders_are_different_programs(
+    known: Conversations, old: str, new: str, same: bool
+) -> None:
+    agent = Agent(known, "a")
+    agent.ask(text=old.encode() + words("task", 400))
+    agent.answered()
+    for _ in range(5):
+        agent.call()
+    agent.compact()
+    later = agent.ask(text=new.encode() + b"\n" + words("summary", 300))
+    assert (later == agent.programs[0]) == same
+
+
 def test_while_the_old_one_is_answered_it_has_not_stopped(known: Conversations) -> None:
     agent = Agent(known, "a")
     for _ in range(5):

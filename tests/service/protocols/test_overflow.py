@@ -25,6 +25,11 @@ TOO_LONG = [  # the prompt alone
     "The input (40000 tokens) is longer than the model's context length (32768 tokens).",
     "request (40000 tokens) exceeds the available context size (32768 tokens), try increasing it",
     "prompt is too long: 40000 tokens > 32768 maximum",
+    "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum "
+    "context length",
+    "The input token count (40000) exceeds the maximum number of tokens allowed (32768).",
+    "This model's maximum prompt length is 32768 but the request contains 40000 tokens.",
+    "The prompt is too long: 40000, model maximum context length: 32768",
 ]
 WITH_ANSWER = [  # the prompt and the answer that was asked for
     LIMIT + "you requested 20000 output tokens and your prompt contains 25000 input tokens, for a "
@@ -41,6 +46,8 @@ WITH_ANSWER = [  # the prompt and the answer that was asked for
     "the completion. Please reduce the number of tokens.",
     "`inputs` tokens + `max_new_tokens` must be <= 32768. Given: 25000 `inputs` tokens and 20000 "
     "`max_new_tokens`",
+    "The sum of prompt length (25000), query length (0) and max_tokens (20000) should not exceed "
+    "max_num_tokens (32768)",
     "input length and `max_tokens` exceed context limit: 25000 + 20000 > 32768, decrease input "
     "length or `max_tokens` and try again",
 ]
@@ -115,9 +122,17 @@ def test_a_prompt_that_fills_the_context() -> None:
     assert int(found[1]) > int(found[2])
 
 
-def test_words_without_numbers() -> None:
-    message = "Your input exceeds the context window of this model."
-    assert told(MESSAGES, message).message.startswith("prompt is too long: Your input")
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Your input exceeds the context window of this model.",
+        "the request exceeds the available context size, try increasing it",
+        "Input is too long for requested model.",
+        "prompt too long; exceeded max context length by 9 tokens",
+    ],
+)
+def test_words_without_numbers(message: str) -> None:
+    assert told(MESSAGES, message).message == f"prompt is too long: {message}"
     assert told(CHAT, message).code == "context_length_exceeded"
 
 

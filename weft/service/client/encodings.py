@@ -120,7 +120,11 @@ def _zlib(raw: bytes, bits: int) -> _Member:
 
 
 def _gzip(raw: bytes) -> Iterator[bytes]:
-    return _all(lambda rest: _zlib(rest, 16 + zlib.MAX_WBITS), raw)
+    def member(rest: bytes) -> _Member:
+        rest = yield from _zlib(rest, 16 + zlib.MAX_WBITS)
+        return rest.lstrip(b"\0")  # some fill up the last block
+
+    return _all(member, raw)
 
 
 def _deflate(raw: bytes) -> Iterator[bytes]:

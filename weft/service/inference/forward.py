@@ -185,10 +185,13 @@ class Forward:
         record, exchange, protocol = self._record, self._exchange, self._protocol
         record.status, record.outcome = reply.status, "refused"
         record.error = f"the engine answered {reply.status}"
-        words = engine_words(reply.status, object_in(answer))
+        said = object_in(answer)
+        words = engine_words(reply.status, said)
         over = Overflow.told(words)
         if over is not None:
             words = protocol.overflow(words, over, record.prompt)
+        foreign = over is not None or not protocol.is_error(said)
+        if foreign:
             answer = protocol.error(words)
         if exchange.begun:  # the stream was kept open, but this is no stream
             await exchange.end(protocol.error_event(words))
@@ -197,7 +200,7 @@ class Forward:
         for name, value in reply.headers:
             if name in _TOLD:
                 exchange.add(name, value.decode("latin-1"))
-        await exchange.whole(words.status, answer, JSON if over else reply.kind or JSON)
+        await exchange.whole(words.status, answer, JSON if foreign else reply.kind or JSON)
 
     async def _streamed_background(self, stream: Stream, reply: Reply, ticket: Ticket) -> bool:
         """Pass on a response made in the background: to its end, though its client leaves."""

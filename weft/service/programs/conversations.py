@@ -14,6 +14,7 @@ from weft.service.programs.known_requests import (
     KnownRequest,
     digest,
     history_of,
+    read_kept,
     root_of,
 )
 from weft.service.programs.lengths import Growth, Lengths
@@ -137,10 +138,11 @@ class Conversations:
             line = self._new(tenant)
             new = not history.body or self._restarts.begin(line, history, host) == line
 
+        said = (0, 0, 0)
         if not program:
-            self._rewritten.remember(line, history, count, first)
+            said = self._rewritten.remember(line, history, count, first)
         if head is None:
-            head = KnownRequest(last, line, first, history.base)
+            head = KnownRequest(last, line, first, history.base, said)
             if history.body:
                 self._heads[last] = head
         else:
@@ -163,7 +165,6 @@ class Conversations:
             new,
             prefix,
             head.tokens,
-            last.to_bytes(8, "big"),
             line,
             head,
             key,
@@ -224,14 +225,15 @@ class Conversations:
     def rows(self) -> list[tuple[bytes, str]]:
         """Digest and program of all that is remembered, the latest at the end."""
         program = self._restarts.program
-        return [(h.digest.to_bytes(8, "big"), program(h.line)) for h in self._heads.values()]
+        return [(head.kept, program(head.line)) for head in self._heads.values()]
 
     def load(self, rows: Iterable[tuple[bytes, str]]) -> None:
         """Remember what another process kept: programs that go on are recognised."""
         for kept, program in rows:
-            number = int.from_bytes(kept, "big")
+            number, base, said = read_kept(kept)
             if number not in self._heads:
-                self._heads[number] = KnownRequest(number, program, first=False)
+                self._heads[number] = KnownRequest(number, program, False, base, said)
+                self._rewritten.know(program, number ^ base, base, said)
         self._trim()
 
     def _new(self, tenant: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,6 +17,9 @@ WAITING = 64
 
 BEFORE = (b"system\n", b"developer\n", b"[")
 """How pieces begin that come before a conversation."""
+
+Said = tuple[int, int, int]
+"""Digests of what only one conversation has said, as `Passages` looks for them; 0 for none."""
 
 digest = xxhash.xxh3_64_intdigest
 """What all chains are made of: of some bytes and the digest before them."""
@@ -36,7 +40,6 @@ class ConversationPlace:
         new: whether the program begins with it.
         prefix: the hashes of its prompt.
         tokens: of its prompt, as far as can be said before it was run.
-        digest: of the conversation up to here; to be kept, for `Conversations.load`.
         engine: that alone has the answer which the request goes on from; empty for any.
         line, head, key, tenant, model, host, live, unanswered: for `Conversations`.
     """
@@ -45,7 +48,6 @@ class ConversationPlace:
     new: bool
     prefix: TextPrefix
     tokens: int
-    digest: bytes
     line: str = field(repr=False)
     head: KnownRequest = field(repr=False)
     key: str = field(repr=False)
@@ -55,6 +57,11 @@ class ConversationPlace:
     engine: str = ""
     live: bool = field(default=True, repr=False)
     unanswered: bool = field(default=False, repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        """Of the conversation up to here; to be kept, for `Conversations.load`."""
+        return self.head.kept
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +76,7 @@ class KnownRequest:
     line: str  # the conversation that asked it last, or went on from it last
     first: bool  # it began a conversation
     base: int = 0  # of its system prompt and tools
+    said: Said = (0, 0, 0)
     prefix: TextPrefix | None = None
     whole: int = 0  # hashes of the prefix that are this request's
     bytes: int = 0
@@ -80,6 +88,11 @@ class KnownRequest:
     waiting: list[ConversationPlace] = field(
         default_factory=list[ConversationPlace]
     )  # not yet gone on from, one a conversation
+
+    @property
+    def kept(self) -> bytes:
+        """What another process must know of it; see `read_kept`."""
+        return _kept.pack(self.digest, self.base, *self.said)
 
     def own(self, chunk: int, root: int) -> TextPrefix | None:
         """The prefix of this request, if it is known in such chunks."""
@@ -104,6 +117,18 @@ class KnownRequest:
             place = here or (answered[0] if answered else self.waiting[0])
             self.go_on(place.line)
         return self.line
+
+
+_kept = struct.Struct(">5Q")
+
+
+def read_kept(kept: bytes) -> tuple[int, int, Said]:
+    """The digests of a request, of its system prompt and tools, and of what it has said.
+
+    Those of earlier versions end earlier.
+    """
+    last, base, *said = _kept.unpack(kept[: _kept.size].ljust(_kept.size, b"\0"))
+    return last, base, (said[0], said[1], said[2])
 
 
 class History(NamedTuple):

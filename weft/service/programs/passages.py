@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weft.service.programs.known_requests import BEFORE, digest
+from weft.service.programs.known_requests import BEFORE, Said, digest
 
 _SHORTEST = 48  # bytes of a message that tells anything
 _END = 48  # bytes at a message's beginning and at its end that do
@@ -36,8 +36,8 @@ class Passages:
 
     def remember(
         self, line: str, space: int, pieces: Sequence[bytes], new: int, first: bool
-    ) -> None:
-        """A conversation has gone on.
+    ) -> Said:
+        """A conversation has gone on; returns what `know` takes after a restart.
 
         Args:
             line: the conversation.
@@ -46,15 +46,28 @@ class Passages:
             new: where those begin that were not known.
             first: whether the conversation begins with them.
         """
+        whole = end = 0
         if not first and len(pieces[new]) >= _SHORTEST:
-            self._whole.add(digest(pieces[new], space), line)
+            whole = digest(pieces[new], space)
+            self._whole.add(whole, line)
         last = pieces[-1]
         if last.startswith(BEFORE):
             last = next((one for one in reversed(pieces) if not one.startswith(BEFORE)), last)
-        add = self._ends.add
-        add(digest(last[:_END], space), line)
+        beginning = digest(last[:_END], space)
+        self._ends.add(beginning, line)
         if len(last) > _END:
-            add(digest(last[-_END:], space), line)
+            end = digest(last[-_END:], space)
+            self._ends.add(end, line)
+        return whole, beginning, end
+
+    def know(self, line: str, said: Said) -> None:
+        """A conversation has said what `remember` gave."""
+        whole, *ends = said
+        if whole:
+            self._whole.add(whole, line)
+        for end in ends:
+            if end:
+                self._ends.add(end, line)
 
     def find(self, space: int, pieces: Sequence[bytes]) -> str:
         """The conversation that a history is of; empty if that is not certain."""

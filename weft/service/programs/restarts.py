@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,12 +13,16 @@ from weft.service.programs.known_requests import History, digest
 _MOST = 20_000  # conversations that are remembered
 _LEAST = 1024  # bytes of a prompt that a client would make shorter
 _LONG = 4096  # bytes of one that could be made shorter after the first call
-_NEAR = 0.99  # of what was sent before: an agent that only leaves out its thoughts
-_OVER = 1.005
+_NEAR = 0.997  # of what was sent and answered before: a history that is told anew
+_OVER = 1.004
 _AT_ONCE = 64  # conversations of one kind that may have stopped
 _SOON = 30.0  # seconds
 _TIMES = 3.0  # of the longest pause that a conversation has made so far
 _LEAD = 40  # bytes of a first message that tell a form from another
+_FIRST = 8192  # bytes of a first message in which a folder is looked for
+_folder = re.compile(
+    rb"(?:[dD]irectory|cwd|[wW]orkspace|[fF]older)[^\n/~\\]{0,16}((?:/|~/|[A-Za-z]:\\)[^\s\"'<>)`]*)"
+)
 _AGENTS = ("agent", "task", "delegate", "spawn")  # in names of tools that send other agents
 
 
@@ -30,6 +35,7 @@ class _Line:
     kind: int = 0  # of agent: who asks, from where, with what system prompt and tools
     lead: int = 0
     opening: tuple[int, int] = (0, 0)  # length and digest of its first message
+    folder: bytes = b""  # in which it works, as its first message says
     tools: bool = False
     size: int = 0
     answer: float = 0.0  # bytes of the last answer, about
@@ -80,6 +86,7 @@ class Restarts:
     conversation that begins belongs to the program of one that stopped, if there is one
 
     - of the same agent: client, key, host, system prompt and tools;
+    - in the same folder, as far as their first messages name one;
     - that is not being answered, nor waits for another agent, nor (if it has tools) ended its
       turn, nor has been silent for much longer than ever before;
     - whose last prompt was about as long as this one; or that is longer, and the only one of its
@@ -123,6 +130,7 @@ class Restarts:
         line = self._lines[id] = _Line(id, id, kind, lead, began=now)
         line.opening = len(history.body[0]), digest(history.body[0])
         line.tools = history.lead[0].startswith(b"[")
+        line.folder = _folder_in(history.body[0])
         line.start = sum(map(len, history.lead)) + sum(map(len, history.body))
         form = self._forms.get(lead)
         found = self._extended(line, history.body[0], now)
@@ -182,10 +190,16 @@ class Restarts:
         tails = self._tails.get(line.kind)
         if not tails:
             return None
-        others = [one for one in tails.values() if one is not line and one.lives(before)]
+        others = [
+            one
+            for one in tails.values()
+            if one is not line
+            and one.lives(before)
+            and not (one.folder and line.folder and one.folder != line.folder)
+        ]
         stopped = [one for one in others if one.can_have_stopped(before)]
         size = line.start
-        near = [one for one in stopped if one.size * _NEAR <= size <= one.held * _OVER]
+        near = [one for one in stopped if one.held * _NEAR <= size <= one.held * _OVER]
         if near:
             return min(near, key=lambda one: abs(one.held - size))
         alone = len(others) == len(stopped) == 1
@@ -257,3 +271,12 @@ class Restarts:
 def _more(message: bytes, length: int, known: int) -> bool:
     """Whether a message is a known one with more behind it."""
     return _LEAD <= length < len(message) and digest(message[:length]) == known
+
+
+def _folder_in(message: bytes) -> bytes:
+    """The first folder that a message names as the one that is worked in; empty if none."""
+    head = message[:_FIRST]
+    if not (b"irectory" in head or b"cwd" in head or b"orkspace" in head or b"older" in head):
+        return b""
+    found = _folder.search(head)
+    return found[1].rstrip(b"/.,:;") if found is not None else b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
-from weft.service.programs.known_requests import History, KnownRequest, digest
+from weft.service.programs.known_requests import History, KnownRequest, Said, digest
 from weft.service.programs.passages import Passages
 
 _BASES = 8  # under which one history is remembered
@@ -52,8 +52,8 @@ class Rewritten:
                 return head.next(host)
         return self._passages.find(history.root, body) if len(body) > 1 else ""
 
-    def remember(self, line: str, history: History, known: int, first: bool) -> None:
-        """A request of a conversation has come.
+    def remember(self, line: str, history: History, known: int, first: bool) -> Said:
+        """A request of a conversation has come; returns what `know` takes after a restart.
 
         Args:
             line: the conversation.
@@ -63,8 +63,28 @@ class Rewritten:
         """
         root, lead, base, body, chain = history
         if not body:
-            return
-        last = chain[-1]
+            return 0, 0, 0
+        self._note(chain[-1], base)
+        if lead and base not in self._sketches:
+            self._sketches[base] = _sketch(lead)
+            if len(self._sketches) > _SKETCHES:
+                self._sketches.popitem(last=False)
+        return self._passages.remember(line, root, body, known, first)
+
+    def know(self, line: str, last: int, base: int, said: Said) -> None:
+        """A conversation has got so far, as another process says.
+
+        Args:
+            line: the conversation.
+            last: stands for its messages.
+            base: stands for its system prompt and tools.
+            said: from `remember`.
+        """
+        self._note(last, base)
+        self._passages.know(line, said)
+
+    def _note(self, last: int, base: int) -> None:
+        """There is a history of such messages, behind such a system prompt and tools."""
         bases = self._bodies.get(last)
         if bases is None:
             self._bodies[last] = (base,)
@@ -75,11 +95,6 @@ class Rewritten:
             if bases[-1] != base:
                 others = tuple(one for one in bases if one != base)
                 self._bodies[last] = (*others[-_BASES + 1 :], base)
-        if lead and base not in self._sketches:
-            self._sketches[base] = _sketch(lead)
-            if len(self._sketches) > _SKETCHES:
-                self._sketches.popitem(last=False)
-        self._passages.remember(line, root, body, known, first)
 
     def _likest(self, known: list[KnownRequest], history: History) -> KnownRequest | None:
         """The request whose tools and system prompt are most like these; of equals the latest.

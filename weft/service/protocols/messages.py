@@ -107,6 +107,10 @@ class Messages(Protocol):
         """See Protocol."""
         return ErrorWords(400, over.anthropic(words.message, estimate))
 
+    def is_error(self, said: Body) -> bool:
+        """See Protocol."""
+        return said.get("type") == "error" and isinstance(said.get("error"), dict)
+
     def error(self, words: ErrorWords) -> bytes:
         """See Protocol."""
         return orjson.dumps(_error(words))

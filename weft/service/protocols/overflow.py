@@ -47,12 +47,24 @@ _FORMS = [
         # text-generation-inference
         r"must be <= (?P<context>\d+)\. Given: (?P<prompt>\d+) `inputs` tokens and "
         r"(?P<answer>\d+) ",
+        # TensorRT-LLM
+        r"prompt length \((?P<prompt>\d+)\).{1,40}max_tokens \((?P<answer>\d+)\) should not exceed "
+        r"max_num_tokens \((?P<context>\d+)\)",
+        # Mistral, Google, xAI, Fireworks, LM Studio
+        r"contains (?P<prompt>\d+) tokens.{1,60} (?P<context>\d+) maximum context length",
+        r"token count \((?P<prompt>\d+)\) exceeds the maximum number of tokens allowed "
+        r"\((?P<context>\d+)\)",
+        r"maximum prompt length is (?P<context>\d+) but the request contains (?P<prompt>\d+) "
+        r"tokens",
+        r"prompt is too long: (?P<prompt>\d+), model maximum context length: (?P<context>\d+)",
+        r"loaded with context length of only (?P<context>\d+)",
         # Anthropic
         r"prompt is too long: (?P<prompt>\d+) tokens > (?P<context>\d+)",
         r"exceed context limit: (?P<prompt>\d+) \+ (?P<answer>\d+) > (?P<context>\d+)",
         # whoever else
         r"maximum context length (?:is|of) (?P<context>\d+)",
-        r"maximum context length|context window|prompt is too long",
+        r"max(?:imum)? context length|context window|(?:prompt|input) is too long|prompt too long",
+        r"available context size|maximum number of tokens allowed|maximum prompt length",
     )
 ]
 _STATUSES = (400, 413, 422)

@@ -131,6 +131,13 @@ class Protocol(ABC):
             return words
         return replace(words, status=400, kind="invalid_request_error", code=TOO_LONG)
 
+    def is_error(self, said: Body) -> bool:
+        """Whether an engine's error is in a form that the protocol's clients read.
+
+        Those of OpenAI's libraries show whatever comes.
+        """
+        return True
+
     @abstractmethod
     def error(self, words: ErrorWords) -> bytes:
         """The JSON body of an error, as the protocol's own servers write it."""

@@ -8,15 +8,16 @@ import orjson
 
 from weft.service.protocols.events import member
 from weft.service.protocols.protocol import Body
+from weft.service.protocols.translation.call_order import arguments_of
 from weft.service.protocols.translation.translation import (
     AnswerTeller,
     Event,
-    arguments_of,
     calls_of,
     counts_of,
     finish_of,
     first_choice,
     new_id,
+    refusal_of,
     text_of,
     thinking_of,
 )
@@ -38,6 +39,7 @@ class MessageTeller(AnswerTeller):
         self._id, self._model = new_id("msg"), model
         self._index, self._open = -1, ""
         self._call = -1
+        self._refused = False
 
     def whole(self, chat: Body) -> Body:
         """See AnswerTeller."""
@@ -46,13 +48,16 @@ class MessageTeller(AnswerTeller):
         content: list[Body] = []
         if thought := thinking_of(message):
             content.append({"type": "thinking", "thinking": thought, "signature": ""})
-        text, calls = text_of(message), calls_of(message)
-        if text or not calls:
+        text, refusal, calls = text_of(message), refusal_of(message), calls_of(message)
+        self._refused = bool(refusal)
+        if text or not (calls or refusal):
             content.append({"type": "text", "text": text})
+        if refusal:
+            content.append({"type": "text", "text": refusal})
         for call in calls:
             given = _read(arguments_of(call))
             content.append({**_tool_use(call), "input": given})
-        reason, sequence = _end(finish_of(choice), bool(calls))
+        reason, sequence = self._end(finish_of(choice), bool(calls))
         return {
             **self._head(content),
             "stop_reason": reason,
@@ -73,12 +78,12 @@ class MessageTeller(AnswerTeller):
             block = {"type": "thinking", "thinking": "", "signature": ""}
             events += self._block("thinking", block)
             events.append(self._delta({"type": "thinking_delta", "thinking": thought}))
-        if text := text_of(delta):
+        self._refused = self._refused or bool(refusal_of(delta))
+        if text := text_of(delta) or refusal_of(delta):
             events += self._block("text", {"type": "text", "text": ""})
             events.append(self._delta({"type": "text_delta", "text": text}))
         for call in calls_of(delta):
-            at = call.get("index")
-            at = at if isinstance(at, int) else self._call + bool(call.get("id"))
+            at: int = call["index"]
             if at != self._call:
                 self._call = at
                 events += self._block(f"call {at}", {**_tool_use(call), "input": {}})
@@ -91,7 +96,7 @@ class MessageTeller(AnswerTeller):
         events = self._block("", None)
         if self._index < 0:
             events += self._block("text", {"type": "text", "text": ""}) + self._block("", None)
-        reason, sequence = _end(finish, self._call >= 0)
+        reason, sequence = self._end(finish, self._call >= 0)
         ended = {"stop_reason": reason, "stop_sequence": sequence}
         events.append({"type": "message_delta", "delta": ended, "usage": _usage(usage)})
         return [*events, {"type": "message_stop"}]
@@ -99,6 +104,10 @@ class MessageTeller(AnswerTeller):
     def failing(self, message: str) -> list[Event]:
         """See AnswerTeller."""
         return [{"type": "error", "error": {"type": "api_error", "message": message}}]
+
+    def _end(self, finish: str, called: bool) -> tuple[str, str | None]:
+        """Why the answer ended, and the stop sequence that ended it."""
+        return ("refusal", None) if self._refused and not called else _end(finish, called)
 
     def _head(self, content: list[Body]) -> Body:
         head = {"id": self._id, "type": "message", "role": "assistant", "model": self._model}

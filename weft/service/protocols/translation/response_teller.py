@@ -9,15 +9,16 @@ import orjson
 
 from weft.service.protocols.events import member
 from weft.service.protocols.protocol import Body
+from weft.service.protocols.translation.call_order import arguments_of
 from weft.service.protocols.translation.translation import (
     AnswerTeller,
     Event,
-    arguments_of,
     calls_of,
     counts_of,
     finish_of,
     first_choice,
     new_id,
+    refusal_of,
     text_of,
     thinking_of,
 )
@@ -46,7 +47,7 @@ class ResponseTeller(AnswerTeller):
         self._number = 0
         self._output: list[Body] = []
         self._item: Body | None = None
-        self._text = ""
+        self._text, self._part = "", "output_text"
         self._call = -1
         tools = [t for t in cast(list[Body], body.get("tools") or []) if t.get("type")]
         self._custom = {tool.get("name") for tool in tools if tool["type"] == "custom"}
@@ -76,8 +77,11 @@ class ResponseTeller(AnswerTeller):
         if thought := thinking_of(message):
             output.append(_ended(_reasoning(), thought))
         text, calls = text_of(message), calls_of(message)
-        if text or not calls:
+        refusal = refusal_of(message)
+        if text or not (calls or refusal):
             output.append(_ended(_message(), text))
+        if refusal:
+            output.append(_ended(_message(), refusal, "refusal"))
         for call in calls:
             output.append(_ended(self._called(call), arguments_of(call)))
         return self._finished(output, finish_of(choice), cast(Body, chat.get("usage") or {}))
@@ -95,9 +99,10 @@ class ResponseTeller(AnswerTeller):
             events += self._within("reasoning") + self._grown(thought)
         if text := text_of(delta):
             events += self._within("message") + self._grown(text)
+        if refusal := refusal_of(delta):
+            events += self._within("message", "refusal") + self._grown(refusal)
         for call in calls_of(delta):
-            at = call.get("index")
-            at = at if isinstance(at, int) else self._call + bool(call.get("id"))
+            at: int = call["index"]
             if at != self._call:
                 self._call = at
                 events += self._end_item() + self._start(self._called(call))
@@ -155,11 +160,13 @@ class ResponseTeller(AnswerTeller):
             item["namespace"], name = space, name.removeprefix(f"{space}__")
         return {**item, "name": name, "arguments": "", "status": "in_progress"}
 
-    def _within(self, kind: str) -> list[Event]:
+    def _within(self, kind: str, part: str = "output_text") -> list[Event]:
         """Begin an item of a kind, unless one is open."""
-        if self._item is not None and self._item["type"] == kind:
+        if self._item is not None and self._item["type"] == kind and self._part == part:
             return []
-        return self._end_item() + self._start(_message() if kind == "message" else _reasoning())
+        events = self._end_item()
+        self._part = part
+        return events + self._start(_message() if kind == "message" else _reasoning())
 
     def _start(self, item: Body) -> list[Event]:
         self._item, self._text = item, ""
@@ -167,7 +174,7 @@ class ResponseTeller(AnswerTeller):
             self._event("response.output_item.added", output_index=len(self._output), item=item)
         ]
         if item["type"] == "message":
-            part: Body = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+            part = _part("", self._part)
             events.append(self._event("response.content_part.added", part=part, **self._place()))
         return events
 
@@ -183,6 +190,8 @@ class ResponseTeller(AnswerTeller):
         assert self._item is not None
         self._text += more
         match self._item["type"]:
+            case "message" if self._part == "refusal":
+                kind, extra = "response.refusal.delta", {}
             case "message":
                 kind, extra = "response.output_text.delta", {"logprobs": list[Any]()}
             case "reasoning":
@@ -197,14 +206,16 @@ class ResponseTeller(AnswerTeller):
         item, text = self._item, self._text
         if item is None:
             return []
-        done, place = _ended(item, text), self._place()
+        done, place = _ended(item, text, self._part), self._place()
         events: list[Event] = []
         match item["type"]:
             case "message":
                 part = done["content"][0]
-                events.append(
-                    self._event("response.output_text.done", text=text, logprobs=[], **place)
-                )
+                if self._part == "refusal":
+                    events.append(self._event("response.refusal.done", refusal=text, **place))
+                else:
+                    kind = "response.output_text.done"
+                    events.append(self._event(kind, text=text, logprobs=[], **place))
                 events.append(self._event("response.content_part.done", part=part, **place))
             case "reasoning":
                 events.append(self._event("response.reasoning_text.done", text=text, **place))
@@ -231,12 +242,18 @@ def _reasoning() -> Body:
     return {"type": "reasoning", "id": new_id("rs"), "summary": [], "content": []}
 
 
-def _ended(item: Body, text: str) -> Body:
-    """An item that is whole."""
+def _part(text: str, kind: str) -> Body:
+    """A part of a message."""
+    if kind == "refusal":
+        return {"type": kind, "refusal": text}
+    return {"type": kind, "text": text, "annotations": [], "logprobs": []}
+
+
+def _ended(item: Body, text: str, part: str = "output_text") -> Body:
+    """An item that is whole; a message of one part of a kind."""
     match item["type"]:
         case "message":
-            part: Body = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-            return {**item, "status": "completed", "content": [part]}
+            return {**item, "status": "completed", "content": [_part(text, part)]}
         case "reasoning":
             return {**item, "content": [{"type": "reasoning_text", "text": text}]}
         case "function_call":

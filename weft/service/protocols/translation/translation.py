@@ -12,6 +12,7 @@ import orjson
 from weft.errors import RequestFailed, UsageError
 from weft.service.protocols.events import LONGEST, data_of, member, split, tokens, whole_events
 from weft.service.protocols.protocol import Body
+from weft.service.protocols.translation.call_order import CallOrder
 
 CHAT = "/v1/chat/completions"
 Event = dict[str, Any]
@@ -25,6 +26,7 @@ class AnswerTeller(ABC):
         self._over = self._begun = False
         self._finish = ""
         self._usage: Body = {}
+        self._order = CallOrder()
 
     @abstractmethod
     def whole(self, chat: Body) -> Body:
@@ -64,15 +66,17 @@ class AnswerTeller(ABC):
 
     def end(self) -> bytes:
         """What is left to be sent when the engine's stream is over: nothing, if it broke off."""
-        return encoded(self._read(bytes(self._tail)))
+        events = self._read(bytes(self._tail))
+        if self._finish and not self._over:  # some say no more than why it ended
+            events += self._closed()
+        return encoded(events)
 
     def _read(self, event: bytes) -> list[Event]:
         data = data_of(event)
         if not data or self._over:
             return []
         if data == b"[DONE]":
-            self._over = True
-            return [*self._opened(), *self.closing(self._finish, self._usage)]
+            return [*self._opened(), *self._closed()]
         try:
             value: Any = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -86,10 +90,19 @@ class AnswerTeller(ABC):
         events = self._opened()
         choices = member(value, "choices")
         for choice in cast(list[Any], choices) if isinstance(choices, list) else []:
-            if isinstance(delta := member(choice, "delta"), dict):
-                events += self.piece(cast(Body, delta))
+            if isinstance(found := member(choice, "delta"), dict):
+                delta = cast(Body, found)
+                if calls := calls_of(delta):
+                    delta = {**delta, "tool_calls": self._order.take(calls)}
+                events += self.piece(delta)
             self._finish = finish_of(choice) or self._finish
         return events
+
+    def _closed(self) -> list[Event]:
+        self._over = True
+        rest = self._order.rest()
+        events = self.piece({"tool_calls": rest}) if rest else []
+        return [*events, *self.closing(self._finish, self._usage)]
 
     def _opened(self) -> list[Event]:
         if self._begun:
@@ -157,11 +170,15 @@ def thinking_of(message: Body) -> str:
 
 
 def text_of(message: Body) -> str:
-    """The text of a message or a delta; a refusal is one too."""
-    for name in ("content", "refusal"):
-        if isinstance(found := message.get(name), str) and found:
-            return found
-    return ""
+    """The text of a message or a delta."""
+    found = message.get("content")
+    return found if isinstance(found, str) else ""
+
+
+def refusal_of(message: Body) -> str:
+    """What a model says that will not answer, in a message or a delta."""
+    found = message.get("refusal")
+    return found if isinstance(found, str) else ""
 
 
 def calls_of(message: Body) -> list[Body]:
@@ -169,14 +186,6 @@ def calls_of(message: Body) -> list[Body]:
     calls = message.get("tool_calls")
     found = cast(list[Any], calls) if isinstance(calls, list) else []
     return [cast(Body, call) for call in found if isinstance(call, dict)]
-
-
-def arguments_of(call: Body) -> str:
-    """The arguments of a call, or what a delta adds to them; some engines give an object."""
-    given = member(call, "function", "arguments")
-    if isinstance(given, dict):
-        return orjson.dumps(given).decode()
-    return given if isinstance(given, str) else ""
 
 
 def counts_of(usage: Body) -> tuple[int, int, int, int]:
