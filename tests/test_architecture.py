@@ -101,9 +101,10 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "token_path": set(),
     },
     "programs": {
-        "nodes": {"calls", "declaration"},
+        "nodes": {"declaration", "scope"},
         "calls": {"budgets"},
-        "runs": {"budgets", "nodes"},
+        "runs": {"nodes", "provenance"},
+        "provenance": {"calls"},
         "budgets": {"scope"},
         "fan_out": {"nodes"},
         "hearing": {"scope"},

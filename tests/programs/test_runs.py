@@ -19,12 +19,12 @@ async def finish(path: Prompt) -> str:
 async def story(topic: str) -> str:
     path = await draft(topic)
     ending = await finish(path)
-    return (await generate(Prompt.user(f"Judge this: {ending}"))).text
+    return (await generate(Prompt.system("Judge this.").user(ending))).text
 
 
 STORY = {
     "sea": "a beginning\nand its very end",
-    "Judge this: and its very end": "good",
+    "and its very end": "good",
 }
 
 

@@ -95,7 +95,8 @@ class fan_out(Generic[Item, T]):
         scope = current()
         named = underlying(self._node)
         name = getattr(named, "__name__", None)
-        id = scope.journal.begin("fan_out", scope.id, width=self.width, name=name)
+        uses = scope.provenance.behind(self._items) if scope.provenance is not None else []
+        id = scope.journal.begin("fan_out", scope.id, width=self.width, name=name, uses=uses)
         self._journal, self._id = scope.journal, id
         self._replay, node = scope.replay, self._node
         if self._replay is not None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from weft.orchestrator.program import ToolWait
-from weft.programs.calls.completion import Completion
 from weft.programs.declaration import NOTHING_DECLARED, Declaration
-from weft.programs.prompt import Prompt
 from weft.programs.scope import Doing, Scope, enter, running
 
 P = ParamSpec("P")
@@ -66,7 +64,8 @@ def _traced(
     async def traced(*args: P.args, **kwargs: P.kwargs) -> T:
         if (scope := running()) is None:
             return await function(*args, **kwargs)
-        uses = calls_behind((*args, *kwargs.values()))
+        provenance = scope.provenance
+        uses = provenance.behind((*args, *kwargs.values())) if provenance is not None else []
         id = scope.journal.begin(kind, scope.id, name=name, uses=uses)
         inside = _inside_node(scope, name, id)
         if kind == "program" and scope.starts is not traced:
@@ -79,6 +78,8 @@ def _traced(
             scope.journal.note(ended, id, error=repr(error))
             raise
         scope.journal.note("done", id)
+        if provenance is not None and result is not None:
+            provenance.note(result, id)
         return result
 
     traced.__weft__ = declaration  # pyright: ignore[reportAttributeAccessIssue]
@@ -133,16 +134,3 @@ def underlying(function: object) -> object:
             function = function.__func__
         else:
             return function
-
-
-def calls_behind(values: Iterable[object]) -> list[str]:
-    """Ids of the calls that produced the Prompts and Completions among some values."""
-    found: list[str] = []
-    for value in values:
-        if isinstance(value, list | tuple):
-            found += calls_behind(value)  # pyright: ignore[reportUnknownArgumentType]
-        elif isinstance(value, Completion):
-            found.append(value.call)
-        elif isinstance(value, Prompt):
-            found += [piece.call for piece in value.lineage() if piece.call is not None][:1]
-    return list(dict.fromkeys(found))

@@ -22,6 +22,7 @@ from weft.programs.declaration import declared
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
 from weft.programs.nodes import underlying
+from weft.programs.provenance import Provenance
 from weft.programs.scope import Live, Scope, enclosing, enter
 from weft.types import Adapter, Usage
 
@@ -75,6 +76,7 @@ def _within(outer: Scope, scope: Scope) -> Scope:
         scope,
         budgets=budgets,
         group=outer.group,
+        provenance=outer.provenance,
         store=outer.store if same else scope.store,
         replay=outer.replay if same or outer.store is scope.store else scope.replay,
         roles=scope.roles or outer.roles,
@@ -142,6 +144,7 @@ async def run(
         store=store,
         replay=Replay(store, journal.name) if store is not None else None,
         starts=starts,
+        provenance=Provenance(),
         roles=roles or {},
         adapters=adapters or {},
         live=live,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from weft.programs.budgets.budget import budget
     from weft.programs.history.outcome import Outcome
     from weft.programs.prompt import Prompt
+    from weft.programs.provenance import Provenance
     from weft.store.store import Store
 
 
@@ -65,6 +66,7 @@ class Scope:
         stage: the name of the program or node.
         siblings: branches of `group` that run at once; 1 outside any.
         group: the fan-out that the code is in a branch of.
+        provenance: which part of the run its values came from; None outside any run.
         doing: the innermost node or tool that the code is in.
         budgets: limits in force, outermost first.
         store: results of earlier calls, if any are kept.
@@ -86,6 +88,7 @@ class Scope:
     stage: str = ""
     siblings: int = 1
     group: CallGroup | None = None
+    provenance: Provenance | None = None
     doing: Doing | None = None
     budgets: tuple[budget, ...] = ()
     store: Store | None = None

@@ -70,9 +70,16 @@ def call(
     adapter = scope.adapters.get(role)
     asked = adapter.name if adapter is not None else model
     key = call_key(asked, prompt, sampling, ask, index) if store is not None else ""
-    id = scope.journal.begin(
-        "call", scope.id, prompt=prompt, model=model, role=role, score=bool(ask), index=index
-    )
+    about: dict[str, Any] = {
+        "prompt": prompt,
+        "model": model,
+        "role": role,
+        "score": bool(ask),
+        "index": index,
+    }
+    if scope.provenance is not None and (uses := scope.provenance.quoted(prompt)):
+        about["uses"] = uses
+    id = scope.journal.begin("call", scope.id, **about)
     one = _Call(scope, prompt, model, sampling, options, tokens, suffix, key, id)
     one.adapter = adapter
     return one.run()

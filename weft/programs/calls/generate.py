@@ -140,7 +140,12 @@ async def generate(
         index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
     outcome = await call(scope, role, prompt, sampling, index=index)
     completion = _completion(scope, prompt, role, index, outcome)
-    return completion if returns is None else _parse(completion, returns)
+    if returns is None:
+        return completion
+    answer = _parse(completion, returns)
+    if scope.provenance is not None:
+        scope.provenance.note(answer, outcome.id)
+    return answer
 
 
 async def _several(
@@ -179,8 +184,11 @@ def _completion(
     back = outcome.text if tokens is not None else thinking.text
     # All of it was thinking, where an engine that tells thinking apart had come to no answer.
     silent = bool(outcome.reasoning) and not outcome.text and outcome.finish_reason == "length"
+    text = thinking.text
+    if scope.provenance is not None:
+        text = scope.provenance.text(text, outcome.id)
     return Completion(
-        text=thinking.text,
+        text=text,
         tokens=outcome.tokens,
         logprobs=outcome.logprobs,
         finish_reason=outcome.finish_reason,

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     Graph = nx.DiGraph[str]
 
 _MARKS = {"done": "", "cancelled": " ✗", "failed": " ⚡", "running": " …"}
-_QUOTED = 8  # characters; a shorter answer is found in too many texts by chance
 
 
 def graph_of(events: Iterable[Event]) -> Graph:
@@ -23,23 +22,23 @@ def graph_of(events: Iterable[Event]) -> Graph:
     Nodes have `kind` (`program`, `node`, `fan_out`, `call`), `label`, `status` (`running`,
     `done`, `cancelled`, `failed`) and, for calls, `outcome` and `engine`. Edges have `kind`:
     `contains` (a program and its parts), `prefix` (a call whose prompt goes on from what an
-    earlier call produced), `data` (a call or node that was given what an earlier call
-    produced).
+    earlier call produced), `data` (a call, node or fan-out that was given what an earlier call or
+    node gave: the very value, or one in which the value lies).
     """
     import networkx as nx  # takes as long to import as all the rest
 
     graph: Graph = nx.DiGraph()
-    answers: dict[str, str] = {}
     for event in events:
         data = event.data
         if event.kind in ("program", "node", "fan_out", "call"):
             graph.add_node(event.id, kind=event.kind, label=_label(event), status="running")
             if event.parent is not None:
                 graph.add_edge(event.parent, event.id, kind="contains")
-            for used in data.get("uses", ()):
-                graph.add_edge(used, event.id, kind="data")
             if event.kind == "call":
-                _link(graph, event.id, data["prompt"], answers)
+                _link(graph, event.id, data["prompt"])
+            for used in data.get("uses", ()):
+                if used in graph and not graph.has_edge(used, event.id):
+                    graph.add_edge(used, event.id, kind="data")
         elif event.id in graph:
             if event.kind == "sent":
                 graph.nodes[event.id]["engine"] = data["engine"]
@@ -47,20 +46,16 @@ def graph_of(events: Iterable[Event]) -> Graph:
                 graph.nodes[event.id]["status"] = event.kind
             if (outcome := data.get("outcome")) is not None:
                 graph.nodes[event.id]["outcome"] = outcome
-                answers[event.id] = outcome.text.strip()
     return graph
 
 
-def _link(graph: Graph, call: str, prompt: Prompt, answers: dict[str, str]) -> None:
-    """Edges to a call from those that its prompt continues or quotes."""
+def _link(graph: Graph, call: str, prompt: Prompt) -> None:
+    """An edge to a call from the one whose answer its prompt goes on from."""
     for piece in prompt.lineage():
         if piece.call is not None:
             if piece.call in graph:
                 graph.add_edge(piece.call, call, kind="prefix")
             return
-        for earlier, answer in answers.items():
-            if len(answer) >= _QUOTED and answer in piece.text and earlier != call:
-                graph.add_edge(earlier, call, kind="data")
 
 
 def _label(event: Event) -> str:
