@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio.testing
@@ -145,7 +145,7 @@ class Quick:
         await asyncio.sleep(seconds / 20)
 
 
-uvicorn.server.asyncio = Quick()
+cast(Any, uvicorn.server).asyncio = Quick()
 
 
 class PostgreSQL:

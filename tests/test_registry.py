@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -30,9 +31,8 @@ from weft.orchestrator.policy_file import dump_policy, load_policy
 from weft.orchestrator.pool import Pool
 from weft.programs import Prompt, generate, run
 from weft.registry import import_all
-from weft.search import Answer, Question, parse_strategy
+from weft.search import Answer, BestOfN, Question, parse_strategy
 from weft.search.readers import parse_reader
-from weft.search.strategy import STRATEGIES
 from weft.search.verifiers import read_verifier
 from weft.service.config.file import load_config
 from weft.simulation.workloads import open_workload
@@ -299,10 +299,10 @@ def test_a_cell_run_again_replaces_its_class(monkeypatch: pytest.MonkeyPatch) ->
         "    k: int = {}\n"
         "    def place(self, call, view): ...\n"
     )
-    names = {"__name__": "__main__"}
+    names: dict[str, Any] = {"__name__": "__main__"}
     for k in (1, 2):
         exec(compile(cell.format(k), f"<cell {k}>", "exec"), names)
-        assert parse_policy("cell") == names["Cell"]()  # type: ignore[operator]
+        assert parse_policy("cell") == names["Cell"]()
         assert getattr(parse_policy("cell"), "k") == k  # noqa: B009
     monkeypatch.delitem(POLICIES._known, "cell")
 
@@ -714,8 +714,8 @@ async def test_a_task_that_raises_costs_its_own_sample(
     greedy = parse_strategy("greedy")
     plan = Plan(task, [greedy], task.samples(None, 0), Settings("echo", "", "m", 0))
     async with Pool(ScriptedEngine("yes")) as pool:
-        folder = Folder(tmp_path / "out", create=True)
-        await evaluate(plan, pool, folder, Session(), Silent())  # type: ignore[arg-type]
+        folder, watch = Folder(tmp_path / "out", create=True), cast(Any, Silent())
+        await evaluate(plan, pool, folder, Session(), watch)
     rows = {row.id: row for row in folder.rows()}
     assert len(rows) == 40
     assert [id for id, row in rows.items() if row.error] == ["3"]
@@ -821,5 +821,5 @@ def test_any_text_in_quotes_is_read_back(text: str) -> None:
 
 @given(st.text(min_size=1), st.integers(1, 9))
 def test_any_role_makes_a_spec_that_reads_back(role: str, n: int) -> None:
-    made = STRATEGIES.find("best_of_n")(n=n, verifier=f"role:{role}")  # type: ignore[call-arg]
+    made = BestOfN(n=n, verifier=f"role:{role}")
     assert parse_strategy(made.spec) == made

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -53,9 +54,9 @@ def plan(*specs: str, limit: int = 6, limits: Limits | None = None, seed: int = 
     return Plan(task, strategies, task.samples(limit, seed), settings, limits)
 
 
-def engine(skill: float = 0.7, **options: object) -> ScriptedEngine:
+def engine(skill: float = 0.7, **options: Any) -> ScriptedEngine:
     player = Player(skill)
-    return ScriptedEngine(player.reply, player.scores, **options)  # type: ignore[arg-type]
+    return ScriptedEngine(player.reply, player.scores, **options)
 
 
 async def go(
@@ -150,14 +151,12 @@ async def test_a_broken_line_in_the_midst_is_an_error(tmp_path: Path) -> None:
         ({"server": ["http://b:1"]}, "give another --out, or --moved if it is the same server"),
     ],
 )
-def test_other_settings_are_refused(
-    tmp_path: Path, change: dict[str, object], message: str
-) -> None:
+def test_other_settings_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     folder = Folder(tmp_path, create=True)
     settings = Settings("countdown", "old", "scripted", 0)
     folder.save(settings, Session())
     with pytest.raises(StoreError) as error:
-        folder.open(replace(settings, **change))  # type: ignore[arg-type]
+        folder.open(replace(settings, **change))
     assert message in str(error.value)
 
 

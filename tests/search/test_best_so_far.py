@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -48,12 +49,12 @@ SPECS = [*sorted(strategies()), *VARIANTS, Careless()]
 class Logging(ScriptedEngine):
     """Keeps what it generated; fails what it is told to fail, at every attempt."""
 
-    def __init__(self, playing: Callable[..., str], likely: object, **settings: object) -> None:
+    def __init__(self, playing: Any, likely: Any, **settings: Any) -> None:
         super().__init__(
             playing,
-            likely,  # type: ignore[arg-type]
+            likely,
             price=Price(prompt=1e6, completion=1e6),
-            **settings,  # type: ignore[arg-type]
+            **settings,
         )
         self.written: dict[int, tuple[Request, str]] = {}
         self.seen: dict[str, int] = {}
@@ -85,7 +86,7 @@ class Logging(ScriptedEngine):
 @pytest.fixture
 def engine(player: Callable[..., ScriptedEngine]) -> Callable[..., Logging]:
     known = player()
-    return lambda **settings: Logging(known.script.replies, known.scores, **settings)  # type: ignore[arg-type]
+    return lambda **settings: Logging(known.script.replies, known.scores, **settings)
 
 
 async def attempt(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -150,10 +151,10 @@ def test_programs_that_fail_are_told_of(weft: Weft, monkeypatch: pytest.MonkeyPa
 
     complete, count = SimulatedEngine.complete, iter(range(99))
 
-    async def refuse(self: SimulatedEngine, *arguments: object) -> None:
+    async def refuse(self: SimulatedEngine, *arguments: Any) -> None:
         if next(count) == 3:
             raise RequestRejected("the engine has had enough")
-        await complete(self, *arguments)  # type: ignore[arg-type]
+        await complete(self, *arguments)
 
     monkeypatch.setattr(SimulatedEngine, "complete", refuse)
     result = weft("simulate", AGENTS, "-p", "fcfs", *SMALL, "-n", "8")

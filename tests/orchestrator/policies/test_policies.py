@@ -22,9 +22,9 @@ from weft.orchestrator.program import Program
 HUGE = 10**9
 
 
-def at(engine: Engine, id: str = "p", claim: int = 500, **more: Any) -> Program:
+def at(engine: Any, id: str = "p", claim: int = 500, **more: Any) -> Program:
     """A program that is at home on an engine, with a claim there."""
-    return Program(id, home=engine, claim=claim, **more)  # type: ignore[arg-type]
+    return Program(id, home=engine, claim=claim, **more)
 
 
 def placed(spec: str, call: Call, *engines: Engine) -> str:
@@ -85,7 +85,7 @@ def engines(draw: st.DrawFn, name: str) -> Engine:
 @st.composite
 def views(draw: st.DrawFn) -> tuple[Call, View]:
     fleet = [draw(engines(name)) for name in "abc"[: draw(st.integers(1, 3))]]
-    home = draw(st.sampled_from([None, *fleet]))
+    home: Any = draw(st.sampled_from([None, *fleet]))
     program = Program(
         "p",
         "agent",
@@ -99,7 +99,7 @@ def views(draw: st.DrawFn) -> tuple[Call, View]:
         waited=draw(st.floats(0, 100)),
         computed=draw(st.integers(0, 10_000)),
         context=draw(st.integers(0, 5000)),
-        home=home,  # type: ignore[arg-type]
+        home=home,
     )
     if home is not None:
         program.running = draw(st.integers(0, home.in_flight))

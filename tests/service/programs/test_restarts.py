@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -124,11 +125,11 @@ def test_a_task_with_a_summary_behind_it(known: Conversations) -> None:
         pytest.param({"host": "10.0.0.2"}, id="host"),
     ],
 )
-def test_another_agent_is_another_program(known: Conversations, other: dict[str, object]) -> None:
+def test_another_agent_is_another_program(known: Conversations, other: dict[str, Any]) -> None:
     agent = Agent(known, "a")
     for _ in range(5):
         agent.call()
-    helper = Agent(known, "b", **other)  # type: ignore[arg-type]
+    helper = Agent(known, "b", **other)
     assert helper.call() != agent.programs[0]
 
 
