@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
+from urllib.parse import quote
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -100,6 +101,40 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class Sender:
+    """The program that makes a request, as engines and gateways are told of it.
+
+    Attributes:
+        program: its id.
+        parent: id of the program that it works for; empty if it works for none.
+        name: what it is a run of.
+        stage: the part of it that asks.
+    """
+
+    program: str = ""
+    parent: str = ""
+    name: str = ""
+    stage: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As headers of a request: weft's own, and vLLM's for sessions."""
+        if not self.program:
+            return {}
+        told = {
+            "x-weft-program": self.program,
+            "x-weft-parent": self.parent,
+            "x-weft-name": self.name,
+            "x-weft-stage": self.stage,
+            "x-session-id": self.program,
+        }
+        return {name: quote(text, safe=_SAFE) for name, text in told.items() if text}
+
+
+_SAFE = "".join(map(chr, range(33, 127)))  # what a header may hold as it is
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One unit of inference as an engine sees it.
 
@@ -118,6 +153,7 @@ class Request:
         cache_salt: only requests with the same one share prefixes in the engine's cache;
             vLLM only.
         adapter: name of the model's adapter (LoRA) that must answer; empty for none.
+        sender: the program that asks; sent as headers.
     """
 
     id: str
@@ -130,6 +166,7 @@ class Request:
     ask_texts: tuple[str, ...] = ()
     cache_salt: str = ""
     adapter: str = ""
+    sender: Sender = Sender()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from weft.orchestrator.pool import Pool, find_pool
 from weft.orchestrator.program import Program
 from weft.programs.history.journal import Journal
 from weft.programs.history.replay import Replay
-from weft.types import Adapter
+from weft.types import Adapter, Sender
 
 if TYPE_CHECKING:
     from weft.programs.budgets.budget import budget
@@ -114,6 +114,14 @@ class Scope:
     def program_id(self) -> str:
         """The id under which the scheduler knows the program."""
         return self.program.id if self.program is not None else self.journal.name
+
+    @property
+    def sender(self) -> Sender:
+        """Who asks, as engines are told."""
+        own = self.program
+        if own is None:
+            return Sender(self.journal.name, "", "", self.stage)
+        return Sender(own.id, own.parent.id if own.parent else "", own.name, self.stage)
 
     def of_group(self, siblings: int, group: CallGroup) -> Scope:
         """The same place in a branch of a group."""

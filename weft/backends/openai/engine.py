@@ -200,7 +200,8 @@ class OpenAIEngine(Engine):
             while True:
                 body = self._dialect.body(fields, request.sampling.schema)
                 try:
-                    sent = self._send(body.fields, request.id)
+                    headers = {"X-Request-Id": request.id, **request.sender.headers}
+                    sent = self._send(body.fields, headers)
                     response = await stack.enter_async_context(sent)
                     break
                 except openai.APIStatusError as error:
@@ -212,11 +213,11 @@ class OpenAIEngine(Engine):
                     raise
             yield response, body
 
-    def _send(self, fields: Mapping[str, Any], id: str) -> Any:
+    def _send(self, fields: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
         create: Any = self._connected.chat.completions.with_streaming_response.create
         rest = dict(fields)
         given = {name: rest.pop(name) for name in ("model", "messages", "stream") if name in rest}
-        return create(**given, extra_body=rest, extra_headers={"X-Request-Id": id})
+        return create(**given, extra_body=rest, extra_headers=headers)
 
     def _learn(self, error: openai.APIStatusError, body: Phrased, own: set[str]) -> bool:
         """Whether a refusal taught something, so that the request may be sent again."""

@@ -210,7 +210,11 @@ class VLLMEngine(Engine):
             "POST",
             "/v1/completions",
             content=json.dumps(body, separators=(",", ":")).encode(),
-            headers={"content-type": "application/json", "x-request-id": request.id},
+            headers={
+                "content-type": "application/json",
+                "x-request-id": request.id,
+                **request.sender.headers,
+            },
         )
         with reaching(self.url):
             async with streaming(self._http, sent) as response:

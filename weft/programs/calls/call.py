@@ -189,6 +189,7 @@ class _Call:
             self._options,
             scope.cache_salt,
             adapter.name if adapter is not None else "",
+            scope.sender,
         )
         # Rendering the prompt may have shown that its template opens thinking.
         self.outcome.inside = begins_inside(prompt, sampling, pool, model)
