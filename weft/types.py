@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 from urllib.parse import quote
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -100,8 +100,7 @@ class Adapter:
     engines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(NamedTuple):
     """The program that makes a request, as engines and gateways are told of it.
 
     Attributes:
@@ -131,6 +130,7 @@ class Sender:
         return {name: quote(text, safe=_SAFE) for name, text in told.items() if text}
 
 
+NOBODY = Sender()
 _SAFE = "".join(map(chr, range(33, 127)))  # what a header may hold as it is
 
 
@@ -166,7 +166,7 @@ class Request:
     ask_texts: tuple[str, ...] = ()
     cache_salt: str = ""
     adapter: str = ""
-    sender: Sender = Sender()
+    sender: Sender = NOBODY
 
 
 @dataclass(frozen=True, slots=True)

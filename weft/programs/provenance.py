@@ -20,6 +20,7 @@ from weft.programs.prompt import Prompt
 
 _HELD = 2**24
 """Bytes of values that can't be referred to weakly, such as texts; the oldest go first."""
+_id = id
 _DEEP, _MANY = 8, 1000  # levels and values of what is looked into
 _PLAIN = (
     *(int, float, complex, type(None), type, Enum),
@@ -52,15 +53,21 @@ class Provenance:
 
     def text(self, text: str, id: str) -> str:
         """A call gave a text: the same as an object of its own."""
-        if len(text) > 1:  # others are objects that all share
+        size = len(text)
+        if size > 1:  # others are objects that all share
             text = text[:1] + text[1:]
-            self._hold(text, id)
+            self._held[_id(text)] = text, id, size
+            self._bytes += size
+            if self._bytes > _HELD:
+                self._trim()
         return text
 
     def behind(self, values: Iterable[object]) -> list[str]:
         """Ids of the calls and nodes that gave some values, or what lies in them."""
         found: dict[str, None] = {}
         for value in islice(values, _MANY):
+            if isinstance(value, _PLAIN):
+                continue
             for one in _within(value):
                 origin = self._of(one)
                 if origin is not None:
@@ -114,6 +121,9 @@ class Provenance:
             self._bytes -= before[2]
         self._held[id(value)] = value, id_, size
         self._bytes += size
+        self._trim()
+
+    def _trim(self) -> None:
         while self._bytes > _HELD:
             _, (_, _, freed) = self._held.popitem(last=False)
             self._bytes -= freed
