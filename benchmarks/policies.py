@@ -47,6 +47,7 @@ POLICIES = (
     "autellix(variant=atlas)",
     "continuum",
     "llumnix",
+    "lmetric",
     "fair",
 )
 AFFINITY = "prefix(affinity=true)"

@@ -403,6 +403,7 @@ def test_a_home_that_drains_keeps_only_its_residents() -> None:
         ("prefix", False),
         ("fair", False),
         ("llumnix", False),
+        ("lmetric", False),
         ("autellix", False),
         ("round_robin", True),
         ("sticky", True),
@@ -582,6 +583,46 @@ def test_hexgen_scores_speed_against_load() -> None:
     quick, slow = Engine("quick", in_flight=2, decode=0.01), Engine("slow", decode=0.02)
     for alpha, best in ((0.6, "slow"), (0.7, "quick")):  # they cross at alpha = 2/3
         assert placed(f"hexgen(alpha={alpha})", Call(), quick, slow) == best
+
+
+# LMetric
+
+
+def test_lmetric_multiplies_new_tokens_by_the_batch() -> None:
+    warm, cold = Engine("warm", held=900, reserved=1), Engine("cold")
+    for in_flight, queued, best in (
+        (4, 0, "warm"),  # 100 x 5, against 1000 x 1
+        (8, 0, "warm"),
+        (9, 0, "cold"),  # equal, and less KV is in use there
+        (4, 6, "cold"),  # those that wait for the engine count
+        (99, 0, "cold"),
+    ):
+        warm = replace(warm, in_flight=in_flight, queued=queued, concurrency=99)
+        assert placed("lmetric", Call(), warm, cold) == best
+    warm = replace(warm, in_flight=4, queued=0)
+    placement = parse_policy("lmetric").place(Call(), View([warm, cold]))
+    assert placement.reason == "100 new tokens x 5 calls is the least"
+    whole = replace(warm, held=5000, in_flight=98)  # the last token is always computed
+    assert placed("lmetric", Call(), whole, cold) == "warm"  # 1 x 99
+    assert parse_policy("lmetric").place(Call(), View([whole])).reason.startswith("1 new tokens")
+    full = replace(warm, concurrency=4)  # the next best has room
+    assert placed("lmetric", Call(), full, cold) == "cold"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 1000)), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_lmetric_at_its_extremes(loads: list[tuple[int, int]], alike: bool) -> None:
+    engines = [
+        Engine(str(i), in_flight=3 if alike else calls, held=held if alike else 0)
+        for i, (calls, held) in enumerate(loads)
+    ]
+    chosen = engines[int(placed("lmetric", Call(), *engines))]
+    if alike:  # as many calls run everywhere: the one with most of the prompt cached
+        assert min(chosen.held, 999) == min(999, max(e.held for e in engines))
+    else:  # nothing is cached: the one with the fewest calls
+        assert chosen.in_flight == min(e.in_flight for e in engines)
 
 
 # Llumnix
