@@ -125,7 +125,9 @@ async def test_a_response_is_made_though_its_client_has_left() -> None:
     maker = Maker()
     async with made_by(maker) as (service, client):
         last = await begin(client)
-        await asyncio.sleep(0.05)  # the service hears of it
+        (exchange,) = service.inside.exchanges
+        cycle = exchange._client._cycle
+        await until(lambda: cycle.disconnected)  # the service has heard of it
         assert service.inside.scheduler.in_flight == 1
         found = await client.responses.retrieve("resp_1")
         assert found.status == "in_progress"
@@ -174,10 +176,9 @@ async def test_cancelling_the_response_ends_the_call() -> None:
     async with made_by(maker) as (service, client):
         await begin(client)
         assert (await client.responses.cancel("resp_1")).status == "cancelled"
-        for _ in range(3):
+        while not service.idle():
             maker.step.set()
-            await asyncio.sleep(0.01)
-        await until(service.idle)
+            await asyncio.sleep(0)
         (program,) = service.inside.registry.programs.values()
         assert [call.outcome for call in program.calls] == ["cancelled"]
 

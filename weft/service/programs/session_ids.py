@@ -14,10 +14,17 @@ _FIRST = ("x-weft-program", "x-litellm-trace-id", "x-litellm-session-id")
 _LAST = ("session-id", "x-session-id", "x-session-affinity", "agent-session-id")
 _FIXED = frozenset((*_FIRST, *_LAST))
 # Of other headers: vendors put their own names in front.
-_ENDS = ("session-id", "conversation-id", "conv-id", "chat-id", "taskid", "task-id", "session")
+_ENDS = (
+    *("session-id", "conversation-id", "conv-id", "chat-id", "thread-id"),
+    *("taskid", "task-id", "session"),
+)
 _ABOVE = ("parent", "root", "previous")
 _NOT = frozenset(("mcp-session-id", "x-mcp-session-id"))  # of a connection to a tool server
-_MEMBERS = ("session_id", "sessionId", "conversation_id", "chat_id", "thread_id")
+_BODY = ("litellm_session_id", "session_id", "sessionId", "conversation_id", "chat_id", "thread_id")
+_MEMBERS = (
+    *("session_id", "sessionId", "conversation_id", "conversationId", "chat_id", "chatId"),
+    *("thread_id", "threadId", "task_id", "taskId"),
+)
 # What clients send that forgot to fill in an id: sessions of different users would be one.
 _EMPTY = frozenset(("", "null", "none", "nil", "undefined", "nan", "false", "true", "unknown"))
 _EMPTY_OBJECT = "[object Object]"
@@ -50,8 +57,8 @@ def session_id(headers: Mapping[str, str], body: Mapping[str, Any]) -> tuple[str
     members = cast(dict[str, Any], metadata) if isinstance(metadata, dict) else {}
     if members and (found := _session_of(members.get("user_id"))):
         return found, "metadata.user_id"
-    for name in ("litellm_session_id", "session_id"):
-        if found := _text(get(name)):
+    for name in _BODY:
+        if name in body and (found := _text(body[name])):
             return found, name
     for name in _MEMBERS if members else ():
         if found := _text(members.get(name)):
