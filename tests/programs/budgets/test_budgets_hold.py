@@ -1,5 +1,7 @@
 """Budgets bound what is spent, whatever runs at once; reruns take the same course for nothing."""
 
+from contextlib import nullcontext
+
 import anyio
 import pytest
 
@@ -80,6 +82,32 @@ async def test_a_rerun_takes_the_same_course_and_pays_nothing(limits):
         assert len(engine.requests) == sent
     assert again.value == first.value
     assert again.usage == first.usage
+
+
+@pytest.mark.parametrize("unit", ["tokens", "dollars"])
+async def test_a_rerun_with_less_ends_where_it_would_have_ended(unit):
+    """A stored answer that what is left does not pay for is cut off, not taken and overcharged."""
+
+    async def one() -> str:
+        try:
+            return (await generate(Prompt.user("q"))).text
+        except BudgetExceeded as error:
+            return f"cut off: {error.text}"
+
+    engine = ScriptedEngine("y" * 50, price=Price(prompt=1e6, completion=1e6))
+    stored, found = Store(), []
+    async with Pool(engine, store=stored) as kept:
+        assert (await run(one, pool=kept)).usage.total == 54
+        for pool in (kept, Pool(engine)):
+            async with pool if pool is not kept else nullcontext():
+                for most in (20, 53, 54):
+                    done = await run(one, pool=pool, budget=Limits(**{unit: most}))
+                    assert done.usage.total <= most
+                    found.append((done.value, done.usage.total))
+        sent = len(engine.requests)
+        await run(one, pool=kept, budget=Limits(tokens=20), charge_stored=False)
+    assert found[:3] == found[3:]
+    assert sent == len(engine.requests) == 4
 
 
 async def test_losers_behind_tools_are_not_sent_again():

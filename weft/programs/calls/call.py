@@ -247,12 +247,16 @@ class _Call:
         scope = self._scope
         if scope.replay is not None:
             await scope.replay.await_due(stored)
+        held, done = self.reservation, stored.done
+        if done and (most := self._too_few(known)) is not None:
+            self._known = known = known.cut(most, scope.pool.dearest(self._model))
+            done = False
         self._pending = False
         self.outcome = known
         scope.journal.spend(known.usage)
-        if self.reservation is not None and scope.charge_stored:
-            self.reservation.charge(known.usage, last=True)
-        if stored.done:
+        if held is not None and scope.charge_stored:
+            held.charge(known.usage, last=True)
+        if done:
             self._hear(known, whole=True)
             scope.journal.note("done", known.id, outcome=known, stored=True)
             return
@@ -261,9 +265,18 @@ class _Call:
                 if b.limits.seconds is not None and b.limits.seconds <= known.limit:
                     b.out_of_time()
                     b.check()
-        if self.reservation is not None and self.reservation.check_end(None):
-            assert self.reservation.end is not None
-            raise self.reservation.end
+        if held is not None and held.check_end(None):
+            assert held.end is not None
+            raise held.end
+
+    def _too_few(self, known: Outcome) -> int | None:
+        """The tokens that a finished answer is held to, if it would not have finished with them."""
+        held = self.reservation
+        if held is None or held.most_tokens is None or not self._scope.charge_stored:
+            return None
+        most, before = held.most_tokens, known.most_tokens
+        fewer = before is None or most < before
+        return most if fewer and known.usage.completion > most else None
 
     def _cut_as_before(self, known: Outcome) -> bool:
         """Whether a budget would cut the call off no later than one did the first time."""

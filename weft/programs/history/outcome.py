@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from weft.thinking import Thinking, split_thinking
-from weft.types import NOTHING, UNTIMED, FinishReason, Timing, TokenLogprob, Usage
+from weft.types import NOTHING, UNTIMED, FinishReason, Price, Timing, TokenLogprob, Usage
 
 
 @dataclass(slots=True)
@@ -51,6 +51,32 @@ class Outcome:
     def thinking(self) -> Thinking:
         """The text read: its thinking and its answer."""
         return split_thinking(self.text, self.inside, self.ended)
+
+    def cut(self, most: int, price: Price) -> Outcome:
+        """As it had been with fewer tokens of an answer; of the text about as much.
+
+        Args:
+            most: tokens that it may have.
+            price: what they cost.
+        """
+        used = self.usage
+        generated = used.cancelled + most
+        cost = price.of(prompt=used.prompt, cached=used.cached, completion=generated)
+        return replace(
+            self,
+            text=self.text[: len(self.text) * most // (len(self.tokens) or used.completion)],
+            tokens=self.tokens[:most],
+            logprobs=self.logprobs[:most],
+            finish_reason="cancelled",
+            ended=False,
+            usage=replace(
+                used,
+                completion=0,
+                cancelled=generated,
+                reasoning=min(used.reasoning, generated),
+                dollars=min(used.dollars, cost),
+            ),
+        )
 
     def record(self) -> str:
         """As JSON, for the Store: what differs from the default."""
