@@ -3,3 +3,7 @@
 Called by tests, examples, and the mock server. To script more, extend `script`. Trades away:
 answers come from rules, so nothing is said of a model's quality.
 """
+
+from weft.backends.scripted.engine import Scripted, ScriptedEngine, ToolCall
+
+__all__ = ["Scripted", "ScriptedEngine", "ToolCall"]
