@@ -19,9 +19,11 @@ import pytest
 
 from agent_clients import CLIENTS, Place, converse, each, needs
 from agent_player import DONE, ERRAND, MUCH, PICTURE, SUMMARY, play, task
-from agent_world import CONTEXT, World, recorded
+from agent_world import CONTEXT, World, recorded, streaming
 from weft.backends.scripted.requests import ScriptRequest
 from weft.backends.scripted.script import Scripted
+from weft.service.protocols import PROTOCOLS
+from weft.service.protocols.errors import ErrorWords
 from weft.types import Request
 
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(900)]
@@ -33,7 +35,7 @@ def greeting(place: Place) -> str:
 
 
 class Turns:
-    """Plays, but for requests with tools, of which some fare otherwise.
+    """Plays, but for an agent's requests, of which some fare otherwise.
 
     Args:
         other: what is answered to the request of this number; None to play.
@@ -44,7 +46,8 @@ class Turns:
 
     def __call__(self, request: Request) -> Scripted:
         assert isinstance(request, ScriptRequest)
-        if request.http.tools:
+        # Agents also ask for titles; aider has no tools.
+        if request.http.tools or "SEARCH/REPLACE" in request.messages[0].content:
             self.count += 1
             if (answer := self.other(self.count, request)) is not None:
                 return answer
@@ -142,10 +145,13 @@ def no_room_for_the_answer(_: int, request: ScriptRequest) -> Scripted | None:
 
 
 def no_room(number: int, request: ScriptRequest) -> Scripted | None:
-    """An engine for which the second prompt is too long, and says so as vLLM does."""
+    """An engine for which the second prompt is too long, and says so as vLLM does.
+
+    Where there are no tools there is but one.
+    """
     prompt = len(request.tokens or ())
     said = ALONE.format(context=prompt - 1, prompt=prompt)
-    return Scripted(refuses=said) if number == 2 else None
+    return Scripted(refuses=said) if number == (2 if request.http.tools else 1) else None
 
 
 @each("claude-code")
@@ -180,15 +186,27 @@ def test_codex_ends_the_turn_and_can_go_on(name: str, world: World) -> None:
     assert world.ends(program) == [(200, "done"), (400, "refused"), (200, "done")]
 
 
-@each("claude-code")
-def test_claude_code_says_that_the_prompt_is_too_long(name: str, world: World) -> None:
+SAID = {
+    "claude-code": "Prompt is too long",
+    "mini-swe-agent": "ContextWindowExceededError",
+    "openhands": "ContextWindowExceeded",
+    "aider": "has hit a token limit",
+}
+"""What clients say of a prompt that is too long, in place of the words that came."""
+
+
+@each(*SAID)
+def test_some_say_that_the_prompt_is_too_long(name: str, world: World) -> None:
     here, client = world.place(name), CLIENTS[name]
     world.plays(Turns(no_room))
     with world.beside():
-        said = client.finish(client.start(here, task(here.file)), here, expected=1)
-    assert "Prompt is too long" in said
+        status = 0 if name == "aider" else 1
+        said = client.finish(client.start(here, task(here.file)), here, expected=status)
+    assert SAID[name] in said
     (program,) = world.programs()
-    assert world.ends(program) == [(200, "done"), (400, "refused")]
+    *ends, last = world.ends(program)  # sent once
+    assert last == (400, "refused")
+    assert ends == [(200, "done")] * (name != "aider")
 
 
 @each("opencode", "qwen-code", "cline")
@@ -217,18 +235,65 @@ def broken(number: int, _: ScriptRequest) -> Scripted | None:
     return Scripted("Let me see what is there.", dies_after=8) if number == 1 else None
 
 
-@each("codex", "claude-code", "opencode", "qwen-code")
+@each("codex", "claude-code", "opencode", "qwen-code", "aider")
 def test_a_stream_that_breaks(name: str, world: World) -> None:
     here = world.place(name)
     world.plays(Turns(broken))
     with world.beside():
         said = CLIENTS[name].run(here, task(here.file))
     assert greeting(here) == "Hello"
-    assert DONE in said
+    assert (DONE if name != "aider" else "Applied edit") in said
     (program,) = world.programs()
     ends = world.ends(program)
     assert ends.count((200, "broken")) == program["errors"] == 1
     assert set(ends) == {(200, "done"), (200, "broken")}
+
+
+@each("cline")
+def test_a_stream_that_breaks_is_too_much_for_some(name: str, world: World) -> None:
+    here, client = world.place(name), CLIENTS[name]
+    world.plays(Turns(broken))
+    with world.beside():
+        said = client.finish(client.start(here, task(here.file)), here, expected=1)
+    assert "broke the connection" in said
+    (program,) = world.programs()
+    assert world.ends(program) == [(200, "broken")]
+
+
+@each("mini-swe-agent", "openhands")
+def test_an_answer_that_breaks_is_made_again(name: str, world: World) -> None:
+    """These do not stream, so that nothing of the answer has gone out: they see nothing of it."""
+    here = world.place(name)
+    world.plays(Turns(broken))
+    with world.beside():
+        CLIENTS[name].run(here, task(here.file))
+    assert greeting(here) == "Hello"
+    (program,) = world.programs()
+    assert set(world.ends(program)) == {(200, "done")}
+    assert [call["attempts"] for call in world.calls(program)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "times"),
+    [
+        (ErrorWords(400, "no such field", code="unsupported_value"), 1),
+        (ErrorWords(404, "no such model", code="model_not_found"), 1),
+        (ErrorWords(400, "too long", code="context_length_exceeded"), 1),
+        (ErrorWords(502, "the engine broke off"), 2),
+    ],
+)
+@each("codex")
+def test_codex_asks_again_only_where_that_may_help(
+    name: str, words: ErrorWords, times: int, world: World
+) -> None:
+    """After errors that come when the stream has begun."""
+    client = CLIENTS[name]
+    with streaming(PROTOCOLS["/v1/responses"].error_event(words)) as (url, asked):
+        here = world.place(name, url)
+        once = ("-c", "model_providers.ours.stream_max_retries=1")
+        said = client.finish(client.start(here, "Hello", *once), here, expected=1)
+    assert asked == ["/v1/responses"] * times
+    assert words.message in said or words.code == "context_length_exceeded"
 
 
 # A compaction
