@@ -10,6 +10,7 @@ import random
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,7 @@ def test_an_answer_that_breaks_is_made_again(name: str, world: World) -> None:
         (ErrorWords(404, "no such model", code="model_not_found"), 1),
         (ErrorWords(400, "too long", code="context_length_exceeded"), 1),
         (ErrorWords(502, "the engine broke off"), 2),
+        (ErrorWords(503, "try again in 3 s"), 2),
     ],
 )
 @each("codex")
@@ -291,8 +293,11 @@ def test_codex_asks_again_only_where_that_may_help(
     with streaming(PROTOCOLS["/v1/responses"].error_event(words)) as (url, asked):
         here = world.place(name, url)
         once = ("-c", "model_providers.ours.stream_max_retries=1")
+        began = time.monotonic()
         said = client.finish(client.start(here, "Hello", *once), here, expected=1)
+        took = time.monotonic() - began
     assert asked == ["/v1/responses"] * times
+    assert took > (3 if words.status == 503 else 0)  # as long as it is told to wait
     assert words.message in said or words.code == "context_length_exceeded"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from typing import Any
 
 import anyio
@@ -76,6 +77,9 @@ async def test_a_stream_that_was_kept_open_ends_with_an_error_event() -> None:
                 assert got.startswith(b": keep-alive\n\n")
                 assert ERRORS[path] in got
                 assert b"no engine had room" in got
+                assert re.search(rb"; try again in \d+ s", got)
+                # Codex, which sees no header in a stream, waits so long after this code.
+                assert (b'"rate_limit_exceeded"' in got) == (path == "/v1/responses")
 
             async with service.streaming():
                 await asyncio.gather(*map(waiting, GENERATING))

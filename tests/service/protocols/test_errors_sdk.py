@@ -116,6 +116,7 @@ def test_anthropic_errors(status: int, error: type[anthropic.APIStatusError], ki
         (403, "insufficient_quota", "insufficient_quota"),
         # ... and after which it asks again.
         (429, None, "rate_limit_exceeded"),
+        (503, None, "rate_limit_exceeded"),
         (500, None, "server_error"),
         (502, 502, "server_error"),
         (500, "engine_failed", "engine_failed"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -141,7 +142,7 @@ class Forward:
             raise Refused(
                 503,
                 f"no engine had room for this request within {limits.queue_seconds:.0f} s "
-                f"({ticket.reason}); try again",
+                f"({ticket.reason}); try again in {math.ceil(wait)} s",
                 wait,
             )
 

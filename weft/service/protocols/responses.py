@@ -121,9 +121,12 @@ class Responses(Protocol):
 
 
 def _failed_code(words: ErrorWords) -> str:
-    """The code of a response that failed. Codex sends the same again after all but `_FINAL`."""
+    """The code of a response that failed. Codex sends the same again after all but `_FINAL`.
+
+    After `rate_limit_exceeded` it waits as long as the message says, else for a moment.
+    """
     code = words.code if isinstance(words.code, str) else ""
-    if words.status == 429:
+    if words.status in (429, 503):
         return code or "rate_limit_exceeded"
     if words.status >= 500:
         return code or "server_error"
