@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from strategy_specs import EACH
 from weft.backends.scripted.engine import Scripted
 from weft.orchestrator.pool import Pool
 from weft.programs import run
@@ -14,26 +15,12 @@ from weft.store.store import Store
 
 pytestmark = pytest.mark.loops("asyncio", "virtual")
 
-SPECS = [
-    "greedy",
-    "best_of_n(n=6)",
-    "majority(n=6)",
-    "weighted_majority(n=6)",
-    "first_finish(n=3)",
-    "short_m_at_k(m=2, k=4)",
-    "beam(n=8, width=4)",
-    "astar(k=4)",
-    "astar(k=3, parallel=3, cost=fall, heuristic=log, solutions=2, pick=vote)",
-    "particle_filter(n=6)",
-    "particle_filter(n=6, pick=draw, verifier=logprob)",
-]
-
 
 def test_none_is_left_out() -> None:
-    assert {s.partition("(")[0] for s in SPECS} == set(strategies())
+    assert {s.partition("(")[0] for s in EACH} == set(strategies())
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", EACH)
 async def test_a_rerun_is_free(
     spec: str, question, player, playing, tmp_path, anyio_backend
 ) -> None:

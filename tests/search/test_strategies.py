@@ -7,6 +7,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from strategy_specs import EACH
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import PartFailed, RequestRejected, Unsupported
 from weft.orchestrator.pool import Pool
@@ -15,19 +16,9 @@ from weft.search import parse_strategy, strategies
 from weft.search.strategy import stable_seed
 
 SPECS = [
-    "greedy",
-    "best_of_n(n=6)",
-    "majority(n=6)",
-    "weighted_majority(n=6)",
-    "first_finish(n=3)",
-    "short_m_at_k(m=2, k=4)",
-    "beam(n=8, width=4)",
+    *EACH,
     "beam(n=4, width=2, pick=vote, verifier=function)",
-    "astar(k=4)",
-    "astar(k=3, parallel=3, cost=fall, heuristic=log, solutions=2, pick=vote)",
-    "particle_filter(n=6)",
     "particle_filter(n=6, weight=ratio, resample=systematic, pick=vote)",
-    "particle_filter(n=6, pick=draw, verifier=logprob)",
 ]
 STEPWISE = [s for s in SPECS if s.startswith(("beam", "astar", "particle"))]
 

@@ -1,0 +1,16 @@
+"""Specs of weft's strategies."""
+
+EACH = [
+    "greedy",
+    "best_of_n(n=6)",
+    "majority(n=6)",
+    "weighted_majority(n=6)",
+    "first_finish(n=3)",
+    "short_m_at_k(m=2, k=4)",
+    "beam(n=8, width=4)",
+    "astar(k=4)",
+    "astar(k=3, parallel=3, cost=fall, heuristic=log, solutions=2, pick=vote)",
+    "particle_filter(n=6)",
+    "particle_filter(n=6, pick=draw, verifier=logprob)",
+]
+"""Each strategy, in its usual and in some unusual form."""
