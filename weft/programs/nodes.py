@@ -126,11 +126,16 @@ def _inside_node(scope: Scope, name: str, id: str) -> Generator[None]:
 
 
 def underlying(function: object) -> object:
-    """What partial functions and methods were made of."""
+    """What partial functions and methods were made of, and what a wrapper says that it calls.
+
+    A wrapper says so by an attribute `__weft_calls__`.
+    """
     while True:
         if isinstance(function, functools.partial):
             function = cast(Any, function).func
         elif isinstance(function, MethodType):
             function = function.__func__
+        elif (called := getattr(function, "__weft_calls__", None)) is not None:
+            function = called
         else:
             return function

@@ -158,6 +158,11 @@ class Strategy(Parametric, ABC):
         """None, unless a strategy says otherwise."""
         return None
 
+    @property
+    def __weft_calls__(self) -> object:
+        """The program that a call of the strategy is."""
+        return type(self).solve
+
     async def __call__(self, question: Question) -> Answer:
         """Answer the question.
 

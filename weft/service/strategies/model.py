@@ -164,6 +164,8 @@ class StrategyModel:
             except WeftError as error:
                 return error
 
+        # It is no program within another.
+        attempt.__weft_calls__ = strategy.solve  # pyright: ignore[reportFunctionMemberAccess]
         done = await run(
             attempt,
             pool=self._pool,
