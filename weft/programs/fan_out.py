@@ -74,6 +74,8 @@ class fan_out(Generic[Item, T]):
         self._tasks: TaskGroup
         self._nodes: anyio.abc.TaskGroup
         self._replay: Replay | None = None
+        self._counts: Replay | None = None
+        """Is told of branches, where their node does not do so itself."""
         self._results: deque[tuple[T | None, Exception | None]] = deque()
         self._arrived: anyio.Event | None = None
 
@@ -99,8 +101,9 @@ class fan_out(Generic[Item, T]):
         id = scope.journal.begin("fan_out", scope.id, width=self.width, name=name, uses=uses)
         self._journal, self._id = scope.journal, id
         self._replay, node = scope.replay, self._node
-        if self._replay is not None:
-            node = _counted(node, self._replay)
+        self._counts = self._replay
+        if self._replay is not None and (self._programs or self._limit is not None):
+            node, self._counts = _counted(node, self._replay), None
         if self._programs:
             node = _as_programs(node, name or scope.stage, id, named)
             self._waiting = scope.waiting(name or "fan_out")
@@ -120,7 +123,12 @@ class fan_out(Generic[Item, T]):
 
     async def _run(self, node: Callable[[Item], Awaitable[T]], item: Item) -> None:
         try:
-            self._results.append((await node(item), None))
+            if self._counts is None:
+                value = await node(item)
+            else:  # without a coroutine more: of many items each object counts
+                with self._counts.branches(1):
+                    value = await node(item)
+            self._results.append((value, None))
         except Exception as error:
             self._results.append((None, error))
         self._group.ended += 1

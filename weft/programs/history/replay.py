@@ -50,7 +50,7 @@ class Replay:
         self._missing: list[_Waiter] = []
         self._numbers = itertools.count()
         self._movement = 0
-        self._moved = anyio.Event()
+        self._moved: anyio.Event | None = None  # if somebody waits for a movement
         self._driven = False
 
     def branches(self, count: int) -> _Branches:
@@ -61,7 +61,8 @@ class Replay:
         """So many more branches work, or fewer."""
         self.working += count
         self._movement += 1
-        self._moved.set()
+        if self._moved is not None:
+            self._moved.set()
 
     async def await_due(self, stored: StoredResult) -> None:
         """Wait until a stored result is due."""
@@ -135,9 +136,10 @@ class Replay:
                 self._out.add(order)
                 self._release(waiter)
             elif (patience := self._patience()) is not None:
-                self._moved = anyio.Event()
+                moved = self._moved = anyio.Event()
                 with anyio.move_on_after(patience) as rest:
-                    await self._moved.wait()
+                    await moved.wait()
+                self._moved = None
                 if rest.cancelled_caught:
                     self._last = self._passed  # the run takes another course
             else:
