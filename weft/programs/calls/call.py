@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Coroutine
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,18 @@ if TYPE_CHECKING:
     from weft.store.group import Group
     from weft.store.store import Store, StoredResult
 
-_UNLIMITED: AbstractContextManager[None] = nullcontext()
+
+class _NoBudget:
+    """In place of a reservation; unlike `nullcontext` it makes no object for each call."""
+
+    @staticmethod
+    def __enter__() -> None: ...
+
+    @staticmethod
+    def __exit__(*_: object) -> None: ...
+
+
+_UNLIMITED = _NoBudget()
 
 
 def call_key(
