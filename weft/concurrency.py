@@ -44,16 +44,6 @@ def event_loop() -> object | None:
         return trio.current_trio_token() if trio is not None and trio.in_trio_run() else None
 
 
-def soon(callback: Callable[[], object]) -> None:
-    """Have the running event loop call back when what can run in this turn of it has run."""
-    try:
-        asyncio.get_running_loop().call_soon(callback)
-    except RuntimeError:
-        from trio.lowlevel import current_trio_token
-
-        current_trio_token().run_sync_soon(callback)
-
-
 def signal() -> tuple[Callable[[], None], Awaitable[None]]:
     """What wakes one task, once, and what this task awaits; on asyncio no more than a future.
 

@@ -5,10 +5,10 @@ Resume, replay and the response cache are this one thing.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from threading import get_ident
 from types import TracebackType
@@ -31,7 +31,6 @@ from sqlalchemy import (
     select,
 )
 
-from weft.concurrency import event_loop, soon
 from weft.store.database import Database
 from weft.store.group import Group, Row
 
@@ -95,7 +94,7 @@ class Store:
     """Results of calls, and profiles of programs, in a SQLite file or in PostgreSQL.
 
     A program sees a result when the result is committed, so a run that was killed goes on where
-    it was. Results that come in one turn of the event loop share a transaction. One process at a
+    it was. Results that come in one turn of asyncio's loop share a transaction. One process at a
     time writes to a SQLite file.
 
     Args:
@@ -176,20 +175,23 @@ class Store:
 
         Returns:
             what tells when the result is committed; None if it is already, for no event loop
-            runs here.
+            runs here, or trio's. There tasks that are woken together go on in any order, but
+            programs must see results in the order in which they are stored.
 
         Raises:
-            StoreError: no event loop runs, and the result can't be written.
+            StoreError: it is written at once, and can't be.
         """
-        thread, loop = get_ident(), event_loop()
-        if loop is None:
+        thread = get_ident()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
             self.put(key, outcome, done=done, run=run)
             return None
         group = self._groups.get(thread)
         if group is None or group.loop is not loop:
             self._flush()
             group = self._groups[thread] = Group(self._write, loop)
-            soon(partial(self._close, thread, group))
+            loop.call_soon(self._close, thread, group)
         group.add(_row(key, outcome, done, run))
         self.filled = True
         return group
