@@ -10,7 +10,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from weft.orchestrator.program import ToolWait
 from weft.programs.declaration import NOTHING_DECLARED, Declaration
-from weft.programs.scope import Doing, Scope, enter, running
+from weft.programs.scope import ANY, Doing, Scope, enter, running
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def _traced(
         uses = provenance.behind((*args, *kwargs.values())) if provenance is not None else []
         id = scope.journal.begin(kind, scope.id, name=name, uses=uses)
         inside = _inside_node(scope, name, id)
-        if kind == "program" and scope.starts is not traced:
+        if kind == "program" and scope.starts is not traced and scope.starts is not ANY:
             inside = _inside_program(scope, name, id, declaration.calls)
         try:
             with inside:

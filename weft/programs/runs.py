@@ -23,7 +23,7 @@ from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
 from weft.programs.nodes import underlying
 from weft.programs.provenance import Provenance
-from weft.programs.scope import Live, Scope, enclosing, enter
+from weft.programs.scope import ANY, Live, Scope, enclosing, enter
 from weft.types import Adapter, Usage
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ async def run(
         stage=name,
         store=store,
         replay=Replay(store, journal.name) if store is not None else None,
-        starts=starts,
+        starts=starts if identity is None else ANY,
         provenance=Provenance(),
         roles=roles or {},
         adapters=adapters or {},

@@ -31,6 +31,10 @@ None instead of a text says that the call starts over on another engine.
 """
 
 
+ANY = object()
+"""Of a scope's `starts`: whatever program begins first."""
+
+
 class Doing:
     """A part of a program while it runs: it is a tool as long as it makes no call.
 
@@ -73,7 +77,7 @@ class Scope:
         replay: gives stored results back in the order in which they first came.
         program: what the scheduler counts calls to; None outside any run.
         starts: the function that the run, or the branch, was started with, until it begins:
-            it is no program beside `program`.
+            it is no program beside `program`. ANY is whatever program begins first.
         roles: which model plays a role, where it is not as in the pool.
         adapters: which adapter of its model answers for a role.
         live: told of text as it is generated.
