@@ -131,6 +131,8 @@ class Sender(NamedTuple):
 
 
 NOBODY = Sender()
+GATEWAY = "x-weft"
+"""The header by which a gateway's list of models says that it is one of weft."""
 _SAFE = "".join(map(chr, range(33, 127)))  # what a header may hold as it is
 
 

@@ -46,6 +46,7 @@ class Endpoint:
 
     Attributes:
         bodies: what it was sent.
+        headers: with which headers.
     """
 
     def __init__(self) -> None:
@@ -53,12 +54,14 @@ class Endpoint:
         self.answer: bytes | Callable[[dict[str, Any]], bytes] = HELLO
         self.kind, self.size = "text/event-stream", 10**6
         self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.url = ""
 
     async def chat(self, request: Request) -> Response:
         """Chat completions."""
         body = await request.json()
         self.bodies.append(body)
+        self.headers.append(dict(request.headers))
         if (refusal := self.refuse(body)) is not None:
             return refusal
         text = self.answer if isinstance(self.answer, bytes) else self.answer(body)

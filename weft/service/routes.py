@@ -19,6 +19,7 @@ from weft.service.service import Service
 from weft.service.watch import dashboard
 from weft.service.watch.snapshot import program_detail, program_summary
 from weft.service.watch.telemetry import Telemetry
+from weft.types import GATEWAY
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -83,7 +84,8 @@ class Routes:
         cards = [_card(request, card) for card in self._cards()]
         ends = {"first_id": cards[0]["id"], "last_id": cards[-1]["id"]} if cards else {}
         more: dict[str, Any] = {"has_more": False, **ends} if _anthropic(request) else {}
-        return JSONResponse({"object": "list", "data": cards, **more})
+        listed = {"object": "list", "data": cards, **more}
+        return JSONResponse(listed, headers={GATEWAY: "gateway"})
 
     async def model(self, request: Request) -> Response:
         """One of them."""

@@ -2,6 +2,8 @@
 
 import pytest
 
+from hosted_endpoint import Endpoint
+from hosted_endpoint import serving as serving_endpoint
 from live_service import serving
 from weft import Pool, Prompt, fan_out, generate, node, program, run
 from weft.backends.mock import server as mock
@@ -44,6 +46,17 @@ async def test_a_run_is_one_program_and_its_sub_agent_another():
     assert (len(own.calls), own.name, own.parent) == (5, "agent", "")
     assert (len(below.calls), below.name, below.parent) == (1, "sub_agent", own.id)
     assert below.id.startswith(own.id)
+
+
+async def test_other_endpoints_are_not_told_who_asks():
+    """Names of functions are no business of a hosted endpoint."""
+    endpoint = Endpoint()
+    with serving_endpoint(endpoint) as hosted:
+        async with Pool(OpenAIEngine("m", hosted.url, api_key="k")) as pool:
+            assert (await run(plan, "one", pool=pool)).value == "hi"
+    assert endpoint.headers
+    for headers in endpoint.headers:
+        assert not [name for name in headers if "weft" in name or "session" in name]
 
 
 def test_who_asks_as_headers():

@@ -33,7 +33,7 @@ from weft.errors import (
     UsageError,
     WeftError,
 )
-from weft.types import Delta, Price, Request
+from weft.types import GATEWAY, Delta, Price, Request
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +87,8 @@ class OpenAIEngine(Engine):
         self._official = "api.openai.com" in self.url
         self.api_key = api_key or os.environ.get("OPENAI_API_KEY")
         self._api: openai.AsyncOpenAI | None = None
+        self._gateway = False
+        """Whether it is a weft gateway: others aren't told which program asks."""
         names = {k: v for host, n in _NAMES.items() if host in self.url for k, v in n.items()}
         self.wording = told = Wording(frozenset(omit), dict(rename or {}), dict(extra or {}))
         known = replace(told, rename=names | told.rename)
@@ -120,8 +122,9 @@ class OpenAIEngine(Engine):
         names: list[str] = []
         with self._reaching():
             try:
-                page: Any = await self._connected.models.list()
-                names = [str(one.id) for one in page.data]
+                answer: Any = await self._connected.models.with_raw_response.list()
+                self._gateway = GATEWAY in answer.headers
+                names = [str(one.id) for one in answer.parse().data]
             except openai.APIStatusError as error:
                 if error.status_code not in (403, 404, 405, 501):
                     raise
@@ -200,7 +203,9 @@ class OpenAIEngine(Engine):
             while True:
                 body = self._dialect.body(fields, request.sampling.schema)
                 try:
-                    headers = {"X-Request-Id": request.id, **request.sender.headers}
+                    headers = {"X-Request-Id": request.id}
+                    if self._gateway:
+                        headers |= request.sender.headers
                     sent = self._send(body.fields, headers)
                     response = await stack.enter_async_context(sent)
                     break
