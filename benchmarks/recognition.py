@@ -143,7 +143,7 @@ def play(played: list[Session], spread: float, seed: int) -> tuple[Counter[tuple
 
 def main() -> None:
     """Play and tell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("path")
     parser.add_argument("--sessions", type=int, default=64)
     parser.add_argument("--calls", type=int, default=60, help="most of a session")

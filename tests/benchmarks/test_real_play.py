@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -49,10 +50,10 @@ def answering(**kwargs) -> ScriptedEngine:
 def prompt(tokens: Tokens, turn: PlannedCall) -> tuple[int, ...]:
     made = tokens.call("x", job(turn), turn).request.tokens
     assert made is not None
-    return made
+    return tuple(made)
 
 
-def common(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+def common(a: Sequence[int], b: Sequence[int]) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))
 
 
@@ -101,7 +102,7 @@ def test_the_next_prompt_holds_the_answer_that_was_given() -> None:
     answer = tuple(range(5000, 5050))
     tokens.answered(call, first, answer)
     assert call.request.tokens is not None
-    context = call.request.tokens + answer
+    context = tuple(call.request.tokens) + answer
     following = prompt(tokens, PlannedCall(100, 1, [1, 2, 3, 4, 5, 6]))
     assert following[: 4 * BLOCK] == context[: 4 * BLOCK]
     # One that does not extend it has nothing of it.
@@ -111,11 +112,11 @@ def test_the_next_prompt_holds_the_answer_that_was_given() -> None:
 def test_the_engine_is_told_the_length_and_the_scheduler_is_not() -> None:
     turn = PlannedCall(20, 7, [1])
     call = Tokens("m", BLOCK).call("a", job(turn), turn)
-    body = completion_body(call.request, call.request.tokens or (), 4096)
+    body = completion_body(call.request, tuple(call.request.tokens or ()), 4096)
     assert (body["max_tokens"], body["ignore_eos"]) == (7, True)
     assert call.limit is None
     plain = replace(call.request, sampling=replace(call.request.sampling, ignore_eos=False))
-    assert "ignore_eos" not in completion_body(plain, plain.tokens or (), 4096)
+    assert "ignore_eos" not in completion_body(plain, tuple(plain.tokens or ()), 4096)
 
 
 def test_an_engine_finds_cached_what_a_simulated_one_does(anyio_backend: str) -> None:

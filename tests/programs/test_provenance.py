@@ -2,6 +2,7 @@
 
 import gc
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import ref
 
 import pytest
@@ -29,7 +30,7 @@ class Plan:
     steps: list[object] = field(default_factory=list)
 
 
-def edges(done: Run[object]) -> set[tuple[str, str]]:
+def edges(done: Run[Any]) -> set[tuple[str, str]]:
     """Data edges, each end by what it is: its label, or a call's number."""
     graph = done.graph
 

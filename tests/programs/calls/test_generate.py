@@ -59,7 +59,7 @@ async def test_a_turn_after_produced_tokens_keeps_them():
     first, second = (r.tokens for r in engine.requests)
     assert first is not None
     assert second is not None
-    assert second[: len(first) + len(c.tokens)] == first + c.tokens
+    assert second[: len(first) + len(c.tokens)] == tuple(first) + c.tokens
     assert second == await engine.render(c.prompt.user("b").messages, open=False)
 
 

@@ -54,7 +54,7 @@ def test_an_answer_in_parts_is_the_answer(
         assert "".join(p.text for p in parts) == parts[-1].prompt.answer == text
         whole = engine.vocabulary.encode(text)
         assert sum((p.tokens for p in parts), ()) == whole
-        prompt, written = engine.requests[0].tokens or (), 0
+        prompt, written = tuple(engine.requests[0].tokens or ()), 0
         for part, (most, stop), request in zip(
             parts, [*steps, (1000, [])], engine.requests, strict=False
         ):
