@@ -36,6 +36,16 @@ LOOPS = ("asyncio", "trio")
 LONG = ("test_docs.py", "test_dashboard.py")
 """Files that take about a minute each: the last ones should be short, so that all processes end
 at about the same time."""
+UNMEASURED = (
+    "test_batching_as_vllm.py",
+    "test_best_so_far.py",
+    "test_coding_agents.py",
+    "test_docs.py",
+    "test_fidelity.py",
+    "test_openapi.py",
+    "test_queueing_theory.py",
+)
+"""Files whose tests' coverage is not measured."""
 
 settings.register_profile("weft", deadline=None, derandomize=True)
 settings.load_profile("weft")
@@ -58,11 +68,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.pluginmanager.has_plugin("_cov"):
         for item in items:
             # Measuring doubles the time of a test that runs much Python, so of the runs of a
-            # test on several event loops only the one on asyncio is measured, and no example of
-            # the docs: these show what other tests try.
+            # test on several event loops only the one on asyncio is measured, and no file that
+            # runs long what shorter ones run too.
             callspec = getattr(item, "callspec", None)
             trio = callspec is not None and callspec.params.get("anyio_backend") == "trio"
-            if trio or item.path.name == "test_docs.py":
+            if trio or item.path.name in UNMEASURED:
                 item.add_marker("no_cover")
     if not hasattr(config, "workerinput"):
         return

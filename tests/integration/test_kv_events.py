@@ -140,6 +140,7 @@ async def traffic(compared: Compared, rng: random.Random, strangers: float) -> N
         await compared.fan_out([one if same else [*begin, *some(1, 90)] for _ in range(3)])
 
 
+@pytest.mark.loops("asyncio")  # the subscriber has tests of its own, on trio too
 @pytest.mark.parametrize(("strangers", "least"), [(0.0, 0.97), (0.3, 0.5)])
 async def test_predicted_cached_tokens_are_those_that_the_engine_reports(
     small_replica: str, anyio_backend_name: str, strangers: float, least: float

@@ -114,6 +114,7 @@ async def test_a_budget_aborts_in_the_engine(replicas: list[str]) -> None:
         await idle(pool)
 
 
+@pytest.mark.loops("asyncio")  # on trio with the scripted engine
 @pytest.mark.parametrize(
     "spec",
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from weft import Completion, Pool, Prompt, ScriptedEngine, Store, generate, run
@@ -21,6 +21,7 @@ STEPS = st.lists(
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 @given(TEXTS, PIECES, st.booleans(), STEPS)
+@example("aa中🎉éa", [], True, [(4, []), (6, []), (2, ["é"])])
 @settings(max_examples=25)
 def test_an_answer_in_parts_is_the_answer(
     loop: str,

@@ -224,7 +224,7 @@ class ScriptedEngine(Engine):
         begun = self.vocabulary.begun(tokens)
         if b"".join(map(self.vocabulary.raw, written[: len(begun)])) == begun:
             written = written[len(begun) :]  # of its first character these are there
-        written, finish = self._limited(written, request, len(tokens))
+        written, finish = self._limited(written, request, len(tokens), begun)
         last = () if finish[1] else written[-1:]  # comes with the finish; else the END token does
         says = self._teller(begun, request)
         for index, token in enumerate(written[: len(written) - len(last)]):
@@ -245,12 +245,17 @@ class ScriptedEngine(Engine):
         )
 
     def _limited(
-        self, tokens: tuple[int, ...], request: Request, prompt: int
+        self, tokens: tuple[int, ...], request: Request, prompt: int, begun: bytes
     ) -> tuple[tuple[int, ...], tuple[FinishReason, bool]]:
-        """The tokens up to a stop string or the limit; why they end; whether by themselves."""
+        """The tokens up to a stop string or the limit; why they end; whether by themselves.
+
+        `begun` is what the prompt has of the first character.
+        """
         how, finish = request.sampling, cast("tuple[FinishReason, bool]", ("stop", True))
-        if how.stop and any(stop in self.vocabulary.decode(tokens) for stop in how.stop):
-            decoder, text = text_decoder(), ""
+        whole = begun + b"".join(map(self.vocabulary.raw, tokens)) if how.stop else b""
+        if any(stop.encode("utf-8", "surrogatepass") in whole for stop in how.stop):
+            decoder = text_decoder()
+            text = decoder.decode(begun)
             for count, token in enumerate(tokens, 1):
                 text += decoder.decode(self.vocabulary.raw(token))
                 if any(stop in text for stop in how.stop):
