@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-import msgspec
 import pytest
 
 from weft.backends.engine import EngineLoad
@@ -14,6 +12,7 @@ from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.watch.overview import Overview
+from work import steps
 
 T = 1_700_000_000.0
 
@@ -149,9 +148,4 @@ async def test_an_overview_of_500_programs_is_cheap(scheduler: Scheduler) -> Non
     assert (len(view["programs"]), view["hidden"]) == (200, 300)
     assert view["programs"][0]["id"] == "p499"
     assert len(view["programs"][0]["course"]) == 13
-    spent = []
-    for _ in range(7):
-        begun = time.thread_time()
-        msgspec.json.encode(overview.view(T + 620))
-        spent.append(time.thread_time() - begun)
-    assert min(spent) < 0.2, "seconds of CPU; about 0.01 where nothing else runs"
+    assert steps(lambda: overview.view(T + 620)) <= 100_000
