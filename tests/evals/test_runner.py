@@ -334,3 +334,13 @@ def test_of_two_writers_the_second_is_told(tmp_path: Path) -> None:
         assert f"another evaluation (process {os.getpid()}) writes into" in said
         assert "give another --out" in said
     assert other() == "in\n"
+
+
+@pytest.mark.parametrize("spec", ["greedy", "best_of_n(n=2)", "beam(n=4)"])
+async def test_a_sample_is_one_program_of_the_strategys_name(spec: str, tmp_path: Path) -> None:
+    ended: list[tuple[str, bool]] = []
+    pool = Pool(engine(), ended=lambda p, _: ended.append((p.name, p.parent is None)))
+    async with pool:
+        what, folder = plan(spec, limit=3), Folder(tmp_path / "out", create=True)
+        await evaluate(what, pool, folder, folder.open(what.settings), Notes())
+    assert ended == [(spec.split("(")[0], True)] * 3

@@ -338,3 +338,40 @@ async def test_a_program_called_outside_any_run_is_one_of_its_own():
         await sub_agent("a")
         await sub_agent("b")
     assert len({id(s.program) for s in spy.calls}) == 2
+
+
+async def test_policies_are_told_what_a_program_has_before_it():
+    before: list[tuple[str, float | None, tuple[float, float] | None]] = []
+
+    class Reader(Spy):
+        def order(self, call: CallView, view: View) -> Order:
+            known = view.profiles
+            left, judge = known.remaining(call.program), known.steps_to(call.program, "judge")
+            before.append((call.stage, left.calls, judge))
+            return Order((), "")
+
+    @node
+    async def judge() -> None:
+        await generate(Prompt.user("which?"))
+
+    @program
+    async def pick() -> None:
+        await generate(Prompt.user("plan"))
+        async with fan_out(ask, range(3), limit=1) as answers:
+            assert len([answer async for answer in answers]) == 3
+        await judge()
+
+    async with Pool(ScriptedEngine("abc"), policy=Reader()) as pool:
+        for _ in range(5):
+            await run(pick, pool=pool)
+        assert {(left, steps) for _, left, steps in before} == {(None, None)}
+        before.clear()
+        await run(pick, pool=pool)
+    # A call that comes has not ended, so it is among those that remain.
+    assert before == [
+        ("pick", 5, (1, 2)),
+        ("ask", 4, (1, 1)),
+        ("ask", 3, (1, 1)),
+        ("ask", 2, (1, 1)),
+        ("judge", 1, (0, math.inf)),
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
 from collections.abc import Awaitable, Callable
@@ -143,7 +142,6 @@ async def _run(
     def say(text: str) -> None:
         console.print(text, markup=False)
 
-    @functools.wraps(program)  # profiles are kept under its name
     async def guarded() -> Any:
         try:
             with blaming("program", program):
@@ -152,6 +150,8 @@ async def _run(
             if out is not None:
                 write_events(out / EVENTS, current().journal.events)
 
+    # It is no program around the one that it calls.
+    guarded.__weft_calls__ = program  # pyright: ignore[reportFunctionMemberAccess]
     log = DecisionLog(out / DECISIONS).writing(anyio.current_time()) if out else nullcontext()
 
     async with open_engines(

@@ -218,6 +218,8 @@ class _Pass:
             except Exception as e:
                 return cast("Exception", first_error(e))
 
+        # It is no program around the strategy's.
+        attempt.__weft_calls__ = self.strategy  # pyright: ignore[reportFunctionMemberAccess]
         done = await run(attempt, pool=self.pool)
         spec, usage, seconds = self.strategy.spec, done.usage, round(done.seconds, 4)
         match done.value:

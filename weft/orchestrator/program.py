@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
+
+from weft.orchestrator.group import CallGroup
+from weft.orchestrator.trail import Trail
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
@@ -54,7 +57,9 @@ class Program:
             parent's.
         deadline: when it should have finished, if it has a limit of time: the first end of the
             budgets that are open around all that it does now.
+        group: the fan-out of its parent in which it is a branch; None if it is in none.
         expected_calls: how many calls it has announced in all; None if it did not say.
+        expected_tokens: how many tokens, prompts that are not cached and answers.
         most_calls: how many calls these budgets allow in all; None if they have no such limit.
         most_tokens: how many tokens they allow in all, prompts included; None without limit.
         calls: calls that have ended.
@@ -83,6 +88,7 @@ class Program:
             forgotten, however long it does nothing.
         ended: whether it is over, as far as is known.
         bounds: those of the budgets that are open around all that it does now, outermost first.
+        trail: the steps that it has taken.
     """
 
     id: str
@@ -92,7 +98,9 @@ class Program:
     arrived: float = 0.0
     parent: Program | None = None
     deadline: float | None = None
+    group: CallGroup | None = None
     expected_calls: int | None = None
+    expected_tokens: int | None = None
     most_calls: int | None = None
     most_tokens: int | None = None
     calls: int = 0
@@ -117,6 +125,7 @@ class Program:
     silent: bool = False
     held: bool = False
     ended: bool = False
+    trail: Trail = field(default_factory=Trail)
 
     @property
     def resident(self) -> bool:

@@ -135,7 +135,8 @@ async def run(
     journal = journal if journal is not None else Journal()
     store = store if store is not None else pool.store
     limits = enforce(budget) if budget is not None else nullcontext()
-    name, starts = getattr(program, "__name__", ""), underlying(program)
+    starts = underlying(program)
+    name: str = getattr(starts, "__name__", "")
     calls = declared(starts).calls
     scope = Scope(
         pool,

@@ -149,6 +149,7 @@ class Scope:
             weight,
             own.arrived if own is not None else 0.0,
             parent=own,
+            group=self.group,
             deadline=deadline,
             expected_calls=calls,
             most_calls=most_calls,

@@ -68,6 +68,15 @@ _profiles = Table(
     Column("at", Float, nullable=False),
 )
 
+# Younger still.
+_graphs = Table(
+    "graphs",
+    _metadata,
+    Column("name", Text, primary_key=True),
+    Column("graph", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
@@ -211,24 +220,39 @@ class Store:
 
     def profiles(self) -> dict[str, str]:
         """What was learned of programs, as JSON by key, longest unchanged first."""
-        wanted = select(_profiles.c.key, _profiles.c.profile).order_by(
-            _profiles.c.at, _profiles.c.key
-        )
-        with self.database.reading() as connection:
-            return {key: profile for key, profile in connection.execute(wanted)}
+        return self._all(_profiles)
 
     def keep_profiles(self, changed: Mapping[str, str], dropped: Iterable[str] = ()) -> None:
         """Keep profiles by key, and forget some, both or neither."""
+        self._change(_profiles, changed, dropped)
+
+    def graphs(self) -> dict[str, str]:
+        """The execution graphs of programs, as JSON by name, longest unchanged first."""
+        return self._all(_graphs)
+
+    def keep_graphs(self, changed: Mapping[str, str], dropped: Iterable[str] = ()) -> None:
+        """Keep execution graphs by name, and forget some, both or neither."""
+        self._change(_graphs, changed, dropped)
+
+    def _all(self, table: Table) -> dict[str, str]:
+        """All of a table of keys and texts."""
+        key, text, at = table.c
+        with self.database.reading() as connection:
+            rows = connection.execute(select(key, text).order_by(at, key))
+            return {name: kept for name, kept in rows}
+
+    def _change(self, table: Table, changed: Mapping[str, str], dropped: Iterable[str]) -> None:
+        key, text, at = (column.name for column in table.c)
         now = time.time()
         # In order of their keys: two that write at once wait for each other, and no more.
-        rows = [{"key": key, "profile": changed[key], "at": now} for key in sorted(changed)]
+        rows = [{key: name, text: changed[name], at: now} for name in sorted(changed)]
         gone = sorted(dropped)
         with self.database.writing() as connection:
             for begin in range(0, len(gone), 500):  # SQLite limits the values of a statement
-                some = _profiles.c.key.in_(gone[begin : begin + 500])
-                connection.execute(delete(_profiles).where(some))
+                some = table.c[key].in_(gone[begin : begin + 500])
+                connection.execute(delete(table).where(some))
             if rows:
-                connection.execute(self.database.upsert(_profiles), rows)
+                connection.execute(self.database.upsert(table), rows)
 
     def close(self) -> None:
         """Write what waits, and close the file, or the connections."""

@@ -101,10 +101,12 @@ class Dispatcher:
         program = self.programs.get(call.program)
         if program is None:
             program = self.begin(Program(call.program, arrived=now, silent=True))
+        away = 0.0
         if program.acting is not None:
+            away = now - program.acting
             if program.calls:
                 if not program.timed:
-                    self.profiles.learn_tool(program.name, program.tool, now - program.acting)
+                    self.profiles.learn_tool(program.name, program.tool, away)
                 if program.calls == 1:
                     self.profiles.learn_return(program.name, True)
             program.acting = None
@@ -113,6 +115,7 @@ class Dispatcher:
         if call.limit is not None:
             answer = min(answer, call.limit)
         if earlier is None:
+            program.trail.call(program, call.stage, call.group, away)
             ticket = Ticket(call, program, next(self._arrivals), now, answer, wake)
         else:
             ticket = Ticket(call, program, earlier.arrival, earlier.since, answer, wake)

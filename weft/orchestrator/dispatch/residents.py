@@ -62,7 +62,7 @@ class Residents:
             return
         program.ended = True
         if program.calls:
-            self._profiles.learn_calls(program.name, program.calls)
+            self._profiles.learn_run(program)
         if program.calls == 1:
             self._profiles.learn_return(program.name, False)
         if self._ended is not None:

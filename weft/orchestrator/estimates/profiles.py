@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from weft.errors import StoreError, UsageError
 from weft.orchestrator.estimates.distribution import Distribution
+from weft.orchestrator.estimates.graphs import Graphs, Remaining
 
 if TYPE_CHECKING:
     from weft.orchestrator.program import Program
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _ANSWER = 256  # tokens, where there is no experience
 _CALLS = 8  # of a program, where there is none
 _PART = 32  # profiles that are written at once while others wait
+_GRAPHS = 4  # execution graphs, for the same reason
 _TOOL = Distribution.log_normal(1.0, 30.0, "no experience of tools: median 1 s, p95 30 s")
 
 _SPREAD = 2.0  # times as long as announced takes one in 20
@@ -73,6 +75,9 @@ class Profiles:
         half_life: samples after which an older one weighs half.
         most: keys that are kept; those not used for longest go.
 
+    Attributes:
+        graphs: the steps of programs, which make `remaining` and `steps_to`.
+
     Raises:
         StoreError: the store's profiles can't be read.
     """
@@ -88,6 +93,7 @@ class Profiles:
         if most < 9:
             raise UsageError(f"most={most} of profiles must be at least 9")
         self._store, self._enough, self._half_life, self._most = store, enough, half_life, most
+        self.graphs = Graphs(store, enough=enough)
         self._known: OrderedDict[_Key, Distribution] = OrderedDict()
         self._changed: set[_Key] = set()
         self._dropped: set[_Key] = set()
@@ -119,6 +125,11 @@ class Profiles:
         """
         if calls > 0:
             self._learn(("calls", name), calls)
+
+    def learn_run(self, program: Program) -> None:
+        """A program ended: how many calls it made, and in which steps."""
+        self.learn_calls(program.name, program.calls)
+        self.graphs.learn(program)
 
     def learn_growth(self, name: str, tokens: int) -> None:
         """A program's context grew by so many tokens from one call to the next."""
@@ -156,6 +167,21 @@ class Profiles:
             return Estimate(_CALLS + done, f"no experience: {_CALLS} and as many as there were")
         return Estimate(known.mean_beyond(done), known.of, known.count)
 
+    def remaining(self, program: Program) -> Remaining:
+        """What a live program still has before it: calls, tokens, seconds of critical path.
+
+        Each is None where nothing is known. Announced numbers are believed before learned ones.
+        """
+        return self.graphs.remaining(program)
+
+    def steps_to(self, program: Program, stage: str | None = None) -> tuple[float, float] | None:
+        """The chance that a live program comes to a stage, and the steps to it if it does.
+
+        By default the stage that it is at, whose prefix it uses again then. A step is a call, or
+        a fan-out's calls of one stage; the next step is 1. None if nothing is known.
+        """
+        return self.graphs.steps_to(program, stage)
+
     def goes_on(self, name: str, done: int) -> float:
         """The chance that a program soon makes another call after those done, one or more.
 
@@ -191,7 +217,7 @@ class Profiles:
         Raises:
             StoreError: it can't be written; the next time tries again.
         """
-        with self._part(len(self._changed)) as write:
+        with self._part(len(self._changed), self.graphs.changed) as write:
             write()
 
     async def save_aside(self) -> None:
@@ -200,26 +226,30 @@ class Profiles:
         Raises:
             StoreError: it can't be written; the next time tries again.
         """
-        for _ in range(0, max(1, len(self._changed)), _PART):
-            with self._part(_PART) as write:
+        parts = max(1, -(-len(self._changed) // _PART), -(-self.graphs.changed // _GRAPHS))
+        for _ in range(parts):
+            with self._part(_PART, _GRAPHS) as write:
                 await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
 
     @contextmanager
-    def _part(self, most: int) -> Generator[Callable[[], None]]:
+    def _part(self, most: int, graphs: int) -> Generator[Callable[[], None]]:
         """So much of what changed as something that writes it; what fails remains to be done."""
         keys = list(itertools.islice(self._changed, most))
         changed = {key: self._known[key].dump() for key in keys}
         self._changed.difference_update(keys)
         dropped, self._dropped = self._dropped, set()
+        write_graphs, undo = self.graphs.part(graphs)
 
         def write() -> None:
             if self._store is not None and (changed or dropped):
                 texts = {json.dumps(key): json.dumps(known) for key, known in changed.items()}
                 self._store.keep_profiles(texts, [json.dumps(key) for key in dropped])
+            write_graphs()
 
         try:
             yield write
         except BaseException:
+            undo()
             self._changed.update(key for key in keys if key in self._known)
             self._dropped.update(key for key in dropped if key not in self._known)
             raise
