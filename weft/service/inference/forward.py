@@ -24,19 +24,23 @@ from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
 from weft.service.inference.background import is_running, stop, until_done
 from weft.service.inference.request import ClientRequest
-from weft.service.inference.sending import send
+from weft.service.inference.sending import raise_refusal, send
 from weft.service.inference.stream import Stream, note
 from weft.service.inference.translated import TranslatedReply
-from weft.service.protocols.errors import engine_words
+from weft.service.protocols.errors import ErrorWords, engine_words, openai_body
 from weft.service.protocols.events import member, object_in
 from weft.service.protocols.overflow import Overflow
 from weft.service.protocols.protocol import Body
+from weft.service.protocols.told_errors import error_in, first_error
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
 
 _TOLD = (b"retry-after", b"x-should-retry")
 """Headers of engines that clients get with what they are refused."""
+
+_QUOTED = 500
+"""Characters of an engine's refusal that a record keeps."""
 
 
 class Forward:
@@ -58,6 +62,7 @@ class Forward:
         self._service, self._exchange = request.service, request.exchange
         self._protocol = request.protocol
         self._done = False
+        self._context: int | None = None  # of the engine that the request was sent to
         self._until: float | None = None
         self.answer, self.kept = "", True
         headers = request.exchange.headers
@@ -100,6 +105,7 @@ class Forward:
         service, record = self._service, self._record
         assert ticket.replica is not None
         record.engine, record.placement_reason = ticket.replica.name, ticket.reason
+        self._context = ticket.replica.engine.context
         record.sent = service.registry.clock()
         record.attempts += 1
         self._done = False
@@ -155,19 +161,28 @@ class Forward:
     async def _answer(self, reply: Reply, ticket: Ticket) -> bool:
         """Give the client what the engine answers; returns whether it was a proper answer."""
         if reply.status == 200 and self._request.streamed:
+            first = await reply.read()
+            if not first:
+                raise RequestFailed(f"{self._record.engine} answers with nothing")
+            if b'"error"' in first and (words := first_error(first)):
+                await self._turn_down_within(words, reply, ticket)
+                return False
             stream = Stream(self._request)
             if self._request.body.get("background") is True and self.kept:
-                return await self._streamed_background(stream, reply, ticket)
-            proper = await stream.pass_on(reply, ticket)
+                return await self._streamed_background(stream, first, reply, ticket)
+            proper = await stream.pass_on(first, reply, ticket)
             self.answer = stream.answer
             return proper
         answer = await reply.whole()
         record = self._record
         record.first = record.first or self._service.registry.clock()
         if reply.status != 200:
-            await self._turn_down(reply, answer)
+            await self._turn_down_as(reply, answer)
             return False
         said = self._read(reply, answer)
+        if "error" in said and (words := error_in(said)):
+            await self._turn_down_within(words, reply, ticket)
+            return False
         self._note(said, ticket)
         await self._whole(reply, answer)
         if is_running(said) and self.kept:
@@ -181,19 +196,50 @@ class Forward:
         self._service.tell(exchange, record)
         await exchange.whole(200, answer, reply.kind or JSON)
 
-    async def _turn_down(self, reply: Reply, answer: bytes) -> None:
-        """Give the client what an engine says in place of an answer, in words it understands."""
-        record, exchange, protocol = self._record, self._exchange, self._protocol
-        record.status, record.outcome = reply.status, "refused"
-        record.error = f"the engine answered {reply.status}"
+    async def _turn_down_as(self, reply: Reply, answer: bytes) -> None:
+        """Turn a request down as an engine's answer does, byte for byte where clients read it."""
         said = object_in(answer)
-        words = engine_words(reply.status, said)
+        kind = reply.kind or JSON
+        own = self._protocol.is_error(said) and not isinstance(reply, TranslatedReply)
+        await self._turn_down(
+            engine_words(reply.status, said), reply, (answer, kind) if own else None
+        )
+
+    async def _turn_down_within(self, words: ErrorWords, reply: Reply, ticket: Ticket) -> None:
+        """Take an error that stands in place of an answer as if its status had said so.
+
+        Raises:
+            EngineError: the engine failed, or is busy.
+        """
+        assert ticket.replica is not None
+        raise_refusal(
+            self._service.upstreams[ticket.replica].url,
+            words.status,
+            openai_body(words),
+            reply.headers,
+            self._request.fallbacks > 0,
+        )
+        self._record.first = self._record.first or self._service.registry.clock()
+        await self._turn_down(words, reply, None)
+
+    async def _turn_down(
+        self, words: ErrorWords, reply: Reply, own: tuple[bytes, Header] | None
+    ) -> None:
+        """Give the client what an engine says in place of an answer, in words it understands.
+
+        Args:
+            words: what the engine says.
+            reply: of the engine.
+            own: body and kind of an answer that the client can read as it is.
+        """
+        record, exchange, protocol = self._record, self._exchange, self._protocol
+        record.status, record.outcome = words.status, "refused"
+        record.error = f"the engine answered {words.status}: {words.message[:_QUOTED]}"
         over = Overflow.told(words)
         if over is not None:
+            limit = protocol.limit(self._request.body)
+            over, own = over.known(self._context, record.prompt, limit), None
             words = protocol.overflow(words, over, record.prompt)
-        foreign = over is not None or not protocol.is_error(said)
-        if foreign:
-            answer = protocol.error(words)
         if exchange.begun:  # the stream was kept open, but this is no stream
             await exchange.end(protocol.error_event(words))
             return
@@ -201,9 +247,12 @@ class Forward:
         for name, value in reply.headers:
             if name in _TOLD:
                 exchange.add(name, value.decode("latin-1"))
-        await exchange.whole(words.status, answer, JSON if foreign else reply.kind or JSON)
+        answer, kind = own or (protocol.error(words), JSON)
+        await exchange.whole(words.status, answer, kind)
 
-    async def _streamed_background(self, stream: Stream, reply: Reply, ticket: Ticket) -> bool:
+    async def _streamed_background(
+        self, stream: Stream, first: bytes, reply: Reply, ticket: Ticket
+    ) -> bool:
         """Pass on a response made in the background: to its end, though its client leaves."""
         assert ticket.replica is not None
         service, record, exchange = self._service, self._record, self._exchange
@@ -217,7 +266,7 @@ class Forward:
 
         exchange.goes_on, stream.begun = True, begun
         try:
-            proper = await stream.pass_on(reply, ticket)
+            proper = await stream.pass_on(first, reply, ticket)
         except asyncio.CancelledError:
             if place:
                 await self._stopped(upstream, place)
@@ -291,6 +340,7 @@ class Forward:
 
         async def send(replica: Replica) -> None:
             record.engine, record.attempts = replica.name, record.attempts + 1
+            self._context = replica.engine.context
             await self._pass(service.upstreams[replica])
 
         await service.scheduler.send_unscheduled(replicas, send)
@@ -302,7 +352,7 @@ class Forward:
             answer = await reply.whole()
             record.first = self._service.registry.clock()
             if reply.status != 200:
-                await self._turn_down(reply, answer)
+                await self._turn_down_as(reply, answer)
                 return
             used = self._protocol.used(self._read(reply, answer))
             record.prompt, record.cached = used.prompt, used.cached or 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import orjson
 
@@ -98,7 +98,7 @@ async def _translate(
         and await _lacks(request, reply, upstream)
     ):
         raise no_count()
-    return TranslatedReply(reply, answer, request.protocol, request.streamed)
+    return TranslatedReply(reply, answer, request.streamed)
 
 
 async def raise_failure(reply: Reply, url: str, too_long: bool = False) -> None:
@@ -114,13 +114,31 @@ async def raise_failure(reply: Reply, url: str, too_long: bool = False) -> None:
     """
     try:
         body = await reply.whole()
-        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in reply.headers}
-        error = refusal(url, reply.status, body, headers)
-        if isinstance(error, EngineBusy | EngineUnavailable | RequestFailed):
-            raise error
-        if too_long and isinstance(error, ContextExceeded):
-            raise error
+        raise_refusal(url, reply.status, body, reply.headers, too_long)
     except BaseException:
         reply.close()
         raise
     reply.again(body)
+
+
+def raise_refusal(
+    url: str, status: int, body: bytes, headers: Iterable[Header], too_long: bool
+) -> None:
+    """Raise what an error amounts to, unless the request did something wrong.
+
+    Args:
+        url: of the engine.
+        status: of its answer.
+        body: of its answer.
+        headers: of its answer.
+        too_long: whether that a prompt is too long is raised as well.
+
+    Raises:
+        EngineError: the engine failed, or is busy.
+    """
+    told = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    error = refusal(url, status, body, told)
+    if isinstance(error, EngineBusy | EngineUnavailable | RequestFailed):
+        raise error
+    if too_long and isinstance(error, ContextExceeded):
+        raise error

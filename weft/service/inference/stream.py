@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from weft.errors import EngineSilent, EngineUnavailable, RequestFailed
+from weft.errors import EngineSilent, EngineUnavailable
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.service.client.exchange import BREAK, STREAM
 from weft.service.engines.reply import Reply
@@ -38,25 +38,22 @@ class Stream:
         self.answer = ""
         self.begun: Callable[[str], None] | None = None
 
-    async def pass_on(self, reply: Reply, ticket: Ticket) -> bool:
+    async def pass_on(self, first: bytes, reply: Reply, ticket: Ticket) -> bool:
         """Pass an engine's answer on; returns whether it was a proper one.
 
-        Raises:
-            EngineUnavailable, RequestFailed: nothing came.
+        Args:
+            first: what has come of it.
+            reply: the rest.
+            ticket: of the call.
         """
         record, exchange, meter = self._record, self._exchange, self._meter
         record.status, clock, sent = 200, self._service.registry.clock, record.sent
+        record.first = clock()
         try:
-            first = await reply.read()
-            if not first:
-                raise RequestFailed(f"{record.engine} answers with nothing")
-            record.first = clock()
             await self._begin(first, reply)
             exchange.follow(reply)
             await reply.pour(self._take if self.begun is None else self._take_first)
         except EngineUnavailable as error:
-            if not record.first:
-                raise
             silent = isinstance(error, EngineSilent)
             await self._broke(str(error), self._service.words(error), silent)
             assert ticket.replica is not None

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, cast
 
 import orjson
 
 from weft.backends.refusals import server_message
 from weft.errors import RequestFailed
 from weft.service.engines.reply import Reply
-from weft.service.protocols.errors import engine_words
-from weft.service.protocols.events import member
-from weft.service.protocols.protocol import Body, Protocol
+from weft.service.protocols.events import member, object_in
+from weft.service.protocols.protocol import Body
 from weft.service.protocols.translation import AnswerTeller
 
 _NOT_SUPPORTED = re.compile(
@@ -52,22 +50,19 @@ def lacks_endpoint(status: int, body: bytes, asked: Body) -> bool:
 
 
 class TranslatedReply(Reply):
-    """A reply whose body is translated as it is read.
+    """A reply whose body is translated as it is read; one that tells of an error is not.
 
     Args:
         reply: of the engine.
         answer: translates.
-        protocol: that the client speaks.
         streamed: whether the client wants events.
     """
 
-    __slots__ = ("_answer", "_ended", "_protocol", "_reply", "_streamed")
+    __slots__ = ("_answer", "_ended", "_reply", "_streamed")
 
-    def __init__(
-        self, reply: Reply, answer: AnswerTeller, protocol: Protocol, streamed: bool
-    ) -> None:
+    def __init__(self, reply: Reply, answer: AnswerTeller, streamed: bool) -> None:
         # Not the base's: all that this does is done by the engine's reply.
-        self._reply, self._answer, self._protocol = reply, answer, protocol
+        self._reply, self._answer = reply, answer
         self._streamed = streamed and reply.status == 200
         self._ended = False
         self.status = reply.status
@@ -97,20 +92,15 @@ class TranslatedReply(Reply):
     async def whole(self) -> bytes:
         """See Reply."""
         raw = await self._reply.whole()
-        if self._streamed:
+        if self._streamed or self.status != 200:
+            return raw
+        chat = object_in(raw)
+        if not chat or (chat.get("error") and not chat.get("choices")):
             return raw
         try:
-            value: Any = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            value = None
-        if self.status == 200:
-            if not isinstance(value, dict):
-                return raw
-            try:
-                return orjson.dumps(self._answer.whole(cast(Body, value)))
-            except (TypeError, AttributeError, LookupError) as error:
-                raise RequestFailed(f"the engine's answer can't be understood ({error})") from None
-        return self._protocol.error(engine_words(self.status, value))
+            return orjson.dumps(self._answer.whole(chat))
+        except (TypeError, AttributeError, LookupError) as error:
+            raise RequestFailed(f"the engine's answer can't be understood ({error})") from None
 
     def again(self, body: bytes) -> None:
         """See Reply."""

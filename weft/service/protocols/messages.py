@@ -113,11 +113,11 @@ class Messages(Protocol):
 
     def error(self, words: ErrorWords) -> bytes:
         """See Protocol."""
-        return orjson.dumps(_error(words))
+        return orjson.dumps(anthropic_error(words))
 
     def error_event(self, words: ErrorWords, answer: str = "") -> bytes:
         """See Protocol."""
-        return b"event: error\ndata: " + orjson.dumps(_error(words)) + b"\n\n"
+        return b"event: error\ndata: " + orjson.dumps(anthropic_error(words)) + b"\n\n"
 
 
 class CountTokens(Messages):
@@ -212,7 +212,8 @@ def _tool(block: Any) -> str:
     return name if kind in ("tool_use", "server_tool_use") and isinstance(name, str) else ""
 
 
-def _error(words: ErrorWords) -> dict[str, Any]:
+def anthropic_error(words: ErrorWords) -> dict[str, Any]:
+    """An error as Anthropic's endpoints write it."""
     kind = "api_error" if words.status >= 500 else "invalid_request_error"
     kind = words.kind or _ERRORS.get(words.status, kind)
     return {"type": "error", "error": {"type": kind, "message": words.message}}

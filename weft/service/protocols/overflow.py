@@ -110,6 +110,21 @@ class Overflow:
         """The overflow that an error of weft's own is."""
         return cls(error.prompt, error.context)
 
+    def known(self, context: int | None, estimate: int, limit: int | None) -> Overflow:
+        """The same, with numbers of weft's own where the engine says no more than that.
+
+        Args:
+            context: tokens that the engine's context holds; None if it has not said.
+            estimate: tokens that the prompt probably has.
+            limit: that the request asks for in the answer; None if it has none.
+        """
+        if self.context is not None or context is None:
+            return self
+        prompt = self.prompt if self.prompt is not None else estimate
+        if limit is not None and prompt < context < prompt + limit:
+            return Overflow(prompt, context, limit)
+        return Overflow(self.prompt, context, self.answer, self.more)
+
     def anthropic(self, message: str, estimate: int) -> str:
         """The words that Anthropic's clients read.
 

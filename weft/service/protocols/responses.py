@@ -112,7 +112,7 @@ class Responses(Protocol):
         first = {"type": "error", "sequence_number": 0, "error": error}
         first |= {name: error[name] for name in ("code", "message", "param")}
         response: Body = {"id": answer, "object": "response", "status": "failed", "output": []}
-        response["error"] = {"code": _failed_code(words), "message": words.message}
+        response["error"] = {"code": failed_code(words), "message": words.message}
         last = {"type": "response.failed", "sequence_number": 1, "response": response}
         return b"event: error\ndata: %b\n\nevent: response.failed\ndata: %b\n\n" % (
             orjson.dumps(first),
@@ -120,7 +120,7 @@ class Responses(Protocol):
         )
 
 
-def _failed_code(words: ErrorWords) -> str:
+def failed_code(words: ErrorWords) -> str:
     """The code of a response that failed. Codex sends the same again after all but `_FINAL`.
 
     After `rate_limit_exceeded` it waits as long as the message says, else for a moment.

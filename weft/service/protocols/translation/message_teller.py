@@ -6,7 +6,9 @@ from typing import Any, cast
 
 import orjson
 
+from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.events import member
+from weft.service.protocols.messages import anthropic_error
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.translation.call_order import arguments_of
 from weft.service.protocols.translation.translation import (
@@ -101,9 +103,9 @@ class MessageTeller(AnswerTeller):
         events.append({"type": "message_delta", "delta": ended, "usage": _usage(usage)})
         return [*events, {"type": "message_stop"}]
 
-    def failing(self, message: str) -> list[Event]:
+    def failing(self, words: ErrorWords) -> list[Event]:
         """See AnswerTeller."""
-        return [{"type": "error", "error": {"type": "api_error", "message": message}}]
+        return [anthropic_error(words)]
 
     def _end(self, finish: str, called: bool) -> tuple[str, str | None]:
         """Why the answer ended, and the stop sequence that ended it."""

@@ -7,8 +7,10 @@ from typing import Any, cast
 
 import orjson
 
+from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.events import member
 from weft.service.protocols.protocol import Body
+from weft.service.protocols.responses import failed_code
 from weft.service.protocols.translation.call_order import arguments_of
 from weft.service.protocols.translation.translation import (
     AnswerTeller,
@@ -118,9 +120,9 @@ class ResponseTeller(AnswerTeller):
         response = self._finished(self._output, finish, usage)
         return [*events, self._event(f"response.{response['status']}", response=response)]
 
-    def failing(self, message: str) -> list[Event]:
+    def failing(self, words: ErrorWords) -> list[Event]:
         """See AnswerTeller."""
-        error = {"code": "server_error", "message": message}
+        error = {"code": failed_code(words), "message": words.message}
         response = {**self._response, "status": "failed", "error": error, "output": self._output}
         first = self._event("error", **error, param=None)
         return [first, self._event("response.failed", response=response)]

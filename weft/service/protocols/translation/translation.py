@@ -10,8 +10,10 @@ from uuid import uuid4
 import orjson
 
 from weft.errors import RequestFailed, UsageError
+from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.events import LONGEST, data_of, member, split, tokens, whole_events
 from weft.service.protocols.protocol import Body
+from weft.service.protocols.told_errors import error_in
 from weft.service.protocols.translation.call_order import CallOrder
 
 CHAT = "/v1/chat/completions"
@@ -50,7 +52,7 @@ class AnswerTeller(ABC):
         """
 
     @abstractmethod
-    def failing(self, message: str) -> list[Event]:
+    def failing(self, words: ErrorWords) -> list[Event]:
         """The events of an answer that can't go on."""
 
     def feed(self, chunk: bytes) -> bytes:
@@ -81,10 +83,9 @@ class AnswerTeller(ABC):
             value: Any = orjson.loads(data)
         except orjson.JSONDecodeError:
             return []
-        if member(value, "error"):
-            said = member(value, "error", "message") or member(value, "error")
+        if isinstance(value, dict) and (words := error_in(cast(Body, value))):
             self._over = True
-            return self.failing(said if isinstance(said, str) else "the engine failed")
+            return self.failing(words)
         if isinstance(usage := member(value, "usage"), dict):
             self._usage = cast(Body, usage)
         events = self._opened()
