@@ -84,6 +84,10 @@ class Routes:
         cards = [_card(request, card) for card in self._cards()]
         ends = {"first_id": cards[0]["id"], "last_id": cards[-1]["id"]} if cards else {}
         more: dict[str, Any] = {"has_more": False, **ends} if _anthropic(request) else {}
+        if "client_version" in request.query_params:
+            # Codex. An entry of its list brings the instructions and tools of its own models
+            # along, so there is none: it then treats a model as one that it does not know.
+            more["models"] = []
         listed = {"object": "list", "data": cards, **more}
         return JSONResponse(listed, headers={GATEWAY: "gateway"})
 

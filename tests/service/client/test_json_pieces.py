@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.service.client import json_pieces
-from weft.service.client.json_pieces import NoJson, TooDeep, read_pieces
+from weft.service.client.json_pieces import NoJson, TooDeep, TooMany, read_pieces, take_apart
 
 VALUES = st.recursive(
     st.none()
@@ -115,3 +115,44 @@ def test_a_member_that_comes_twice_counts_as_the_last() -> None:
     for piece in range(1, len(raw)):
         with patch.object(json_pieces, "_PIECE", piece):
             assert read_pieces(raw)["c"] == orjson.loads(raw)["c"]
+
+
+@pytest.mark.parametrize("piece", [b"[]", b"{}", b'{"a":1}', b"[[],{}]", b'"x":{}'])
+def test_there_may_be_only_so_many_lists_and_objects(piece: bytes) -> None:
+    begin, end = (b"{", b"}") if piece.startswith(b'"') else (b"[", b"]")
+    some = b",".join([piece] * 100)
+    raw = b'{"text":"%b","x":%b%b%b}' % (b"[{" * 1000, begin, some, end)
+    least = 102 + 100 * (piece == b"[[],{}]") * 2
+    for containers, bound in ((least, TooMany), (least + 2, None)):
+        with (
+            patch.object(json_pieces, "_PIECE", 50),
+            patch.object(json_pieces, "CONTAINERS", containers - 1),
+        ):
+            assert read_pieces(raw, bounded=False) == orjson.loads(raw)
+            if bound is None:
+                read_pieces(raw)
+            else:
+                with pytest.raises(bound):
+                    read_pieces(raw)
+
+
+def test_there_may_be_only_so_many_members() -> None:
+    raw = orjson.dumps({"text": ":" * 1000, "x": {str(n): n for n in range(98)}})
+    for members in (99, 100):
+        with (
+            patch.object(json_pieces, "_PIECE", 50),
+            patch.object(json_pieces, "MEMBERS", members),
+        ):
+            if members == 100:
+                assert read_pieces(raw) == orjson.loads(raw)
+            else:
+                with pytest.raises(TooMany):
+                    read_pieces(raw)
+
+
+@settings(max_examples=50)
+@given(VALUES)
+def test_what_is_taken_apart_holds_nothing(value: Any) -> None:
+    with patch.object(json_pieces, "_FREED", 2):
+        take_apart(value)
+    assert not isinstance(value, list | dict) or not value

@@ -10,6 +10,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import brotli
 import openai
@@ -23,6 +24,8 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import NotAnEngine
 from weft.service.inference import gateway, scheduled
 from weft.service.inference.aside import LARGE, aside
+from weft.service.protocols import Body, Used
+from weft.service.protocols.unscheduled.embeddings import Embeddings
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -186,13 +189,48 @@ async def test_others_are_answered_while_a_large_body_is_read(
 
     async with raw_engine(reply) as engine, serving(engine.url) as service:
         large = asyncio.create_task(service.http.post(CHAT, content=raw))
-        for pieces_of_work in (1, 2, 3):
+        for pieces_of_work in (1, 2, 3, 4):
             await until(lambda wanted=pieces_of_work: len(begun) == wanted)
             assert (await service.http.get("/health")).status_code == 200
             others.release()
         assert (await large).status_code == 200
-    assert begun == ["_parse", "_measure", "_raw"]
+    assert begun == ["_parse", "_measure", "_raw", "take_apart"]
     assert max(on_loop) < LARGE
+
+
+async def test_a_body_of_very_many_small_values_is_refused() -> None:
+    """They would be freed, and looked at by the garbage collector, in one go."""
+    many = b"[" + b",".join([b"[]"] * 400_000) + b"]"
+    body = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"metadata":%b}' % many
+    with mock.running(ScriptedEngine("Hello", model="m")) as url:
+        async with serving(url) as service:
+            answer = await service.http.post(CHAT, content=body)
+            assert answer.status_code == 413
+            assert "more than 250000 lists and objects" in answer.json()["error"]["message"]
+            assert (await service.post()).status_code == 200
+
+
+async def test_a_large_answer_is_passed_on_and_read_beside_the_others() -> None:
+    loop = threading.get_ident()
+    read: list[int] = []
+
+    def used(self: Embeddings, answer: Body) -> Used:
+        read.append(threading.get_ident())
+        return original(self, answer)
+
+    original = Embeddings.used
+    vectors = [{"index": n, "embedding": [0.5] * 4000} for n in range(100)]
+    usage = {"prompt_tokens": 700, "total_tokens": 700}
+    whole = json.dumps({"object": "list", "data": vectors, "usage": usage}).encode()
+    async with raw_engine(answered(200, whole)) as engine, serving(engine.url) as service:
+        with patch.object(Embeddings, "used", used):
+            answer = await service.post("/v1/embeddings")
+        assert answer.content == whole
+        assert len(read) == 1
+        assert loop not in read
+        assert (await service.http.get("/metrics")).text.count(
+            'weft_prompt_tokens_total{model="m",tenant=""} 700.0'
+        )
 
 
 @pytest.mark.parametrize(

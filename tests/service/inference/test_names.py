@@ -61,6 +61,9 @@ async def test_all_names_that_an_engine_lists_are_served_and_their_cards_passed_
     async with engine_of(*cards) as (engine, named), serving(engine.url) as service:
         listed = (await service.http.get("/v1/models")).json()
         assert listed == {"object": "list", "data": cards}
+        # Codex looks for a list of its own, and knows no models by it.
+        codex = (await service.http.get("/v1/models?client_version=0.169.0")).json()
+        assert codex == {**listed, "models": []}
         assert (await service.http.get("/v1/models/lora")).json() == cards[2]
         for path in SERVED:
             for name in ("a", "b", "lora"):

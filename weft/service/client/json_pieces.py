@@ -2,7 +2,9 @@
 
 orjson lets no other thread run while it reads. So the text is cut at commas. A piece that begins
 within some lists and objects is read with those opened before it, and what it adds to them is
-put where it belongs. Parts of long strings are read for themselves.
+put where it belongs. Parts of long strings are read for themselves. How many values there may be
+is bounded, and they are freed in pieces too: Python frees a value with all that is in it at once,
+and its garbage collector looks at all lists and objects at once.
 """
 
 from __future__ import annotations
@@ -25,6 +27,12 @@ _SMALL = 4 << 20
 _DEEP = 250
 """Levels of nesting; `too_deep` has the exact bound."""
 
+CONTAINERS, MEMBERS = 250_000, 1_000_000
+"""Lists and objects in a text, and members of its objects: far more than a prompt has."""
+
+_FREED = 10_000
+"""Items of a list that are freed at once."""
+
 _ESCAPE = b"\\"
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _LOW = (b"dc", b"dd", b"de", b"df")  # of a pair of surrogates, how the second one begins
@@ -44,25 +52,36 @@ class TooDeep(Exception):
     """The JSON nests deeper than any engine reads."""
 
 
+class TooMany(Exception):
+    """The JSON has too many lists, objects or members."""
+
+
 class NoJson(ValueError):
     """The text is not JSON."""
 
 
-def read_pieces(raw: bytes) -> Any:
+def read_pieces(raw: bytes, bounded: bool = True) -> Any:
     """What orjson makes of a text, but in pieces; for a thread of its own.
+
+    Args:
+        raw: the text.
+        bounded: whether the bounds on what is in it hold.
 
     Raises:
         NoJson: it is not JSON.
         TooDeep: see `too_deep`.
+        TooMany: it has more than `CONTAINERS` or `MEMBERS`.
     """
-    reader = _Reader(raw)
+    reader = _Reader(raw, bounded)
     try:
         return reader.read()
-    except orjson.JSONDecodeError as error:
+    except (orjson.JSONDecodeError, _Odd) as error:
         if len(raw) > _SMALL:
-            raise NoJson(f"{error.msg} near byte {reader.begun}") from None
-    except _Odd:
-        pass
+            said = "a name comes twice, or something is closed twice,"
+            said = error.msg if isinstance(error, orjson.JSONDecodeError) else said
+            raise NoJson(f"{said} near byte {reader.begun}") from None
+    finally:
+        reader.close()
     try:
         value: Any = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -79,13 +98,15 @@ class _Odd(Exception):
 class _Reader:
     """Reads one text; `begun` is where the piece begins that is read now."""
 
-    def __init__(self, raw: bytes) -> None:
-        self.raw, self.begun = raw, 0
+    def __init__(self, raw: bytes, bounded: bool) -> None:
+        self.raw, self.begun, self._bounded = raw, 0, bounded
         self._parts: list[bytes] = []  # of the piece, up to the last part of a string taken out
         self._texts: list[str] = []  # the parts of strings
         self._outside: list[bytes] = []  # of the piece, what is in no string
         self._open = b""  # lists and objects around the beginning of the piece
         self._whole: Any = None
+        self._done = False
+        self._containers = self._members = 0
 
     def read(self) -> Any:
         """All of it."""
@@ -111,14 +132,26 @@ class _Reader:
             self.begun, within = at, 0
         self._outside += _without_escapes(raw[at:]).split(b'"')[within::2]
         self._take(raw[self.begun :], last=True)
+        self._done = True
         return self._whole
+
+    def close(self) -> None:
+        """Free what was read, if that is not all."""
+        if not self._done:
+            take_apart(self._whole)
 
     def _take(self, rest: bytes, last: bool) -> None:
         """Read a piece that ends with this, and put what it holds where it belongs."""
         piece = b"".join([*self._parts, rest])
         around = self._open
-        brackets = around + b"".join(self._outside).translate(None, _NO_BRACKETS)
+        outside = b"".join(self._outside)
         self._outside = []
+        self._members += outside.count(b":")
+        brackets = outside.translate(None, _NO_BRACKETS)
+        self._containers += brackets.count(b"[") + brackets.count(b"{")
+        if self._bounded and (self._containers > CONTAINERS or self._members > MEMBERS):
+            raise TooMany
+        brackets = around + brackets
         self._open = inside = _left_open(brackets)
         fits = last or (inside != b"" and not inside.translate(None, b"[{"))
         before = [_OPEN[one] for one in around[:-1]] + [_FIRST[one] for one in around[-1:]]
@@ -138,6 +171,22 @@ class _Reader:
             _join(self._whole, value, around)
         else:
             self._whole = value
+
+
+def take_apart(value: Any) -> None:
+    """Empty all lists and objects of a value that nobody needs; for a thread of its own."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if type(one) is dict:
+            members = cast(dict[str, Any], one)
+            left += [member for member in members.values() if type(member) in (list, dict)]
+            members.clear()
+        elif type(one) is list:
+            items = cast(list[Any], one)
+            left += [item for item in items if type(item) in (list, dict)]
+            while items:
+                del items[-_FREED:]
 
 
 def _cut(raw: bytes, at: int, stop: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 import anyio
@@ -20,8 +20,10 @@ from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.service.client.client import Header
 from weft.service.client.exchange import JSON
+from weft.service.client.json_pieces import NoJson, TooDeep, read_pieces, take_apart
 from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
+from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.background import is_running, stop, until_done
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.sending import raise_refusal, send
@@ -30,7 +32,7 @@ from weft.service.inference.translated import TranslatedReply
 from weft.service.protocols.errors import ErrorWords, engine_words, openai_body
 from weft.service.protocols.events import member, object_in
 from weft.service.protocols.overflow import Overflow
-from weft.service.protocols.protocol import Body
+from weft.service.protocols.protocol import Body, Used
 from weft.service.protocols.told_errors import error_in, first_error
 
 if TYPE_CHECKING:
@@ -179,11 +181,12 @@ class Forward:
         if reply.status != 200:
             await self._turn_down_as(reply, answer)
             return False
-        said = self._read(reply, answer)
+        large = len(answer) > LARGE
+        said, used = await aside(self._read_large, answer) if large else self._read(answer)
         if "error" in said and (words := error_in(said)):
             await self._turn_down_within(words, reply, ticket)
             return False
-        self._note(said, ticket)
+        self._note(used, ticket)
         await self._whole(reply, answer)
         if is_running(said) and self.kept:
             await self._until_done(said, ticket)
@@ -296,7 +299,7 @@ class Forward:
             await self._stopped(upstream, place)
             raise
         if said:
-            self._note(said, ticket)
+            self._note(self._protocol.used(said), ticket)
             if said.get("status") == "failed":
                 record.error = str(member(said, "error", "message") or "the response failed")
                 record.outcome = "broken"
@@ -309,16 +312,34 @@ class Forward:
             with anyio.move_on_after(1.0, shield=True):
                 await stop(upstream, place, self._headers)
 
-    def _read(self, reply: Reply, answer: bytes) -> Body:
-        """An answer as an object; one that is none is an error."""
+    def _read(self, answer: bytes) -> tuple[Body, Used]:
+        """An answer as an object, and what it says of itself; one that is no object is an error."""
         said = object_in(answer)
-        if reply.status == 200 and not said:
-            raise RequestFailed(f"{self._record.engine} answers with what is no JSON object")
-        return said
+        if not said:
+            raise self._no_object()
+        return said, self._protocol.used(said)
 
-    def _note(self, answer: Body, ticket: Ticket) -> None:
+    def _read_large(self, answer: bytes) -> tuple[Body, Used]:
+        """The same for one that is large, for a thread of its own: its lists are emptied again."""
+        try:
+            said = read_pieces(answer, bounded=False)
+        except (NoJson, TooDeep):
+            raise self._no_object() from None
+        if not isinstance(said, dict):
+            take_apart(said)
+            raise self._no_object()
+        found = cast(Body, said)
+        used = self._protocol.used(found)
+        for value in found.values():
+            if isinstance(value, list):
+                take_apart(value)
+        return found, used
+
+    def _no_object(self) -> RequestFailed:
+        return RequestFailed(f"{self._record.engine} answers with what is no JSON object")
+
+    def _note(self, used: Used, ticket: Ticket) -> None:
         """Take what a whole answer says of itself into the record."""
-        used = self._protocol.used(answer)
         record = self._record
         note(used, record, ticket)
         self.answer = used.id
@@ -354,7 +375,8 @@ class Forward:
             if reply.status != 200:
                 await self._turn_down_as(reply, answer)
                 return
-            used = self._protocol.used(self._read(reply, answer))
+            large = len(answer) > LARGE
+            _, used = await aside(self._read_large, answer) if large else self._read(answer)
             record.prompt, record.cached = used.prompt, used.cached or 0
             await self._whole(reply, answer)
         finally:

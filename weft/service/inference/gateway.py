@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, cast
 
+import anyio
 import orjson
 from starlette.types import Receive, Scope
 
@@ -25,7 +26,15 @@ from weft.errors import (
 from weft.service.client.encodings import ACCEPTED, decoded, encodings_of
 from weft.service.client.exchange import Exchange
 from weft.service.client.guard import too_deep
-from weft.service.client.json_pieces import NoJson, TooDeep, read_pieces
+from weft.service.client.json_pieces import (
+    CONTAINERS,
+    MEMBERS,
+    NoJson,
+    TooDeep,
+    TooMany,
+    read_pieces,
+    take_apart,
+)
 from weft.service.door.tenants import Tenant
 from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.choice import choose
@@ -44,6 +53,10 @@ from weft.service.strategies.model import StrategyModel
 
 _log = logging.getLogger(__name__)
 _DEEP = "the body is nested deeper than 250 levels; flatten it"
+_MANY = (
+    f"the body has more than {CONTAINERS} lists and objects, or more than {MEMBERS} members of "
+    "objects; send less"
+)
 
 
 class Gateway:
@@ -71,6 +84,7 @@ class _Request:
         self._request: ClientRequest | None = None
         self._tenant: Tenant | None = None
         self._model = ""
+        self._large: Body | None = None  # the body, if it is large
         self._refused: CallRecord | None = None
 
     async def serve(self) -> None:
@@ -106,6 +120,9 @@ class _Request:
                     record.status, record.outcome = LEFT, "cancelled"
                 record.outcome = record.outcome or "broken"  # the service is stopped at once
                 self._service.registry.call_ended(record)
+            if self._large is not None:
+                with anyio.CancelScope(shield=True):
+                    await aside(take_apart, self._large)
 
     @property
     def _record(self) -> CallRecord | None:
@@ -195,8 +212,10 @@ class _Request:
             request = self._request = ClientRequest(service, protocol, exchange, tenant, {})
             await pass_on(request)
             return
-        large = len(exchange.raw) > LARGE
-        body = await aside(self._parse, read_pieces) if large else self._parse(orjson.loads)
+        if len(exchange.raw) > LARGE:
+            body = self._large = await aside(self._parse, read_pieces)
+        else:
+            body = self._parse(orjson.loads)
         self._model = body["model"]
         chosen = await choose(service, body["model"])
         request = self._request = ClientRequest(service, protocol, exchange, tenant, body)
@@ -220,12 +239,16 @@ class _Request:
             raise UsageError(f"the body is not JSON: {error}; send valid JSON") from None
         except TooDeep:
             raise UsageError(_DEEP) from None
+        except TooMany:
+            raise Refused(413, _MANY) from None
         if not isinstance(parsed, dict):
             raise UsageError("the body must be a JSON object")
         body = cast(Body, parsed)
         if read is not read_pieces and too_deep(raw, body):
             raise UsageError(_DEEP)
         if problem := self._protocol.check(body):
+            if read is read_pieces:
+                take_apart(body)
             raise UsageError(problem)
         return body
 
