@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ class Engine:
     reserved: int = 0
     claims: int = 0
     attached: int = 0
+    window: float = math.inf
     weakest: Program | None = None
     held: int = 0  # tokens of any prompt that are cached
     prefill_rate: float = 0.0

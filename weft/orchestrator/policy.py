@@ -68,6 +68,14 @@ class EngineView(Protocol):
         ...
 
     @property
+    def window(self) -> float:
+        """Programs that the engine seems to hold, found by trying; infinite until it was full.
+
+        Additive increase and multiplicative decrease by the share of its KV that is claimed.
+        """
+        ...
+
+    @property
     def weakest(self) -> Program | None:
         """The program between calls whose claim would yield first."""
         ...
@@ -250,7 +258,9 @@ class Retention:
     """For how long a program that runs no call keeps its claim.
 
     Attributes:
-        seconds: from the end of the program's last call on; 0 keeps no claim.
+        seconds: from the end of the program's last call on; 0 keeps no claim. Infinite is until
+            the program ends. A program that may end without a word counts as ended when that is
+            more likely than that it comes back.
         reason: for people.
         rank: claims of the lowest rank yield first (`EngineView.weakest`).
     """

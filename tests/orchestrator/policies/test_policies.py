@@ -167,10 +167,10 @@ def test_parameters_out_of_range_are_refused() -> None:
         "hexgen(alpha=1.5)",
         "prefix(load_tokens=-1)",
         "prefix(overload=0.5)",
-        "autellix(variant=mlfq)",
-        "autellix(growth=1)",
-        "autellix(queues=0)",
-        "autellix(quantum=0)",
+        "agentix(variant=mlfq)",
+        "agentix(growth=1)",
+        "agentix(queues=0)",
+        "agentix(quantum=0)",
         "saga(ttl_max=-1)",
         "saga(imbalance=0)",
         "thunderagent(patience=0)",
@@ -296,19 +296,19 @@ def test_thunderagent_that_counts_no_acting_tokens_admits_what_has_room(
 
 @settings(max_examples=50)
 @given(seen=views())
-def test_autellix_of_one_queue_is_first_come_first_served(seen: tuple[Call, View]) -> None:
+def test_agentix_of_one_queue_is_first_come_first_served(seen: tuple[Call, View]) -> None:
     call, view = seen
-    order = parse_policy("autellix(queues=1)").order(call, view)
+    order = parse_policy("agentix(queues=1)").order(call, view)
     assert (order.key, order.overdue) == ((0.0,), None)
 
 
 @settings(max_examples=50)
 @given(seen=views())
-def test_autellix_for_which_all_prompts_are_short_chooses_the_fewest_calls(
+def test_agentix_for_which_all_prompts_are_short_chooses_the_fewest_calls(
     seen: tuple[Call, View],
 ) -> None:
     call, view = seen
-    chosen = parse_policy(f"autellix(short={HUGE})").place(call, view).engine
+    chosen = parse_policy(f"agentix(short={HUGE})").place(call, view).engine
     assert chosen.in_flight == parse_policy("fcfs").place(call, view).engine.in_flight
 
 
@@ -375,7 +375,7 @@ def test_the_oldest_program_goes_first_under_sticky_and_cap() -> None:
 
 def test_a_program_without_a_claim_is_still_at_home() -> None:
     home, other = Engine("home", programs=9), Engine("other")
-    for spec in ("sticky", "prefix(affinity=true)", "continuum", "saga", "autellix(short=9)"):
+    for spec in ("sticky", "prefix(affinity=true)", "continuum", "saga", "agentix(short=9)"):
         assert placed(spec, Call(at(home, claim=0)), home, other) == "home"
 
 
@@ -404,7 +404,7 @@ def test_a_home_that_drains_keeps_only_its_residents() -> None:
         ("fair", False),
         ("llumnix", False),
         ("lmetric", False),
-        ("autellix", False),
+        ("agentix", False),
         ("round_robin", True),
         ("sticky", True),
         ("cap", True),
@@ -412,7 +412,7 @@ def test_a_home_that_drains_keeps_only_its_residents() -> None:
         ("thunderagent", True),
         ("continuum", True),
         ("saga", True),
-        ("autellix(short=100)", True),
+        ("agentix(short=100)", True),
         ("hexgen", True),
     ],
 )
@@ -441,7 +441,7 @@ def test_affinity_leaves_a_home_that_is_full_and_overloaded() -> None:
     assert placed(spec, Call(at(home)), home, other) == "home"  # it has room
 
 
-# Autellix
+# Agentix
 
 
 @given(steps=st.lists(st.floats(0.01, 20), max_size=20))
@@ -451,7 +451,7 @@ def test_atlas_is_plas_on_chains(steps: list[float]) -> None:
         program.seconds += step
         program.critical += step
     orders = [
-        parse_policy(f"autellix(variant={variant})").order(Call(program), View())
+        parse_policy(f"agentix(variant={variant})").order(Call(program), View())
         for variant in ("plas", "atlas")
     ]
     assert orders[0] == orders[1]
@@ -461,12 +461,12 @@ def test_plas_counts_the_sum_and_atlas_the_longest_chain() -> None:
     # Four calls of 3 s at once, then one of 2 s: 14 s in sum, 5 s along the longest chain.
     program = Program("p", seconds=14.0, critical=5.0)
     for variant, queue in (("plas", 3), ("atlas", 2)):
-        order = parse_policy(f"autellix(variant={variant})").order(Call(program), View())
+        order = parse_policy(f"agentix(variant={variant})").order(Call(program), View())
         assert order.key == (queue,)  # bounds at 2, 4, 8, 16 s
 
 
 def test_queues_grow_by_their_ratio() -> None:
-    policy: Any = parse_policy("autellix(queues=4, quantum=1, growth=10)")
+    policy: Any = parse_policy("agentix(queues=4, quantum=1, growth=10)")
     services = [0.0, 0.999, 1.0, 9.99, 10.0, 99.9, 100.0, 1e6]
     assert [policy.queue(s) for s in services] == [0, 0, 1, 1, 2, 2, 3, 3]
 
@@ -477,7 +477,7 @@ def test_a_call_is_promoted_when_waiting_reaches_beta_times_service(
 ) -> None:
     program = Program("p", seconds=served, waited=waited)
     call = Call(program, since=50.0)
-    overdue = parse_policy(f"autellix(beta={beta:f})").order(call, View(now=50.0)).overdue
+    overdue = parse_policy(f"agentix(beta={beta:f})").order(call, View(now=50.0)).overdue
     assert overdue is not None
     ratio = (waited + overdue - call.since) / served
     if overdue > call.since:
@@ -487,13 +487,13 @@ def test_a_call_is_promoted_when_waiting_reaches_beta_times_service(
 
 
 def test_programs_of_one_call_are_first_come_first_served() -> None:
-    policy = parse_policy("autellix")
+    policy = parse_policy("agentix")
     keys = {policy.order(Call(Program(f"p{i}"), arrival=i), View()).key for i in range(9)}
     assert keys == {(0.0,)}  # ties go by arrival
 
 
 def test_long_programs_do_not_go_before_short_ones() -> None:
-    policy = parse_policy("autellix")
+    policy = parse_policy("agentix")
     long, short = Call(Program("long", seconds=60.0)), Call(Program("short", seconds=1.0))
     assert policy.order(short, View()).key < policy.order(long, View()).key
 
@@ -502,7 +502,7 @@ def test_short_prompts_go_anywhere_long_ones_home() -> None:
     home, idle = Engine("home", in_flight=3), Engine("idle")
     for tokens, best in ((2048, "idle"), (2049, "home")):
         call = Call(at(home), prompt_tokens=tokens)
-        assert placed("autellix", call, home, idle) == best
+        assert placed("agentix", call, home, idle) == best
 
 
 # HexGen

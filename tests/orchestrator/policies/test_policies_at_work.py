@@ -232,13 +232,13 @@ def test_a_paused_program_is_forced_in_after_its_patience() -> None:
     assert world.dispatcher.counters.forced == 1
 
 
-def test_autellix_bounds_waiting_by_beta_times_service() -> None:
+def test_agentix_bounds_waiting_by_beta_times_service() -> None:
     """A long program against an endless stream of short ones, on one slot."""
     bound: dict[float, float] = {}
     for beta in (2.0, 1000.0):
         long = Agent("long", calls=8, tool=0.5, seconds=4.0)
         short = [Agent(f"s{i}", arrival=0.9 * i, calls=1) for i in range(200)]
-        Town(f"autellix(beta={beta})", engines=1, slots=1, kv=4096).play([long, *short])
+        Town(f"agentix(beta={beta})", engines=1, slots=1, kv=4096).play([long, *short])
         served, waited, ratio = 0.0, 0.0, 0.0
         for asked, started in zip(long.asked, long.started, strict=True):
             waited += started - asked

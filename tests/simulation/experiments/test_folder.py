@@ -20,7 +20,7 @@ from weft.simulation.workload import Job, Parallel, PlannedCall, Workload
 from weft.simulation.workloads import open_workload
 
 HARDWARE = Linear(kv_tokens=8000, fixed=0.01, prefill_token=0.0005, decode=0.001)
-POLICIES = ("saga", "continuum", "cap(k=2)", "autellix", "thunderagent", "hexgen")
+POLICIES = ("saga", "continuum", "cap(k=2)", "agentix", "thunderagent", "hexgen")
 
 
 def experiment(*policies: str, seed: int = 0, loads: tuple[str, ...] = ("poisson(rate=0.5)",)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from weft.orchestrator.decision import Tell
 from weft.orchestrator.dispatch.due_times import DueTimes
 from weft.orchestrator.dispatch.guarded_policy import GuardedPolicy
 from weft.orchestrator.dispatch.timer import At
+from weft.orchestrator.estimates.profiles import Profiles
+from weft.orchestrator.policy import Retention
 from weft.orchestrator.program import Program
 
 if TYPE_CHECKING:
@@ -38,13 +41,14 @@ class Claims:
     ) -> None:
         self._policy, self._lease, self._freed, self._tell = policy, lease, freed, tell
         self._due = DueTimes(clock, at, _same_claim, self._over)
+        self._gone = DueTimes(clock, at, _same_claim, self._presume_over)
 
     def retain(self, program: Program, replica: Replica, now: float) -> None:
         """Decide about the room of a program that has no call any more."""
         fleet = replica.fleet
         fleet.now = now
         retention = self._policy.retain(program, replica, fleet)
-        seconds = retention.seconds if retention.seconds < self._lease else self._lease
+        seconds, due = self._lasts(retention, program, fleet.profiles)
         if self._tell is not None:
             how = f"kept for {seconds:.4g} s" if seconds < self._lease else "kept till it ends"
             kept = how if seconds > 0 else "not kept"
@@ -56,7 +60,16 @@ class Claims:
             replica.attach(program, program.context)
         replica.claim(program, program.context, retention.rank, now + seconds)
         if seconds < self._lease:  # else it ends with the program's lease
-            self._due.set(program, program.expires)
+            due.set(program, program.expires)
+
+    def _lasts(
+        self, retention: Retention, program: Program, profiles: Profiles
+    ) -> tuple[float, DueTimes]:
+        """Seconds that a claim lasts at most, and where its end is noted."""
+        seconds, due = retention.seconds, self._due
+        if seconds == math.inf and program.silent:  # nobody tells when it has ended
+            seconds, due = profiles.gone_after(program), self._gone
+        return min(seconds, self._lease), due
 
     def reconsider(self, program: Program, now: float) -> None:
         """Decide once more, for more is known of what a program does between its calls.
@@ -89,10 +102,11 @@ class Claims:
             return
         now = home.fleet.tick()
         retention = self._policy.retain(program, home, home.fleet)
-        seconds = min(retention.seconds - idle, room)
+        seconds, due = self._lasts(retention, program, home.fleet.profiles)
+        seconds = min(seconds - idle, room)
         if seconds > 0:
             home.claim(program, program.context, retention.rank, now + seconds)
-            self._due.set(program, program.expires)
+            due.set(program, program.expires)
 
     def _over(self, program: Program) -> None:
         home = program.home
@@ -107,6 +121,17 @@ class Claims:
         if program.silent and program.calls:
             profiles.fell_silent(program.name, program.calls)
         self.release(program, "its time is up")
+        self._freed(home)
+
+    def _presume_over(self, program: Program) -> None:
+        """A program that may end without a word has likely ended; of that nothing is learned."""
+        home = program.home
+        if home is None:
+            return
+        if program.expires > home.fleet.tick():
+            self._gone.set(program, program.expires)
+            return
+        self.release(program, "it has most likely ended")
         self._freed(home)
 
     def release(self, program: Program, reason: str) -> None:

@@ -13,6 +13,7 @@ from weft.orchestrator.dispatch.call_queue import CallQueue
 from weft.orchestrator.dispatch.gate import Gate
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.speed import Speed
+from weft.orchestrator.estimates.window import Window
 from weft.orchestrator.policy import CallView
 from weft.orchestrator.program import Program
 
@@ -53,6 +54,7 @@ class Replica:
         self.on_empty: Callable[[], None] | None = None
         """Called when its last call has ended."""
         self.speed = speed if speed is not None else Speed()
+        self._window = Window()
         self.block_size = engine.block_size
         self.concurrency = engine.concurrency
         """Calls that may run there at once: fewer for a while after it was busy."""
@@ -83,6 +85,11 @@ class Replica:
     def reserved(self) -> int:
         """Tokens of running calls."""
         return self.index.pinned * self.block_size
+
+    @property
+    def window(self) -> float:
+        """Programs that it seems to hold."""
+        return self._window.limit
 
     @property
     def claimed(self) -> int:
@@ -205,6 +212,7 @@ class Replica:
             self._running[program] = left
         else:
             del self._running[program]
+            self._window.note(self.programs, self.claimed / self.capacity)
             self.programs -= 1
         if ticket.index is self.index:
             grown = ticket.call.grown(self.block_size, answer, count)
@@ -285,6 +293,7 @@ class Replica:
     def take_out(self, error: Exception) -> None:
         """Take the engine out of service; its cache is gone."""
         self.alive, self.error = False, error
+        self._window = Window()
         self._reset()
 
     def retire(self) -> None:

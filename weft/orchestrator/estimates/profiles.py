@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ _PART = 32  # profiles that are written at once while others wait
 _GRAPHS = 4  # execution graphs, for the same reason
 _TOOL = Distribution.log_normal(1.0, 30.0, "no experience of tools: median 1 s, p95 30 s")
 
+_BACK = 0.95  # of those that go on are back when a silent one counts as ended at the latest
 _SPREAD = 2.0  # times as long as announced takes one in 20
 
 _Key = tuple[str, ...]
@@ -206,6 +208,25 @@ class Profiles:
         if program.expects is not None:
             return _announced(program.expects)
         return self.tool(program.name, program.tool)
+
+    def gone_after(self, program: Program) -> float:
+        """Seconds without a call after which a program has more likely ended than not.
+
+        Infinite for a program that tells of its end. Of those that may end without a word it is
+        the time by which so many of those that go on are back that most of the silent ones that
+        are left have ended (Bayes). It is at most the 95% quantile of the tool's time, since
+        experience of ends comes late: with their lease.
+        """
+        if not program.silent:
+            return math.inf
+        done = program.calls
+        if done == 1:
+            back = self.returns(program.name)
+        else:
+            known = self._find(("calls", program.name))
+            back = 1 - 1 / (_CALLS + done) if known is None else known.lasts(done - 0.5, 1.0)
+        share = min(_BACK, 2 - 1 / back) if back > 0.5 else 0.0
+        return self.away(program).quantile(share)
 
     def calls(self, name: str) -> Distribution | None:
         """Calls of a whole program; None without experience."""

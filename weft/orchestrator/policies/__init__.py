@@ -6,8 +6,10 @@ so what happens inside an engine is estimated.
 """
 
 from weft.orchestrator.policies import (
+    adaptive,
     affinity,
-    autellix,
+    agentix,
+    cachewise,
     continuum,
     hexgen,
     llumnix,
@@ -20,8 +22,10 @@ from weft.orchestrator.policies import (
 )
 
 __all__ = [
+    "adaptive",
     "affinity",
-    "autellix",
+    "agentix",
+    "cachewise",
     "continuum",
     "hexgen",
     "llumnix",

@@ -19,6 +19,9 @@ from weft.orchestrator.policy import (
 from weft.orchestrator.program import Program
 from weft.parameters import param
 
+_ACTIVE, _RESUMED = 0.95, 0.85  # shares of KV that Dynamo gives to active programs, and to others
+_LEASE = 1800.0  # seconds
+
 
 @policy("thunderagent")
 class ThunderAgent(Policy):
@@ -31,14 +34,22 @@ class ThunderAgent(Policy):
     is once they fit: those that have run before new ones, the smallest first; after `patience`
     without asking.
 
-    All of this is above the engine. The original looks every 5 seconds at the engine's
+    `variant=dynamo` is what NVIDIA Dynamo made of it (2026): active programs may take 95% of the
+    KV, others resume or come in up to 85%, a program with a tool yields to those that wait, and
+    one that asks for nothing is active for a lease of 30 minutes. Tokens are counted exactly, as
+    they are here in both variants. Its priorities within the engine are left out.
+
+    All of this is above the engine. The originals look every 5 seconds at the engine's
     metrics; here it happens at each call's beginning and end, on the scheduler's own count, so
-    nothing overflows in between. Its decay lets waiting programs count another's tokens as
-    2^-t after t seconds with a tool; a view shows the weakest claim only, so here a claim
-    yields to those that wait once that weight is below a half. Paused programs that ask for
-    nothing are not resumed: nobody would notice.
+    nothing overflows in between. Their decay lets waiting programs count another's tokens as
+    2^-t, or e^-t, after t seconds with a tool; a view shows the weakest claim only, so here a
+    claim yields to those that wait once a second has passed. Each claim that yields is a
+    decision of its own, so Dynamo's pausing ends at 95%, not at 80%; nor does a program with a
+    tool keep others out of an engine that runs nothing. Paused programs that ask for nothing
+    are not resumed: nobody would notice.
     """
 
+    variant: str = param("paper", "whose version it is", choices=("paper", "dynamo"))
     acting_weight: float = param(1.0, "weight of tokens of programs between calls", least=0)
     per_program: int = param(100, "tokens set aside for each active program", least=0)
     decay: bool = param(False, "programs with a tool yield to waiting ones after 1 s")
@@ -71,7 +82,8 @@ class ThunderAgent(Policy):
         own = program.claim if lives(program, engine) else 0
         others = engine.programs + (0 if resides(program, engine) else 1)
         lacks = self._used(engine, engine.claimed - own, others) + engine.need(call)
-        lacks -= engine.capacity
+        dynamo = self.variant == "dynamo"
+        lacks -= engine.capacity * ((_ACTIVE if active else _RESUMED) if dynamo else 1)
         if lacks <= 0 or not engine.programs:
             return Admission(True, "its tokens fit beside those of active programs")
         why = f"it lacks {lacks:.0f} tokens beside active programs"
@@ -79,7 +91,8 @@ class ThunderAgent(Policy):
         if weakest is None:
             return Admission(active, f"{why}, but its program is active" if active else why)
         away = view.now - weakest.acting if weakest.acting is not None else 0.0
-        if active or (self.decay and away > 1):
+        yields = (self.decay or dynamo) and away > 1
+        if active or yields or (dynamo and not engine.in_flight):
             return Admission(False, f"{why}; {weakest.id} of {weakest.claim} is paused", weakest)
         return Admission(False, why)
 
@@ -93,6 +106,9 @@ class ThunderAgent(Policy):
         size = program.context
         used = self._used(engine, engine.claimed + size, engine.programs + 1)
         weakest = engine.weakest
-        if used > engine.capacity and (weakest is None or size <= weakest.rank):
-            return Retention(0.0, f"paused: tokens overflow by {used - engine.capacity:.0f}")
+        most = engine.capacity * (_ACTIVE if self.variant == "dynamo" else 1)
+        if used > most and (weakest is None or size <= weakest.rank):
+            return Retention(0.0, f"paused: tokens overflow by {used - most:.0f}")
+        if self.variant == "dynamo":
+            return Retention(_LEASE, "active for its lease, or until paused", rank=float(size))
         return Retention(math.inf, "active until it ends or is paused", rank=float(size))

@@ -1,4 +1,4 @@
-"""autellix: least attained service, of programs."""
+"""agentix: least attained service, of programs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from weft.orchestrator.policy import CallView, Order, Placement, Policy, View, p
 from weft.parameters import param
 
 
-@policy("autellix")
-class Autellix(Policy):
-    """Programs that have had the least service go first (Autellix, 2025).
+@policy("agentix")
+class Agentix(Policy):
+    """Programs that have had the least service go first (Agentix, 2026; Autellix in 2025).
 
     `variant=plas` counts a program's service in sum; `atlas`, for programs with parallel
     calls, along the longest chain of its calls. Both are the same where calls follow one
