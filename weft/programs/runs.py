@@ -137,13 +137,14 @@ async def run(
     limits = enforce(budget) if budget is not None else nullcontext()
     starts = underlying(program)
     name: str = getattr(starts, "__name__", "")
+    called: str = getattr(program, "__name__", name)
     calls = declared(starts).calls
     scope = Scope(
         pool,
         journal,
         stage=name,
         store=store,
-        replay=Replay(store, journal.name) if store is not None else None,
+        replay=Replay(store, journal.name, called) if store is not None else None,
         starts=starts if identity is None else ANY,
         provenance=Provenance(),
         roles=roles or {},

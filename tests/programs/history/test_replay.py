@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from weft import Limits, Pool, Prompt, fan_out, generate, run, score
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.orchestrator.policies.weft import Weft
 from weft.orchestrator.policy import CallView, Order, View, policy
+from weft.search import Answer, Question, Strategy, parse_strategy
 from weft.store.store import Store
 
 
@@ -259,3 +261,46 @@ async def test_a_run_keeps_its_name_and_its_deadline_however_long_it_is_silent()
         begun = anyio.current_time()
         await run(slow, pool=pool, budget=Limits(seconds=4000, calls=3))
     assert seen == [("slow", begun + 4000, 3)] * 2
+
+
+def _searched() -> tuple[ScriptedEngine, Question]:
+    """An engine that gives two answers in turn, and a question about which it is asked."""
+    answers = itertools.cycle(["a\n\nb", "c\n\nd"])
+
+    def reply(request: Any) -> Scripted:
+        judged = request.messages[-1].content.startswith("good?")
+        return Scripted("yes" if judged else next(answers), seconds=1.0)
+
+    question = Question(
+        Prompt.user("0"),
+        lambda text: text or None,
+        lambda text: False,
+        verify=lambda text: Prompt.user(f"good? {'a' in text}"),
+        steps="\n\n",
+        max_steps=3,
+    )
+    return ScriptedEngine(reply, {"yes": 0.6, "no": 0.4}), question
+
+
+@pytest.mark.loops("virtual")
+@pytest.mark.parametrize("same", [True, False])
+async def test_another_search_does_not_wait_for_the_results_of_the_one_before(same: bool):
+    """One verdict is known, and another one is new, for which two parts wait."""
+    engine, question = _searched()
+
+    async def solve(strategy: Strategy) -> Answer:
+        return await strategy(question)
+
+    async def seconds(pool: Pool, spec: str) -> float:
+        begun = anyio.current_time()
+        strategy = parse_strategy(spec)
+        await (run(solve, strategy, pool=pool) if same else run(strategy, question, pool=pool))
+        return anyio.current_time() - begun
+
+    second = "beam(n=4, width=2, verifier=model)"
+    async with Pool(engine) as pool:
+        alone = await seconds(pool, second)
+    async with Pool(engine, store=Store()) as pool:
+        await seconds(pool, "best_of_n(n=1, verifier=model)")
+        behind = await seconds(pool, second)
+    assert behind <= alone + (3 if same else 0)

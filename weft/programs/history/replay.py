@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import anyio
@@ -31,16 +32,20 @@ class Replay:
 
     Args:
         store: has them.
-        run: the name under which the run's own results are stored.
+        run: the run's own name.
+        program: what runs. A run of another program may have made some of the same calls, but it
+            says nothing of those that follow.
 
     Attributes:
-        run: that name; the first run's, once one of its results has come up again.
+        run: the name under which results are stored; the first run's, once one of its results
+            has come up again.
         working: branches of the program (the program itself, and each part of a fan-out) that
             wait neither here nor for other branches.
     """
 
-    def __init__(self, store: Store, run: str) -> None:
-        self.run, self.working = run, 1
+    def __init__(self, store: Store, run: str, program: str = "") -> None:
+        self._kind = "-" + blake2b(program.encode(), digest_size=8).hexdigest()
+        self.run, self.working = run + self._kind, 1
         self._store = store
         self._seen = False
         self._new = not store.filled  # where there is nothing, there is nothing to wait for
@@ -87,7 +92,7 @@ class Replay:
 
     def _see(self, stored: StoredResult) -> None:
         self._new = False
-        if not self._seen and stored.run is not None:
+        if not self._seen and stored.run is not None and stored.run.endswith(self._kind):
             self._seen, self.run = True, stored.run
             self._last = self._store.last(stored.run)
 

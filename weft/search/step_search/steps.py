@@ -8,6 +8,7 @@ import anyio
 
 from weft.errors import EngineError, UsageError, WeftError
 from weft.programs import generate, node
+from weft.programs.scope import current
 from weft.search.step_search.frontier import Move, Path, Step
 from weft.search.strategy import Question, stable_seed
 from weft.search.verifiers import Verifier
@@ -107,7 +108,8 @@ class Steps:
     async def _score(self, path: Path) -> float:
         """The verifier's score; equal texts are scored once."""
         while (known := self._scores.get(path.text)) is not None:
-            await known.ready.wait()
+            with current().branches(-1):
+                await known.ready.wait()
             if known.error is not None:
                 raise known.error
             if known.score is not None:
