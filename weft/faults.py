@@ -125,7 +125,11 @@ def each(
         PartFailed: the part raised something, or yields something else.
     """
     with blaming(kind, part):
-        found = iter(items())
+        given = items()
+        if inspect.iscoroutine(given):
+            given.close()
+            raise TypeError("it is async, but must give its items at once; write def for async def")
+        found = iter(given)
     while True:
         with blaming(kind, part):
             try:

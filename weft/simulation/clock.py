@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from trio.abc import Clock
 
@@ -18,9 +19,13 @@ class VirtualClock(Clock):
 
     Args:
         timeline: what it drives; it must not have been entered yet.
+
+    Attributes:
+        on_idle: is told the time when no task can run, and none waits for a time.
     """
 
     def __init__(self, timeline: Timeline) -> None:
+        self.on_idle: Callable[[float], None] | None = None
         self._now = 0.0
         self._timeline = timeline
         timeline.drive_by(self.current_time)
@@ -40,4 +45,6 @@ class VirtualClock(Clock):
         self._now = max(self._now, min(due, deadline))
         if due <= deadline:
             self._timeline.run_due()
+            if deadline == math.inf and self.on_idle is not None:
+                self.on_idle(self._now)
         return 0.0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
 
 import anyio
 import anyio.abc
 
 from weft.concurrency import TaskGroup
-from weft.errors import EngineError
+from weft.errors import EngineError, UsageError
 from weft.faults import blaming, each
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
@@ -65,7 +68,11 @@ async def play(
     """
     played = Play()
     begun = anyio.current_time()
-    slots = anyio.Semaphore(arrivals.concurrency) if arrivals.concurrency else None
+    kind = type(arrivals)
+    with blaming("arrival process", kind):
+        most = _concurrency(arrivals)
+    slots = anyio.Semaphore(most) if most else None
+    last = -math.inf
 
     async def one(job: Job) -> None:
         try:
@@ -77,16 +84,36 @@ async def play(
             on_end(record)
 
     async with TaskGroup() as group:
-        kind = type(arrivals)
         for pair in each("arrival process", kind, lambda: arrivals.times(workload, seed), tuple):
             with blaming("arrival process", kind):
-                at, job = pair
+                at, job = _arrival(pair, last)
+            last = at
             if slots is not None:
                 await slots.acquire()
             elif (wait := begun + at - anyio.current_time()) > 0:
                 await anyio.sleep(wait)
             group.start_soon(one, job)
     return played
+
+
+def _concurrency(arrivals: Arrivals) -> int:
+    most: object = arrivals.concurrency
+    if not isinstance(most, int) or most < 0:
+        raise ValueError(f"its concurrency must be a whole number of at least 0, not {most!r}")
+    return most
+
+
+def _arrival(pair: tuple[Any, ...], last: float) -> tuple[float, Job]:
+    """When a job begins, and which, as an arrival process says."""
+    at, job = pair
+    if not isinstance(job, Job):
+        raise TypeError(f"it gave {job!r:.60} where a job is needed, behind its time")
+    if not isinstance(at, Real) or not max(last, 0.0) <= float(at) < math.inf:
+        raise ValueError(
+            f"the time of job {job.id} must be a number of at least {max(last, 0.0):g}, "
+            f"not {at!r:.60}"
+        )
+    return float(at), job
 
 
 class _Actor:
@@ -108,6 +135,11 @@ class _Actor:
 
     async def run(self) -> JobRecord:
         job, record = self._job, self._record
+        if self._scheduler.knows(job.id):
+            raise UsageError(
+                f"job {job.id} begins while another job of this id runs; give each job of the "
+                "workload an id of its own, and have arrivals begin each once"
+            )
         deadline = record.arrived + job.slo if job.slo is not None else None
         self._scheduler.begin(
             Program(

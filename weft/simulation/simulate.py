@@ -26,6 +26,7 @@ from weft.simulation.arrivals import Arrivals
 from weft.simulation.clock import VirtualClock
 from weft.simulation.play import OnSent, Play, play
 from weft.simulation.records import JobRecord
+from weft.simulation.standstill import StandstillWatch
 from weft.simulation.workload import Job, PlannedCall, Workload
 
 MODEL = "simulated"
@@ -135,6 +136,11 @@ def simulate(
         observe: told of every decision.
         on_end: told of every job that has ended.
         on_sent: told of every call that goes to an engine.
+
+    Raises:
+        Standstill: the policy keeps calls waiting for ever.
+        PartFailed: the workload or the arrival process raised something, or gives what can't be
+            played.
     """
     timeline = Timeline()
 
@@ -165,6 +171,8 @@ def simulate(
             )
             begun, wall = anyio.current_time(), time.perf_counter()
             async with TaskGroup() as group:
+                watch = StandstillWatch(scheduler, engines, lease, group.cancel_scope)
+                clock.on_idle = watch.look
                 group.start_soon(scheduler.watch)
                 played = await play(
                     workload,
@@ -183,10 +191,11 @@ def simulate(
                     time.perf_counter() - wall,
                     tuple(engines),
                 )
-            raise AssertionError("unreachable")
+            assert watch.error is not None
+            raise watch.error
 
+    clock = VirtualClock(timeline)
     with _deterministic(seed):
-        clock = VirtualClock(timeline)
         try:
             return anyio.run(main, backend="trio", backend_options={"clock": clock})
         except BaseExceptionGroup as errors:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from weft.errors import ConfigError, UnknownName, UsageError
-from weft.faults import blaming, each
+from weft.faults import blaming
+from weft.simulation.checks import checked_jobs
 from weft.simulation.formats.lines import read_lines
 from weft.simulation.sources import SOURCES, Source, sources
-from weft.simulation.workload import Job, Parallel, PlannedCall, Step, Workload
+from weft.simulation.workload import Job, Workload
 
 BLOCK_SIZE = 16
 _SPEC = re.compile(r"\s*(?:(?:.+?\.py|[A-Za-z_][\w.]*):)?[A-Za-z_]\w*\s*(\(|$)", re.DOTALL)
@@ -63,18 +64,10 @@ class _Jobs:
     tenants: int
 
     def __iter__(self) -> Iterator[Job]:
-        source = self.source
-        read = each("workload", type(source), lambda: source.jobs(self.block_size, self.seed), Job)
-        jobs = (replace(job, steps=_checked(type(source), job.steps)) for job in read)
+        jobs = checked_jobs(self.source, self.block_size, self.seed)
         if not self.tenants:
             return jobs
         return (replace(job, tenant=f"tenant-{i % self.tenants}") for i, job in enumerate(jobs))
-
-
-def _checked(source: type[Source], steps: Iterable[Step]) -> Iterable[Step]:
-    """The steps of a job, with the source's faults put down to it; what is a tuple stays one."""
-    found = each("workload", source, lambda: steps, (PlannedCall, Parallel))
-    return tuple(found) if isinstance(steps, Sequence) else found
 
 
 def _source(spec: Any, format: str | None, options: Mapping[str, Any]) -> Source:

@@ -77,6 +77,27 @@ def test_policies_are_compared(weft: Weft) -> None:
     assert Path("o/fcfs/closed-n=8/timeline.svg").read_text().startswith("<?xml")
 
 
+def test_a_policy_that_lets_nothing_in_ends_with_a_sentence(weft: Weft) -> None:
+    """What was simulated before is shown, and a search goes on without such a policy."""
+    Path("shut.py").write_text(
+        "from weft.orchestrator import Admission, Placement, Policy, policy\n"
+        "from weft.parameters import param\n"
+        "@policy('shut')\n"
+        "class Shut(Policy):\n"
+        "    most: int = param(9, 'calls that are let in', least=1, most=9)\n"
+        "    def admit(self, call, engine, view):\n"
+        "        return Admission(call.arrival < self.most, 'it is shut')\n"
+        "    def place(self, call, view):\n"
+        "        return Placement(view.engines[0], 'the first')\n"
+    )
+    work = ["coding_agents(n=2, max_calls=2, max_tokens=9000)", *SMALL, "-n", "2"]
+    result = weft("simulate", *work, "-p", "fcfs", "-p", "shut.py:Shut(most=1)", "-p", "weft")
+    said(result, "policy shut keeps 2 calls waiting for ever", "shut.py:3", "'it is shut'")
+    assert list(rows(result.stdout)) == ["fcfs"]
+    said(weft("tune", *work, "-p", "shut.py:Shut(most=1)"), "policy shut keeps 2 calls waiting")
+    assert "9" in done(weft("tune", *work, "-p", "shut.py:Shut(most=9)", "--trials", "4"))
+
+
 def test_several_loads(weft: Weft) -> None:
     arguments = [AGENTS, "-p", "sticky", *SMALL, "--rate", "0.1", "--rate", "1", "--no-belady"]
     table = done(weft("simulate", *arguments, "--arrivals", "gamma(cv=3)", "--out", "o"))

@@ -136,6 +136,11 @@ class SimulatedEngine(Engine):
         """What has happened since it was made."""
         return self._batch.counters
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request runs or waits there."""
+        return not self._calls
+
     async def connect(self) -> None:
         """Nothing to reach."""
         self._alive()

@@ -87,9 +87,14 @@ def simulate(
     loads = simulated.loads(arrivals, rate or [], n or [], work, engines)
     experiment = Experiment(work, fleet, list(policies.values()), loads, seed, slo, belady)
     folder = _folder(experiment, limit, out) if out is not None else None
-    with _Watched(limit, len(loads) > 1) as watched:
-        outcomes = list(conduct(experiment, folder, watched))
-    _say(outcomes, experiment)
+    outcomes: list[PolicyOutcome] = []
+    try:
+        with _Watched(limit, len(loads) > 1) as watched:
+            for outcome in conduct(experiment, folder, watched):
+                outcomes.append(outcome)  # those before an error are shown too
+    finally:
+        if outcomes:
+            _say(outcomes, experiment)
     if folder is not None:
         _draw(folder, outcomes)
         stdout().print(f"files: {folder.path}", soft_wrap=True, markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -121,13 +122,19 @@ def tune(
 def _search(experiment: Experiment, begun: Policy, sought: Objective, trials: int) -> list[Trial]:
     from weft.simulation.experiments.experiment import conduct
     from weft.simulation.experiments.tune import tune as search
+    from weft.simulation.standstill import Standstill
 
     with Bar() as bar:
         bar.begin(begun.name, trials)
 
         def measure(policy: Policy) -> float:
             tried = replace(experiment, policies=[policy])
-            (outcome,) = conduct(tried, None)
+            try:
+                (outcome,) = conduct(tried, None)
+            except Standstill:
+                if policy is begun:
+                    raise
+                return math.nan
             return getattr(outcome.metrics, sought)
 
         best = ""

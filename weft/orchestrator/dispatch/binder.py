@@ -143,8 +143,7 @@ class Binder:
             if first is not None and first.overdue <= now:
                 self.serve(replica)
         self._serve_common(fleet)
-        queues = [fleet.common, *(replica.queue for replica in fleet.engines)]
-        fleet.timer.set(min(queue.next_overdue(now) for queue in queues))
+        fleet.timer.set(fleet.next_overdue(now))
 
     def put_back(self, ticket: Ticket, fleet: Fleet) -> None:
         """The engine that emptied itself for a call is lost: another one must."""

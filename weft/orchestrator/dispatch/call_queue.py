@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class CallQueue:
 
     def __len__(self) -> int:
         return len(self._here)
+
+    def __iter__(self) -> Iterator[Ticket]:
+        return iter(self._here)
 
     def put(self, ticket: Ticket) -> None:
         """Add a ticket."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from weft.orchestrator.call import Call
@@ -96,6 +97,16 @@ class Fleet:
             if replica.in_flight < replica.concurrency and not replica.gate.closed:
                 return True
         return False
+
+    def tickets(self) -> Iterator[Ticket]:
+        """All calls that wait, in no order."""
+        queues = (self.common, self.apart, self.stranded, *(r.queue for r in self.replicas))
+        return itertools.chain.from_iterable(queues)
+
+    def next_overdue(self, now: float) -> float:
+        """When the next call after `now` becomes overdue; infinite if none will."""
+        queues = (self.common, *(replica.queue for replica in self.engines))
+        return min(queue.next_overdue(now) for queue in queues)
 
     def is_busy(self) -> bool:
         """Whether a call runs or a claim is held: something will end by itself."""

@@ -40,8 +40,8 @@ class GuardedPolicy:
     everyone is admitted, and nobody keeps room. Each such decision is counted, and each error
     logged once, with the line of code that it comes from.
 
-    `KeyboardInterrupt` and `SystemExit` pass. A policy that takes its time can't be
-    interrupted, for the scheduler is waiting for it; that it does is logged.
+    `KeyboardInterrupt` passes. A policy that takes its time can't be interrupted, for the
+    scheduler is waiting for it; that it does is logged.
 
     Args:
         policy: is asked.
@@ -107,9 +107,9 @@ class GuardedPolicy:
         """Note that the policy gave no answer; returns that in a few words.
 
         Raises:
-            KeyboardInterrupt, SystemExit: somebody ends the process.
+            KeyboardInterrupt: somebody ends the process.
         """
-        if isinstance(error, KeyboardInterrupt | SystemExit):
+        if isinstance(error, KeyboardInterrupt):
             raise error
         self._counters.unanswered[question] += 1
         name = self._name
