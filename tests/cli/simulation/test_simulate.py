@@ -93,7 +93,7 @@ def test_a_policy_that_lets_nothing_in_ends_with_a_sentence(weft: Weft) -> None:
     work = ["coding_agents(n=2, max_calls=2, max_tokens=9000)", *SMALL, "-n", "2"]
     result = weft("simulate", *work, "-p", "fcfs", "-p", "shut.py:Shut(most=1)", "-p", "weft")
     said(result, "policy shut keeps 2 calls waiting for ever", "shut.py:3", "'it is shut'")
-    assert list(rows(result.stdout)) == ["fcfs"]
+    assert list(rows(result.stdout)) == ["policy", "fcfs"]
     said(weft("tune", *work, "-p", "shut.py:Shut(most=1)"), "policy shut keeps 2 calls waiting")
     assert "9" in done(weft("tune", *work, "-p", "shut.py:Shut(most=9)", "--trials", "4"))
 
