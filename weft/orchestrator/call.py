@@ -12,7 +12,7 @@ import xxhash
 from weft.cache.prefix import block_hashes
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.orchestrator.group import CallGroup
-from weft.orchestrator.token_path import TokenPath, grown_hashes
+from weft.orchestrator.tokens.token_path import TokenPath, grown_hashes
 from weft.types import Request
 
 _EXPECTED_OUTPUT = 256  # tokens, where neither the program nor experience says

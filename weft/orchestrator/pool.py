@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskStatus
@@ -15,29 +14,23 @@ from anyio.abc import TaskStatus
 from weft.backends.engine import Engine
 from weft.backends.kinds.specs import open_engines
 from weft.concurrency import TaskGroup, event_loop
-from weft.errors import (
-    EngineBusy,
-    EngineUnavailable,
-    UnknownName,
-    UsageError,
-)
-from weft.orchestrator.attempts import BusyEngines
+from weft.errors import EngineUnavailable, UnknownName, UsageError
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
+from weft.orchestrator.engines.joining import Joining, connect, same_name
+from weft.orchestrator.engines.models import Models
+from weft.orchestrator.engines.rendering import Rendering
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.hosted import Hosted
-from weft.orchestrator.joining import Joining, connect, same_name
 from weft.orchestrator.policy import DEFAULT, Policy
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import LEASE, OUTAGE, Scheduler
-from weft.orchestrator.token_memo import TokenMemo
-from weft.orchestrator.token_path import PathMemo
-from weft.types import Message, Price
+from weft.orchestrator.tokens.token_path import PathMemo
+from weft.types import Message
 
 if TYPE_CHECKING:
     from weft.store.store import Store
 
-T = TypeVar("T")
 ROLES = ("solver", "verifier", "draft")
 
 current_pool: ContextVar[Pool | None] = ContextVar("weft_pool", default=None)
@@ -117,9 +110,11 @@ class Pool:
         self.default_run: object | None = None
         """The run of calls outside any run; belongs to `weft.programs`."""
         self.engines: list[Engine] = []
+        self.models = Models(self.engines)
+        """What the engines say of their models."""
         self._token: Token[Pool | None] | None = None
         self._scheduler: Scheduler | None = None
-        self._tokens = TokenMemo()
+        self._rendering = Rendering(lambda: self.scheduler)
         self.paths = PathMemo()
         """Token ids of the conversations used last."""
 
@@ -189,7 +184,7 @@ class Pool:
             await self._join_all(engines)
 
     async def _connect(self, engines: Sequence[Engine]) -> None:
-        self.engines = list(engines)
+        self.engines[:] = engines
         async with TaskGroup() as group:
             for engine in engines:
                 group.start_soon(connect, engine)
@@ -304,45 +299,6 @@ class Pool:
             raise UnknownName("role", role, {*ROLES, *self._roles})
         return self._roles.get("solver", self.engines[0].model)
 
-    def takes_tokens(self, model: str) -> bool:
-        """Whether all engines of a model take token ids."""
-        for engine in self.engines:  # asked at every call, where a generator would cost twice
-            if engine.model == model and not engine.takes_tokens:
-                return False
-        return True
-
-    def opens_thinking(self, model: str) -> bool:
-        """Whether answers of a model begin within its thinking."""
-        return any(e.opens_thinking for e in self.engines if e.model == model)
-
-    def learn_opens_thinking(self, model: str) -> None:
-        """Note that answers of a model begin within its thinking, for one has shown it."""
-        for engine in self.engines:
-            if engine.model == model:
-                engine.opens_thinking = True
-
-    def price(self, engine: str) -> Price | None:
-        """What tokens cost on an engine, by its name."""
-        return next((e.price for e in self.engines if e.name == engine), None)
-
-    def dearest(self, model: str) -> Price:
-        """What tokens of a model cost at most."""
-        prices = [e.price for e in self.engines if e.model == model and e.price is not None]
-        return Price(
-            max((p.prompt for p in prices), default=0.0),
-            max((p.completion for p in prices), default=0.0),
-        )
-
-    def context(self, model: str) -> int | None:
-        """Most tokens of prompt and answer on every engine of a model; None if unknown."""
-        return min(
-            (e.context for e in self.engines if e.model == model and e.context), default=None
-        )
-
-    def without_price(self) -> str | None:
-        """The name of an engine without a price, if there is one."""
-        return next((e.name for e in self.engines if e.price is None), None)
-
     async def render(
         self,
         model: str,
@@ -358,37 +314,8 @@ class Pool:
         Raises:
             RequestRejected: the model's chat template refuses the conversation.
         """
-        # Engines whose templates have no settings need not know of them.
-        settings: dict[str, Any] = {"template": template} if template else {}
-        return await self._tokens.get(
-            (model, messages, open, json.dumps(template, sort_keys=True)),
-            lambda: self._any(model, lambda e: e.render(messages, open=open, **settings)),
-        )
+        return await self._rendering.render(model, messages, open=open, template=template)
 
     async def tokenize(self, model: str, text: str) -> tuple[int, ...]:
         """The token ids of a text, by any engine that serves the model."""
-        return await self._tokens.get(
-            (model, text), lambda: self._any(model, lambda e: e.tokenize(text))
-        )
-
-    async def _any(self, model: str, ask: Callable[[Engine], Awaitable[T]]) -> T:
-        """Ask the least busy engine that serves the model; the next one if that one fails.
-
-        As calls do, it waits while no engine is left, or all are busy.
-        """
-        scheduler, busy = self.scheduler, BusyEngines()
-        while True:
-            await scheduler.await_engine(model)
-            living = scheduler.engines_of(model)
-            living.sort(key=lambda r: r.in_flight)
-            try:
-                return await scheduler.send_unscheduled(living, lambda r: ask(r.engine))
-            except EngineUnavailable:
-                if scheduler.engines_of(model):
-                    raise
-            except EngineBusy as error:
-                busy.note(living[-1], error.retry_after, scheduler.clock())
-                wait = busy.first(scheduler.clock())
-                if wait is None:
-                    raise
-                await anyio.sleep(wait)
+        return await self._rendering.tokenize(model, text)

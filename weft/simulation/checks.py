@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, cast
+from typing import cast
 
 from weft.faults import blaming, each
 from weft.simulation.sources import Source
@@ -72,8 +72,8 @@ def _check_call(job: str, call: PlannedCall, block_size: int) -> None:
     whose = f"of a call of job {job}"
     tokens = _whole(f"prompt {whose}", call.prompt) + _whole(f"answer {whose}", call.answer)
     _number(f"wait {whose}", call.wait)
-    blocks = cast(Any, call.blocks)
-    if not isinstance(blocks, Sequence):
+    blocks = call.blocks
+    if not isinstance(cast(object, blocks), Sequence):
         raise TypeError(f"blocks {whose} must be a sequence of hashes, not {blocks!r:.60}")
     hash(tuple(blocks))
     if len(blocks) > tokens // block_size:

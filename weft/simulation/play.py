@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.abc
@@ -97,7 +97,7 @@ async def play(
 
 
 def _concurrency(arrivals: Arrivals) -> int:
-    most: object = arrivals.concurrency
+    most = cast(object, arrivals.concurrency)
     if not isinstance(most, int) or most < 0:
         raise ValueError(f"its concurrency must be a whole number of at least 0, not {most!r}")
     return most

@@ -136,7 +136,7 @@ class budget:
 
     def __enter__(self) -> budget:
         scope = current()
-        self.check_prices(scope.pool.without_price() if self.limits.dollars else None)
+        self.check_prices(scope.pool.models.without_price() if self.limits.dollars else None)
         self._journal = scope.journal
         self._scope_id = scope.id
         self._started = anyio.current_time()

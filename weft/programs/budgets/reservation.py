@@ -93,14 +93,14 @@ class Reservation:
         """
         if any(b.limits.dollars is not None for b in self._budgets):
             for b in self._budgets:
-                b.check_prices(pool.without_price())
-            price = pool.dearest(model)
+                b.check_prices(pool.models.without_price())
+            price = pool.models.dearest(model)
             self._prices = price.prompt / 1e6, price.completion / 1e6
         self._prompt = prompt
         if answer is not None:
             self._asked = self._promise = answer
         else:
-            context = pool.context(model)
+            context = pool.models.context(model)
             # A limit beyond what an engine can give is one that some refuse.
             self._asked = context - prompt if context is not None else _UNKNOWN
             self._promise = max(1, min(self._asked, _UNKNOWN))

@@ -98,7 +98,7 @@ def call(
 def begins_inside(prompt: Prompt, sampling: Sampling, pool: Pool, model: str) -> bool:
     """Whether what is generated next begins within the model's thinking."""
     if not prompt.open:
-        return sampling.thinking is not False and pool.opens_thinking(model)
+        return sampling.thinking is not False and pool.models.opens_thinking(model)
     written: list[str] = []
     at: Prompt | None = prompt
     while at is not None and at.open and at.call is None:
@@ -107,7 +107,7 @@ def begins_inside(prompt: Prompt, sampling: Sampling, pool: Pool, model: str) ->
     if at is not None and at.open:
         inside = at.in_thinking
     else:  # behind the template's own beginning of an answer, if nothing is written yet
-        begun = sampling.thinking is not False and pool.opens_thinking(model)
+        begun = sampling.thinking is not False and pool.models.opens_thinking(model)
         inside = begun and not "".join(written)
     return split_thinking("".join(reversed(written)), inside).inside
 
@@ -186,7 +186,7 @@ class _Call:
         """The call as the scheduler takes it, let in by budgets."""
         scope, model, sampling = self._scope, self._model, self._sampling
         pool, prompt, adapter, path = scope.pool, self._prompt, self.adapter, None
-        if pool.takes_tokens(model):
+        if pool.models.takes_tokens(model):
             path = await token_path(prompt, pool, model, template_settings(sampling))
         request = Request(
             f"{scope.journal.name}-{self.outcome.id}",
@@ -230,7 +230,7 @@ class _Call:
         if held is not None and held.end is not None:
             raise held.end
         if progress.unopened:
-            scope.pool.learn_opens_thinking(self._model)
+            scope.pool.models.learn_opens_thinking(self._model)
         self._keep(done=True)
         self._hear(self.outcome, whole=True)
         scope.journal.note("done", self.outcome.id, outcome=self.outcome, stored=False)
@@ -259,7 +259,7 @@ class _Call:
             await scope.replay.await_due(stored)
         held, done = self.reservation, stored.done
         if done and (most := self._too_few(known)) is not None:
-            self._known = known = known.cut(most, scope.pool.dearest(self._model))
+            self._known = known = known.cut(most, scope.pool.models.dearest(self._model))
             done = False
         self._pending = False
         self.outcome = known

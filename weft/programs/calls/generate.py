@@ -178,7 +178,7 @@ def _completion(
     scope: Scope, prompt: Prompt, role: str, index: int, outcome: Outcome
 ) -> Completion:
     model = scope.model(role)
-    tokens = outcome.tokens if scope.pool.takes_tokens(model) else None
+    tokens = outcome.tokens if scope.pool.models.takes_tokens(model) else None
     thinking = outcome.thinking
     # What goes back is what the engine produced; to one that takes text, the answer alone.
     back = outcome.text if tokens is not None else thinking.text

@@ -49,7 +49,7 @@ async def score(
     if not options or "" in options or len(set(options)) < len(options):
         raise UsageError(f"options={list(options)} must be different, non-empty texts")
     model = scope.model(role)
-    if not scope.pool.takes_tokens(model):
+    if not scope.pool.models.takes_tokens(model):
         index = scope.journal.occurrence(prompt.key + repr(options).encode())
         outcome = await call(scope, role, prompt, _ONE, options=options, index=index)
         return {o: math.exp(p) for o, p in zip(options, outcome.ask_logprobs, strict=True)}
@@ -88,7 +88,7 @@ async def pool_texts(
     scope = current()
     model = scope.model(role)
     found = dict.fromkeys(groups, 0.0)
-    if not scope.pool.takes_tokens(model):
+    if not scope.pool.models.takes_tokens(model):
         texts = {text.strip(): name for name, group in groups.items() for text in group}
         found |= _summed(texts, await score(prompt, list(texts), role=role))
         return found

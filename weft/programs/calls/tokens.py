@@ -10,7 +10,7 @@ from typing import Any
 
 from weft.errors import RequestRejected
 from weft.orchestrator.pool import Pool
-from weft.orchestrator.token_path import TokenPath
+from weft.orchestrator.tokens.token_path import TokenPath
 from weft.programs.prompt import Prompt
 from weft.types import Message
 

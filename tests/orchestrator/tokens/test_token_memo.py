@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from weft.errors import RequestRejected
-from weft.orchestrator.token_memo import TokenMemo
+from weft.orchestrator.tokens.token_memo import TokenMemo
 
 
 async def test_who_asks_is_answered_for_all() -> None:

@@ -14,7 +14,7 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.cache import prefix
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.orchestrator.call import Call
-from weft.orchestrator.token_path import PathMemo, TokenPath
+from weft.orchestrator.tokens.token_path import PathMemo, TokenPath
 from weft.programs.prompt import Prompt
 from weft.types import Message, Request
 
