@@ -60,7 +60,7 @@ def _check_step(job: str, step: object, block_size: int) -> None:
     if step.enough is not None and not 1 <= _whole(f"enough in job {job}", step.enough) <= width:
         raise ValueError(f"job {job} wants {step.enough} of {width} branches; from 1 to all can be")
     for branch in step.branches:
-        if not isinstance(branch, Sequence):
+        if not isinstance(cast(object, branch), Sequence):
             raise TypeError(
                 f"job {job} has {branch!r:.60} where a branch, a tuple of steps, is due"
             )
