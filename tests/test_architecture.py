@@ -165,6 +165,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "translation": {"messages", "responses", "told_errors"},
         "unscheduled": {"events", "reading"},
         "compaction": {"protocol"},
+        "answer_text": {"events"},
         "told_errors": {"events"},
         "events": {"protocol"},
         "protocol": {"overflow"},

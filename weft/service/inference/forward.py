@@ -29,6 +29,7 @@ from weft.service.inference.request import ClientRequest
 from weft.service.inference.sending import raise_refusal, send
 from weft.service.inference.stream import Stream, note
 from weft.service.inference.translated import TranslatedReply
+from weft.service.protocols.answer_text import text_of
 from weft.service.protocols.errors import ErrorWords, engine_words, openai_body
 from weft.service.protocols.events import member, object_in
 from weft.service.protocols.overflow import Overflow
@@ -51,13 +52,15 @@ class Forward:
     Args:
         request: the client's; its record has begun.
         raw: the body that engines get.
+        keeps: whether the end of the answer's text is wanted afterwards.
 
     Attributes:
+        text: the end of the answer's text, if it is wanted and asks for no tool.
         answer: id of the engine's answer, if it has one.
         kept: whether the engine may know the answer by its id.
     """
 
-    def __init__(self, request: ClientRequest, raw: bytes) -> None:
+    def __init__(self, request: ClientRequest, raw: bytes, keeps: bool = False) -> None:
         record = request.record
         assert record is not None, "the record has begun"
         self._request, self._record, self._raw = request, record, raw
@@ -66,7 +69,7 @@ class Forward:
         self._done = False
         self._context: int | None = None  # of the engine that the request was sent to
         self._until: float | None = None
-        self.answer, self.kept = "", True
+        self.answer, self.text, self.kept, self._keeps = "", "", True, keeps
         headers = request.exchange.headers
         self._headers: Sequence[Header] = [
             JSON,
@@ -169,11 +172,11 @@ class Forward:
             if b'"error"' in first and (words := first_error(first)):
                 await self._turn_down_within(words, reply, ticket)
                 return False
-            stream = Stream(self._request)
+            stream = Stream(self._request, self._keeps)
             if self._request.body.get("background") is True and self.kept:
                 return await self._streamed_background(stream, first, reply, ticket)
             proper = await stream.pass_on(first, reply, ticket)
-            self.answer = stream.answer
+            self.answer, self.text = stream.answer, stream.text
             return proper
         answer = await reply.whole()
         record = self._record
@@ -187,6 +190,8 @@ class Forward:
             await self._turn_down_within(words, reply, ticket)
             return False
         self._note(used, ticket)
+        if self._keeps and not large and not used.tool:
+            self.text = text_of(said)
         await self._whole(reply, answer)
         if is_running(said) and self.kept:
             await self._until_done(said, ticket)

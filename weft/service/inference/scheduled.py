@@ -23,6 +23,9 @@ _PATIENCE = 0.5
 """Share of the longest wait after which a call is overdue: the rest is for running ones to end."""
 
 
+_LONG = 4096
+"""Bytes of a prompt that a client may have summed up."""
+
 _AWAY = (EngineUnavailable, EngineBusy, RequestFailed, ContextExceeded, Refused)
 """What may be raised where another model could do."""
 
@@ -82,10 +85,11 @@ async def _serve(request: ClientRequest, served: Served, asked: Served) -> None:
     if previous and not place.engine:
         place.engine = service.holders.engine(tenant.name, previous)
     answer: str | None = None
+    text = ""
     try:
         if not named:
             request.check(place.program)
-        answer = await _run(request, served, place, pieces)
+        answer, text = await _run(request, served, place, pieces)
     finally:
         record = request.record if answer is not None else None
         if record is not None and answer and body.get("store") is not False:
@@ -98,6 +102,7 @@ async def _serve(request: ClientRequest, served: Served, asked: Served) -> None:
             engine=record.engine if record is not None else "",
             generated=record.generated if record is not None else 0,
             tool=record.tool if record is not None else "",
+            text=text,
         )
 
 
@@ -114,8 +119,11 @@ async def _run(
     served: Served,
     place: ConversationPlace,
     pieces: Sequence[bytes],
-) -> str | None:
-    """Schedule a call, within the limits; returns the answer's id if it was answered."""
+) -> tuple[str | None, str]:
+    """Schedule a call, within the limits; returns the answer's id if it was answered, and its text.
+
+    The text is the end of it, and there only where it may be a summary of the conversation.
+    """
     service, protocol, exchange = request.service, request.protocol, request.exchange
     tenant, body, identity = request.tenant, request.body, request.identity
     limits, id, model = service.config.limits, place.program, served.model
@@ -156,11 +164,12 @@ async def _run(
         raw = await aside(_raw, request) if len(exchange.raw) > LARGE else _raw(request)
         service.mark_changed(place, size)
         earlier = service.places.take(id, exchange.raw)
-        forward = Forward(request, raw)
+        keeps = not identity.id and place.head.bytes >= _LONG
+        forward = Forward(request, raw, keeps)
         await forward.schedule(call, earlier)
         used = record.prompt + record.generated
         answer = forward.answer if forward.kept else ""
-        return answer if record.outcome == "done" else None
+        return (answer, forward.text) if record.outcome == "done" else (None, "")
     finally:
         tenant.leave(expected, used)
         service.mark_changed(place, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from weft.errors import EngineSilent, EngineUnavailable
@@ -10,8 +11,12 @@ from weft.service.client.exchange import BREAK, STREAM
 from weft.service.engines.reply import Reply
 from weft.service.inference.request import ClientRequest
 from weft.service.programs.records import CallRecord
+from weft.service.protocols.answer_text import text_in
 from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.protocol import Used
+
+_KEPT, _PART = 400, 4096
+"""Parts of an answer whose text is wanted afterwards, the last ones, and bytes of each."""
 
 
 class Stream:
@@ -23,19 +28,21 @@ class Stream:
 
     Args:
         request: the client's; its record has begun.
+        keeps: whether the end of its text is wanted afterwards.
 
     Attributes:
         answer: id of the answer, if it has one and ended properly.
         begun: told of the answer's id as soon as the engine tells it; None if nobody is.
     """
 
-    def __init__(self, request: ClientRequest) -> None:
+    def __init__(self, request: ClientRequest, keeps: bool = False) -> None:
         assert request.record is not None, "the record has begun"
         self._service, self._exchange = request.service, request.exchange
         self._protocol, self._record = request.protocol, request.record
         self._meter = request.protocol.meter(request.wish)
         self._used = self._meter.used
         self.answer = ""
+        self._kept: deque[bytes] | None = deque(maxlen=_KEPT) if keeps else None
         self.begun: Callable[[str], None] | None = None
 
     async def pass_on(self, first: bytes, reply: Reply, ticket: Ticket) -> bool:
@@ -52,7 +59,8 @@ class Stream:
         try:
             await self._begin(first, reply)
             exchange.follow(reply)
-            await reply.pour(self._take if self.begun is None else self._take_first)
+            plain = self.begun is None and self._kept is None
+            await reply.pour(self._take if plain else self._take_more)
         except EngineUnavailable as error:
             silent = isinstance(error, EngineSilent)
             await self._broke(str(error), self._service.words(error), silent)
@@ -95,10 +103,17 @@ class Stream:
             self._record.generated = self._used.generated
             self._exchange.put(out)
 
-    def _take_first(self, chunk: bytes) -> None:
-        """Pass on what has come, and see whether the answer has told its id."""
+    def _take_more(self, chunk: bytes) -> None:
+        """Pass on what has come, and see what it tells that is wanted besides."""
         self._take(chunk)
         self._tell_begun()
+        if self._kept is not None:
+            self._kept.append(chunk[-_PART:])
+
+    @property
+    def text(self) -> str:
+        """The end of the answer's text, if it is wanted and asks for no tool."""
+        return text_in(b"".join(self._kept)) if self._kept and not self._used.tool else ""
 
     def _tell_begun(self) -> None:
         if self.begun is not None and self._used.id:

@@ -18,6 +18,7 @@ from weft.service.programs.known_requests import (
     root_of,
 )
 from weft.service.programs.lengths import Growth, Lengths
+from weft.service.programs.line import Kept
 from weft.service.programs.restarts import Restarts
 from weft.service.programs.rewritten import Rewritten
 from weft.service.programs.text_prefix import TextPrefix
@@ -190,6 +191,7 @@ class Conversations:
         engine: str = "",
         generated: int = 0,
         tool: str = "",
+        text: str = "",
     ) -> None:
         """A request is over.
 
@@ -201,11 +203,12 @@ class Conversations:
             engine: that gave it, and holds it.
             generated: tokens of the answer.
             tool: that the answer asks for.
+            text: the end of the answer, if it may be a summary of the conversation.
         """
         place.live, place.unanswered = False, failed
         head = place.head
         size = generated * self.lengths.ratio(place.model)
-        self._restarts.answer(place.line, size, tool, failed)
+        self._restarts.answer(place.line, size, tool, failed, text)
         if prompt > 0:
             head.tokens = prompt
             if place.model and not head.media:
@@ -221,6 +224,18 @@ class Conversations:
     def end_program(self, program: str) -> None:
         """A program is over: no conversation that begins goes on with it."""
         self._restarts.end_program(program)
+
+    def keep_line(self, program: str) -> Kept | None:
+        """What must be known of a program so that a conversation can begin where it was."""
+        return self._restarts.keep(program)
+
+    def load_line(self, program: str, kept: Kept) -> None:
+        """Know what `keep_line` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        self._restarts.load(program, kept)
 
     def rows(self) -> list[tuple[bytes, str]]:
         """Digest and program of all that is remembered, the latest at the end."""

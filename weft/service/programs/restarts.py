@@ -6,76 +6,21 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from weft.service.programs.known_requests import History, digest
+from weft.service.programs.line import Kept, Line
+from weft.service.programs.quotes import Quotes
 
 _MOST = 20_000  # conversations that are remembered
-_LEAST = 1024  # bytes of a prompt that a client would make shorter
-_LONG = 4096  # bytes of one that could be made shorter after the first call
+_LONG = 4096  # bytes of a prompt that could be made shorter after the first call
 _NEAR = 0.997  # of what was sent and answered before: a history that is told anew
 _OVER = 1.004
 _AT_ONCE = 64  # conversations of one kind that may have stopped
-_SOON = 30.0  # seconds
-_TIMES = 3.0  # of the longest pause that a conversation has made so far
 _LEAD = 40  # bytes of a first message that tell a form from another
 _FIRST = 8192  # bytes of a first message in which a folder is looked for
 _folder = re.compile(
     rb"(?:[dD]irectory|cwd|[wW]orkspace|[fF]older)[^\n/~\\]{0,16}((?:/|~/|[A-Za-z]:\\)[^\s\"'<>)`]*)"
 )
-_AGENTS = ("agent", "task", "delegate", "spawn")  # in names of tools that send other agents
-
-
-@dataclass(slots=True, eq=False)
-class _Line:
-    """One conversation, as it grows. Bytes are those of prompts."""
-
-    id: str
-    program: str
-    kind: int = 0  # of agent: who asks, from where, with what system prompt and tools
-    lead: int = 0
-    opening: tuple[int, int] = (0, 0)  # length and digest of its first message
-    folder: bytes = b""  # in which it works, as its first message says
-    tools: bool = False
-    size: int = 0
-    answer: float = 0.0  # bytes of the last answer, about
-    asks: str = ""  # the tool that it asks for
-    failed: bool = False
-    calls: int = 0
-    live: int = 0
-    since: float = 0.0  # when its last answer was given
-    began: float = 0.0
-    start: int = 0
-    pause: float = 0.0  # its longest
-    heir: _Line | None = field(default=None, repr=False)
-
-    @property
-    def held(self) -> float:
-        """Bytes of the last prompt and its answer."""
-        return self.size + self.answer
-
-    def lives(self, now: float) -> bool:
-        """Whether it was not silent for much longer than ever before."""
-        return bool(self.live) or now - self.since <= max(_SOON, _TIMES * self.pause)
-
-    def can_have_stopped(self, now: float) -> bool:
-        """Whether it can have stopped before a time."""
-        if self.live or not self.calls or self.size < _LEAST or self.since > now:
-            return False
-        if self.asks:
-            asks = self.asks.lower()
-            if any(one in asks for one in _AGENTS):
-                return False
-        elif self.tools and not self.failed:
-            return False
-        return True
-
-    def chain(self) -> list[_Line]:
-        """It and those that began where it was, one after the other."""
-        found: list[_Line] = [self]
-        while (heir := found[-1].heir) is not None:
-            found.append(heir)
-        return found
 
 
 class Restarts:
@@ -93,7 +38,8 @@ class Restarts:
       kind that is known.
 
     Or its last request failed, as one does that is too long, and the new one's first message is
-    its own with more behind it: the client keeps the task and writes its summary there.
+    its own with more behind it: the client keeps the task and writes its summary there. Or it
+    begins with what another one of the same agent answered last: that was its summary.
 
     If that was wrong, the conversation that was thought to have stopped goes on. Then the other
     one gets another program. How its first message began is remembered: forms that tasks are
@@ -105,10 +51,11 @@ class Restarts:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lines: OrderedDict[str, _Line] = OrderedDict()
+        self._lines: OrderedDict[str, Line] = OrderedDict()
         # By kind and program, the latest at the end: what may have stopped.
-        self._tails: dict[int, OrderedDict[str, _Line]] = {}
+        self._tails: dict[int, OrderedDict[str, Line]] = {}
         self._forms: OrderedDict[int, bool] = OrderedDict()  # whether a lead is that of summaries
+        self._quotes = Quotes()
 
     def program(self, line: str) -> str:
         """The program that a conversation belongs to."""
@@ -127,7 +74,7 @@ class Restarts:
             return id  # of no kind of agent that could be told from others
         now, kind = self._clock(), digest(host.encode(), history.base ^ history.root)
         lead = digest(history.body[0][:_LEAD].translate(None, b"0123456789")[: _LEAD // 2])
-        line = self._lines[id] = _Line(id, id, kind, lead, began=now)
+        line = self._lines[id] = Line(id, id, kind, lead, began=now)
         line.opening = len(history.body[0]), digest(history.body[0])
         line.tools = history.lead[0].startswith(b"[")
         line.folder = _folder_in(history.body[0])
@@ -136,7 +83,7 @@ class Restarts:
         found = self._extended(line, history.body[0], now)
         if found is not None:
             line.opening = found.opening  # of the next summary the task is the beginning too
-        elif form is not False:
+        elif (found := self._quoted(line, history)) is None and form is not False:
             found = self._stopped(line, now)
         if found is not None:
             self._follow(line, found)
@@ -162,7 +109,7 @@ class Restarts:
         line.size = size
         return line.program
 
-    def answer(self, id: str, size: float, asks: str, failed: bool) -> None:
+    def answer(self, id: str, size: float, asks: str, failed: bool, text: str = "") -> None:
         """A request of a conversation is over.
 
         Args:
@@ -170,12 +117,15 @@ class Restarts:
             size: bytes of the answer, about.
             asks: the tool that the answer asks for.
             failed: whether there is no whole answer.
+            text: its end, if it may be a summary.
         """
         line = self._lines.get(id)
         if line is not None and line.live:
             line.live -= 1
             line.since, line.answer = self._clock(), size
             line.asks, line.failed = asks, failed
+            if text:
+                self._quotes.remember(id, line.kind, text)
             if line.calls > 1 or asks or line.size >= _LONG or line.program != id:
                 self._keep(line)
 
@@ -185,7 +135,43 @@ class Restarts:
         if line is not None:
             self._drop(line.kind, program)
 
-    def _stopped(self, line: _Line, before: float) -> _Line | None:
+    def keep(self, program: str) -> Kept | None:
+        """What must be known of a program after a restart of the service; None if nothing."""
+        first = self._lines.get(program)
+        if first is None or first.program != program:
+            return None
+        last = first.chain()[-1]
+        forms = {str(one.lead): self._forms.get(one.lead) for one in (first, last)}
+        said = list(self._quotes.said_by(last.id))
+        return {**last.keep(self._clock()), "forms": forms, "said": said}
+
+    def load(self, program: str, kept: Kept) -> None:
+        """Know a program again.
+
+        Args:
+            program: its id.
+            kept: what `keep` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: that is something else.
+        """
+        line = Line.load(program, kept, self._clock())
+        forms = {int(lead): bool(form) for lead, form in kept["forms"].items() if form is not None}
+        said = [int(one) for one in kept["said"]]
+        self._lines[program] = line
+        self._forms |= forms
+        self._quotes.know(program, said)
+        self._keep(line)
+
+    def _quoted(self, line: Line, history: History) -> Line | None:
+        """The conversation whose last answer a new one begins with, if there is one."""
+        found = self._lines.get(self._quotes.find(line.kind, history.body))
+        if found is None:
+            return None
+        last = found.chain()[-1]
+        return None if last is line or last.live else last
+
+    def _stopped(self, line: Line, before: float) -> Line | None:
         """The conversation that a new one goes on with, if there is one."""
         tails = self._tails.get(line.kind)
         if not tails:
@@ -205,7 +191,7 @@ class Restarts:
         alone = len(others) == len(stopped) == 1
         return stopped[0] if alone and stopped[0].calls > 1 and size < stopped[0].size else None
 
-    def _extended(self, line: _Line, first: bytes, now: float) -> _Line | None:
+    def _extended(self, line: Line, first: bytes, now: float) -> Line | None:
         """The one that failed, if there is one only, of whose first message this one is more."""
         tails = self._tails.get(line.kind)
         if tails is None:
@@ -217,7 +203,7 @@ class Restarts:
         ]
         return found[0] if len(found) == 1 else None
 
-    def _keep(self, line: _Line) -> None:
+    def _keep(self, line: Line) -> None:
         """Keep a conversation among those of its kind that may have stopped."""
         if line.heir is None:
             tails = self._tails.setdefault(line.kind, OrderedDict())
@@ -226,15 +212,15 @@ class Restarts:
             if len(tails) > _AT_ONCE:
                 tails.popitem(last=False)
 
-    def _follow(self, line: _Line, stopped: _Line) -> None:
+    def _follow(self, line: Line, stopped: Line) -> None:
         stopped.heir = line
         chain = line.chain()
         for one in chain:
             self._forget(one)
             one.program = stopped.program
-        self._tails[line.kind][stopped.program] = chain[-1]
+        self._tails.setdefault(line.kind, OrderedDict())[stopped.program] = chain[-1]
 
-    def _part(self, line: _Line) -> None:
+    def _part(self, line: Line) -> None:
         """A conversation goes on that was thought to have stopped."""
         heir, line.heir = line.heir, None
         assert heir is not None
@@ -248,7 +234,7 @@ class Restarts:
         if found is not None and found not in chain:
             self._follow(heir, found)
 
-    def _forget(self, line: _Line) -> None:
+    def _forget(self, line: Line) -> None:
         tails = self._tails.get(line.kind)
         if tails is not None and tails.get(line.program) is line:
             self._drop(line.kind, line.program)
@@ -264,6 +250,7 @@ class Restarts:
     def _trim(self) -> None:
         _, line = self._lines.popitem(last=False)
         self._forget(line)
+        self._quotes.forget(line.id)
         while len(self._forms) > _MOST:
             self._forms.popitem(last=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from weft.orchestrator.estimates.speed import Speed
 from weft.orchestrator.restore import CachedChain
@@ -96,6 +96,16 @@ class Memory:
         self._scheduler.restore([(one.saved, one.chain) for one in kept])
         talks = self._state.conversations([one.saved.id for one in kept])
         self._conversations.load([(digest, program) for digest, program, _ in talks])
+        self._load_lines(kept)
+
+    def _load_lines(self, kept: Iterable[SavedProgram]) -> None:
+        for one in kept:
+            if one.line is not None:
+                try:
+                    self._conversations.load_line(one.saved.id, dict(one.line))
+                except (LookupError, TypeError, ValueError, AttributeError):
+                    _log.warning("what the store knows of conversations can't be read")
+                    return
 
     def mark(
         self, program: str, digest: bytes | None = None, chain: CachedChain | None = None
@@ -137,4 +147,5 @@ class Memory:
         saved = self._scheduler.save(id, self._lease)
         if record is None or saved is None:
             return None
-        return SavedProgram.of(record, saved, self._chains.get(id))
+        line = self._conversations.keep_line(id)
+        return SavedProgram.of(record, saved, self._chains.get(id), line)

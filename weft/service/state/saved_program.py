@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any
@@ -20,6 +21,7 @@ class SavedProgram:
     Attributes:
         saved: what the scheduler knows of it.
         at: when that was so.
+        line: its conversation, if its client sends no id; see `Conversations.keep_line`.
         chain: what it left in its engine's prefix cache, if that is known.
     """
 
@@ -35,11 +37,16 @@ class SavedProgram:
     waited: float = 0.0
     errors: int = 0
     at: float = 0.0
+    line: Mapping[str, Any] | None = None
     chain: CachedChain | None = None
 
     @classmethod
     def of(
-        cls, record: ProgramRecord, saved: SchedulingState, chain: CachedChain | None = None
+        cls,
+        record: ProgramRecord,
+        saved: SchedulingState,
+        chain: CachedChain | None = None,
+        line: Mapping[str, Any] | None = None,
     ) -> SavedProgram:
         """A program as it is now."""
         return cls(
@@ -55,6 +62,7 @@ class SavedProgram:
             record.waited,
             record.errors,
             time.time(),
+            line,
             chain,
         )
 
