@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from weft.errors import EngineSilent, EngineUnavailable
@@ -11,12 +10,9 @@ from weft.service.client.exchange import BREAK, STREAM
 from weft.service.engines.reply import Reply
 from weft.service.inference.request import ClientRequest
 from weft.service.programs.records import CallRecord
-from weft.service.protocols.answer_text import text_in
+from weft.service.protocols.answer_text import StreamEnd
 from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.protocol import Used
-
-_KEPT, _PART = 400, 4096
-"""Parts of an answer whose text is wanted afterwards, the last ones, and bytes of each."""
 
 
 class Stream:
@@ -42,7 +38,7 @@ class Stream:
         self._meter = request.protocol.meter(request.wish)
         self._used = self._meter.used
         self.answer = ""
-        self._kept: deque[bytes] | None = deque(maxlen=_KEPT) if keeps else None
+        self._end = StreamEnd() if keeps else None
         self.begun: Callable[[str], None] | None = None
 
     async def pass_on(self, first: bytes, reply: Reply, ticket: Ticket) -> bool:
@@ -58,8 +54,10 @@ class Stream:
         record.first = clock()
         try:
             await self._begin(first, reply)
+            if self._end is not None:
+                self._end.take(first)
             exchange.follow(reply)
-            plain = self.begun is None and self._kept is None
+            plain = self.begun is None and self._end is None
             await reply.pour(self._take if plain else self._take_more)
         except EngineUnavailable as error:
             silent = isinstance(error, EngineSilent)
@@ -107,13 +105,13 @@ class Stream:
         """Pass on what has come, and see what it tells that is wanted besides."""
         self._take(chunk)
         self._tell_begun()
-        if self._kept is not None:
-            self._kept.append(chunk[-_PART:])
+        if self._end is not None:
+            self._end.take(chunk)
 
     @property
     def text(self) -> str:
         """The end of the answer's text, if it is wanted and asks for no tool."""
-        return text_in(b"".join(self._kept)) if self._kept and not self._used.tool else ""
+        return self._end.text() if self._end is not None and not self._used.tool else ""
 
     def _tell_begun(self) -> None:
         if self.begun is not None and self._used.id:

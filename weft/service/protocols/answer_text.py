@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, cast
 
 from weft.service.protocols.events import member, object_of, split
 from weft.service.protocols.protocol import Body
+
+_KEPT = 128 * 1024
+"""Bytes of a stream: some 500 events, in the last of which a summary has enough lines."""
 
 
 def text_of(answer: Body) -> str:
@@ -24,9 +28,24 @@ def text_of(answer: Body) -> str:
     )
 
 
-def text_in(events: bytes) -> str:
-    """The text in a part of a stream; events that are cut are left out."""
-    return "".join([_text_of_event(object_of(event)) for event in split(events)])
+class StreamEnd:
+    """Keeps the end of a stream, of which the text may be wanted."""
+
+    def __init__(self) -> None:
+        self._parts: deque[bytes] = deque()
+        self._size = 0
+
+    def take(self, part: bytes) -> None:
+        """Some more of the stream."""
+        self._parts.append(part[-_KEPT:])
+        self._size += min(len(part), _KEPT)
+        while self._size > _KEPT:
+            self._size -= len(self._parts.popleft())
+
+    def text(self) -> str:
+        """The text in what was kept; events that are cut are left out."""
+        events = split(b"".join(self._parts))
+        return "".join([_text_of_event(object_of(event)) for event in events])
 
 
 def _text_of_event(event: Body) -> str:
