@@ -120,3 +120,25 @@ def calls_left(program: Program, view: View) -> tuple[float, str]:
         return float(announced - program.calls), "announced"
     further = view.profiles.further_calls(program.name, program.calls)
     return max(1.0, further.value), further.source
+
+
+def critical_path(call: CallView, view: View) -> float:
+    """Seconds that the call's program still takes along its longest chain, as far as is known.
+
+    By what its runs showed, or else the call alone where it is quickest; 0 if not even that is
+    known.
+    """
+    own = min(seconds(call, engine) for engine in view.engines)
+    learned = view.profiles.remaining(call.program).seconds
+    return own if learned is None else max(own, learned)
+
+
+def results_needed(call: CallView) -> int:
+    """Results until the call's fan-out is left, of which a part is enough; 0 outside of such.
+
+    With the last of them its other branches are cancelled, and all their room is free.
+    """
+    group = call.group
+    if group is None or group.quorum >= group.width:
+        return 0
+    return max(1, group.quorum - group.ended)

@@ -6,7 +6,14 @@ import math
 from collections.abc import Sequence
 
 from weft.orchestrator.estimates.ttl import holding
-from weft.orchestrator.policies.parts import allowed, home_of, load, resides
+from weft.orchestrator.policies.parts import (
+    allowed,
+    critical_path,
+    home_of,
+    load,
+    resides,
+    results_needed,
+)
 from weft.orchestrator.policy import (
     Admission,
     CallView,
@@ -23,6 +30,8 @@ from weft.parameters import param
 
 _GROWTH = 0.1  # of a context with each call, without experience
 _ENTERS, _DISPLACES, _WAITS = range(3)
+_RESIDENT_URGENT, _RESIDENT, _URGENT_NEW, _NEW, _LATE = -1.0, 0.0, 0.5, 1.0, 2.0
+_URGENT = 0.5  # of the time left is needed: the call goes before others
 _LOAD = 8  # tokens of prefill that one call of an engine outweighs
 _FAR = 1.5  # times as dear that an engine must be before a call leaves what is cached there
 _FULL = 2  # times as many calls, if the engine is full
@@ -44,6 +53,12 @@ class Weft(Policy):
     as long as that costs the engine less than loading its context again would, and yields it
     to one that has far less work left.
 
+    Calls of residents go before new programs, those of the program that came first before
+    others', and where a part of a fan-out is enough, those of the program that needs the fewest
+    results. A call with a deadline goes before them if it needs more than half of the time that
+    is left, the one with the least slack first: slack is what its critical path leaves, by what
+    its program's runs showed. One that can't be in time any more yields to all others.
+
     An engine that runs nothing refuses nobody: neither growth nor `fill` is waited for there, and
     if claims are in the way, the weakest yield. A call that has waited for `patience` goes before
     all others and needs no admission; its
@@ -63,13 +78,25 @@ class Weft(Policy):
     patience: float = param(3600.0, "seconds after which a call goes before all others", above=0)
 
     def order(self, call: CallView, view: View) -> Order:
-        """Resident programs first, then the least expected work; before all, the overdue."""
-        program = call.program
-        overdue = call.since + self.patience
-        if program.active:
-            return Order((0.0,), "its program is resident", overdue)
+        """Who makes a deadline by being first; then residents; then the least expected work."""
+        program, overdue = call.program, call.since + self.patience
+        late = False
+        if call.deadline is not None:
+            path, left = critical_path(call, view), call.deadline - call.since
+            late = path > left
+            if not late and path > _URGENT * left:
+                start = call.deadline - path
+                kind = _RESIDENT_URGENT if program.active else _URGENT_NEW
+                return Order((kind, start), f"to be in time it must start by {start:.3f}", overdue)
+        if program.active and not late:
+            needed = results_needed(call)
+            why = "its program is resident" + (f" and needs {needed} results" if needed else "")
+            return Order((_RESIDENT, float(needed), program.arrived), why, overdue)
         work, source = self._work(program, call.prompt_tokens, view)
-        return Order((1.0, work), f"{work:.3g} tokens x calls of work left ({source})", overdue)
+        why = f"{work:.3g} tokens x calls of work left ({source})"
+        if late:
+            return Order((_LATE, work), f"it can't be in time and yields; {why}", overdue)
+        return Order((_NEW, work), why, overdue)
 
     def _work(self, program: Program, context: int, view: View) -> tuple[float, str]:
         """Expected work: calls still to come, times the context that they hold meanwhile."""
