@@ -1,13 +1,22 @@
-"""The shipped policies on recorded agent sessions, simulated, from idle to far above saturation.
+"""The shipped policies on four kinds of workload and a mix, simulated, from idle to saturation.
 
-    python benchmarks/policies.py SESSIONS.jsonl.gz [--engines 8] [--loads 0.5,2,4,8] [--json FILE]
+    python benchmarks/policies.py [SESSIONS.jsonl.gz] [--workloads agents,text_to_sql]
+        [--engines 8] [--loads 0.5,2,4,8] [--quick] [--json FILE]
 
-Sessions are the format of `weft simulate`'s `sessions` reader. Engines are one H100 with
-Llama-3.1-8B each. Lengths are as recorded; waits, a person's included, are cut at 10 minutes,
-and a session ends before its context exceeds half an engine's KV. A load of 1 means that the
-contexts of all live programs, were nothing ever in another's way, would just fill the fleet's
-KV on average. Where there are fewer sessions than asked for they come again, with other
-content. `cap(k)` is run for several k and the best of each load is shown.
+| workload | engines |
+|---|---|
+| `agents`: recorded sessions, or generated ones if no file is given | one H100 with Llama-3.1-8B |
+| `best_of_n`: 16 answers, left when 4 have ended and were judged | four H100, Llama-3.1-70B |
+| `tree_search`: 16 steps a level, each judged | the same |
+| `text_to_sql`: with deadlines | the same |
+| `mix`: as many agents as best-of-n questions | one H100 with Llama-3.1-8B |
+
+Sessions are the format of `weft simulate`'s `sessions` reader. Lengths are as recorded; waits, a
+person's included, are cut at 10 minutes, and a session ends before its context exceeds half an
+engine's KV. A load of 1 means that the live programs, were nothing ever in another's way, would on
+average just fill the fleet's KV, or its time with full batches, whichever is full first. Where
+there are fewer sessions than asked for they come again, with other content. `cap(k)` is run for
+several k and the best of each load is shown.
 """
 
 from __future__ import annotations
@@ -23,6 +32,7 @@ from itertools import repeat
 from pathlib import Path
 
 from weft.backends.simulated.hardware import find_hardware
+from weft.backends.simulated.step_time import Hardware
 from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import Poisson
 from weft.simulation.experiments.optimum import Trace
@@ -33,6 +43,12 @@ from weft.simulation.workloads import open_workload
 
 BLOCK = 64
 CAPS = tuple(f"cap(k={k})" for k in (4, 6, 8, 12, 16))
+WORKLOADS = ("agents", "best_of_n", "tree_search", "text_to_sql", "mix")
+FAN_OUTS = {  # programs of which an engine gets so many
+    "best_of_n": ("best_of_n(n={n}, enough=4)", 40),
+    "tree_search": ("tree_search(n={n})", 12),
+    "text_to_sql": ("text_to_sql(n={n})", 60),
+}
 POLICIES = (
     "fcfs",
     "round_robin",
@@ -41,6 +57,7 @@ POLICIES = (
     "prefix",
     "prefix(affinity=true)",
     "thunderagent",
+    "thunderagent(variant=dynamo)",
     "saga",
     "hexgen",
     "agentix",
@@ -48,26 +65,76 @@ POLICIES = (
     "continuum",
     "llumnix",
     "lmetric",
+    "cachewise",
+    "adaptive",
     "fair",
 )
-AFFINITY = "prefix(affinity=true)"
+QUICK = ["sticky", "prefix(affinity=true)", "continuum", "hexgen", "adaptive", "cap(k=8)"]
+FULL = 256  # calls of a full batch
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is simulated, but for policy and load."""
+    """What is simulated, but for policy and load.
 
+    Attributes:
+        kind: of workload.
+        path: of recorded sessions; empty for generated ones.
+        engines: how many.
+        programs: how many for an engine, as a multiple of the usual number.
+        wait_max: seconds.
+        seed: of arrivals.
+    """
+
+    kind: str
     path: str
     engines: int
-    sessions: int
+    programs: float
     wait_max: float
     seed: int
 
+    @property
+    def hardware(self) -> Hardware:
+        """An engine's."""
+        if self.kind in FAN_OUTS:
+            return find_hardware("h100", "llama-3.1-70b", 4)
+        return find_hardware("h100")
+
     def workload(self) -> Workload:
-        most = find_hardware("h100").kv_tokens // 2
-        options = {"wait_max": self.wait_max, "max_tokens": most, "limit": self.sessions}
+        """The programs, the same at each call."""
+        if self.kind == "agents":
+            return self._agents(self._count(20))
+        if self.kind in FAN_OUTS:
+            return self._fan_outs(self.kind, self._count(FAN_OUTS[self.kind][1]))
+        count = self._count(10)
+        agents, questions = self._agents(count), self._fan_outs("best_of_n", count)
+        return Workload("mix", Alternating(agents, questions), BLOCK)
+
+    def _count(self, each: int) -> int:
+        return max(1, round(each * self.engines * self.programs))
+
+    def _fan_outs(self, kind: str, count: int) -> Workload:
+        return open_workload(FAN_OUTS[kind][0].format(n=count), block_size=BLOCK)
+
+    def _agents(self, count: int) -> Workload:
+        if not self.path:
+            return open_workload(f"coding_agents(n={count})", block_size=BLOCK)
+        most = self.hardware.kv_tokens // 2
+        options = {"wait_max": self.wait_max, "max_tokens": most, "limit": count}
         once = open_workload(self.path, block_size=BLOCK, options=options)
-        return Workload(once.name, Repeated(once, self.sessions), BLOCK)
+        return Workload(once.name, Repeated(once, count), BLOCK)
+
+
+@dataclass(frozen=True)
+class Alternating:
+    """Jobs of two workloads in turn."""
+
+    first: Workload
+    second: Workload
+
+    def __iter__(self) -> Iterator[Job]:
+        for pair in zip(self.first, self.second, strict=True):
+            yield from pair
 
 
 @dataclass(frozen=True)
@@ -130,20 +197,27 @@ def turns(steps: Iterable[Step]) -> Iterator[PlannedCall]:
 
 def rate_of(load: float, setting: Setting) -> float:
     """Programs a second at which a load of `load` arrives."""
-    hardware = find_hardware("h100")
-    held = jobs = 0.0
+    hardware = setting.hardware
+    held = busy = jobs = 0.0
     for job in setting.workload():
         jobs += 1
+        seen: set[int] = set()
         for turn in turns(job.steps):
             token = hardware.step_seconds(0, turn.prompt, 1, turn.prompt)
-            held += turn.prompt * (turn.wait + turn.answer * token)
-    return load * setting.engines * hardware.kv_tokens / (held / jobs)
+            held += turn.prompt * (turn.wait + turn.answer * token) / hardware.kv_tokens
+            new = len({*turn.blocks[: turn.prompt // BLOCK]} - seen) * BLOCK
+            seen.update(turn.blocks)
+            busy += hardware.step_seconds(new, new * turn.prompt, 0, 0) if new else 0.0
+            full = max(1, min(FULL, hardware.kv_tokens // turn.prompt))
+            read = full * turn.prompt
+            busy += turn.answer * hardware.step_seconds(0, read, full, read) / full
+    return load * setting.engines * jobs / max(held, busy)
 
 
 def play(policy: str, load: float, rate: float, setting: Setting) -> Row:
     """Simulate one policy under one load."""
     trace = Trace(BLOCK)
-    hardware = find_hardware("h100")
+    hardware = setting.hardware
     done = simulate(
         setting.workload(),
         parse_policy(policy),
@@ -177,26 +251,27 @@ def best_cap(rows: list[Row]) -> list[Row]:
     return [*others, min(caps, key=lambda row: row.metrics.mean)] if caps else others
 
 
-def show(load: float, rows: list[Row]) -> list[dict[str, object]]:
+def show(kind: str, load: float, rows: list[Row]) -> list[dict[str, object]]:
     """Print one load's table; its rows for --json."""
     weft = next(row for row in rows if row.policy == "weft")
-    print(f"\nload {load:g}: {weft.metrics.jobs} programs, {weft.metrics.calls} calls")
+    print(f"\n{kind} at load {load:g}: {weft.metrics.jobs} programs, {weft.metrics.calls} calls")
     print(
-        f"{'policy':<24}{'mean s':>9}{'/weft':>7}{'p50':>8}{'p99':>9}{'/weft':>7}{'progs/h':>9}"
-        f"{'tok/s':>8}{'ttft':>7}{'hits':>7}{'best':>6}{'forced':>8}{'longest':>9}{'x real':>8}"
+        f"{'policy':<29}{'mean s':>9}{'/weft':>7}{'p50':>8}{'p99':>9}{'/weft':>7}{'progs/h':>9}"
+        f"{'in time':>8}{'tok/s':>8}{'hits':>7}{'best':>6}{'forced':>7}{'longest':>9}{'x real':>8}"
     )
     for row in sorted(rows, key=lambda row: row.metrics.mean):
         m, w = row.metrics, weft.metrics
         print(
-            f"{row.policy:<24}{m.mean:>9,.0f}{m.mean / w.mean:>7.2f}{m.p50:>8,.0f}{m.p99:>9,.0f}"
-            f"{m.p99 / w.p99:>7.2f}{m.programs_per_second * 3600:>9.1f}{m.tokens_per_second:>8.0f}"
-            f"{m.ttft:>7.1f}{m.hit_rate:>7.3f}{row.optimum:>6.2f}{row.forced:>8}"
-            f"{row.longest_wait:>9,.0f}{row.seconds / row.wall:>8,.0f}"
+            f"{row.policy:<29}{m.mean:>9,.4g}{m.mean / w.mean:>7.2f}{m.p50:>8,.4g}{m.p99:>9,.4g}"
+            f"{m.p99 / w.p99:>7.2f}{m.programs_per_second * 3600:>9.1f}{m.in_time:>8.2f}"
+            f"{m.tokens_per_second:>8.0f}{m.hit_rate:>7.3f}{row.optimum:>6.2f}{row.forced:>7}"
+            f"{row.longest_wait:>9,.0f}{row.seconds / row.wall:>8,.0f}",
+            flush=True,
         )
     peers = {row.policy: row for row in rows if row is not weft}
     return [
         {
-            "name": f"{what} at load {load:g}",
+            "name": f"{what} of {kind} at load {load:g}",
             "unit": unit,
             "better": better,
             "weft": getattr(weft.metrics, field),
@@ -206,6 +281,7 @@ def show(load: float, rows: list[Row]) -> list[dict[str, object]]:
             ("mean completion", "s", "lower", "mean"),
             ("p99 completion", "s", "lower", "p99"),
             ("throughput", "programs/s", "higher", "programs_per_second"),
+            ("goodput", "programs/s", "higher", "goodput"),
             ("hit rate", "1", "higher", "hit_rate"),
         )
     ]
@@ -213,40 +289,46 @@ def show(load: float, rows: list[Row]) -> list[dict[str, object]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("path", metavar="SESSIONS")
+    parser.add_argument("path", metavar="SESSIONS", nargs="?", default="")
+    parser.add_argument("--workloads", default=",".join(WORKLOADS), help="kinds, with commas")
     parser.add_argument("--engines", type=int, default=8)
-    parser.add_argument("--sessions", type=int, help="how many (default: 20 an engine)")
+    parser.add_argument("--programs", type=float, default=1.0, help="times the usual number")
     parser.add_argument("--loads", default="0.5,2,4,8")
     parser.add_argument("--policies", help="specs, separated by semicolons (default: all)")
     parser.add_argument("--wait-max", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="few policies, one load")
+    parser.add_argument("--quick", action="store_true", help="few policies, one load, few programs")
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args()
+    kinds = given.workloads.split(",")
+    if unknown := set(kinds) - set(WORKLOADS):
+        parser.error(f"no workload {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
     loads = [float(load) for load in given.loads.split(",")]
     names = given.policies.split(";") if given.policies else [*POLICIES, *CAPS]
-    engines, sessions = given.engines, given.sessions or 20 * given.engines
+    engines, programs = given.engines, given.programs
     if given.quick:
-        loads, names, engines, sessions = [4.0], [AFFINITY, "cap(k=8)"], 2, 30
+        loads, engines, programs = [2.0], 2, 0.5 * programs
+        names = names if given.policies else QUICK
     names = ["weft", *(name for name in names if name != "weft")]
-    setting = Setting(given.path, engines, sessions, given.wait_max, given.seed)
     print(
-        f"{engines} engines (Llama-3.1-8B on an H100, {find_hardware('h100').kv_tokens:,} tokens "
-        f"of KV), up to {sessions} sessions, waits up to {given.wait_max:g} s, seed {given.seed}"
+        f"{engines} engines, {programs:g} times the usual number of programs, waits up to "
+        f"{given.wait_max:g} s, seed {given.seed}"
     )
     print(
-        "`/weft`: as a multiple of weft's; `best`: Belady's optimum hit rate over this one; "
-        "`x real`: simulated seconds a second"
+        "`/weft`: as a multiple of weft's; `in time`: share of programs that met their deadline; "
+        "`best`: Belady's optimum hit rate over this one; `x real`: simulated seconds a second"
     )
     results = []
     with ProcessPoolExecutor(given.processes) as pool:
-        for load in loads:
-            rate = rate_of(load, setting)
-            rows = list(pool.map(play, names, repeat(load), repeat(rate), repeat(setting)))
-            results += show(load, best_cap(rows))
-            if given.json is not None:
-                given.json.write_text(json.dumps(results, indent=2) + "\n")
+        for kind in kinds:
+            setting = Setting(kind, given.path, engines, programs, given.wait_max, given.seed)
+            for load in loads:
+                rate = rate_of(load, setting)
+                rows = list(pool.map(play, names, repeat(load), repeat(rate), repeat(setting)))
+                results += show(kind, load, best_cap(rows))
+                if given.json is not None:
+                    given.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":
