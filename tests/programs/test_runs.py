@@ -63,9 +63,10 @@ async def test_mermaid_shows_programs_fan_outs_and_losers():
     async with Pool(engine) as pool:
         text = (await run(first, pool=pool)).mermaid()
     assert text.startswith("flowchart TD\n")
-    assert '(["first"])' in text
-    assert "finish x 2" in text
-    assert "generate (solver) ✗" in text
+    assert '(["first<br>' in text
+
+    assert "finish x 2: 1 done, 1 stopped early" in text
+    assert "generate (solver) x 2: 1 done, 1 stopped early" in text
 
 
 async def test_nodes_are_ordinary_functions():

@@ -62,7 +62,10 @@ def run(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write what happens into this folder, for weft explain."),
+        typer.Option(
+            metavar="DIR",
+            help="Write what happens into this folder: run.html, and files for weft explain.",
+        ),
     ] = None,
     graph: Annotated[
         bool, typer.Option("--graph", help="Also print what ran, as a Mermaid flowchart.")
@@ -133,6 +136,8 @@ async def _run(
     from weft.orchestrator.pool import Pool
     from weft.programs import Limits
     from weft.programs import run as run_program
+    from weft.programs.figures.page import PAGE, write_page
+    from weft.programs.figures.spans import spans_of
     from weft.programs.history.event_file import EVENTS, write_events
     from weft.programs.scope import current
     from weft.store.store import Store
@@ -148,7 +153,9 @@ async def _run(
                 return await program(**arguments)
         finally:
             if out is not None:
-                write_events(out / EVENTS, current().journal.events)
+                events = current().journal.events
+                write_events(out / EVENTS, events)
+                write_page(out / PAGE, spans_of(events))
 
     # It is no program around the one that it calls.
     guarded.__weft_calls__ = program  # pyright: ignore[reportFunctionMemberAccess]

@@ -48,11 +48,13 @@ class Trail:
 
     Attributes:
         steps: in the order in which they began.
+        whole: whether all its calls are among them: none was answered from a Store.
     """
 
-    __slots__ = ("_beside", "_group", "_visits", "steps")
+    __slots__ = ("_beside", "_group", "_visits", "steps", "whole")
 
     def __init__(self) -> None:
+        self.whole = True
         self.steps: list[TrailStep] = []
         self._visits: dict[str, int] = {}
         self._group: CallGroup | None = None

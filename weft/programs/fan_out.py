@@ -13,7 +13,7 @@ import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from weft.concurrency import TaskGroup
+from weft.concurrency import TaskGroup, now
 from weft.errors import BudgetExceeded, UsageError
 from weft.orchestrator.group import CallGroup
 from weft.programs.declaration import declared
@@ -173,14 +173,21 @@ class fan_out(Generic[Item, T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
+        left, settled = now() - self._journal.started, self._group.ended
         self._nodes.cancel_scope.cancel()
         try:
             # Nodes' errors are among the results, so only the block's own can come out of it.
             return await self._tasks.__aexit__(kind, error, trace)
         finally:
             self._waiting.__exit__(None, None, None)
-            ended = error is None and (self._left == 0 or self._read >= self._group.quorum)
-            self._journal.note("done" if ended else "cancelled", self._id, unread=self._left)
+            if error is None:  # with all results, or with enough for the program
+                self._journal.note("done", self._id, ended=settled, left=left)
+            else:
+                failed = isinstance(error, Exception) and not isinstance(error, BudgetExceeded)
+                why = {"error": repr(error)} if failed else {}
+                self._journal.note(
+                    "failed" if failed else "cancelled", self._id, ended=settled, **why
+                )
 
 
 def _counted(
@@ -200,8 +207,8 @@ def _as_programs(
 
     async def as_program(item: Item) -> T:
         id = f"{fan_out}.{next(numbers)}"
-        calls = declared(starts).calls
-        with current().as_program(name, id, calls=calls, starts=starts) as inside, enter(inside):
+        declares = declared(starts)
+        with current().as_program(name, id, declares, starts=starts) as inside, enter(inside):
             return await node(item)
 
     return as_program

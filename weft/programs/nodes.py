@@ -9,7 +9,7 @@ from types import MethodType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from weft.orchestrator.program import ToolWait
-from weft.programs.declaration import NOTHING_DECLARED, Declaration
+from weft.programs.declaration import NOTHING_DECLARED, Declaration, Stages, declare
 from weft.programs.scope import ANY, Doing, Scope, enter, running
 
 P = ParamSpec("P")
@@ -20,37 +20,77 @@ T = TypeVar("T")
 def program(function: Callable[P, Awaitable[T]], /) -> Callable[P, Coroutine[Any, Any, T]]: ...
 @overload
 def program(
-    *, calls: int | None = None
+    *, stages: Stages | None = None, calls: int | None = None, tokens: int | None = None
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]: ...
-def program(function: Any = None, /, *, calls: int | None = None) -> Any:
+def program(
+    function: Any = None,
+    /,
+    *,
+    stages: Stages | None = None,
+    calls: int | None = None,
+    tokens: int | None = None,
+) -> Any:
     """Mark an async function as a program: something that `run` runs.
 
     The function stays an ordinary function. A program that another program calls appears in
     the graph as a part of the caller, within the caller's budgets. To the scheduler it is a
     program of its own, with its own context and place.
 
-        @program(calls=12)
+        @program(stages=[plan, attempt, judge], calls=12)
         async def answer(question: str) -> str: ...
+
+    What is declared is told to the scheduler, and is drawn by `weft graph` before anything runs.
+    A run that differs is no error: `Run.differences` and the log name the difference.
 
     Args:
         function: the async function.
-        calls: how many calls a run is expected to make; the scheduler hears of it.
+        stages: the nodes that make its calls, in order; or a dict that says of each which may
+            follow, where None is the end. Functions or names.
+        calls: how many calls a run is expected to make.
+        tokens: how many tokens engines are expected to compute for it: prompts that are not
+            cached, and answers.
 
     Raises:
-        UsageError: `calls` is no whole number above 0.
+        UsageError: a number is no whole number above 0, or stages are no names or functions.
     """
-    if function is None:
-        return functools.partial(_traced, kind="program", declaration=Declaration(calls))
-    return _traced(function, "program")
+    return _marked(function, "program", stages=stages, calls=calls, tokens=tokens)
 
 
-def node(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+@overload
+def node(function: Callable[P, Awaitable[T]], /) -> Callable[P, Coroutine[Any, Any, T]]: ...
+@overload
+def node(
+    *, calls: int | None = None, tokens: int | None = None, width: int | None = None
+) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]: ...
+def node(
+    function: Any = None,
+    /,
+    *,
+    calls: int | None = None,
+    tokens: int | None = None,
+    width: int | None = None,
+) -> Any:
     """Mark an async function as a part of a program. The graph shows the node by its name.
 
     The function stays an ordinary function, and can be called in a plain test. A node that
     makes no call is a tool: the scheduler learns under the node's name how long it takes.
+
+    Args:
+        function: the async function.
+        calls: how many calls it is expected to make each time.
+        tokens: how many tokens engines are expected to compute for it each time.
+        width: branches of the fan-out that it is run in.
+
+    Raises:
+        UsageError: a number is no whole number above 0.
     """
-    return _traced(function, "node")
+    return _marked(function, "node", calls=calls, tokens=tokens, width=width)
+
+
+def _marked(function: Any, kind: Literal["program", "node"], **given: Any) -> Any:
+    if function is not None:
+        return _traced(function, kind)
+    return functools.partial(_traced, kind=kind, declaration=declare(f"@{kind}", **given))
 
 
 def _traced(
@@ -69,7 +109,7 @@ def _traced(
         id = scope.journal.begin(kind, scope.id, name=name, uses=uses)
         inside = _inside_node(scope, name, id)
         if kind == "program" and scope.starts is not traced and scope.starts is not ANY:
-            inside = _inside_program(scope, name, id, declaration.calls)
+            inside = _inside_program(scope, name, id, declaration)
         try:
             with inside:
                 result = await function(*args, **kwargs)
@@ -87,11 +127,11 @@ def _traced(
 
 
 @contextmanager
-def _inside_program(scope: Scope, name: str, id: str, calls: int | None) -> Generator[None]:
+def _inside_program(scope: Scope, name: str, id: str, declares: Declaration) -> Generator[None]:
     """Another program, for which this one waits as for a tool."""
     with (
         scope.waiting(name),
-        scope.inside(id, name, None).as_program(name, id, calls=calls) as inside,
+        scope.inside(id, name, None).as_program(name, id, declares) as inside,
         enter(inside),
     ):
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -18,10 +18,11 @@ from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.programs.budgets.budget import Limits
 from weft.programs.budgets.budget import budget as enforce
-from weft.programs.declaration import declared
+from weft.programs.declaration import NOTHING_DECLARED, declared
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
 from weft.programs.nodes import underlying
+from weft.programs.observed import Observed
 from weft.programs.provenance import Provenance
 from weft.programs.scope import ANY, Live, Scope, enclosing, enter
 from weft.types import Adapter, Usage
@@ -29,6 +30,7 @@ from weft.types import Adapter, Usage
 if TYPE_CHECKING:
     import networkx as nx
 
+    from weft.programs.figures.spans import Span
     from weft.store.store import Store
 
 T = TypeVar("T")
@@ -43,25 +45,48 @@ class Run(Generic[T]):
         usage: tokens and calls; cancelled calls count too.
         events: what happened, in order.
         seconds: wall-clock time.
+        differences: how its programs differed from what they declared, a sentence for each.
     """
 
     value: T
     usage: Usage
     events: list[Event]
     seconds: float
+    differences: list[str] = field(default_factory=list[str])
+
+    @cached_property
+    def spans(self) -> dict[str, Span]:
+        """Programs, nodes, fan-outs and calls by their ids, with what became of each."""
+        from weft.programs.figures.spans import spans_of
+
+        return spans_of(self.events)
 
     @cached_property
     def graph(self) -> nx.DiGraph[str]:
-        """Programs, nodes, fan-outs and calls, with data and prefix edges."""
-        from weft.programs.history.graph import graph_of  # networkx takes a while to import
+        """Programs, nodes, fan-outs and calls, each a node, with data and prefix edges."""
+        from weft.programs.figures.graph import graph_of
 
-        return graph_of(self.events)
+        return graph_of(self.spans)
 
     def mermaid(self) -> str:
-        """The graph as a Mermaid flowchart."""
-        from weft.programs.history.graph import mermaid
+        """The run as a Mermaid flowchart. Spans of one name in one place are drawn as one."""
+        from weft.programs.figures.folding import folded_graph
+        from weft.programs.figures.mermaid import mermaid
 
-        return mermaid(self.graph)
+        return mermaid(folded_graph(self.spans))
+
+    def svg(self) -> str:
+        """The same as a picture."""
+        from weft.programs.figures.folding import folded_graph
+        from weft.programs.figures.svg import svg
+
+        return svg(folded_graph(self.spans))
+
+    def page(self) -> str:
+        """The run as an HTML page by itself: time line, graph, prompts, tools and reasons."""
+        from weft.programs.figures.page import page
+
+        return page(self.spans)
 
 
 def _within(outer: Scope, scope: Scope) -> Scope:
@@ -138,7 +163,7 @@ async def run(
     starts = underlying(program)
     name: str = getattr(starts, "__name__", "")
     called: str = getattr(program, "__name__", name)
-    calls = declared(starts).calls
+    declares = declared(starts)
     scope = Scope(
         pool,
         journal,
@@ -154,19 +179,32 @@ async def run(
         charge_stored=charge_stored,
     )
     outer, waiting = enclosing(), nullcontext()
+    observed: Observed | None = None
     if outer is not None:
         scope = _within(outer, scope)
     if identity is not None:
         known = nullcontext(pool.scheduler.begin(identity))
     elif outer is None or outer.pool is not pool:
-        known = pool.scheduler.program(Program(journal.name, name, expected_calls=calls))
+        known = pool.scheduler.program(
+            Program(
+                journal.name,
+                name,
+                expected_calls=declares.calls,
+                expected_tokens=declares.tokens,
+            )
+        )
     else:
-        known = pool.scheduler.program(outer.child(name, journal.name, calls))
+        known = pool.scheduler.program(outer.child(name, journal.name, declares))
         waiting = outer.waiting(name or "run")
-    with waiting, known as own, enter(replace(scope, program=own)), limits:
-        value = await program(*args, **kwargs)
+    with waiting, known as own:
+        if declares is not NOTHING_DECLARED and identity is None:
+            observed = Observed(declares, own)
+        with enter(replace(scope, program=own, observed=observed)), limits:
+            value = await program(*args, **kwargs)
+    if observed is not None:
+        journal.differences += observed.end()
     seconds = anyio.current_time() - journal.started
-    return Run(value, journal.usage, journal.events, seconds)
+    return Run(value, journal.usage, journal.events, seconds, journal.differences)
 
 
 def run_sync(

@@ -12,9 +12,11 @@ from weft.errors import UsageError
 from weft.orchestrator.group import CallGroup
 from weft.orchestrator.pool import Pool, find_pool
 from weft.orchestrator.program import Program
+from weft.programs.declaration import NOTHING_DECLARED, Declaration
 from weft.programs.history.journal import Journal
 from weft.programs.history.replay import Replay
-from weft.types import Adapter, Sender
+from weft.programs.observed import Observed
+from weft.types import Adapter, Sender, Usage
 
 if TYPE_CHECKING:
     from weft.programs.budgets.budget import budget
@@ -84,6 +86,7 @@ class Scope:
         cache_salt: keeps the run's prefixes apart in the engines' caches.
         charge_stored: whether results from the Store count against budgets.
         hear: told of what each call generated: its Prompt, its outcome, whether it is whole.
+        observed: is told of calls, where the program has declared what it will do.
     """
 
     pool: Pool
@@ -105,6 +108,7 @@ class Scope:
     cache_salt: str = ""
     charge_stored: bool = True
     hear: Callable[[Prompt, Outcome, bool], None] | None = None
+    observed: Observed | None = None
 
     def model(self, role: str) -> str:
         """The name of the model that plays a role in this run.
@@ -131,13 +135,19 @@ class Scope:
         """The same place in a branch of a group."""
         return replace(self, siblings=siblings, group=group)
 
-    def child(self, name: str, id: str, calls: int | None = None) -> Program:
+    def spend(self, usage: Usage) -> None:
+        """Count what a call cost."""
+        self.journal.spend(usage)
+        if self.observed is not None:
+            self.observed.tokens += usage.computed
+
+    def child(self, name: str, id: str, declares: Declaration) -> Program:
         """A program of its own that works for the one here, within its budgets.
 
         Args:
             name: what it is a run of.
             id: tells it from others of the same program.
-            calls: that it expects to make, if it says so.
+            declares: what it has declared.
         """
         own = self.program
         deadline, most_calls, most_tokens = left(self.budgets)
@@ -151,7 +161,8 @@ class Scope:
             parent=own,
             group=self.group,
             deadline=deadline,
-            expected_calls=calls,
+            expected_calls=declares.calls,
+            expected_tokens=declares.tokens,
             most_calls=most_calls,
             most_tokens=most_tokens,
         )
@@ -177,19 +188,30 @@ class Scope:
 
     @contextmanager
     def as_program(
-        self, name: str, id: str, *, calls: int | None = None, starts: object = None
+        self, name: str, id: str, declares: Declaration, *, starts: object = None
     ) -> Generator[Scope]:
         """A program of its own for the time of a block: the scope of what runs there.
 
         Args:
             name: what it is a run of.
             id: tells it from others of the same program.
-            calls: that it expects to make, if it says so.
+            declares: what it has declared.
             starts: the function that it is started with, if that is still to begin.
         """
-        child = self.child(name, id, calls)
+        child = self.child(name, id, declares)
+        observed = None if declares is NOTHING_DECLARED else Observed(declares, child)
         with self.pool.scheduler.program(child):
-            yield replace(self, program=child, stage=name, siblings=1, doing=None, starts=starts)
+            yield replace(
+                self,
+                program=child,
+                stage=name,
+                siblings=1,
+                doing=None,
+                starts=starts,
+                observed=observed,
+            )
+        if observed is not None:
+            self.journal.differences += observed.end()
 
     def branches(self, count: int) -> AbstractContextManager[None]:
         """Has `replay` know of so many more branches of the program for the time of a block."""

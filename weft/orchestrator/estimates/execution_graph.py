@@ -186,6 +186,11 @@ class ExecutionGraph:
                 return stage, seen
         return None
 
+    @property
+    def begin(self) -> Ahead:
+        """A whole run."""
+        return self.ahead(OUTSIDE)
+
     def ahead(self, state: State) -> Ahead:
         """What follows when the step at a state, or OUTSIDE, is over.
 

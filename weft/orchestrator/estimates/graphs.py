@@ -84,9 +84,14 @@ class Graphs:
         return self._known.get(name)
 
     def learn(self, program: Program) -> None:
-        """A program has ended. One that was taken over from before a restart teaches nothing."""
-        steps = program.trail.steps
-        if not steps or steps[0].before:
+        """A program has ended.
+
+        One that had results from a Store, or was there before a restart, teaches nothing: it has
+        shown only a part of its course.
+        """
+        trail = program.trail
+        steps = trail.steps
+        if not steps or steps[0].before or not trail.whole:
             return
         name = program.name
         graph = self._known.get(name)

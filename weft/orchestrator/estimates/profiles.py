@@ -162,6 +162,10 @@ class Profiles:
             return Estimate(prior, f"no experience: {prior}")
         return Estimate(known.mean, known.of, known.count)
 
+    def answers_of(self, name: str, stage: str) -> Distribution | None:
+        """Tokens of the answers of this stage alone, however few; None if there were none."""
+        return self._known.get(("answers", name, stage))
+
     def further_calls(self, name: str, done: int) -> Estimate:
         """How many calls a program will still make after those done, if it makes one more."""
         known = self._find(("calls", name))

@@ -75,6 +75,8 @@ def call(
     model = scope.model(role)
     if scope.doing is not None:
         scope.doing.call()
+    if scope.observed is not None:
+        scope.observed.call(scope.stage, scope.group)
     ask = (*options, *map(str, tokens), "after", *map(str, suffix)) if options or tokens else ()
     store = scope.store
     adapter = scope.adapters.get(role)
@@ -255,6 +257,8 @@ class _Call:
     async def _again(self, known: Outcome, stored: StoredResult) -> None:
         """Take a stored result when its turn comes, at its price."""
         scope = self._scope
+        if scope.program is not None:
+            scope.program.trail.whole = False
         if scope.replay is not None:
             await scope.replay.await_due(stored)
         held, done = self.reservation, stored.done
@@ -263,7 +267,7 @@ class _Call:
             done = False
         self._pending = False
         self.outcome = known
-        scope.journal.spend(known.usage)
+        scope.spend(known.usage)
         if held is not None and scope.charge_stored:
             held.charge(known.usage, last=True)
         if done:
@@ -316,7 +320,7 @@ class _Call:
 
     def _keep(self, *, done: bool) -> None:
         scope = self._scope
-        scope.journal.spend(self.outcome.usage)
+        scope.spend(self.outcome.usage)
         if scope.store is not None:
             run = scope.replay.run if scope.replay is not None else None
             self.kept = scope.store.put_soon(self._key, self.outcome.record(), done=done, run=run)
@@ -334,7 +338,7 @@ class _Call:
         elif self._pending and self._known is not None and self._was_sent(error):
             # It is cancelled, as it was the first time: what it cost then counts.
             outcome, stored = self._known, True
-            journal.spend(outcome.usage)
+            self._scope.spend(outcome.usage)
             if self._scope.charge_stored:
                 for b in self._scope.budgets:
                     b.charge(outcome.usage)

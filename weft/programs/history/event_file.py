@@ -18,7 +18,7 @@ EVENTS = "events.jsonl"
 
 
 def write_events(path: Path, events: Iterable[Event]) -> None:
-    """Write events; of a prompt its last turn is kept, of an outcome all but token ids.
+    """Write events; of an outcome all but token ids is kept, of a prompt what is new in it.
 
     Raises:
         ConfigError: the file can't be written.
@@ -40,11 +40,26 @@ def write_events(path: Path, events: Iterable[Event]) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Prompt):
-        return {"role": value.role, "text": value.text}
+        return plain_prompt(value)
     if isinstance(value, Outcome):
         left_out = ("tokens", "logprobs", "ask_logprobs")
         return {k: v for k, v in asdict(value).items() if k not in left_out}
     return str(value)
+
+
+def plain_prompt(prompt: Prompt) -> dict[str, Any]:
+    """A prompt's last turn, those before it back to an answer, and the call that gave that one."""
+    made: dict[str, Any] = {"role": prompt.role, "text": prompt.text}
+    before: list[dict[str, Any]] = []
+    for piece in prompt.lineage():
+        if piece.call is not None:
+            made["follows"] = piece.call
+            break
+        if piece is not prompt:
+            before.append({"role": piece.role, "text": piece.text})
+    if before:
+        made["before"] = before[::-1]
+    return made
 
 
 def read_events(path: Path) -> Iterator[Event]:

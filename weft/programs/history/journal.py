@@ -83,6 +83,7 @@ class Journal:
         outer: the journal of the run inside which this one runs, if there is one; it is told
             of everything too, and counts with it what was asked before.
         last_end: when a call last ended, on anyio's clock.
+        differences: how its programs differed from what they declared.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Journal:
         self.name = uuid4().hex[:12]
         self.started = self.last_end = now()
         self.events: list[Event] = []
+        self.differences: list[str] = []
         self._tally = _Tally()
         self._occurrences: OrderedDict[bytes, int] = OrderedDict()
         self._ids = itertools.count(1)
