@@ -157,7 +157,8 @@ async def _run(
                 write_events(out / EVENTS, events)
                 write_page(out / PAGE, spans_of(events))
 
-    # It is no program around the one that it calls.
+    # It is no program around the one that it calls, and goes by that one's name.
+    guarded.__name__ = program.__name__
     guarded.__weft_calls__ = program  # pyright: ignore[reportFunctionMemberAccess]
     log = DecisionLog(out / DECISIONS).writing(anyio.current_time()) if out else nullcontext()
 
