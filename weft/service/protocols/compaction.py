@@ -6,17 +6,15 @@ summary that the model wrote; any service of weft reads it, with any model.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any, cast
 
 from weft.errors import UsageError
 from weft.service.protocols.protocol import Body
+from weft.service.protocols.sealed import is_sealed, opened, sealed
 
 TRIGGER = "compaction_trigger"
 """The type of the last item of an input whose answer is to be one compaction item."""
 
-_MARK = "weft1:"
 ASKED = (
     "The conversation above is about to be replaced by your summary. Write down all that is needed "
     "to go on with the work without it: what was asked for and with which constraints, what was "
@@ -40,8 +38,7 @@ def is_asked(body: Body) -> bool:
 
 def item_of(summary: str, id: str) -> Body:
     """The item that holds a summary."""
-    kept = base64.b64encode(summary.encode()).decode()
-    return {"type": "compaction", "id": id, "encrypted_content": _MARK + kept}
+    return {"type": "compaction", "id": id, "encrypted_content": sealed(summary)}
 
 
 def own_summary(item: Body, place: str) -> str:
@@ -50,12 +47,9 @@ def own_summary(item: Body, place: str) -> str:
     Raises:
         UsageError: the item is none of weft's.
     """
-    kept: Any = item.get("encrypted_content")
-    if isinstance(kept, str) and kept.startswith(_MARK):
-        try:
-            return _TOLD % base64.b64decode(kept.removeprefix(_MARK), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            pass
+    summary = opened(item.get("encrypted_content"))
+    if summary is not None:
+        return _TOLD % summary
     raise UsageError(
         f"{place} is a compaction of another service, which only that one can read; begin the "
         "conversation anew, or have the client compact by itself (Codex: a provider of your own "
@@ -64,21 +58,32 @@ def own_summary(item: Body, place: str) -> str:
 
 
 def unfolded(body: Body) -> bool:
-    """Put summaries in the place of compaction items, in place; whether there were any."""
+    """Put what items keep for weft where engines read it, in place; whether there was any.
+
+    Summaries stand in the place of compaction items, thinking in the content of its items.
+    """
     given: Any = body.get("input")
     if not isinstance(given, list):
         return False
     items = cast(list[Body], given)
     if not any(map(_is_own, items)):
         return False
-    body["input"] = [
-        {"role": "user", "content": own_summary(item, "input")} if _is_own(item) else item
-        for item in items
-    ]
+    body["input"] = [_unfolded(item) if _is_own(item) else item for item in items]
     return True
 
 
 def _is_own(item: Body) -> bool:
-    kept: Any = item.get("encrypted_content")
-    own = isinstance(kept, str) and kept.startswith(_MARK)
-    return own and item.get("type") == "compaction"
+    return is_sealed(item.get("encrypted_content")) and item.get("type") in _KEEPING
+
+
+def _unfolded(item: Body) -> Body:
+    if item["type"] == "compaction":
+        return {"role": "user", "content": own_summary(item, "input")}
+    rest = {key: value for key, value in item.items() if key != "encrypted_content"}
+    thought = opened(item["encrypted_content"])
+    if thought and not item.get("content"):
+        rest["content"] = [{"type": "reasoning_text", "text": thought}]
+    return rest
+
+
+_KEEPING = ("compaction", "reasoning")

@@ -2,7 +2,7 @@
 
 Called by inference for an engine that lacks an endpoint. To translate another endpoint, fulfil
 `Translation` and name the class below. Trades away: what chat completions can't say is refused in
-one sentence, and what they say less of (signatures of thinking, citations) is lost.
+one sentence, and what they say less of (citations) is lost.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import orjson
 from weft.errors import UsageError
 from weft.service.protocols.events import member
 from weft.service.protocols.protocol import Body
+from weft.service.protocols.sealed import opened
 from weft.service.protocols.translation.message_teller import MessageTeller
 from weft.service.protocols.translation.translation import (
     AnswerTeller,
@@ -71,7 +72,8 @@ class MessagesTranslation(Translation):
 
     def answer(self, body: Body) -> AnswerTeller:
         """See Translation."""
-        return MessageTeller(str(body.get("model")))
+        hides = member(body.get("thinking"), "display") == "omitted"
+        return MessageTeller(str(body.get("model")), hides)
 
 
 def _turn(turn: Body, place: str) -> list[Body]:
@@ -112,7 +114,8 @@ def _assistant(blocks: list[Body], place: str) -> Body:
             case "text":
                 said.append(str(block.get("text", "")))
             case "thinking":
-                thought.append(str(block.get("thinking", "")))
+                told = block.get("thinking") or opened(block.get("signature"))
+                thought.append(str(told or ""))
             case "redacted_thinking":
                 pass  # nobody else can read it
             case "tool_use":
@@ -122,7 +125,7 @@ def _assistant(blocks: list[Body], place: str) -> Body:
             case kind:
                 raise cannot(f"{place} has a block of the type {kind!r}, which those don't have")
     found: Body = {"role": "assistant", "content": "\n".join(said) if said or not calls else None}
-    if thought:
+    if any(thought):
         found["reasoning_content"] = "\n".join(thought)
     return found | ({"tool_calls": calls} if calls else {})
 

@@ -10,6 +10,7 @@ from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.events import member
 from weft.service.protocols.messages import anthropic_error
 from weft.service.protocols.protocol import Body
+from weft.service.protocols.sealed import sealed
 from weft.service.protocols.translation.call_order import arguments_of
 from weft.service.protocols.translation.translation import (
     AnswerTeller,
@@ -24,6 +25,9 @@ from weft.service.protocols.translation.translation import (
     thinking_of,
 )
 
+_SIGNATURE = "d2VmdA=="
+"""Of thinking: there is nothing to be proved, but some clients drop what is not signed."""
+
 _ENDS = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -34,11 +38,17 @@ _ENDS = {
 
 
 class MessageTeller(AnswerTeller):
-    """An answer of `/v1/messages`."""
+    """An answer of `/v1/messages`.
 
-    def __init__(self, model: str) -> None:
+    Args:
+        model: that is named.
+        hides: whether the client wants no text of thinking. Then the signature keeps it.
+    """
+
+    def __init__(self, model: str, hides: bool = False) -> None:
         super().__init__()
         self._id, self._model = new_id("msg"), model
+        self._hides, self._hidden = hides, ""
         self._index, self._open = -1, ""
         self._call = -1
         self._refused = False
@@ -49,7 +59,8 @@ class MessageTeller(AnswerTeller):
         message = cast(Body, member(choice, "message") or {})
         content: list[Body] = []
         if thought := thinking_of(message):
-            content.append({"type": "thinking", "thinking": thought, "signature": ""})
+            shown, signature = ("", sealed(thought)) if self._hides else (thought, _SIGNATURE)
+            content.append({"type": "thinking", "thinking": shown, "signature": signature})
         text, refusal, calls = text_of(message), refusal_of(message), calls_of(message)
         self._refused = bool(refusal)
         if text or not (calls or refusal):
@@ -79,7 +90,10 @@ class MessageTeller(AnswerTeller):
         if thought := thinking_of(delta):
             block = {"type": "thinking", "thinking": "", "signature": ""}
             events += self._block("thinking", block)
-            events.append(self._delta({"type": "thinking_delta", "thinking": thought}))
+            if self._hides:
+                self._hidden += thought
+            else:
+                events.append(self._delta({"type": "thinking_delta", "thinking": thought}))
         self._refused = self._refused or bool(refusal_of(delta))
         if text := text_of(delta) or refusal_of(delta):
             events += self._block("text", {"type": "text", "text": ""})
@@ -122,7 +136,9 @@ class MessageTeller(AnswerTeller):
         events: list[Event] = []
         if self._open:
             if self._open == "thinking":
-                events.append(self._delta({"type": "signature_delta", "signature": ""}))
+                signature = sealed(self._hidden) if self._hides else _SIGNATURE
+                events.append(self._delta({"type": "signature_delta", "signature": signature}))
+                self._hidden = ""
             events.append({"type": "content_block_stop", "index": self._index})
         self._open = kind
         if block is not None:

@@ -11,6 +11,7 @@ from weft.service.protocols.errors import ErrorWords
 from weft.service.protocols.events import member
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.responses import failed_code
+from weft.service.protocols.sealed import sealed
 from weft.service.protocols.translation.call_order import arguments_of
 from weft.service.protocols.translation.translation import (
     AnswerTeller,
@@ -53,6 +54,8 @@ class ResponseTeller(AnswerTeller):
         self._call = -1
         tools = [t for t in cast(list[Body], body.get("tools") or []) if t.get("type")]
         self._custom = {tool.get("name") for tool in tools if tool["type"] == "custom"}
+        asked = cast(list[Any], body.get("include") or [])
+        self._seals = "reasoning.encrypted_content" in asked
         self._spaces = [str(tool.get("name")) for tool in tools if tool["type"] == "namespace"]
         self._response: Body = {
             "id": new_id("resp"),
@@ -77,7 +80,7 @@ class ResponseTeller(AnswerTeller):
         message = cast(Body, member(choice, "message") or {})
         output: list[Body] = []
         if thought := thinking_of(message):
-            output.append(_ended(_reasoning(), thought))
+            output.append(self._sealed(_ended(_reasoning(), thought), thought))
         text, calls = text_of(message), calls_of(message)
         refusal = refusal_of(message)
         if text or not (calls or refusal):
@@ -162,6 +165,15 @@ class ResponseTeller(AnswerTeller):
             item["namespace"], name = space, name.removeprefix(f"{space}__")
         return {**item, "name": name, "arguments": "", "status": "in_progress"}
 
+    def _sealed(self, item: Body, text: str) -> Body:
+        """An item that is whole; thinking stands in it once more, for clients that keep only that.
+
+        Codex keeps the texts of thinking to itself.
+        """
+        if self._seals and item["type"] == "reasoning":
+            return {**item, "encrypted_content": sealed(text)}
+        return item
+
     def _within(self, kind: str, part: str = "output_text") -> list[Event]:
         """Begin an item of a kind, unless one is open."""
         if self._item is not None and self._item["type"] == kind and self._part == part:
@@ -208,7 +220,7 @@ class ResponseTeller(AnswerTeller):
         item, text = self._item, self._text
         if item is None:
             return []
-        done, place = _ended(item, text, self._part), self._place()
+        done, place = self._sealed(_ended(item, text, self._part), text), self._place()
         events: list[Event] = []
         match item["type"]:
             case "message":
