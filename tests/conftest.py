@@ -205,7 +205,7 @@ class PostgreSQL:
 
     def _psql(self, statement: str) -> None:
         command = [self._programs / "psql", "-h", self.folder, "-U", "weft", "-c", statement]
-        for _ in range(100):
+        for _ in range(500):
             done = subprocess.run([*command, "postgres"], capture_output=True, check=False)
             if not done.returncode:
                 return

@@ -146,7 +146,7 @@ def serve(command: list[str], background: ExitStack) -> None:
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     )
     background.callback(process.terminate)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 180
     while time.monotonic() < until:
         if process.poll() is not None:
             assert process.stderr is not None

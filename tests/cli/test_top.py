@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service_process import free_port, serving
+from waiting import PATIENCE
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.cli.main import app
@@ -23,7 +24,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with mock.running(engine) as address, serving(log, "--engine", address) as ours:
         for content in ([IMAGE, {"type": "text", "text": "What?"}], "word " * 5000):
             body = {"model": "m", "messages": [{"role": "user", "content": content}]}
-            httpx.post(f"{ours}/v1/chat/completions", json=body)
+            httpx.post(f"{ours}/v1/chat/completions", timeout=PATIENCE, json=body)
         yield ours
 
 
@@ -33,7 +34,7 @@ def top(*arguments: str) -> Result:
 
 def test_scripts_get_what_the_dashboard_shows(url: str) -> None:
     data = json.loads(top(url, "--json").stdout)
-    shown = httpx.get(f"{url}/dashboard/data").json()
+    shown = httpx.get(f"{url}/dashboard/data", timeout=PATIENCE).json()
     assert data.keys() == shown.keys()
     assert data["outcomes"] == {"done": 1, "refused": 1}
     assert data["errors"] == [{"outcome": "refused", "status": 400, "calls": 1}]

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import anyio
 
 _OFTEN = 0.01
-_PATIENCE = 50.0
+PATIENCE = 50.0
 """Seconds, a little less than a test may take: so the failure says what was waited for."""
 
 
-async def until(true: Callable[[], object], seconds: float = _PATIENCE) -> None:
+async def until(true: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait until something is true, though nobody tells when."""
     with anyio.move_on_after(seconds):
         while not true():  # noqa: ASYNC110
@@ -20,7 +20,7 @@ async def until(true: Callable[[], object], seconds: float = _PATIENCE) -> None:
     assert true()
 
 
-def block_until(true: Callable[[], object], seconds: float = _PATIENCE) -> None:
+def block_until(true: Callable[[], object], seconds: float = PATIENCE) -> None:
     """The same outside of event loops: for threads and processes."""
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:

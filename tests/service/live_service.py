@@ -15,6 +15,7 @@ import anyio
 import httpx
 
 from raw_connections import connected
+from waiting import PATIENCE
 from weft.service.config.file import ServiceConfig
 from weft.service.server import Server
 from weft.service.service import Service
@@ -61,7 +62,7 @@ class LiveService:
         """A raw connection."""
         return connected(self.port)
 
-    async def raw(self, sent: bytes, seconds: float = 10) -> bytes:
+    async def raw(self, sent: bytes, seconds: float = PATIENCE) -> bytes:
         """Send bytes and read until the service closes, or says nothing more for a moment."""
         async with self.connected() as (reader, writer):
             writer.write(sent)
@@ -95,7 +96,8 @@ async def serving(
         listener.listen(2048)  # so a connection made before the server is up waits for it
         port = listener.getsockname()[1]
         limits = httpx.Limits(max_connections=None)
-        http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=20)
+        url = f"http://127.0.0.1:{port}"
+        http = httpx.AsyncClient(base_url=url, limits=limits, timeout=PATIENCE)
         async with Service(config, reread) as service, http, anyio.create_task_group() as group:
             server = Server(service)
             group.start_soon(server.work, listener)

@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from service_process import serving
-from waiting import block_until
+from waiting import PATIENCE, block_until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.scripted.script import Scripted, ToolCall
@@ -60,13 +60,15 @@ def url(
 
 @pytest.fixture
 def ours(url: str) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0, timeout=20) as client:
+    with openai.OpenAI(
+        base_url=f"{url}/v1", api_key="k", max_retries=0, timeout=PATIENCE
+    ) as client:
         yield client
 
 
 @pytest.fixture
 def theirs(url: str) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=url, api_key="k", max_retries=0, timeout=20) as client:
+    with anthropic.Anthropic(base_url=url, api_key="k", max_retries=0, timeout=PATIENCE) as client:
         yield client
 
 

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from live_service import BODIES, serving
 from service_process import serving as serving_process
+from waiting import PATIENCE
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.openapi import document
@@ -97,8 +98,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         serving_process(log, "--engine", address, "--log-level", "error") as ours,
     ):
         yield ours
-        assert httpx.get(f"{ours}/health").status_code == 200
-        engines = httpx.get(f"{ours}/admin/engines").json()["data"]
+        assert httpx.get(f"{ours}/health", timeout=PATIENCE).status_code == 200
+        engines = httpx.get(f"{ours}/admin/engines", timeout=PATIENCE).json()["data"]
         assert [(one["alive"], one["in_flight"]) for one in engines] == [(True, 0)]
     assert "Traceback" not in log.read_text()
 
@@ -121,7 +122,7 @@ def test_made_up_requests_get_what_the_document_says(url: str, path: str, method
         def call(case: schemathesis.Case) -> None:
             if inference and isinstance(case.body, dict) and len(str(case.body.get("model"))) % 2:
                 case.body["model"] = "m"  # or all would end at a model that there is not
-            response = case.call(base_url=url, timeout=20)
+            response = case.call(base_url=url, timeout=PATIENCE)
             case.validate_response(response, checks=CHECKS)
 
         return call

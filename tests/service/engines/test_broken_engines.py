@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from service_process import serving
-from waiting import block_until
+from waiting import PATIENCE, block_until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.scripted.script import Scripted
@@ -61,7 +61,7 @@ def body(path: str, text: str, **more: object) -> dict[str, Any]:
 
 def works(url: str, path: str) -> None:
     """The service still answers; this also lets an engine that failed start afresh."""
-    answer = httpx.post(f"{url}/v1/{path}", json=body(path, "hello"))
+    answer = httpx.post(f"{url}/v1/{path}", timeout=PATIENCE, json=body(path, "hello"))
     assert answer.status_code == 200
     assert TEXT in answer.text
 
@@ -69,7 +69,7 @@ def works(url: str, path: str) -> None:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("fault", sorted(FAULTS.keys() - {"nothing"}))
 def test_a_stream_that_breaks_ends_with_an_error(url: str, path: str, fault: str) -> None:
-    answer = httpx.post(f"{url}/v1/{path}", json=body(path, fault, stream=True))
+    answer = httpx.post(f"{url}/v1/{path}", timeout=PATIENCE, json=body(path, fault, stream=True))
     events = [part for part in answer.content.split(b"\n\n") if part.strip()]
     if path not in ("responses", "messages"):
         assert events.pop() == b"data: [DONE]"
@@ -95,13 +95,13 @@ def test_a_stream_that_breaks_ends_with_an_error(url: str, path: str, fault: str
 def test_an_answer_that_is_none_is_not_passed_on(
     url: str, path: str, fault: str, stream: bool
 ) -> None:
-    answer = httpx.post(f"{url}/v1/{path}", json=body(path, fault, stream=stream))
+    answer = httpx.post(f"{url}/v1/{path}", timeout=PATIENCE, json=body(path, fault, stream=stream))
     assert answer.status_code in (502, 503)
     told = answer.json()
     assert told["error"]["message"]
     assert (told.get("type") == "error") == (path == "messages")
     # The engine may have to rest.
-    block_until(lambda: httpx.get(f"{url}/ready").status_code == 200)
+    block_until(lambda: httpx.get(f"{url}/ready", timeout=PATIENCE).status_code == 200)
     works(url, path)
 
 
@@ -129,7 +129,7 @@ def test_an_endless_stream_is_cancelled_with_its_client(
 ) -> None:
     before = engine.cancelled
     sent = body(path, "endless", stream=True)
-    with httpx.stream("POST", f"{url}/v1/{path}", json=sent) as answer:
+    with httpx.stream("POST", f"{url}/v1/{path}", json=sent, timeout=PATIENCE) as answer:
         lines = answer.iter_lines()
         for _ in range(100):
             next(lines)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import anyio
 
+from waiting import until
 from weft.backends.engine import EngineLoad
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineUnavailable
@@ -32,9 +33,7 @@ async def test_loads_are_kept_as_long_as_engines_give_them() -> None:
 
     async def rounds(count: int) -> None:
         target = one.asked + count
-        with anyio.fail_after(10):
-            while one.asked < target:  # noqa: ASYNC110
-                await anyio.sleep(0.005)
+        await until(lambda: one.asked >= target)
 
     async with anyio.create_task_group() as group:
         group.start_soon(follow_loads, scheduler, loads, 0.02)

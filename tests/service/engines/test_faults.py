@@ -19,7 +19,7 @@ import pytest
 from live_service import BODIES, CHAT, LiveService, raw_engine, serving
 from ports import free_port
 from service_process import COMMAND, wait_ready
-from waiting import block_until, until
+from waiting import PATIENCE, block_until, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.service.state.state import State
@@ -123,10 +123,16 @@ async def test_an_engine_that_says_it_is_well_but_fails_rests() -> None:
             assert ready.status_code == 200
 
 
+def programs(url: str) -> dict[str, Any]:
+    """The programs that the service knows, by their ids."""
+    listed = httpx.get(f"{url}/v1/programs", timeout=PATIENCE).json()["data"]
+    return {program["id"]: program for program in listed}
+
+
 def ready(url: str) -> bool:
     """Whether a service takes requests."""
     try:
-        return httpx.get(f"{url}/ready").status_code == 200
+        return httpx.get(f"{url}/ready", timeout=PATIENCE).status_code == 200
     except httpx.ConnectError:
         return False
 
@@ -164,7 +170,7 @@ def test_a_service_that_is_killed_is_back_where_it_was(tmp_path: Path) -> None:
         try:
             agent.start()
             block_until(lambda: len(answers) >= 3)
-            before = {p["id"]: p for p in httpx.get(f"{url}/v1/programs").json()["data"]}
+            before = programs(url)
             with Store(kept) as store:
                 state = State(store)
                 block_until(lambda: state.conversations(before))  # it is written behind
@@ -173,7 +179,7 @@ def test_a_service_that_is_killed_is_back_where_it_was(tmp_path: Path) -> None:
             second = start(log, port, *options)
             try:
                 agent.join()
-                after = {p["id"]: p for p in httpx.get(f"{url}/v1/programs").json()["data"]}
+                after = programs(url)
             finally:
                 second.terminate()
                 assert second.wait() == 0
@@ -198,7 +204,7 @@ def test_a_service_that_is_terminated_ends_what_is_under_way(tmp_path: Path) -> 
         try:
             body = BODIES[CHAT] | {"stream": True}
             with (
-                httpx.Client(base_url=url, timeout=20) as http,
+                httpx.Client(base_url=url, timeout=PATIENCE) as http,
                 http.stream("POST", CHAT, json=body) as response,
             ):
                 parts = response.iter_bytes()
@@ -206,7 +212,7 @@ def test_a_service_that_is_terminated_ends_what_is_under_way(tmp_path: Path) -> 
                 service.terminate()
                 block_until(lambda: not ready(url))
                 with contextlib.suppress(httpx.ConnectError):
-                    refused = httpx.post(f"{url}{CHAT}", json=BODIES[CHAT])
+                    refused = httpx.post(f"{url}{CHAT}", timeout=PATIENCE, json=BODIES[CHAT])
                     assert refused.status_code == 503
                     assert refused.headers["retry-after"]
                 got += b"".join(parts)

@@ -42,7 +42,6 @@ async def test_calls_of_programs_wait_until_then() -> None:
     async with (
         raw_engine(timed.reply) as there,
         Pool(OpenAIEngine("m", there.url + "/v1", "k")),
-        asyncio.timeout(20),
     ):
         for _ in range(3):
             assert (await generate(Prompt.user("hi"))).text == "fine"

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from live_service import LiveService, answered, raw_engine, serving
-from waiting import until
+from waiting import PATIENCE, until
 
 pytestmark = pytest.mark.loops("asyncio")
 
@@ -186,7 +186,7 @@ async def test_cancelling_the_response_ends_the_call() -> None:
 async def test_a_client_that_took_nothing_when_it_left_holds_nothing_up() -> None:
     maker = Maker()
     async with made_by(maker) as (service, _):
-        async with httpx.AsyncClient(base_url=service.http.base_url) as http:
+        async with httpx.AsyncClient(base_url=service.http.base_url, timeout=PATIENCE) as http:
             body = {"model": "m", "input": "a", "background": True, "stream": True}
             async with http.stream("POST", "/v1/responses", json=body):
                 await until(lambda: len(service.inside.exchanges) == 1)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from live_service import BODIES, CHAT, GENERATING, SAID, LiveService, serving
 from service_process import serving as serving_process
-from waiting import until
+from waiting import PATIENCE, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 
@@ -95,14 +95,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         serving_process(log, "--engine", address, "--log-level", "error") as ours,
     ):
         yield ours
-        engines = httpx.get(f"{ours}/admin/engines").json()["data"]
+        engines = httpx.get(f"{ours}/admin/engines", timeout=PATIENCE).json()["data"]
         assert [(one["alive"], one["in_flight"]) for one in engines] == [(True, 0)]
     assert "Traceback" not in log.read_text()
 
 
 @pytest.fixture(scope="module")
 def http(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=20) as client:
+    with httpx.Client(base_url=url, timeout=PATIENCE) as client:
         yield client
 
 
@@ -112,7 +112,7 @@ def test_mangled_bytes_get_an_answer_or_an_end(url: str, sent: bytes) -> None:
     port = int(url.rpartition(":")[2])
     got = b""
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection,
         contextlib.suppress(ConnectionError),
     ):
         connection.sendall(sent)
@@ -196,7 +196,7 @@ async def test_a_body_of_100_mb_is_refused_and_takes_no_memory() -> None:
         assert "67108864 bytes" in answer.json()["error"]["message"]
         async with service.connected() as (reader, writer):
             writer.write(HEAD + b"content-length: 104857600\r\n\r\n")  # refused at once
-            assert b" 413 " in await asyncio.wait_for(reader.readline(), 10)
+            assert b" 413 " in await asyncio.wait_for(reader.readline(), PATIENCE)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert most < 2 * 67108864  # at most the limit, gathered and joined

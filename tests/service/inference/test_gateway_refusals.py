@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from live_service import BODIES, CHAT, GENERATING, LiveService, answered, raw_engine, serving
-from waiting import until
+from waiting import PATIENCE, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.service.config.api_key import hash_key
@@ -205,7 +205,7 @@ async def test_a_body_that_does_not_come_is_408() -> None:
             async def stalling(path: str) -> None:
                 async with service.connected() as (reader, writer):
                     writer.write(_head(path, 100) + b'{"model"')
-                    said = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+                    said = await asyncio.wait_for(reader.readuntil(b"}"), PATIENCE)
                 assert said.startswith(b"HTTP/1.1 408 ")
                 assert b'"message":"nothing came of the body' in said
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+from functools import partial
 from typing import Any
 
 import anyio
@@ -13,7 +14,7 @@ import httpx
 import pytest
 
 from live_service import BODIES, CHAT, GENERATING, LiveService, answered, raw_engine, serving
-from waiting import until
+from waiting import PATIENCE, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.orchestrator.policy import (
@@ -26,6 +27,7 @@ from weft.orchestrator.policy import (
     View,
     policy,
 )
+from weft.service.config.file import ServiceConfig
 
 pytestmark = pytest.mark.loops("asyncio")
 
@@ -42,32 +44,46 @@ def slow(text: str = "x" * 1000, seconds: float = 0.05) -> ScriptedEngine:
 
 
 async def test_waiting_streams_are_kept_open_and_then_answered() -> None:
-    engine = slow("x" * 5)
-    comment = b": keep-alive\n\n"
-    with mock.running(engine) as url:
+    comment, gate = b": keep-alive\n\n", asyncio.Event()
+    event = b'data: {"type":"response.completed","response":{"id":"r"}}\n\n'
+    kept: list[str] = []
+
+    async def reply(_: bytes, writer: Any) -> None:
+        await gate.wait()
+        writer.write(answered(200, event + b"data: [DONE]\n\n", "text/event-stream"))
+
+    async with raw_engine(reply) as engine:
         limits = {"keepalive_seconds": 0.1}
-        async with serving({"spec": url, "concurrency": 1}, limits=limits) as service:
+        async with serving({"spec": engine.url, "concurrency": 1}, limits=limits) as service:
 
             async def waiting(path: str) -> None:
                 async with service.streaming(path) as response:
                     assert response.status_code == 200
                     assert response.headers["content-type"].startswith("text/event-stream")
-                    got = await response.aread()
+                    parts, got = response.aiter_raw(), b""
+                    while got.count(comment) < 2:
+                        got += await anext(parts)
+                    kept.append(path)
+                    got += b"".join([part async for part in parts])
                 assert got.startswith(comment * 2)
                 while got.startswith(comment):
                     got = got.removeprefix(comment)
                 assert got.startswith((b"data: ", b"event: "))
                 assert comment not in got
 
-            async with service.streaming() as first, asyncio.TaskGroup() as group:
+            first = asyncio.create_task(service.post(stream=True))
+            await until(lambda: engine.asked == 1)
+            async with asyncio.TaskGroup() as group:
                 for path in GENERATING:
                     group.create_task(waiting(path))
-                await first.aread()
+                await until(lambda: len(kept) == len(GENERATING))
+                gate.set()
+            assert (await first).status_code == 200
 
 
 async def test_a_stream_that_was_kept_open_ends_with_an_error_event() -> None:
     with mock.running(slow()) as url:
-        limits = {"keepalive_seconds": 0.1, "queue_seconds": 0.5}
+        limits = {"keepalive_seconds": 0.1, "queue_seconds": 1}
         async with serving({"spec": url, "concurrency": 1}, limits=limits) as service:
 
             async def waiting(path: str) -> None:
@@ -152,7 +168,7 @@ async def test_a_client_that_leaves_is_forgotten_at_every_stage() -> None:
                     writer.write(sent)
                     await until(lambda: engine.running == 1)
                     if stream:  # it is in the midst of its answer
-                        await asyncio.wait_for(reader.readuntil(b"data: "), 10)
+                        await asyncio.wait_for(reader.readuntil(b"data: "), PATIENCE)
                     async with service.connected() as (_, queued):
                         queued.write(sent)
                         await until(lambda: service.inside.scheduler.waiting == 1)
@@ -197,7 +213,7 @@ async def test_releasing_a_program_ends_its_calls() -> None:
                 writer.write(
                     request(CHAT, stream=True).replace(b"host: localhost", b"x-weft-program: p")
                 )
-                await asyncio.wait_for(reader.readuntil(b"data: "), 10)
+                await asyncio.wait_for(reader.readuntil(b"data: "), PATIENCE)
                 waits = asyncio.create_task(service.post(_headers=mine))
                 await until(lambda: engine.running == 2)
                 queued = asyncio.create_task(service.post(_headers=mine))
@@ -205,10 +221,10 @@ async def test_releasing_a_program_ends_its_calls() -> None:
                 done = await service.http.delete("/v1/programs/p")
                 assert done.json() == {"id": "p", "object": "program", "deleted": True}
                 await until(lambda: engine.cancelled == 2)
-                stream = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 10)
+                stream = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), PATIENCE)
                 assert b"was released" in stream
                 for task in (waits, queued):
-                    answer = await asyncio.wait_for(task, 10)
+                    answer = await asyncio.wait_for(task, PATIENCE)
                     assert answer.status_code == 409
                     assert "was released" in answer.json()["error"]["message"]
             await until(service.idle)
@@ -263,11 +279,15 @@ async def test_who_comes_again_has_the_place_that_it_had() -> None:
         writer.write(answered(200, b'{"choices":[]}'))
 
     async with raw_engine(reply) as engine:
-        limits = {"queue_seconds": 0.3}
-        async with serving({"spec": engine.url, "concurrency": 1}, limits=limits) as service:
+        fields: dict[str, Any] = {"engines": [{"spec": engine.url, "concurrency": 1}]}
+        fields["limits"] = {"queue_seconds": 0.3}
+        reread = partial(ServiceConfig.model_validate, fields)
+        async with serving(*fields["engines"], limits=fields["limits"], reread=reread) as service:
             tasks = [asyncio.create_task(_say(service, "first"))]
             await until(lambda: engine.asked == 1)
             assert (await _say(service, "early")).status_code == 503
+            fields["limits"] = {"queue_seconds": 300}
+            assert (await service.http.post("/admin/reload")).status_code == 200
             for number, text in enumerate(("later", "early"), 1):
                 tasks.append(asyncio.create_task(_say(service, text)))
                 await until(lambda n=number: service.inside.scheduler.waiting == n)

@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from service_process import serving
+from waiting import PATIENCE
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 
@@ -25,7 +26,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def program(url: str, id: str) -> dict[str, Any]:
-    answer = httpx.get(f"{url}/v1/programs/{id}")
+    answer = httpx.get(f"{url}/v1/programs/{id}", timeout=PATIENCE)
     assert answer.status_code == 200
     return answer.json()
 
@@ -39,7 +40,7 @@ def ask(url: str, headers: dict[str, str], path: str = "responses", **body: Any)
         "messages": {"messages": said, "max_tokens": 100},
     }
     sent = {"model": "m", **bodies[path], **body}
-    answer = httpx.post(f"{url}/v1/{path}", headers=headers, json=sent)
+    answer = httpx.post(f"{url}/v1/{path}", timeout=PATIENCE, headers=headers, json=sent)
     assert answer.status_code == 200, answer.text
     return answer
 
@@ -61,7 +62,7 @@ def test_claude_code_and_its_sub_agent(url: str) -> None:
     ask(url, agent, "messages", metadata=metadata)
     ask(url, agent | {"x-claude-code-agent-id": "a1"}, "messages", metadata=metadata)
     assert program(url, "cc")["name"] == "claude-code"
-    listed = httpx.get(f"{url}/v1/programs").json()["data"]
+    listed = httpx.get(f"{url}/v1/programs", timeout=PATIENCE).json()["data"]
     (sub,) = (one for one in listed if one["parent"] == "cc")
     assert sub["calls"] == 1
     assert program(url, "cc")["calls"] == 1
@@ -103,7 +104,7 @@ def test_other_ways_to_name_a_program(
 
 def test_a_conversation_is_recognised_by_its_growth(url: str) -> None:
     def known() -> dict[str, int]:
-        listed = httpx.get(f"{url}/v1/programs").json()["data"]
+        listed = httpx.get(f"{url}/v1/programs", timeout=PATIENCE).json()["data"]
         return {one["id"]: one["calls"] for one in listed}
 
     before = known()
