@@ -324,7 +324,7 @@ def test_public_names_of_each_layer(layer: str) -> None:
 def python(code: str) -> str:
     """What a fresh interpreter prints."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=110, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=170, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -341,7 +341,6 @@ def test_importing_weft_is_quick() -> None:
         assert len(found) <= 1.5 * len(peer)
 
 
-@pytest.mark.timeout(120)
 def test_weft_needs_no_vllm() -> None:
     names = [name for name, _ in modules()]
     code = (

@@ -18,18 +18,20 @@ import inspect
 import re
 import shlex
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
 import anyio
 import pytest
+
+from weft_process import WeftProcess
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("README.md"), *ROOT.glob("CONTRIBUTING.md"), *ROOT.glob("docs/**/*.md")])
@@ -119,19 +121,13 @@ def run_command(words: list[str], background: ExitStack) -> None:
     """Run `weft`, check `make`, refuse what is neither."""
     match words[0]:
         case "weft":
-            command = [str(Path(sys.executable).with_name("weft")), *words[1:]]
+            log = Path(background.enter_context(TemporaryDirectory())) / "log.txt"
+            process = WeftProcess(*(word for word in words[1:] if word != "&"), log=log)
+            background.callback(process.end)
             if words[-1] == "&" or words[1] == "mock":
-                serve([word for word in command if word != "&"], background)
-                return
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=180,
-                check=False,
-            )
-            assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+                await_port(process, words)
+            else:
+                assert process.wait(180) == 0, f"{shlex.join(words)}\n{process.said()}"
         case "make":
             asked = {word for word in words[1:] if "=" not in word and not word.startswith("-")}
             assert asked <= targets(), f"the Makefile has no {asked - targets()}"
@@ -139,22 +135,16 @@ def run_command(words: list[str], background: ExitStack) -> None:
             assert command in PREPARES, f"nobody checks {shlex.join(words)!r}: run it or say why"
 
 
-def serve(command: list[str], background: ExitStack) -> None:
-    """Start a server, wait until it listens, and have it stopped at the page's end."""
-    port = command[command.index("--port") + 1] if "--port" in command else "8000"
-    process = background.enter_context(
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    )
-    background.callback(process.terminate)
+def await_port(process: WeftProcess, words: list[str]) -> None:
+    """Wait until a server listens."""
+    port = words[words.index("--port") + 1] if "--port" in words else "8000"
     until = time.monotonic() + 180
     while time.monotonic() < until:
-        if process.poll() is not None:
-            assert process.stderr is not None
-            raise AssertionError(f"{shlex.join(command)}\n{process.stderr.read()}")
+        assert process.poll() is None, f"{shlex.join(words)}\n{process.said()}"
         with suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), 1):
             return
         time.sleep(0.05)
-    raise AssertionError(f"{shlex.join(command)} does not listen on port {port}")
+    raise AssertionError(f"{shlex.join(words)} does not listen on port {port}")
 
 
 @pytest.mark.timeout(600)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,39 +10,29 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ports import free_port
-
-_PATIENCE = 50.0
-"""Seconds, a little less than a test may take: so the failure says what was waited for."""
-
-COMMAND = [sys.executable, "-c", "from weft.cli.main import main; main()"]
+from waiting import PATIENCE
+from weft_process import WeftProcess
 
 
 @contextmanager
 def serving(log: Path, *arguments: str) -> Iterator[str]:
     """The address of a `weft serve` with these arguments; what it says goes to `log`."""
     port = free_port()
-    command = [*COMMAND, "serve", *arguments, "--port", str(port)]
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+    process = WeftProcess("serve", *arguments, "--port", str(port), log=log)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_ready(process, url, log)
         yield url
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.end()
 
 
-def wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def wait_ready(process: WeftProcess, url: str, log: Path) -> None:
     """Wait until the service says that it is ready."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"{url}/ready", timeout=_PATIENCE):
+            with urllib.request.urlopen(f"{url}/ready", timeout=PATIENCE):
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             if process.poll() is not None:

@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import Result
@@ -207,7 +209,10 @@ def test_an_interrupted_evaluation_says_what_is_kept(weft: Weft) -> None:
             *COMMAND, "eval", "run", "countdown", "-s", "greedy", "-e", url,
             "--limit", "500", "--concurrency", "4", "--out", "o",
         ]  # fmt: skip
-        run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        # What is started in the background may have been told to ignore interrupts.
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        run = subprocess.Popen(command, preexec_fn=heard, **pipes)
         rows = Path("o/samples.jsonl")
         block_until(lambda: rows.exists() and rows.stat().st_size)
         os.kill(run.pid, signal.SIGINT)

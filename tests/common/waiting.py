@@ -8,7 +8,7 @@ from collections.abc import Callable
 import anyio
 
 _OFTEN = 0.01
-PATIENCE = 50.0
+PATIENCE = 150.0
 """Seconds, a little less than a test may take: so the failure says what was waited for."""
 
 

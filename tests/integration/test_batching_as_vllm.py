@@ -16,7 +16,7 @@ from weft.cache.prefix import block_hashes
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 BLOCK = 4

@@ -6,19 +6,15 @@ characters most of all.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
 
-from byte_bpe import byte_bpe, words
-from chat_templates import ENDS, QWEN, TEMPLATES
+from chat_templates import QWEN, TEMPLATES
 from weft import Pool, Prompt, generate, run, score
-from weft.backends.local.launch import LocalReplica
 from weft.backends.vllm import VLLMEngine
 from weft.errors import RequestRejected
 from weft.search import Question, parse_strategy
@@ -27,57 +23,11 @@ from weft.types import Message
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.loops("asyncio"),
 ]
 
 BROKEN = "\ufffd"
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return byte_bpe(words(30_000))
-
-
-Launched = Callable[..., AbstractContextManager[list[LocalReplica]]]
-
-
-@pytest.fixture(scope="module")
-def url(
-    tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory, launched: Launched
-) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("bpe")
-    config = {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "vocab_size": tokenizer.get_vocab_size(),
-        "max_position_embeddings": 2048,
-        "eos_token_id": tokenizer.token_to_id(ENDS["qwen"]),
-        "tie_word_embeddings": True,
-    }
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": ENDS["qwen"],
-        "clean_up_tokenization_spaces": False,
-        "chat_template": QWEN,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    tokenizer.save(str(folder / "tokenizer.json"))
-    args = ["--load-format", "dummy", "--trust-request-chat-template"]
-    options = {
-        "replicas": 1,
-        "served_name": "bpe",
-        "kv_cache_bytes": 128 * 2**20,
-        "extra_args": args,
-    }
-    with launched(folder, **options) as replicas:
-        yield replicas[0].url
 
 
 class Templated(VLLMEngine):
@@ -105,13 +55,13 @@ STEPS = ["The", " sea", ".\n\n", "\n\n", ".\n", "x"]
 
 @pytest.mark.parametrize("stop", [(), ("\n\n",), ("e s", "\n")])
 async def test_pieces_say_what_their_tokens_say(
-    url: str, tokenizer: Tokenizer, stop: tuple[str, ...]
+    bpe_replica: str, bpe_tokenizer: Tokenizer, stop: tuple[str, ...]
 ) -> None:
     texts = STEPS if stop else list(ALLOWED)
-    allowed = sorted({i for text in texts for i in tokenizer.encode(text).ids})
+    allowed = sorted({i for text in texts for i in bpe_tokenizer.encode(text).ids})
     if stop:
-        allowed += tokenizer.encode("\U0001f389").ids
-    async with Pool(url):
+        allowed += bpe_tokenizer.encode("\U0001f389").ids
+    async with Pool(bpe_replica):
         matches = 0
         for sample in range(4):
             prompt, produced, shown = Prompt.user("Say it.\n\nNow."), [], ""
@@ -128,14 +78,16 @@ async def test_pieces_say_what_their_tokens_say(
                 assert len(c.logprobs) == len(c.tokens)
                 prompt, shown = c.prompt, shown + c.text
                 produced += c.tokens
-                assert shown == said(tokenizer, produced) == prompt.answer
+                assert shown == said(bpe_tokenizer, produced) == prompt.answer
                 matched = any(one in c.text for one in stop)
                 assert matched == (c.finish_reason == "stop" and not c.ended)
                 matches += matched
         assert not stop or matches
 
 
-async def test_a_step_search_where_steps_end_within_tokens(url: str, tokenizer: Tokenizer) -> None:
+async def test_a_step_search_where_steps_end_within_tokens(
+    bpe_replica: str, bpe_tokenizer: Tokenizer
+) -> None:
     question = Question(
         prompt=Prompt.user("Solve."),
         answer=lambda text: text or None,
@@ -144,7 +96,7 @@ async def test_a_step_search_where_steps_end_within_tokens(url: str, tokenizer: 
         max_tokens=24,
         max_steps=4,
     )
-    async with Pool(url) as pool:
+    async with Pool(bpe_replica) as pool:
         done = await run(
             parse_strategy("beam(n=4, width=2, verifier=logprob)"), question, pool=pool
         )
@@ -153,20 +105,22 @@ async def test_a_step_search_where_steps_end_within_tokens(url: str, tokenizer: 
     assert len(outcomes) >= 8
     within = 0
     for outcome in outcomes:
-        text = tokenizer.decode(list(outcome.tokens)).rstrip(BROKEN)
+        text = bpe_tokenizer.decode(list(outcome.tokens)).rstrip(BROKEN)
         assert outcome.text.rstrip(BROKEN) in (text, text.lstrip(BROKEN))
         within += "a" in outcome.text and not outcome.text.endswith("a")
     assert within
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-async def test_turns_under_every_template(url: str, tokenizer: Tokenizer, template: str) -> None:
-    engine = Templated(url)
+async def test_turns_under_every_template(
+    bpe_replica: str, bpe_tokenizer: Tokenizer, template: str
+) -> None:
+    engine = Templated(bpe_replica)
     engine.template = TEMPLATES[template]
     async with Pool(engine):
         first = await generate(Prompt.user("one?"), max_tokens=4, temperature=0)
         thought = "let me see\n</think>\n\nYes"
-        ids = tuple(tokenizer.encode(thought).ids)
+        ids = tuple(bpe_tokenizer.encode(thought).ids)
         for prompt in (
             first.prompt,
             Prompt.user("one?").produced(thought, tokens=ids, model="bpe", call="c"),
@@ -190,7 +144,7 @@ async def test_turns_under_every_template(url: str, tokenizer: Tokenizer, templa
 
 
 async def test_samples_scores_and_verdicts_agree_with_what_is_generated(
-    url: str, tokenizer: Tokenizer
+    bpe_replica: str, bpe_tokenizer: Tokenizer
 ) -> None:
     prompt = Prompt.user("Is it right?")
     question = Question(
@@ -210,14 +164,14 @@ async def test_samples_scores_and_verdicts_agree_with_what_is_generated(
             total, at = total + c.logprobs[0].logprob, c.prompt
         return math.exp(total)
 
-    async with Pool(url) as pool:
+    async with Pool(bpe_replica) as pool:
         samples = await generate(prompt, n=4, max_tokens=8, seed=1)
         assert len({c.tokens for c in samples}) > 1
-        assert all(c.text == said(tokenizer, c.tokens) for c in samples)
+        assert all(c.text == said(bpe_tokenizer, c.tokens) for c in samples)
         options = ["Yes", "No", "The sea is"]
         shares = await score(prompt, options)
         for option in options:
-            ids = tokenizer.encode(option).ids
+            ids = bpe_tokenizer.encode(option).ids
             assert len(ids) == 1 or option == options[2]
             assert shares[option] == pytest.approx(await probability(ids), rel=0.05)
         found = await verify(question, "it", "solver")

@@ -13,7 +13,7 @@ import pytest
 from weft import Pool
 from weft.backends.engine import OnDelta
 from weft.backends.local.flags import AT_ONCE
-from weft.backends.local.launch import launch
+from weft.backends.local.launch import LocalReplica
 from weft.backends.vllm import VLLMEngine
 from weft.errors import EngineUnavailable
 from weft.evals.records import Folder, Row, Settings
@@ -69,29 +69,25 @@ class Watches:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.loops("asyncio")
 async def test_an_evaluation_survives_the_death_of_a_replica(
-    countdown: Path, replicas: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    victim: LocalReplica, replicas: list[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("WEFT_HOME", str(tmp_path / "home"))
     task = CountdownTask()
-    told: list[str] = []
-    async with launch(countdown, replicas=1, on_progress=told.append) as (replica,):
-        assert told[-1].startswith("1 of 1 replicas ready")
-        victim = Victim(replica.url, concurrency=AT_ONCE)
-        victim.pid = replica.pid
-        async with Pool(victim, VLLMEngine(replicas[0], concurrency=AT_ONCE)) as pool:
-            settings = Settings("countdown", "", "countdown", 0)
-            plan = Plan(task, [parse_strategy("majority(n=8)")], task.samples(SAMPLES, 0), settings)
-            folder = Folder(tmp_path / "out", create=True)
-            session = folder.open(settings)
-            done = await evaluate(plan, pool, folder, session, Watches(5, victim))
-            assert [r.alive for r in pool.scheduler.replicas] == [False, True]
-            assert replica.url in victim.died
-            assert not await victim.healthy()
-            with pytest.raises(EngineUnavailable, match=replica.url):
-                await victim.tokenize("a")
+    engine = Victim(victim.url, concurrency=AT_ONCE)
+    engine.pid = victim.pid
+    async with Pool(engine, VLLMEngine(replicas[0], concurrency=AT_ONCE)) as pool:
+        settings = Settings("countdown", "", "countdown", 0)
+        plan = Plan(task, [parse_strategy("majority(n=8)")], task.samples(SAMPLES, 0), settings)
+        folder = Folder(tmp_path / "out", create=True)
+        session = folder.open(settings)
+        done = await evaluate(plan, pool, folder, session, Watches(5, engine))
+        assert [r.alive for r in pool.scheduler.replicas] == [False, True]
+        assert victim.url in engine.died
+        assert not await engine.healthy()
+        with pytest.raises(EngineUnavailable, match=victim.url):
+            await engine.tokenize("a")
     [result] = done.results
     assert result.n == SAMPLES
     assert all(row.error is None for row in folder.rows())

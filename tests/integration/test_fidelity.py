@@ -22,7 +22,7 @@ from weft.simulation.simulate import SimulatedFleet, simulate
 from weft.simulation.workload import Workload
 from weft.simulation.workloads import open_workload
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 BLOCK, KV = 32, 2048
 ONE_BY_ONE = "cap(k=1)"

@@ -15,7 +15,7 @@ from weft.cache.prefix import PrefixIndex
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.types import Delta, Message, Request, Sampling
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 BLOCK, BLOCKS = 32, 64
 ANSWER = 16

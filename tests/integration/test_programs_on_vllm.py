@@ -15,7 +15,7 @@ from weft.evals.tasks.countdown_task import CountdownTask
 from weft.search import parse_strategy
 from weft.types import Delta, Request
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 SOLVE = Prompt.user("solve 15 9 11 17 for 47")
 MOST = 1900

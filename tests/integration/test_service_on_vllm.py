@@ -10,7 +10,7 @@ import pytest
 from live_service import LiveService, serving
 from weft.service.config.api_key import hash_key
 
-pytestmark = [pytest.mark.loops("asyncio"), pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.loops("asyncio"), pytest.mark.integration, pytest.mark.timeout(900)]
 
 LONG = "Count down from the number. " * 60
 KEYS = {"ann": "weft-key-of-ann-0123456789", "bob": "weft-key-of-bob-0123456789"}

@@ -16,7 +16,7 @@ from weft.backends.vllm import VLLMEngine
 from weft.errors import ContextExceeded, EngineUnavailable, RequestRejected, WrongModel
 from weft.types import Delta, Message, Request, Sampling
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 SOLVE = (Message("user", "solve 15 9 11 17 for 47"),)
 GREEDY = Sampling(max_tokens=48, temperature=0.0)

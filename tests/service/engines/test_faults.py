@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,20 +17,21 @@ import pytest
 
 from live_service import BODIES, CHAT, LiveService, raw_engine, serving
 from ports import free_port
-from service_process import COMMAND, wait_ready
+from service_process import wait_ready
 from waiting import PATIENCE, block_until, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.service.state.state import State
 from weft.store.store import Store
+from weft_process import WeftProcess
 
-pytestmark = [pytest.mark.loops("asyncio"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.loops("asyncio"), pytest.mark.timeout(300)]
 
 
 @contextlib.contextmanager
-def process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def process(*arguments: str) -> Iterator[WeftProcess]:
     """A weft command; killed in the end."""
-    child = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.DEVNULL)
+    child = WeftProcess(*arguments, log=Path(os.devnull))
     try:
         yield child
     finally:
@@ -78,7 +78,7 @@ async def test_an_engine_killed_under_load_loses_nothing_that_had_not_begun() ->
                     used = {answer.headers["x-weft-engine"] for answer in whole}
                     assert used == {"one", "two"}
                     running = engines[0].in_flight
-                    victim.send_signal(signal.SIGKILL)
+                    victim.kill()
                     victim.wait()
                     await until(lambda: sum(not r.alive for r in engines) == 1)
                     done = len(whole), len(streams)
@@ -137,10 +137,8 @@ def ready(url: str) -> bool:
         return False
 
 
-def start(log: Path, port: int, *arguments: str) -> Any:
-    command = [*COMMAND, "serve", *arguments, "--port", str(port)]
-    with log.open("ab") as out:
-        child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+def start(log: Path, port: int, *arguments: str) -> WeftProcess:
+    child = WeftProcess("serve", *arguments, "--port", str(port), log=log)
     wait_ready(child, f"http://127.0.0.1:{port}", log)
     return child
 
@@ -174,7 +172,7 @@ def test_a_service_that_is_killed_is_back_where_it_was(tmp_path: Path) -> None:
             with Store(kept) as store:
                 state = State(store)
                 block_until(lambda: state.conversations(before))  # it is written behind
-            first.send_signal(signal.SIGKILL)
+            first.kill()
             first.wait()
             second = start(log, port, *options)
             try:
@@ -211,7 +209,7 @@ def test_a_service_that_is_terminated_ends_what_is_under_way(tmp_path: Path) -> 
                 got = next(parts)
                 service.terminate()
                 block_until(lambda: not ready(url))
-                with contextlib.suppress(httpx.ConnectError):
+                with contextlib.suppress(httpx.TransportError):  # it may have stopped by now
                     refused = httpx.post(f"{url}{CHAT}", timeout=PATIENCE, json=BODIES[CHAT])
                     assert refused.status_code == 503
                     assert refused.headers["retry-after"]
