@@ -42,6 +42,8 @@ class Engine(ABC):
         silence: after how many seconds without a byte a request is given up.
         retry: how calls are sent again for which the engine was too busy.
         kv_tokens: how many tokens the engine's KV cache holds; None if unknown.
+        process: a number that changes when another process serves there, with an empty cache;
+            `healthy` looks for that, as far as the server tells.
         block_size: tokens in a block of the engine's prefix cache.
         takes_tokens: whether prompts may be token ids, and answers have token ids.
         continues: whether the engine can continue an open answer.
@@ -63,6 +65,7 @@ class Engine(ABC):
     silence: float = 300.0
     retry: Retry = Retry()
     kv_tokens: int | None = None
+    process: int = 0
     block_size: int = 16
     takes_tokens: bool = False
     continues: bool = False

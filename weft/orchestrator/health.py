@@ -20,6 +20,7 @@ class Health:
     if another engine served the call, and after several of these in a row it rests (a circuit
     breaker). Actively: if told to, each engine is asked from time to time. What is out of service
     is asked until it answers, and comes back then; one that fails at once again rests longer.
+    Of one that was restarted, all that was believed is forgotten.
 
     Args:
         dispatcher: whose engines are watched.
@@ -118,9 +119,12 @@ class Health:
 
     async def _well(self, replica: Replica) -> bool:
         try:
-            return await replica.engine.healthy()
+            well = await replica.engine.healthy()
         except EngineError:
             return False
+        if well and replica.engine.process != replica.process:
+            self._dispatcher.renew(replica)
+        return well
 
 
 class _Asking:

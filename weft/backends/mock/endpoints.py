@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -35,6 +36,7 @@ class Endpoints:
     def __init__(self, engine: ScriptedEngine) -> None:
         self.engine = engine
         self.context = engine.context or 1_000_000
+        self._started = time.time()
 
     async def models(self, _: HTTPRequest) -> Response:
         """The model, and further names that the engine was given cards for."""
@@ -52,6 +54,7 @@ class Endpoints:
         load = await self.engine.load()
         blocks = (self.engine.kv_tokens or 2**20) // self.engine.block_size + 1
         lines = [
+            f"process_start_time_seconds {self._started}",
             f'vllm:num_requests_running{{engine="0"}} {load.running:.1f}',
             f'vllm:num_requests_waiting{{engine="0"}} {load.waiting:.1f}',
             f'vllm:kv_cache_usage_perc{{engine="0"}} {load.kv_usage}',

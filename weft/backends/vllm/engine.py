@@ -19,7 +19,7 @@ from weft.backends.refusals import GARBLED, garbled, refusal, too_long, used_up
 from weft.backends.retry import Retry
 from weft.backends.vllm.answer_text import AnswerText, Decoder
 from weft.backends.vllm.deltas import relay, scored
-from weft.backends.vllm.metrics import gauge, labelled
+from weft.backends.vllm.metrics import ProcessWatch, gauge, labelled
 from weft.errors import (
     EngineError,
     NotAnEngine,
@@ -83,6 +83,7 @@ class VLLMEngine(Engine):
         self._asked_model = model
         self.api_key = api_key or os.environ.get("VLLM_API_KEY") or None
         self._client: httpx.AsyncClient | None = None
+        self._watch = ProcessWatch()
         self._decoder = Decoder(self._detokenize)
         self._detokenizes = True
         self._channels = False  # special tokens tell thinking from answer
@@ -314,7 +315,10 @@ class VLLMEngine(Engine):
 
     async def _metrics(self) -> str:
         response = await self._get("/metrics")
-        return response.text if response.status_code == 200 else ""
+        text = response.text if response.status_code == 200 else ""
+        self._watch.note(text)
+        self.process = self._watch.number
+        return text
 
     async def _get(self, path: str) -> httpx.Response:
         with reaching(self.url):
@@ -328,7 +332,10 @@ class VLLMEngine(Engine):
             return False
         try:
             with anyio.fail_after(PATIENCE):
-                return (await self._get("/health")).status_code == 200
+                if (await self._get("/health")).status_code != 200:
+                    return False
+                await self._metrics()
+                return True
         except (EngineError, TimeoutError):
             return False
 

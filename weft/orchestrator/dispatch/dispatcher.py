@@ -291,6 +291,14 @@ class Dispatcher:
         self.claims.release_all(replica, "its engine is lost")
         return self._place_anew(replica, replica.fleet)
 
+    def renew(self, replica: Replica) -> None:
+        """Another process serves at an engine's address: nothing of what it held is left."""
+        self.claims.release_all(replica, "its engine was restarted")
+        replica.forget()
+        self.residents.homeless(replica)
+        if replica.alive:
+            self._binder.serve(replica)
+
     def _place_anew(self, replica: Replica, fleet: Fleet) -> list[Ticket]:
         """Place calls that waited for an engine on others; returns those that can't be."""
         fleet.refresh()

@@ -55,6 +55,8 @@ class Replica:
         """Called when its last call has ended."""
         self.speed = speed if speed is not None else Speed()
         self._window = Window()
+        self.process = engine.process
+        """Which of the processes that served there it knows."""
         self.block_size = engine.block_size
         self.concurrency = engine.concurrency
         """Calls that may run there at once: fewer for a while after it was busy."""
@@ -289,6 +291,12 @@ class Replica:
     def claiming(self) -> list[Program]:
         """Programs that hold a claim here."""
         return list(self._claiming)
+
+    def forget(self) -> None:
+        """Another process serves there: what was believed of its cache and speed is void."""
+        self.process, self._window = self.engine.process, Window()
+        self.speed.forget()
+        self._reset()
 
     def take_out(self, error: Exception) -> None:
         """Take the engine out of service; its cache is gone."""

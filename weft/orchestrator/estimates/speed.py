@@ -31,6 +31,11 @@ class Speed:
         self._prefill = _Line(level=False)
         self._decode = _Line(level=True)
 
+    def forget(self) -> None:
+        """Know nothing again."""
+        self._prefill = _Line(level=False)
+        self._decode = _Line(level=True)
+
     @classmethod
     def load(cls, kept: Any) -> Speed:
         """A speed as `dump` gave it.
