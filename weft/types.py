@@ -156,6 +156,8 @@ class Request:
             vLLM only.
         adapter: name of the model's adapter (LoRA) that must answer; empty for none.
         sender: the program that asks; sent as headers.
+        priority: of engines that schedule by priority, which request goes first: the one with
+            the lowest number.
     """
 
     id: str
@@ -169,6 +171,7 @@ class Request:
     cache_salt: str = ""
     adapter: str = ""
     sender: Sender = NOBODY
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

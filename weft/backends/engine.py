@@ -47,6 +47,8 @@ class Engine(ABC):
         block_size: tokens in a block of the engine's prefix cache.
         takes_tokens: whether prompts may be token ids, and answers have token ids.
         continues: whether the engine can continue an open answer.
+        priority: whether the engine schedules by priority, and is to be told which program began
+            first.
         wording: which parameters the engine takes, as far as one was told.
         price: what tokens cost; None if nothing.
         opens_thinking: whether the model's chat template ends a prompt within thinking, so that
@@ -69,6 +71,7 @@ class Engine(ABC):
     block_size: int = 16
     takes_tokens: bool = False
     continues: bool = False
+    priority: bool = False
     wording: Wording = Wording()
     price: Price | None = None
     opens_thinking: bool = False

@@ -12,7 +12,12 @@ FLOOR = -9999.0
 
 
 def completion_body(
-    request: Request, tokens: tuple[int, ...], context: int | None, *, stops: bool = True
+    request: Request,
+    tokens: tuple[int, ...],
+    context: int | None,
+    *,
+    stops: bool = True,
+    priority: bool = False,
 ) -> dict[str, Any]:
     """The body of `POST /v1/completions` for a prompt of token ids.
 
@@ -21,6 +26,7 @@ def completion_body(
         tokens: the prompt.
         context: most tokens of prompt and answer.
         stops: whether the server is to look for stop strings.
+        priority: whether the server schedules by priority.
     """
     how = request.sampling
     room = how.max_tokens
@@ -36,6 +42,8 @@ def completion_body(
     }
     if request.cache_salt:
         body["cache_salt"] = request.cache_salt
+    if priority:
+        body["priority"] = request.priority
     if request.ask:
         return body | ask_fields(request)
     body |= {"stream": True, "stream_options": {"include_usage": True}}

@@ -144,6 +144,15 @@ class Program:
             at = at.parent
         return at is not None
 
+    @property
+    def priority(self) -> int:
+        """For engines that schedule by priority: programs in the order in which they began.
+
+        It is when the program began, in milliseconds; those that it starts share it. So an engine
+        that is short of KV preempts the youngest program, not one that has most to lose.
+        """
+        return round(1000 * self.arrived)
+
     def bind(self, bounds: Bounds) -> None:
         """A budget is opened around all that it does from now on."""
         if not self.bounds:

@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+import anyio
 import pytest
 
 from live_service import BODIES, CHAT, GENERATING, RawEngine, answered, raw_engine, serving
@@ -214,3 +215,19 @@ async def test_an_engines_refusal_is_the_clients_answer() -> None:
         assert isinstance(engine, RawEngine)
         assert engine.asked == 2
         assert service.inside.scheduler.replicas[0].alive
+
+
+async def test_an_engine_that_schedules_by_priority_hears_which_program_began_first() -> None:
+    engine = ScriptedEngine("Hello", model="m")
+    with mock.running(engine) as url:
+        async with serving(f"{url}?priority=true") as service:
+            told: list[int] = []
+            for session in ("a", "b", "a"):
+                await service.post(CHAT, {"x-session-id": session})
+                told.append(json.loads(engine.received[-1].raw)["priority"])
+                await anyio.sleep(0.002)  # milliseconds count
+            assert told[0] == told[2] < told[1]
+            await service.post(CHAT, priority=7)
+            assert json.loads(engine.received[-1].raw)["priority"] == 7
+            await service.post("/v1/messages")
+            assert "priority" not in json.loads(engine.received[-1].raw)

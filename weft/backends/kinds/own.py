@@ -24,10 +24,17 @@ class VLLM(EngineKind):
         url: the server's address.
         model: the name of the model; the one that is served first by default.
         api_key: sent as a bearer token; better `?key=VARIABLE`, which keeps it out of records.
+        priority: whether the server was started with `--scheduling-policy priority`.
     """
 
-    def __init__(self, url: str, model: str | None = None, api_key: str | None = None) -> None:
-        self.url, self.model, self.api_key = url, model, api_key
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        api_key: str | None = None,
+        priority: bool = False,
+    ) -> None:
+        self.url, self.model, self.api_key, self.priority = url, model, api_key, priority
 
     @classmethod
     def read(cls, text: str) -> Mapping[str, str]:
@@ -42,7 +49,7 @@ class VLLM(EngineKind):
         """The server."""
         from weft.backends.vllm.engine import VLLMEngine
 
-        yield [VLLMEngine(self.url, self.model, self.api_key)]
+        yield [VLLMEngine(self.url, self.model, self.api_key, priority=self.priority)]
 
 
 @engine_kind("openai")

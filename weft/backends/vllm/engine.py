@@ -52,6 +52,8 @@ class VLLMEngine(Engine):
         api_key: sent as a bearer token; `VLLM_API_KEY` of the environment by default.
         price: what tokens cost.
         name: unique in a pool; the address by default.
+        priority: whether the server was started with `--scheduling-policy priority`: it is told
+            then which program began first.
         concurrency: how many calls to send at once: the server's `--max-num-seqs`, which the
             server does not tell. vLLM's own default is 256 on a GPU, or 1024 on a large GPU.
         rate: how many calls a second to send at most.
@@ -71,6 +73,7 @@ class VLLMEngine(Engine):
         price: Price | None = None,
         name: str | None = None,
         *,
+        priority: bool = False,
         concurrency: int = 256,
         rate: float | None = None,
         silence: float = SILENCE,
@@ -79,6 +82,7 @@ class VLLMEngine(Engine):
         self.url = url.rstrip("/").removesuffix("/v1")
         self.name = name or self.url
         self.price = price
+        self.priority = priority
         self.allow(concurrency=concurrency, rate=rate, silence=silence, retry=retry)
         self._asked_model = model
         self.api_key = api_key or os.environ.get("VLLM_API_KEY") or None
@@ -204,7 +208,10 @@ class VLLMEngine(Engine):
         answer = AnswerText(self._decoder, tokens, request.sampling.stop)
         with reaching(self.url):
             await answer.begin(said)
-        body = wire.completion_body(request, tokens, self.context, stops=not answer.stops_here)
+        stops = not answer.stops_here
+        body = wire.completion_body(
+            request, tokens, self.context, stops=stops, priority=self.priority
+        )
         if self._channels:
             body["skip_special_tokens"] = False
         sent = self._http.build_request(

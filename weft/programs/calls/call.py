@@ -202,6 +202,7 @@ class _Call:
             scope.cache_salt,
             adapter.name if adapter is not None else "",
             scope.sender,
+            scope.program.priority if scope.program is not None else 0,
         )
         # Rendering the prompt may have shown that its template opens thinking.
         self.outcome.inside = begins_inside(prompt, sampling, pool, model)

@@ -26,7 +26,7 @@ from weft.service.engines.upstream import Upstream
 from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.background import is_running, stop, until_done
 from weft.service.inference.request import ClientRequest
-from weft.service.inference.sending import raise_refusal, send
+from weft.service.inference.sending import raise_refusal, send, with_priority
 from weft.service.inference.stream import Stream, note
 from weft.service.inference.translated import TranslatedReply
 from weft.service.protocols.answer_text import text_of
@@ -114,7 +114,10 @@ class Forward:
         record.sent = service.registry.clock()
         record.attempts += 1
         self._done = False
-        reply = await self._send(service.upstreams[ticket.replica])
+        raw, engine = self._raw, ticket.replica.engine
+        if engine.priority:
+            raw = with_priority(self._request, raw, ticket.program.priority)
+        reply = await self._send(service.upstreams[ticket.replica], raw)
         try:
             service.scheduler.note_begun(ticket)
             if reply.status == 200 and (rest := used_up(reply.headers)):
@@ -157,8 +160,8 @@ class Forward:
                 wait,
             )
 
-    async def _send(self, upstream: Upstream) -> Reply:
-        reply = await send(self._request, upstream, self._headers, self._raw)
+    async def _send(self, upstream: Upstream, raw: bytes) -> Reply:
+        reply = await send(self._request, upstream, self._headers, raw)
         if isinstance(reply, TranslatedReply):
             self.kept = False
         return reply
@@ -373,7 +376,7 @@ class Forward:
 
     async def _pass(self, upstream: Upstream) -> None:
         record = self._record
-        reply = await self._send(upstream)
+        reply = await self._send(upstream, self._raw)
         try:
             answer = await reply.whole()
             record.first = self._service.registry.clock()

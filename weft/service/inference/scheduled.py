@@ -13,6 +13,7 @@ from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.choice import first_able
 from weft.service.inference.forward import Forward
 from weft.service.inference.request import GUESS, ClientRequest
+from weft.service.inference.sending import spliced
 from weft.service.inference.text_call import TextCall
 from weft.service.programs.known_requests import ConversationPlace, root_of
 from weft.service.programs.text_prefix import TextPrefix
@@ -191,10 +192,7 @@ def _raw(request: ClientRequest) -> bytes:
             changed = True
             body["cache_salt"] = sha256(f"{tenant.salt}:{own}".encode()).hexdigest()
     raw = orjson.dumps(body) if changed else request.exchange.raw
-    if extra:
-        start = raw.index(b"{") + 1
-        raw = b"%b%b,%b" % (raw[:start], extra, raw[start:])
-    return raw
+    return spliced(raw, extra) if extra else raw
 
 
 async def direct(request: ClientRequest, chosen: Sequence[Served]) -> None:

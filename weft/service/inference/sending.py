@@ -25,6 +25,23 @@ _ODD = (TypeError, AttributeError, LookupError, ValueError)
 """What is raised by reading a body of another form than the protocol's."""
 
 
+_BY_PRIORITY = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
+"""Where vLLM takes a priority."""
+
+
+def spliced(raw: bytes, fields: bytes) -> bytes:
+    """A body with more fields, in front of its own."""
+    start = raw.index(b"{") + 1
+    return b"%b%b,%b" % (raw[:start], fields, raw[start:])
+
+
+def with_priority(request: ClientRequest, raw: bytes, priority: int) -> bytes:
+    """The body for an engine that schedules by priority; a client's own priority stays."""
+    if request.exchange.path not in _BY_PRIORITY or request.body.get("priority") is not None:
+        return raw
+    return spliced(raw, b'"priority":%d' % priority)
+
+
 async def send(
     request: ClientRequest, upstream: Upstream, headers: Sequence[Header], raw: bytes
 ) -> Reply:
