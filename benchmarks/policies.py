@@ -37,6 +37,7 @@ from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import Poisson
 from weft.simulation.experiments.optimum import Trace
 from weft.simulation.metrics import PlayMetrics, measure
+from weft.simulation.play import Play
 from weft.simulation.simulate import SimulatedFleet, simulate
 from weft.simulation.workload import Job, PlannedCall, Step, Workload
 from weft.simulation.workloads import open_workload
@@ -177,6 +178,7 @@ class Row:
     policy: str
     load: float
     metrics: PlayMetrics
+    means: dict[str, float]
     optimum: float
     forced: int
     longest_wait: float
@@ -233,6 +235,7 @@ def play(policy: str, load: float, rate: float, setting: Setting) -> Row:
         policy,
         load,
         metrics,
+        means(done.played),
         trace.best_hit_rate(hardware.kv_tokens) / metrics.hit_rate
         if metrics.hit_rate
         else math.inf,
@@ -244,11 +247,29 @@ def play(policy: str, load: float, rate: float, setting: Setting) -> Row:
     )
 
 
+def means(played: Play) -> dict[str, float]:
+    """Mean completion by the programs' names."""
+    times: dict[str, list[float]] = {}
+    for job in played.jobs:
+        times.setdefault(job.name, []).append(job.ended - job.arrived)
+    return {name: sum(found) / len(found) for name, found in times.items()}
+
+
 def best_cap(rows: list[Row]) -> list[Row]:
     """The rows, with only the best of all `cap(k)`."""
     caps = [row for row in rows if row.policy.startswith("cap(")]
     others = [row for row in rows if not row.policy.startswith("cap(")]
     return [*others, min(caps, key=lambda row: row.metrics.mean)] if caps else others
+
+
+def short(seconds: float) -> str:
+    """Seconds with three digits or more."""
+    return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}"
+
+
+def means_by_name(row: Row) -> str:
+    """The mean of each kind of program in a mix."""
+    return ", ".join(f"{name} {short(mean)} s" for name, mean in sorted(row.means.items()))
 
 
 def show(kind: str, load: float, rows: list[Row]) -> list[dict[str, object]]:
@@ -262,14 +283,27 @@ def show(kind: str, load: float, rows: list[Row]) -> list[dict[str, object]]:
     for row in sorted(rows, key=lambda row: row.metrics.mean):
         m, w = row.metrics, weft.metrics
         print(
-            f"{row.policy:<29}{m.mean:>9,.4g}{m.mean / w.mean:>7.2f}{m.p50:>8,.4g}{m.p99:>9,.4g}"
-            f"{m.p99 / w.p99:>7.2f}{m.programs_per_second * 3600:>9.1f}{m.in_time:>8.2f}"
+            f"{row.policy:<29}{short(m.mean):>9}{m.mean / w.mean:>7.2f}{short(m.p50):>8}"
+            f"{short(m.p99):>9}{m.p99 / w.p99:>7.2f}{m.programs_per_second * 3600:>9.1f}"
+            f"{m.in_time:>8.2f}"
             f"{m.tokens_per_second:>8.0f}{m.hit_rate:>7.3f}{row.optimum:>6.2f}{row.forced:>7}"
             f"{row.longest_wait:>9,.0f}{row.seconds / row.wall:>8,.0f}",
             flush=True,
         )
+        if len(row.means) > 1:
+            print(f"    {means_by_name(row)}")
     peers = {row.policy: row for row in rows if row is not weft}
-    return [
+    of_each = [
+        {
+            "name": f"mean completion of {name} in {kind} at load {load:g}",
+            "unit": "s",
+            "better": "lower",
+            "weft": weft.means[name],
+            "peers": {peer: row.means[name] for peer, row in peers.items()},
+        }
+        for name in (weft.means if len(weft.means) > 1 else ())
+    ]
+    return of_each + [
         {
             "name": f"{what} of {kind} at load {load:g}",
             "unit": unit,

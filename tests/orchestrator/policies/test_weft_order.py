@@ -50,10 +50,10 @@ def test_all_kinds_in_their_order() -> None:
     assert orders[8].reason.startswith("it can't be in time and yields; ")
 
 
-def test_a_resident_that_is_late_yields_to_new_programs_too() -> None:
-    late = order(due(1.0, resident()))
-    assert late.key > order(Call(Program("new"), since=100.0)).key
-    assert late.key > order(due(11.0)).key
+def test_a_resident_that_is_late_has_no_precedence_but_is_brought_to_its_end() -> None:
+    late = order(due(1.0, resident(arrived=3.0)))
+    assert late.key == order(Call(resident(arrived=3.0), since=100.0)).key
+    assert order(due(12.0, resident(arrived=9.0))).key < late.key < order(due(11.0)).key
 
 
 def test_slack_counts_the_whole_critical_path(monkeypatch: pytest.MonkeyPatch) -> None:

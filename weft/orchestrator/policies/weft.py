@@ -57,7 +57,8 @@ class Weft(Policy):
     others', and where a part of a fan-out is enough, those of the program that needs the fewest
     results. A call with a deadline goes before them if it needs more than half of the time that
     is left, the one with the least slack first: slack is what its critical path leaves, by what
-    its program's runs showed. One that can't be in time any more yields to all others.
+    its program's runs showed. One that can't be in time any more has no such precedence, and if
+    its program is new it yields to all others; what was begun is brought to its end.
 
     An engine that runs nothing refuses nobody: neither growth nor `fill` is waited for there, and
     if claims are in the way, the weakest yield. A call that has waited for `patience` goes before
@@ -88,7 +89,7 @@ class Weft(Policy):
                 start = call.deadline - path
                 kind = _RESIDENT_URGENT if program.active else _URGENT_NEW
                 return Order((kind, start), f"to be in time it must start by {start:.3f}", overdue)
-        if program.active and not late:
+        if program.active:
             needed = results_needed(call)
             why = "its program is resident" + (f" and needs {needed} results" if needed else "")
             return Order((_RESIDENT, float(needed), program.arrived), why, overdue)
