@@ -255,11 +255,13 @@ def opencode_command(place: Place, task: str) -> list[str]:
 def opencode_environment(place: Place) -> dict[str, str]:
     config = place.home / "opencode.json"
     limit = {"context": 1_000_000, "output": 8192}
+    kinds = {"input": ["text", "image"], "output": ["text"]}
+    sees: dict[str, Any] = {"attachment": True, "modalities": kinds}
     ours = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "ours",
         "options": {"baseURL": f"{place.url}/v1", "apiKey": "k"},
-        "models": {"m": {"name": "m", "tool_call": True, "limit": limit}},
+        "models": {"m": {"name": "m", "tool_call": True, "limit": limit, **sees}},
     }
     config.write_text(json.dumps({"provider": {"ours": ours}}))
     flags = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
@@ -269,6 +271,15 @@ def opencode_environment(place: Place) -> dict[str, str]:
 def qwen_command(place: Place, task: str) -> list[str]:
     given = ["--openai-api-key", "k", "--openai-base-url", f"{place.url}/v1"]
     return ["-p", task, "--yolo", "--auth-type", "openai", "-m", "m", *given]
+
+
+def qwen_environment(place: Place) -> dict[str, str]:
+    """It goes by a model's name whether the model can see."""
+    folder = place.home / ".qwen"
+    folder.mkdir(exist_ok=True)
+    sees = {"model": {"generationConfig": {"modalities": {"image": True}}}}
+    (folder / "settings.json").write_text(json.dumps(sees))
+    return openai(place)
 
 
 def cline_command(place: Place, task: str) -> list[str]:
@@ -346,6 +357,24 @@ def inspect_environment(place: Place) -> dict[str, str]:
     return {"OURS_API_KEY": "k", "OURS_BASE_URL": f"{place.url}/v1"}
 
 
+def showing(name: str, place: Place, picture: Path) -> tuple[str, list[str]]:
+    """What is said, and with which flags, to show a client a picture; its own tool may do too."""
+    match name:
+        case "codex":
+            return "", ["-i", str(picture), "--"]
+        case "opencode":
+            return "", ["-f", str(picture), "--"]
+        case "aider":
+            model = {"mode": "chat", "litellm_provider": "openai", "supports_vision": True}
+            (place.home / "models.json").write_text(json.dumps({"openai/m": model}))
+            told = str(place.home / "models.json")
+            return "", ["--model-metadata-file", told, str(picture)]
+        case "cline" | "qwen-code":
+            return f"@{picture} ", []
+        case _:
+            return "", []
+
+
 NPM = "npm/node_modules/.bin"
 CLIENTS = {
     client.name: client
@@ -357,7 +386,7 @@ CLIENTS = {
         Client("codex-chatgpt", f"{NPM}/codex", built_in_command, chatgpt_environment),
         Client("claude-code", f"{NPM}/claude", claude_command, claude_environment),
         Client("opencode", f"{NPM}/opencode", opencode_command, opencode_environment),
-        Client("qwen-code", f"{NPM}/qwen", qwen_command, openai),
+        Client("qwen-code", f"{NPM}/qwen", qwen_command, qwen_environment),
         Client("cline", f"{NPM}/cline", cline_command, cline_environment),
         Client("openhands", "openhands/bin/python", openhands_command, openhands_environment),
         Client("inspect-ai", "inspect/bin/inspect", inspect_command, inspect_environment),

@@ -149,3 +149,16 @@ async def test_an_engine_that_speaks_responses_reads_it_too() -> None:
 @pytest.mark.parametrize("value", [None, 1, "", "weft1", "weft1:?", "weft1:gAAA", "gAAAA"])
 def test_what_weft_did_not_seal_is_not_opened(value: object) -> None:
     assert opened(value) is None
+
+
+async def test_what_chat_can_not_say_is_told_in_one_sentence() -> None:
+    engine = ChatOnly()
+    block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    odd = [{"role": "assistant", "content": [block]}, {"role": "user", "content": "Hi"}]
+    async with raw_engine(engine) as at, serving(at.url) as service:
+        error = (await service.post("/v1/messages", messages=odd)).json()["error"]
+        assert error["message"] == (
+            "the engine speaks only chat completions, and messages[0] has a block of the type "
+            "'server_tool_use', which those don't have"
+        )
+    assert engine.bodies == []

@@ -25,7 +25,7 @@ _PATIENCE = 0.5
 
 
 _LONG = 4096
-"""Bytes of a prompt that a client may have summed up."""
+"""Bytes of a system prompt that is an agent's."""
 
 _AWAY = (EngineUnavailable, EngineBusy, RequestFailed, ContextExceeded, Refused)
 """What may be raised where another model could do."""
@@ -165,8 +165,8 @@ async def _run(
         raw = await aside(_raw, request) if len(exchange.raw) > LARGE else _raw(request)
         service.mark_changed(place, size)
         earlier = service.places.take(id, exchange.raw)
-        keeps = not identity.id and place.head.bytes >= _LONG
-        forward = Forward(request, raw, keeps)
+        summed_up = not identity.id and not place.new and _is_agents(pieces)
+        forward = Forward(request, raw, keeps=summed_up)
         await forward.schedule(call, earlier)
         used = record.prompt + record.generated
         answer = forward.answer if forward.kept else ""
@@ -174,6 +174,11 @@ async def _run(
     finally:
         tenant.leave(expected, used)
         service.mark_changed(place, size)
+
+
+def _is_agents(pieces: Sequence[bytes]) -> bool:
+    """Whether a prompt is an agent's, which may have its conversation summed up."""
+    return pieces[0].startswith(b"[") or len(pieces[0]) >= _LONG
 
 
 def _raw(request: ClientRequest) -> bytes:

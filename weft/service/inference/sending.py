@@ -98,6 +98,8 @@ async def _translate(
     body = request.body
     try:
         chat, answer = translation.asked(body), translation.answer(body)
+    except UsageError:
+        raise
     except _ODD as error:
         raise UsageError(
             "the engine speaks only chat completions, and a field of the body has no form that "

@@ -57,8 +57,7 @@ class Stream:
             if self._end is not None:
                 self._end.take(first)
             exchange.follow(reply)
-            plain = self.begun is None and self._end is None
-            await reply.pour(self._take if plain else self._take_more)
+            await reply.pour(self._sink())
         except EngineUnavailable as error:
             silent = isinstance(error, EngineSilent)
             await self._broke(str(error), self._service.words(error), silent)
@@ -101,12 +100,22 @@ class Stream:
             self._record.generated = self._used.generated
             self._exchange.put(out)
 
-    def _take_more(self, chunk: bytes) -> None:
-        """Pass on what has come, and see what it tells that is wanted besides."""
+    def _sink(self) -> Callable[[bytes], None]:
+        """What takes the rest of the answer: no more than is needed."""
+        if self.begun is not None:
+            return self._take_first
+        return self._take if self._end is None else self._take_kept
+
+    def _take_first(self, chunk: bytes) -> None:
+        """Pass on what has come, and see whether the answer has told its id."""
         self._take(chunk)
         self._tell_begun()
-        if self._end is not None:
-            self._end.take(chunk)
+
+    def _take_kept(self, chunk: bytes) -> None:
+        """Pass on what has come, and keep it for a while."""
+        self._take(chunk)
+        assert self._end is not None
+        self._end.take(chunk)
 
     @property
     def text(self) -> str:

@@ -64,9 +64,19 @@ _FORMS = [
         # whoever else
         r"maximum context length (?:is|of) (?P<context>\d+)",
         r"max(?:imum)? context length|context window|(?:prompt|input) is too long|prompt too long",
+        r"prompt token count of (?P<prompt>\d+) exceeds the limit of (?P<context>\d+)",
+        r"tokens in the prompt cannot exceed (?P<context>\d+)",
+        r"request body too large for .{1,80}max size: (?P<context>\d+) tokens",
         r"available context size|maximum number of tokens allowed|maximum prompt length",
     )
 ]
+_CODES = (
+    TOO_LONG,
+    "model_max_prompt_tokens_exceeded",
+    "tokens_limit_reached",
+    "exceed_context_size_error",
+)
+"""Codes and types that say it."""
 _STATUSES = (400, 413, 422)
 _LOOKED_AT = 4000  # characters of a message: behind them engines quote what the client sent
 
@@ -103,7 +113,7 @@ class Overflow:
                 said = {name: int(number) for name, number in found.groupdict().items() if number}
                 prompt, context, answer = map(said.get, ("prompt", "context", "answer"))
                 return cls(prompt, context, answer, "at least" in message)
-        return cls(None, None) if words.code == TOO_LONG else None
+        return cls(None, None) if words.code in _CODES or words.kind in _CODES else None
 
     @classmethod
     def of(cls, error: ContextExceeded) -> Overflow:

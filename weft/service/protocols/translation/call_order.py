@@ -19,6 +19,8 @@ class CallOrder:
         self._arguments = ""
         self._told: set[int] = set()
         self._waiting: dict[int, list[Body]] = {}
+        self._ids: dict[int, str] = {}
+        self._moved: dict[int, int] = {}  # where calls go that are told under a number
 
     def take(self, calls: list[Body]) -> list[Body]:
         """What may be told now, when this has come."""
@@ -28,6 +30,7 @@ class CallOrder:
             if not isinstance(at, int):  # the last one goes on, unless another one is named
                 last = max((self._at, *self._waiting))
                 at = last + bool(call.get("id")) if last >= 0 else 0
+            at = self._place(at, call)
             call = {**call, "index": at}
             if at == self._at or (not self._waiting and self._begins(at)):
                 found.append(self._tell(at, call))
@@ -43,6 +46,17 @@ class CallOrder:
         while self._waiting:
             found += self._next()
         return found
+
+    def _place(self, number: int, call: Body) -> int:
+        """The place of what is told under a number; some engines number all calls alike."""
+        at, id = self._moved.get(number, number), call.get("id")
+        if not (isinstance(id, str) and id):
+            return at
+        another = self._ids.setdefault(at, id) != id and member(call, "function", "name")
+        if another and (at != self._at or not self._arguments or self._is_whole()):
+            at = self._moved[number] = max(self._ids) + 1
+            self._ids[at] = id
+        return at
 
     def _begins(self, at: int) -> bool:
         return at not in self._told and (self._at < 0 or self._is_whole())

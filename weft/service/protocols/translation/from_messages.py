@@ -85,7 +85,7 @@ def _turn(turn: Body, place: str) -> list[Body]:
         return [{"role": "system", "content": plain([_part(b, place) for b in blocks])}]
     results: list[Body] = []
     parts: list[Body] = []
-    for block in blocks:
+    for block in _flat(blocks):
         if block.get("type") == "tool_result":
             result, more = _result(block, place)
             results.append(result)
@@ -97,7 +97,7 @@ def _turn(turn: Body, place: str) -> list[Body]:
 
 def _result(block: Body, place: str) -> tuple[Body, list[Body]]:
     """The result of a tool as text, and what of it is none, which users say in chat."""
-    parts = [_part(part, place) for part in _blocks(block.get("content"))]
+    parts = [_part(part, place) for part in _flat(_blocks(block.get("content")))]
     text = "\n".join(part["text"] for part in parts if part["type"] == "text")
     if block.get("is_error"):
         text = f"Error: {text}"
@@ -116,6 +116,8 @@ def _assistant(blocks: list[Body], place: str) -> Body:
             case "thinking":
                 told = block.get("thinking") or opened(block.get("signature"))
                 thought.append(str(told or ""))
+            case "compaction":  # what the model said of all before it
+                said.append(str(block.get("content") or ""))
             case "redacted_thinking":
                 pass  # nobody else can read it
             case "tool_use":
@@ -139,6 +141,8 @@ def _part(block: Body, place: str) -> Body:
             return {"type": "image_url", "image_url": {"url": _inline(source)}}
         case "image", "url":
             return {"type": "image_url", "image_url": {"url": source["url"]}}
+        case "tool_reference", _:
+            return {"type": "text", "text": str(block.get("tool_name") or "")}
         case "document", "text":
             return {"type": "text", "text": str(source.get("data", ""))}
         case "document", "base64":
@@ -148,6 +152,25 @@ def _part(block: Body, place: str) -> Body:
             raise cannot(f"{place} has a block of the type {kind!r} from {from_!r}; send its data")
         case kind, _:
             raise cannot(f"{place} has a block of the type {kind!r}, which those don't have")
+
+
+def _flat(blocks: list[Body]) -> list[Body]:
+    """Blocks with those that others consist of, behind their titles, in the others' place."""
+    found: list[Body] = []
+    for block in blocks:
+        source: Any = block.get("source")
+        held: Any = None
+        if block.get("type") == "search_result":
+            held = block.get("content")
+        elif block.get("type") == "document" and member(source, "type") == "content":
+            held = source["content"]
+        if held is None:
+            found.append(block)
+            continue
+        told = [one for one in (block.get("title"), source) if isinstance(one, str) and one]
+        found += [{"type": "text", "text": text} for text in told]
+        found += _blocks(held)
+    return found
 
 
 def _inline(source: Body) -> str:

@@ -135,7 +135,16 @@ def _messages(items: list[Body], texts: list[str]) -> list[Body]:
 
 
 _RESULTS = frozenset(("function_call_output", "custom_tool_call_output"))
-_PASSED_OVER = frozenset((TRIGGER, "web_search_call", "file_search_call", "image_generation_call"))
+_PASSED_OVER = frozenset(
+    (
+        TRIGGER,
+        "web_search_call",
+        "file_search_call",
+        "image_generation_call",
+        "mcp_list_tools",
+        "ghost_snapshot",
+    )
+)
 """What an engine that only chats makes nothing of, and can do without."""
 
 

@@ -91,7 +91,8 @@ class AnswerTeller(ABC):
         events = self._opened()
         choices = member(value, "choices")
         for choice in cast(list[Any], choices) if isinstance(choices, list) else []:
-            if isinstance(found := member(choice, "delta"), dict):
+            found = member(choice, "delta") or member(choice, "message")
+            if isinstance(found, dict):
                 delta = cast(Body, found)
                 if calls := calls_of(delta):
                     delta = {**delta, "tool_calls": self._order.take(calls)}
@@ -163,17 +164,37 @@ def finish_of(choice: Any) -> str:
 
 
 def thinking_of(message: Body) -> str:
-    """The thinking in a message or a delta, under either of its names."""
+    """The thinking in a message or a delta, under either of its names, or among its parts."""
     for name in ("reasoning_content", "reasoning"):
         if isinstance(found := message.get(name), str) and found:
             return found
-    return ""
+    return "".join(
+        [_joined(member(part, "thinking")) for part in _parts(message) if _is(part, "thinking")]
+    )
 
 
 def text_of(message: Body) -> str:
-    """The text of a message or a delta."""
+    """The text of a message or a delta, which some engines give in parts."""
     found = message.get("content")
-    return found if isinstance(found, str) else ""
+    if isinstance(found, str):
+        return found
+    return "".join([_joined(member(part, "text")) for part in _parts(message)])
+
+
+def _parts(message: Body) -> list[Any]:
+    content = message.get("content")
+    return cast(list[Any], content) if isinstance(content, list) else []
+
+
+def _is(part: Any, kind: str) -> bool:
+    return member(part, "type") == kind
+
+
+def _joined(text: Any) -> str:
+    """A text, or one in parts."""
+    if isinstance(text, list):
+        return "".join([_joined(member(part, "text")) for part in cast(list[Any], text)])
+    return text if isinstance(text, str) else ""
 
 
 def refusal_of(message: Body) -> str:
