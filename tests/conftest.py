@@ -33,13 +33,25 @@ if TYPE_CHECKING:
 
 
 LOOPS = ("asyncio", "trio")
-LONG = ("test_docs.py", "test_dashboard.py")
-"""Files that take about a minute each: the last ones should be short, so that all processes end
-at about the same time."""
+LONG = (
+    "test_docs.py",
+    "test_simulate.py",
+    "test_other_verbs.py",
+    "test_extras.py",
+    "test_registry.py",
+    "test_state.py",
+    "test_faults.py",
+    "test_dashboard.py",
+    "test_architecture.py",
+)
+"""Files that take long: the last ones should be short, so that all processes end at about the same
+time."""
 UNMEASURED = (
+    "test_architecture.py",
     "test_batching_as_vllm.py",
     "test_best_so_far.py",
     "test_coding_agents.py",
+    "test_countdown_model.py",
     "test_docs.py",
     "test_fidelity.py",
     "test_openapi.py",

@@ -6,7 +6,9 @@ import ast
 import importlib
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -204,20 +206,27 @@ def modules() -> Iterator[tuple[str, Path]]:
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
-class Runtime(ast.NodeTransformer):
-    """Takes away what only type checkers read."""
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A module's syntax; many tests look at the same."""
+    return ast.parse(path.read_text())
 
-    def visit_If(self, node: ast.If) -> ast.AST:
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return ast.Pass()
-        return self.generic_visit(node)
+
+def nodes(tree: ast.AST, typing: bool) -> Iterator[ast.AST]:
+    """All of a module; or all but what only type checkers read."""
+    waiting = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        test = node.test if isinstance(node, ast.If) else None
+        if typing or not (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"):
+            yield node
+            waiting.extend(ast.iter_child_nodes(node))
 
 
 def imported(name: str, path: Path, typing: bool = True) -> Iterator[tuple[str, int]]:
     """What a module imports of weft, with the line; `weft` is the package's front page."""
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree if typing else Runtime().visit(tree)):
+    for node in nodes(parsed(path), typing):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == "weft":
@@ -305,7 +314,7 @@ def test_public_names_are_sorted_and_exist() -> None:
 def test_a_class_name_stands_in_one_module() -> None:
     places: dict[str, list[str]] = {}
     for name, path in modules():
-        for node in ast.parse(path.read_text()).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(name)
     twice = {name: where for name, where in places.items() if len(where) > 1}
