@@ -14,7 +14,7 @@ from weft.backends.kinds.specs import parse as parse_engine
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import UsageError, WeftError
 from weft.evals.runner import most_errors
-from weft.evals.tasks.registry import LINES, parse_task
+from weft.evals.tasks.registry import is_lines, parse_task
 from weft.evals.tasks.task import TASKS, Task
 from weft.importing import absolute
 from weft.importing import load as import_code
@@ -147,7 +147,7 @@ def _found_from(folder: Path, key: str, value: Any) -> Any:
 
 def _task_from(folder: Path, text: str) -> str:
     """A task's spec in which relative paths, of its own parameters too, are found in a folder."""
-    if text.strip().endswith(LINES):
+    if is_lines(text):
         return _beside(folder, text.strip())
     try:
         spec = read_spec(text, "task")

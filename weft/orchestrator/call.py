@@ -69,8 +69,16 @@ class Call:
         if tokens is not None:
             return len(tokens)
         if self._estimate is None:
-            self._estimate = -(-self._length() // _BYTES_PER_TOKEN)
+            self._estimate = -(-self.prompt_bytes // _BYTES_PER_TOKEN)
         return self._estimate
+
+    @property
+    def prompt_bytes(self) -> int:
+        """Bytes of the prompt's text, with its roles."""
+        return sum(
+            len(m.role) + 2 + (len(m.content) if m.content.isascii() else len(_bytes(m.content)))
+            for m in self.request.messages
+        )
 
     @property
     def limit(self) -> int | None:
@@ -133,13 +141,6 @@ class Call:
         added = answer[: max(0, count - 1)]
         tokens, known = self.request.tokens, self.hashes(block_size)
         return grown_hashes(tokens, added, block_size, known, _seed(self.request.adapter))
-
-    def _length(self) -> int:
-        """Of `_text`, without writing it out where that is not needed."""
-        return sum(
-            len(m.role) + 2 + (len(m.content) if m.content.isascii() else len(_bytes(m.content)))
-            for m in self.request.messages
-        )
 
     def _text(self) -> bytes:
         return _bytes("".join([f"{m.role}\0{m.content}\0" for m in self.request.messages]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
-from weft.errors import RequestFailed
+from weft.errors import ContextExceeded, EngineBusy, RequestFailed, RequestRejected
 from weft.faults import blaming
 from weft.orchestrator.attempts import Ending
 from weft.orchestrator.call import Call
@@ -32,6 +32,9 @@ class Follower(Protocol):
 
     def on_delta(self, delta: Delta) -> None:
         """The engine produced something."""
+
+    def on_refused(self) -> None:
+        """The engine turned the call down, and has done nothing for it."""
 
 
 class FollowedCall:
@@ -78,8 +81,13 @@ class FollowedCall:
         engine = ticket.replica.engine
         most = self._call.limit or engine.context
         self._most = _SLACK * most + _FEW if most is not None else math.inf
-        with blaming("engine", type(engine)):
-            await engine.complete(self._call.request, self._delta)
+        try:
+            with blaming("engine", type(engine)):
+                await engine.complete(self._call.request, self._delta)
+        except (EngineBusy, RequestRejected, ContextExceeded):
+            if not self._begun:
+                self._follower.on_refused()
+            raise
         if not self._done:
             raise RequestFailed(f"{ticket.engine} ended an answer without saying why; try again")
         ticket.replica.learn(

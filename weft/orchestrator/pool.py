@@ -21,6 +21,7 @@ from weft.orchestrator.engines.joining import Joining, connect, same_name
 from weft.orchestrator.engines.models import Models
 from weft.orchestrator.engines.rendering import Rendering
 from weft.orchestrator.estimates.profiles import Profiles
+from weft.orchestrator.estimates.text_lengths import TextLengths
 from weft.orchestrator.hosted import Hosted
 from weft.orchestrator.policy import DEFAULT, Policy
 from weft.orchestrator.policy_file import load_policy
@@ -115,6 +116,8 @@ class Pool:
         self._token: Token[Pool | None] | None = None
         self._scheduler: Scheduler | None = None
         self._rendering = Rendering(lambda: self.scheduler)
+        self.text_lengths = TextLengths()
+        """What is known of the lengths of prompts that are sent as text."""
         self.paths = PathMemo()
         """Token ids of the conversations used last."""
 

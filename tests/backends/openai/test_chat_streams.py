@@ -226,6 +226,16 @@ async def test_an_error_in_the_midst(endpoint: Endpoint, events: list[dict[str, 
         await asked(endpoint)
 
 
+async def test_an_error_told_by_the_name_of_its_event_alone(endpoint: Endpoint):
+    named = b'event: error\ndata: {"message": "overloaded"}\n\n'
+    endpoint.answer = data(chunk(content="h")) + named
+    with pytest.raises(EngineError, match="overloaded"):
+        await asked(endpoint)
+    other = b'event: message\ndata: {"message": "hello"}\n\n'
+    endpoint.answer = named[:13] + b"\n" + other + HELLO  # a name without data names nothing
+    assert (await asked(endpoint)).text == "hi"
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -1,5 +1,6 @@
 """What an endpoint refuses is learned, done from then on, and said once."""
 
+import json
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -211,6 +212,20 @@ async def test_what_is_learned(
     once = len(endpoint.bodies)
     await asked(endpoint, **how)
     assert len(endpoint.bodies) == once + 1
+
+
+async def test_an_endpoint_that_may_not_stream(endpoint: Endpoint):
+    endpoint.refuse = without(
+        "stream",
+        error("Your organization must be verified to stream this model.", "stream", "unsupported"),
+    )
+    message = {"content": "hi", "reasoning_content": "hm"}
+    whole = {**USED, "choices": [{"message": message, "finish_reason": "stop"}]}
+    endpoint.answer, endpoint.kind = json.dumps(whole).encode(), "application/json"
+    answer = await asked(endpoint, max_tokens=5)
+    assert (answer.text, answer.reasoning, answer.missing) == ("hi", "hm", ())
+    assert not {"stream", "stream_options"} & endpoint.bodies[-1].keys()
+    assert len(endpoint.bodies) == 2
 
 
 async def test_a_limit_that_cannot_be_sent_is_held_to(endpoint: Endpoint):

@@ -134,6 +134,12 @@ def test_a_task_without_suite_or_engine(weft: Weft) -> None:
     refused(weft("eval", "run", "jsonl(path='q.jsonl')", "-s", "greedy"), "give --engine")
 
 
+@pytest.mark.parametrize("name", ["q.JSONL", "q.json", "questions"])
+def test_a_file_of_problems_is_taken_for_what_it_is(weft: Weft, name: str) -> None:
+    Path(name).write_text('{"question": "a", "answer": "b"}\n{"question": "c", "answer": "d"}\n')
+    refused(weft("eval", "run", name, "-s", "greedy"), "give --engine")
+
+
 @contextmanager
 def web(body: bytes) -> Generator[str]:
     """A web server that answers everything with a page."""

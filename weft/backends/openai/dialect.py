@@ -76,7 +76,7 @@ class Dialect:
             return self._learn_form(found, body)
         if "role" in found.path or _SYSTEM.search(found.message):
             return self._learn_roles(sent)
-        theirs = {"model", "stream", "messages", *own, *self._extra}
+        theirs = {"model", "messages", *own, *self._extra}
         back = {other: name for name, other in body.facts.rename.items()}
         names = found.names(sent)
         if {"temperature", "top_p"} <= {*names} and _EITHER & _words(found.message):
@@ -84,6 +84,8 @@ class Dialect:
         for name in names:
             if name in theirs:
                 return False
+            if name == "stream" and name not in found.path and not _refused(found):
+                return False  # the word is in many a sentence
             if back.get(name, name) == "response_format":
                 return self._learn_form(found, body)
             return self._learn_value(back.get(name, name), sent[name], found, sent)

@@ -22,8 +22,8 @@ NEUTRAL: Mapping[str, Any] = MappingProxyType(
 )
 """Values that ask for nothing."""
 
-_OTHERWISE = ("max_tokens", "response_format", "stream_options", "chat_template_kwargs")
-"""What is held to, or named as missing, otherwise where it can't be sent."""
+_OTHERWISE = ("max_tokens", "response_format", "stream", "stream_options", "chat_template_kwargs")
+"""What is held to, done without, or named as missing otherwise, where it can't be sent."""
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Values of `reasoning_effort` in their order."""
@@ -103,6 +103,8 @@ def phrased(facts: Facts, fields: Mapping[str, Any], schema: dict[str, Any] | No
         elif name == "chat_template_kwargs":
             missing += [key for key in ("thinking", "reasoning_effort") if key in said[name]]
         del said[name]
+    if "stream" not in said:
+        said.pop("stream_options", None)
     if "logprobs" not in said:
         said.pop("top_logprobs", None)  # which can't be asked for alone
     for name, most in facts.most.items():

@@ -17,15 +17,17 @@ class NoEvent(ValueError):
 class EventLines:
     """Reads the JSON of events out of a stream's bytes, however they are cut.
 
-    EventLines may end in any of the three ways; an event's data may be on several lines; comments,
-    names of events and what else there is are skipped. A body that is no stream at all but one
-    JSON object, as some servers answer, is an event of its own.
+    Lines may end in any of the three ways; an event's data may be on several lines; comments,
+    names of events and what else there is are skipped, but for the name `error`, which may alone
+    tell that the data is one. A body that is no stream at all but one JSON object, as some servers
+    answer, is an event of its own.
     """
 
     def __init__(self) -> None:
         self._rest = b""
         self._data: list[bytes] = []
         self._plain: list[bytes] = []  # lines that belong to no event
+        self._failed = False  # the event is named so
 
     def feed(self, chunk: bytes) -> Iterator[dict[str, Any]]:
         """The events that a chunk completes."""
@@ -59,7 +61,10 @@ class EventLines:
             yield from self._piece(line[5:].strip())
         elif not line.strip():
             yield from self._event()
-        elif not line.startswith((b":", b"event:", b"id:", b"retry:")):
+            self._failed = False
+        elif line.startswith(b"event:"):
+            self._failed = line[6:].strip() == b"error"
+        elif not line.startswith((b":", b"id:", b"retry:")):
             self._plain.append(line)
 
     def _piece(self, data: bytes) -> Iterator[dict[str, Any]]:
@@ -75,7 +80,8 @@ class EventLines:
             return
         self._data.clear()
         if isinstance(found, dict):
-            yield cast("dict[str, Any]", found)
+            event = cast("dict[str, Any]", found)
+            yield {"error": event} if self._failed and not event.get("error") else event
 
     def _event(self) -> Iterator[dict[str, Any]]:
         if data := b"\n".join(self._data).strip():

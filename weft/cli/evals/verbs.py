@@ -144,8 +144,12 @@ def overlaid(what: str, given: dict[str, Any]) -> Suite:
 
     from weft.evals.suite import Suite, load
     from weft.evals.tasks.registry import parse_task
+    from weft.spec import written
 
-    if _is_suite(what):
+    suite_file = _is_suite(what)
+    if suite_file and _holds_lines(what):
+        what, suite_file = f"jsonl(path={written(what)})", False
+    if suite_file:
         base = load(Path(what)).model_dump(by_alias=True)
     else:
         task = parse_task(what)
@@ -158,7 +162,7 @@ def overlaid(what: str, given: dict[str, Any]) -> Suite:
     except ValidationError as e:
         error = e.errors()[0]
         name = ".".join(str(p) for p in error["loc"] if not str(p).startswith("function-"))
-        message = error["msg"]
+        message = error["msg"].removeprefix("Value error, ")
         option = name.replace("strategies", "strategy").replace("_", "-")
         raise UsageError(
             f"--{option}: {message[0].lower()}{message[1:]}, not {error['input']!r}"
@@ -169,21 +173,33 @@ def overlaid(what: str, given: dict[str, Any]) -> Suite:
 
 def _title(task: str) -> str:
     """What a task's folder is called after: the file of its problems, or its name."""
-    from weft.evals.tasks.registry import LINES
+    from weft.evals.tasks.registry import is_lines
     from weft.spec import read_spec
 
-    if task.strip().endswith(LINES):
+    if is_lines(task):
         return Path(task.strip()).stem
     return read_spec(task, "task").name.rpartition(":")[2]
 
 
 def _is_suite(what: str) -> bool:
     """Whether this is a suite's file, rather than the spec of a task or a file of problems."""
-    from weft.evals.tasks.registry import LINES
+    from weft.evals.tasks.registry import is_lines
 
     if what.endswith((".yaml", ".yml")):
         return True
-    return Path(what).is_file() and not what.endswith((*LINES, ".py"))
+    return Path(what).is_file() and not is_lines(what) and not what.endswith(".py")
+
+
+def _holds_lines(file: str) -> bool:
+    """Whether a file begins with an object on a line, as files of problems do and suites do not."""
+    import json
+
+    try:
+        with Path(file).open("rb") as lines:
+            first: Any = json.loads(lines.readline(1 << 20))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and "task" not in first
 
 
 def evaluate(

@@ -19,9 +19,9 @@ class WrittenNumber(str):
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     r"""The objects of a file, with the numbers of their lines.
 
-    A line ends at `\n`, and nowhere else: U+2028 and its like are legal within a text. A byte
-    order mark, a `\r` before the line's end and blank lines are passed over. Numbers are
-    `WrittenNumber`; NaN and Infinity are no JSON.
+    A line ends at `\n`, and nowhere else: U+2028 and its like are legal within a text. Byte
+    order marks, of which files that were joined have several, a `\r` before the line's end and
+    blank lines are passed over. Numbers are `WrittenNumber`; NaN and Infinity are no JSON.
 
     Raises:
         ConfigError: the file can't be read, or a line is no JSON object; names the line.
@@ -30,7 +30,8 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raw = path.read_bytes()
     except OSError as e:
         raise ConfigError(f"can't read {path}: {e.strerror or e}; name another file") from None
-    for at, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    for at, line in enumerate(raw.split(b"\n"), 1):
+        line = line.removeprefix(b"\xef\xbb\xbf")
         if line.strip():
             yield at, _object(f"{path}:{at}", line)
 

@@ -113,7 +113,9 @@ class JsonlTask(Task):
         samples: list[Sample] = []
         for at, (id, question, answer) in rows:
             if id is None:
-                id = str(at) if str(at) not in taken else f"line {at}"
+                id = str(at)
+                while id in taken:  # lines have ids like it
+                    id = f"line {id}"
             samples.append(Sample(id, {"question": question, "answer": answer}))
         if not samples:
             raise ConfigError(f"{self.path} holds no samples; put one JSON object on each line")

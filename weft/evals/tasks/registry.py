@@ -9,8 +9,12 @@ from weft.errors import ConfigError
 from weft.evals.tasks.task import TASKS, Task
 from weft.spec import written
 
-LINES = (".jsonl", ".ndjson")
-"""What the names of files with problems end with."""
+_LINES = (".jsonl", ".ndjson")
+
+
+def is_lines(text: str) -> bool:
+    """Whether this is the name of a file with problems."""
+    return text.strip().lower().endswith(_LINES)
 
 
 def tasks() -> Mapping[str, type[Task]]:
@@ -27,7 +31,7 @@ def parse_task(spec: str) -> Task:
         ConfigError: a file of the task's is wrong.
     """
     file = spec.strip()
-    if file.endswith(LINES):
+    if is_lines(file):
         if not Path(file).expanduser().is_file():
             raise ConfigError(f"there is no file {file}; name a JSONL file, or a task")
         spec = f"jsonl(path={written(file)})"

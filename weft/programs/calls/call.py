@@ -217,10 +217,14 @@ class _Call:
         )
         if adapter is not None:
             call.only = adapter.engines
-        self.outcome.prompt_tokens = call.prompt_tokens
+        self.outcome.prompt_tokens = prompt_tokens = (
+            call.prompt_tokens
+            if path is not None
+            else pool.text_lengths.tokens(model, len(request.messages), call.prompt_bytes)
+        )
         if held is not None:
             call.deadline, call.calls_left, call.tokens_left = left(scope.budgets)
-            await self._admit(held, call.prompt_tokens)
+            await self._admit(held, prompt_tokens)
             if held.most_tokens is not None:
                 self.outcome.most_tokens = held.most_tokens
                 call.request = limited(request, held.most_tokens)

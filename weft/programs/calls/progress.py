@@ -38,6 +38,7 @@ class CallProgress:
         "_price",
         "_prompt",
         "_reasoning",
+        "_refused",
         "_reservation",
         "_running",
         "_scope",
@@ -61,7 +62,7 @@ class CallProgress:
         self._reservation, self._tell_lost = reservation, lost
         self._created = now()
         self._lost = self._charged = NOTHING
-        self._running = False
+        self._running = self._refused = False
 
     @property
     def unopened(self) -> bool:
@@ -89,14 +90,19 @@ class CallProgress:
         outcome.engine = ticket.engine
         self._price = ticket.replica.engine.price or _FREE
         self._sent, self._first, self._generated = now(), 0.0, 0
-        self._prompt, self._running = self._call.prompt_tokens, True
-        if held is not None:
-            self._charge(held, self._usage(kept=False))
+        self._prompt, self._running, self._refused = outcome.prompt_tokens, True, False
         self._scope.journal.note("sent", outcome.id, engine=ticket.engine, reason=ticket.reason)
+
+    def on_refused(self) -> None:
+        """The engine has done nothing for the call, so that costs nothing."""
+        self._running, self._refused = False, True
 
     def _lose(self) -> None:
         """What an engine gave before it failed is void."""
-        self._lost += self._usage(kept=False)
+        usage = self._usage(kept=False)
+        self._lost += usage
+        if self._reservation is not None:
+            self._charge(self._reservation, usage)
         self._charged, self._running = NOTHING, False
         if self._tell_lost is not None:
             self._tell_lost("".join(self._text))
@@ -109,6 +115,8 @@ class CallProgress:
         outcome, held = self._outcome, self._reservation
         if not self._first:
             self._first = now()
+        if held is not None and not self._charged.calls:
+            self._charge(held, self._usage(kept=False))
         self._text.append(delta.text)
         if delta.reasoning:
             self._reasoning.append(delta.reasoning)
@@ -140,9 +148,13 @@ class CallProgress:
             self._thought = round(share * self._generated)
         if delta.reasoning_tokens is not None:
             self._thought = delta.reasoning_tokens
+        request = self._call.request
         if delta.prompt_tokens is not None:
             self._prompt = delta.prompt_tokens
-        exact = self._generated if self._call.request.tokens is not None else None
+            if request.tokens is None:
+                turns, size = len(request.messages), self._call.prompt_bytes
+                self._scope.pool.text_lengths.learn(request.model, turns, size, self._prompt)
+        exact = self._generated if request.tokens is not None else None
         cut = (
             held is not None and outcome.finish_reason == "length" and held.check_end(exact)
         )  # by a budget, not by the program: that is no result
@@ -164,9 +176,11 @@ class CallProgress:
             self._sent - self._created, (self._first or ended) - self._sent, ended - self._created
         )
         if not self._running:
-            outcome.usage = NOTHING
+            outcome.usage = Usage(calls=1) if self._refused else NOTHING
         elif not outcome.usage.calls:
             outcome.usage = self._usage(kept=False)
+        if self._reservation is not None:
+            self._charge(self._reservation, outcome.usage)
         if self._lost.calls:
             outcome.usage += self._lost
 
