@@ -168,7 +168,8 @@ def test_ids_that_are_null_or_missing(tmp_path: Path) -> None:
     assert [s.id for s in read(tmp_path / "q.jsonl", *rows).samples(None, 0)] == ["2", "line 2"]
     rows.append('{"id": "line 2", "question": "c?", "answer": 3}')
     ids = [s.id for s in read(tmp_path / "q.jsonl", *rows).samples(None, 0)]
-    assert len(set(ids)) == 3 and ids[::2] == ["2", "line 2"]
+    assert len(set(ids)) == 3
+    assert ids[::2] == ["2", "line 2"]
 
 
 def test_files_with_byte_order_marks_may_be_joined(tmp_path: Path) -> None:

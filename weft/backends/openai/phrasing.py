@@ -25,6 +25,9 @@ NEUTRAL: Mapping[str, Any] = MappingProxyType(
 _OTHERWISE = ("max_tokens", "response_format", "stream", "stream_options", "chat_template_kwargs")
 """What is held to, done without, or named as missing otherwise, where it can't be sent."""
 
+_WITH = {"stream": "stream_options", "logprobs": "top_logprobs"}
+"""Fields, and those that can't be asked for without them."""
+
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Values of `reasoning_effort` in their order."""
 
@@ -103,10 +106,9 @@ def phrased(facts: Facts, fields: Mapping[str, Any], schema: dict[str, Any] | No
         elif name == "chat_template_kwargs":
             missing += [key for key in ("thinking", "reasoning_effort") if key in said[name]]
         del said[name]
-    if "stream" not in said:
-        said.pop("stream_options", None)
-    if "logprobs" not in said:
-        said.pop("top_logprobs", None)  # which can't be asked for alone
+    for name, alone in _WITH.items():
+        if name not in said:
+            said.pop(alone, None)
     for name, most in facts.most.items():
         if name in said and said[name] > most:
             said[name] = type(said[name])(most)
