@@ -25,8 +25,8 @@ NEUTRAL: Mapping[str, Any] = MappingProxyType(
 _OTHERWISE = ("max_tokens", "response_format", "stream", "stream_options", "chat_template_kwargs")
 """What is held to, done without, or named as missing otherwise, where it can't be sent."""
 
-_WITH = {"stream": "stream_options", "logprobs": "top_logprobs"}
-"""Fields, and those that can't be asked for without them."""
+_WITH = {"stream_options": "stream", "top_logprobs": "logprobs"}
+"""Fields that can't be asked for without another."""
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Values of `reasoning_effort` in their order."""
@@ -106,9 +106,7 @@ def phrased(facts: Facts, fields: Mapping[str, Any], schema: dict[str, Any] | No
         elif name == "chat_template_kwargs":
             missing += [key for key in ("thinking", "reasoning_effort") if key in said[name]]
         del said[name]
-    for name, alone in _WITH.items():
-        if name not in said:
-            said.pop(alone, None)
+    said = {name: value for name, value in said.items() if _WITH.get(name, name) in said}
     for name, most in facts.most.items():
         if name in said and said[name] > most:
             said[name] = type(said[name])(most)
