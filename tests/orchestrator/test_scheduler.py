@@ -20,6 +20,8 @@ class Log:
         self.engines: list[str] = []
         self.deltas: list[Delta] = []
 
+    def on_refused(self) -> None: ...
+
     def on_sent(self, ticket: Ticket) -> None:
         self.engines.append(ticket.engine)
 

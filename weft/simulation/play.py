@@ -220,6 +220,8 @@ class _Following:
         self._record, self._planned, self._on_sent = record, planned, on_sent
         self.tokens: list[int] = []
 
+    def on_refused(self) -> None: ...
+
     def on_sent(self, ticket: Ticket) -> None:
         record = self._record
         record.engine, record.sent, record.first = ticket.engine, anyio.current_time(), 0.0

@@ -52,8 +52,10 @@ class _Line:
     """What is known of one model: the state of the filter and its covariance."""
 
     def __init__(self) -> None:
-        self.state = _PRIOR
-        self._turn, self._both, self._byte = _DOUBT[0], 0.0, _DOUBT[1]
+        self.state: tuple[float, float] = _PRIOR
+        self._turn: float = _DOUBT[0]
+        self._both: float = 0.0
+        self._byte: float = _DOUBT[1]
 
     def learn(self, turns: int, size: int, tokens: int) -> None:
         of_turn = self._turn * turns + self._both * size
