@@ -679,8 +679,31 @@ async def test_what_is_no_answer_or_no_score_is_told(put: Put) -> None:
         """,
     )
     async with Pool(ScriptedEngine("hm")) as pool:
-        with pytest.raises(PartFailed, match=r"strategy Mute failed .*NoneType, not an Answer"):
+        with pytest.raises(PartFailed, match=r"strategy Mute failed .*must be Answer, not None"):
             await run(parse_strategy("mine.py:Mute"), question(), pool=pool)
+        for wrong, why in (
+            ("Answer(5, None)", "text must be str, not 5"),
+            ("Answer('x', 'x', score='high')", "score must be Real, not 'high'"),
+            ("Answer('x', 'x', score=float('nan'))", "score nan"),
+            ("Answer('x', 'x', details=None)", "details must be dict, not None"),
+            ("Answer", "must be Answer, not <class"),
+        ):
+            put(
+                "wrong.py",
+                f"""
+                from weft.search import Answer, Strategy, strategy
+
+                @strategy("wrong")
+                class Wrong(Strategy):
+                    async def solve(self, question):
+                        return {wrong}
+                """,
+            )
+            sys.modules.pop("wrong", None)
+            with pytest.raises(
+                PartFailed, match=rf"strategy Wrong failed at .*wrong.py:\d+.*{why}"
+            ):
+                await run(parse_strategy("wrong.py:Wrong"), question(), pool=pool)
         odd = parse_strategy("best_of_n(n=2, verifier=mine.py:Odd)")
         with pytest.raises(PartFailed, match=r"verifier Odd failed at .*mine.py:\d+: ValueError"):
             await run(odd, question(), pool=pool)
@@ -737,7 +760,7 @@ def test_a_workload_that_raises_ends_with_a_sentence(put: Put) -> None:
         ("yield Job('a', (17,))", "it gave 17 where PlannedCall or Parallel is needed"),
         ("yield Job('a', iter([17]))", "it gave 17 where PlannedCall or Parallel is needed"),
         ("yield Job('a', (1 / n for n in (0,)))", "ZeroDivisionError: division by zero"),
-        ("return 17", "'int' object is not iterable"),
+        ("return 17", "must be Iterable, not 17"),
     ],
 )
 def test_a_workload_that_gives_something_else_is_told(put: Put, jobs: str, says: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from weft.errors import PartFailed, WeftError
 
 T = TypeVar("T")
 _WEFT = str(Path(__file__).parent)
+_PYTHON = str(Path(os.__file__).parent)
 
 
 def place_of(part: Callable[..., object]) -> str:
@@ -37,15 +39,23 @@ def raised_at(error: BaseException, file: str | None = None) -> str | None:
     """The innermost line of a file, or of any code but weft's, that an error came through."""
     frames = traceback.extract_tb(error.__traceback__)
     for frame in reversed(frames):
-        mine = not frame.filename.startswith((_WEFT, "<")) if file is None else False
-        if mine or frame.filename == file:
+        if frame.filename == file or (file is None and _is_users(frame.filename)):
             return f"{frame.filename}:{frame.lineno}"
     return None
 
 
+def _is_users(file: str) -> bool:
+    """Whether code is neither weft's nor Python's own."""
+    own = file.startswith((_WEFT, "<"))
+    return not own and ("site-packages" in file or not file.startswith(_PYTHON))
+
+
 def said(error: BaseException) -> str:
-    """An exception's type and message."""
-    message = " ".join(str(error).split())
+    """An exception's type and message; the type alone if its message can't be had."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:
+        message = ""
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
@@ -56,8 +66,51 @@ def sentence(kind: str, part: Callable[..., object], error: BaseException) -> st
         file = inspect.getsourcefile(part)
     except TypeError:
         file = None
-    at = raised_at(error, file) or raised_at(error) or place_of(part)
+    if file is not None and file.startswith(_WEFT):  # what it was given is more likely wrong
+        file = None
+    at = (file and raised_at(error, file)) or raised_at(error) or place_of(part)
     return f"{kind} {part.__name__} failed at {at}: {said(error)}"
+
+
+def expect(given: Any, wanted: type[Any], what: str) -> Any:
+    """What a part gave, if it is what is wanted.
+
+    Args:
+        given: by the part.
+        wanted: the type that it must have.
+        what: the part was asked for.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(given, wanted):
+        return given
+    needed = wanted.__name__
+    if inspect.iscoroutine(given):
+        given.close()
+        raise TypeError(f"{what} is async, but must give {needed} at once; leave out async")
+    raise TypeError(f"{what} must be {needed}, not {_shown(given)}")
+
+
+def truth(given: Any, what: str) -> bool:
+    """Whether a part said yes, if it said yes or no.
+
+    Raises:
+        TypeError: it said neither.
+    """
+    if given is True or given is False:
+        return given
+    if not inspect.iscoroutine(given) and type(given).__module__ == "numpy" and given in (0, 1):
+        return bool(given)
+    return expect(given, bool, what)
+
+
+def _shown(given: object) -> str:
+    try:
+        text = repr(given)
+    except Exception:
+        return f"an object of {type(given).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 class blaming:
@@ -125,11 +178,7 @@ def each(
         PartFailed: the part raised something, or yields something else.
     """
     with blaming(kind, part):
-        given = items()
-        if inspect.iscoroutine(given):
-            given.close()
-            raise TypeError("it is async, but must give its items at once; write def for async def")
-        found = iter(given)
+        found = iter(expect(items(), Iterable, "it"))
     while True:
         with blaming(kind, part):
             try:
@@ -139,5 +188,5 @@ def each(
             if not isinstance(item, wanted):
                 names = wanted if isinstance(wanted, tuple) else (wanted,)
                 needed = " or ".join(one.__name__ for one in names)
-                raise TypeError(f"it gave {item!r:.60} where {needed} is needed")
+                raise TypeError(f"it gave {_shown(item)} where {needed} is needed")
         yield item

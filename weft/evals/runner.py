@@ -12,7 +12,7 @@ from a Store that another has filled, and errors of samples are independent.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, cast
 
@@ -31,8 +31,9 @@ from weft.errors import (
 from weft.evals import results
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.results import Evaluation, Result
+from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.task import Sample, Task
-from weft.faults import blaming
+from weft.faults import said
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, budget, run
 from weft.search.strategy import Answer, Question, Strategy, stable_seed
@@ -146,6 +147,7 @@ class _Pass:
         watcher: EvaluationWatcher,
     ) -> None:
         self.plan, self.strategy, self.pool = plan, strategy, pool
+        self.task = GuardedTask(plan.task)
         self.folder, self.rows, self.watcher = folder, rows, watcher
         self.errors = self.refused = 0
         self.last = ""
@@ -204,7 +206,7 @@ class _Pass:
         seed = stable_seed(self.plan.settings.seed, self.strategy.spec, sample.id)
         sampling = self.plan.settings.sampling
         try:
-            question = with_sampling(_question(self.plan.task, sample, seed), sampling)
+            question = with_sampling(self.task.question(sample, seed), sampling)
         except PartFailed as e:
             return Row(self.strategy.spec, sample.id, None, error=str(e))
 
@@ -226,8 +228,7 @@ class _Pass:
         match done.value:
             case Answer() as answer:
                 try:
-                    with blaming("task", type(self.plan.task)):
-                        correct = bool(self.plan.task.correct(sample, answer))
+                    correct = self.task.correct(sample, answer)
                 except PartFailed as e:
                     return Row(spec, sample.id, None, usage=usage, seconds=seconds, error=str(e))
                 return Row(
@@ -241,7 +242,7 @@ class _Pass:
             case UsageError() as e:
                 raise e
             case Exception() as e:
-                error = str(e) if isinstance(e, WeftError) else f"{type(e).__name__}: {e}"
+                error = str(e) if isinstance(e, WeftError) else said(e)
                 correct = False if _never_works(e) else None
                 return Row(spec, sample.id, correct, usage=usage, seconds=seconds, error=error)
 
@@ -276,29 +277,3 @@ def _never_works(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def _question(task: Task, sample: Sample, seed: int) -> Question:
-    """A sample's question; what the task's code raises, later too, is put down to it.
-
-    Raises:
-        PartFailed: the task's code raised an exception that is not weft's.
-    """
-    kind = type(task)
-
-    def guarded(call: Callable[[str], T]) -> Callable[[str], T]:
-        def guard(text: str) -> T:
-            with blaming("task", kind):
-                return call(text)
-
-        return guard
-
-    with blaming("task", kind):
-        question = task.question(sample, seed)
-        return replace(
-            question,
-            answer=guarded(question.answer),
-            complete=guarded(question.complete),
-            verify=guarded(question.verify) if question.verify is not None else None,
-            check=guarded(question.check) if question.check is not None else None,
-        )

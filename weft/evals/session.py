@@ -15,7 +15,7 @@ from weft.evals.records import REPORT, ROWS, STORE, Folder, Session, Settings, w
 from weft.evals.results import Evaluation
 from weft.evals.runner import EvaluationWatcher, Plan, evaluate
 from weft.evals.suite import Suite
-from weft.faults import blaming
+from weft.evals.tasks.guarded_task import GuardedTask
 from weft.orchestrator.pool import Pool
 from weft.store.store import Store
 
@@ -47,8 +47,12 @@ async def run_suite(
         WeftError: see its kinds; what has finished is kept in `out`.
     """
     task, strategies = suite.parts()
-    with blaming("task", type(task)):
-        samples = task.samples(suite.limit, suite.seed)
+    guarded = GuardedTask(task)
+    samples, spec, fingerprint = (
+        guarded.samples(suite.limit, suite.seed),
+        guarded.spec,
+        guarded.fingerprint,
+    )
     specs = suite.engine or ([task.engine] if task.engine else None)
     if not specs:
         raise UsageError(f"task {task.name} has no engine of its own; give --engine")
@@ -63,8 +67,8 @@ async def run_suite(
             with Store(store or out / STORE) as kept:
                 async with Pool(*engines, roles=roles, policy=suite.policy, store=kept) as pool:
                     settings = Settings(
-                        task=task.spec,
-                        data=task.fingerprint,
+                        task=spec,
+                        data=fingerprint,
                         model=pool.model("solver"),
                         seed=suite.seed,
                         budget=suite.budget.model_dump(exclude_none=True),

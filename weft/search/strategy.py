@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from math import isfinite
+from numbers import Real
 from operator import eq
 from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
 
-from weft.faults import blaming
+from weft.faults import blaming, expect
 from weft.parameters import Parametric
 from weft.programs import Completion, Prompt, program
 from weft.programs.hearing import hearing
@@ -174,9 +176,7 @@ class Strategy(Parametric, ABC):
         with hearing() as heard:
             try:
                 with blaming("strategy", type(self)):
-                    answer: Any = await self.solve(question)
-                    if not isinstance(answer, Answer):
-                        raise TypeError(f"solve gave {type(answer).__name__}, not an Answer")
+                    answer = _checked(await self.solve(question))
             except NO_RESULT as error:
                 answer = Answer(None, None)
                 note(answer.details, [error])
@@ -194,6 +194,17 @@ class Strategy(Parametric, ABC):
     @abstractmethod
     async def solve(self, question: Question) -> Answer:
         """What calling the strategy does; `@strategy` makes it a program."""
+
+
+def _checked(given: Any) -> Answer:
+    """What `solve` gave, if it is an answer."""
+    answer: Answer = expect(given, Answer, "solve")
+    if answer.text is not None:
+        expect(answer.text, str, "solve's text")
+    if answer.score is not None and not isfinite(expect(answer.score, Real, "solve's score")):
+        raise ValueError(f"solve gave the score {answer.score}, which is no number")
+    expect(answer.details, dict, "solve's details")
+    return answer
 
 
 STRATEGIES = PartRegistry(

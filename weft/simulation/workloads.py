@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.errors import ConfigError, UnknownName, UsageError
-from weft.faults import blaming
+from weft.faults import blaming, truth
 from weft.simulation.checks import checked_jobs
 from weft.simulation.formats.lines import read_lines
 from weft.simulation.sources import SOURCES, Source, sources
@@ -124,4 +124,4 @@ def _format(path: Path) -> str:
 
 def _recognizes(source: type[Source], line: str) -> bool:
     with blaming("workload", source):
-        return source.recognizes(line)
+        return truth(source.recognizes(line), "recognizes")

@@ -86,7 +86,7 @@ def test_what_a_users_reader_raises_is_its_own(hours: str, tmp_path: Path) -> No
     with pytest.raises(PartFailed, match="Hours"):
         parse_reader(hours).agree("2h", "2x")
     (tmp_path / "wrong.py").write_text(HOURS.replace('"hours"', '"wrong"').replace("[-1] if", "if"))
-    with pytest.raises(PartFailed, match="list"):
+    with pytest.raises(PartFailed, match="read must be str, not \\["):
         parse_reader(f"{tmp_path / 'wrong.py'}:Hours")("x")
     (tmp_path / "none.py").write_text("from weft.search.readers import Reader\nclass A(Reader): 1")
     with pytest.raises(UsageError, match="read"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from operator import eq
 from typing import Any, TypeVar, dataclass_transform
 
-from weft.faults import blaming
+from weft.faults import blaming, expect, truth
 from weft.parameters import Parametric
 from weft.registry import PartRegistry
 from weft.thinking import visible
@@ -73,14 +73,12 @@ class Reader(Parametric, ABC):
         if a == b:
             return True
         with blaming("reader", type(self)):
-            return bool(self.same(a, b))
+            return truth(self.same(a, b), "same")
 
     def _guarded(self, read: Callable[[str], str | None], text: str) -> str | None:
         with blaming("reader", type(self)):
-            found: Any = read(text)
-            if not isinstance(found, str | None):
-                raise TypeError(f"it read {type(found).__name__}, neither str nor None")
-            return found
+            found = read(text)
+            return None if found is None else expect(found, str, "read")
 
 
 READERS = PartRegistry(

@@ -1,0 +1,116 @@
+"""GuardedTask: a task whose faults, wrong answers included, are put down to its class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from dataclasses import replace
+from itertools import islice
+from numbers import Real
+from operator import eq
+from typing import Any, TypeVar
+
+from weft.evals.tasks.task import Sample, Task
+from weft.faults import blaming, expect, truth
+from weft.programs import Prompt
+from weft.search.strategy import Answer, Question
+
+T = TypeVar("T")
+_NUMBERS = {
+    "max_tokens": int,
+    "max_think_tokens": int,
+    "max_steps": int,
+    "seed": int,
+    "top_p": Real,
+}
+
+
+class GuardedTask:
+    """Asks a task, and takes only answers that an evaluation can go on with.
+
+    What a task is given is a copy: it may change a sample's data without another strategy's
+    question being changed by that.
+
+    Args:
+        task: is asked.
+
+    Raises:
+        PartFailed: from all methods and attributes, the task's code raised an exception that is
+            not weft's, or gave something else than it should.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task, self._kind = task, type(task)
+
+    @property
+    def spec(self) -> str:
+        """The task's spec."""
+        with blaming("task", self._kind):
+            return expect(self.task.spec, str, "spec")
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes with the task's data."""
+        with blaming("task", self._kind):
+            return expect(self.task.fingerprint, str, "fingerprint")
+
+    def samples(self, limit: int | None, seed: int) -> list[Sample]:
+        """The first `limit` problems, all if None; at least one, each with an id of its own."""
+        with blaming("task", self._kind):
+            given = expect(self.task.samples(limit, seed), Iterable, "samples")
+            found = [expect(one, Sample, "a sample") for one in islice(given, limit)]
+            if not found:
+                raise ValueError("it has no samples")
+            ids: set[str] = set()
+            for sample in found:
+                if expect(sample.id, str, "a sample's id") in ids:
+                    raise ValueError(f"two of its samples have the id {sample.id!r}")
+                ids.add(sample.id)
+            return found
+
+    def question(self, sample: Sample, seed: int) -> Question:
+        """A sample's question, whose functions are guarded too, for they are called later."""
+        with blaming("task", self._kind):
+            asked = expect(self.task.question(deepcopy(sample), seed), Question, "question")
+            expect(asked.prompt, Prompt, "the question's prompt")
+            for name, kind in _NUMBERS.items():
+                if (value := getattr(asked, name)) is not None or name != "max_tokens":
+                    expect(value, kind, f"the question's {name}")
+            return replace(
+                asked,
+                answer=self._guarded(asked.answer, self._text),
+                complete=self._guarded(asked.complete, lambda given: truth(given, "complete")),
+                verify=self._maybe(asked.verify, lambda given: expect(given, Prompt, "verify")),
+                check=self._maybe(asked.check, lambda given: float(expect(given, Real, "check"))),
+                answer_cut=self._maybe(asked.answer_cut, self._text),
+                same=asked.same if asked.same is eq else self._same(asked.same),
+            )
+
+    def correct(self, sample: Sample, answer: Answer) -> bool:
+        """Whether an answer is right."""
+        with blaming("task", self._kind):
+            copied = replace(answer, details=dict(answer.details))
+            return truth(self.task.correct(deepcopy(sample), copied), "correct")
+
+    @staticmethod
+    def _text(given: object) -> str | None:
+        return None if given is None else expect(given, str, "the question's answer")
+
+    def _guarded(self, call: Callable[[str], Any], read: Callable[[Any], T]) -> Callable[[str], T]:
+        def guard(text: str) -> T:
+            with blaming("task", self._kind):
+                return read(call(text))
+
+        return guard
+
+    def _maybe(
+        self, call: Callable[[str], Any] | None, read: Callable[[Any], T]
+    ) -> Callable[[str], T] | None:
+        return None if call is None else self._guarded(call, read)
+
+    def _same(self, call: Callable[[str, str], Any]) -> Callable[[str, str], bool]:
+        def guard(a: str, b: str) -> bool:
+            with blaming("task", self._kind):
+                return truth(call(a, b), "same")
+
+        return guard
