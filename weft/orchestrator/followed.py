@@ -13,6 +13,7 @@ from weft.faults import blaming
 from weft.orchestrator.attempts import Ending
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
+from weft.orchestrator.engines.checks import check_delta, is_users
 from weft.types import Delta
 
 if TYPE_CHECKING:
@@ -81,9 +82,10 @@ class FollowedCall:
         engine = ticket.replica.engine
         most = self._call.limit or engine.context
         self._most = _SLACK * most + _FEW if most is not None else math.inf
+        tell = self._checked_delta if is_users(engine) else self._delta
         try:
             with blaming("engine", type(engine)):
-                await engine.complete(self._call.request, self._delta)
+                await engine.complete(self._call.request, tell)
         except (EngineBusy, RequestRejected, ContextExceeded):
             if not self._begun:
                 self._follower.on_refused()
@@ -101,6 +103,10 @@ class FollowedCall:
     def ending(self) -> Ending:
         """See `Attempt`."""
         return self._tokens, self._count, self._cached, self._done
+
+    def _checked_delta(self, delta: Delta) -> None:
+        check_delta(delta, self._count)
+        self._delta(delta)
 
     def _delta(self, delta: Delta) -> None:
         if not self._begun:

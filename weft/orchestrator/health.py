@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import anyio
 
-from weft.errors import EngineError, EngineUnavailable
+from weft.errors import EngineError, EngineUnavailable, PartFailed
+from weft.faults import blaming, truth
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
 from weft.orchestrator.dispatch.replica import Replica
 
@@ -118,11 +119,13 @@ class Health:
         return await self._well(replica)
 
     async def _well(self, replica: Replica) -> bool:
+        engine = replica.engine
         try:
-            well = await replica.engine.healthy()
-        except EngineError:
+            with blaming("engine", type(engine)):
+                well = truth(await engine.healthy(), "healthy")
+        except (EngineError, PartFailed):
             return False
-        if well and replica.engine.process != replica.process:
+        if well and engine.process != replica.process:
             self._dispatcher.renew(replica)
         return well
 

@@ -17,7 +17,8 @@ from weft.concurrency import TaskGroup, event_loop
 from weft.errors import EngineUnavailable, UnknownName, UsageError
 from weft.orchestrator.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
-from weft.orchestrator.engines.joining import Joining, connect, same_name
+from weft.orchestrator.engines.checks import check_name
+from weft.orchestrator.engines.joining import Joining, close, connect, same_name
 from weft.orchestrator.engines.models import Models
 from weft.orchestrator.engines.rendering import Rendering
 from weft.orchestrator.estimates.profiles import Profiles
@@ -160,6 +161,8 @@ class Pool:
         specs = [e for e in self._given if isinstance(e, str)]
         opened = await self._stack.enter_async_context(open_engines(specs)) if specs else []
         engines = [*opened, *(e for e in self._given if isinstance(e, Engine))]
+        for engine in engines:
+            check_name(engine)
         names = [engine.name for engine in engines]
         if twice := {name for name in names if names.count(name) > 1}:
             raise same_name(min(twice))
@@ -198,7 +201,7 @@ class Pool:
 
     async def _close_engines(self) -> None:
         for engine in self.engines:
-            await engine.aclose()
+            await close(engine)
 
     async def _join_all(self, engines: Sequence[Engine]) -> None:
         """Take in the engines that can be reached; the others when they can."""
@@ -214,8 +217,9 @@ class Pool:
 
         Raises:
             UsageError: there is one of its name.
-            NotAnEngine, WrongModel: it is not what it should be.
+            NotAnEngine, WrongModel, PartFailed: it is not what it should be.
         """
+        check_name(engine)
         if any(e.name == engine.name for e in self.engines):
             raise same_name(engine.name)
         assert self._joining is not None, "the pool is open"
@@ -250,7 +254,7 @@ class Pool:
             empty = anyio.Event()
             found.on_empty = empty.set
             await empty.wait()
-        await found.engine.aclose()
+        await close(found.engine)
 
     @property
     def is_open(self) -> bool:

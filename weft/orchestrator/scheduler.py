@@ -14,7 +14,8 @@ import anyio.abc
 from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
 from weft.concurrency import TaskGroup, signal
-from weft.errors import EngineError, EngineUnavailable
+from weft.errors import EngineError, EngineUnavailable, PartFailed
+from weft.faults import blaming
 from weft.orchestrator.attempts import Attempts, send_unscheduled
 from weft.orchestrator.call import Call
 from weft.orchestrator.decision import Observe
@@ -365,8 +366,9 @@ class Scheduler:
 
         index = replica.reported = ReportedIndex()
         try:
-            await replica.engine.follow_cache(index)
-        except EngineError as error:
+            with blaming("engine", type(replica.engine)):
+                await replica.engine.follow_cache(index)
+        except (EngineError, PartFailed) as error:
             _log.warning("%s: cached prefixes are estimated instead: %s", replica.name, error)
         finally:
             replica.reported = None

@@ -9,9 +9,10 @@ An option is a parameter of the kind, or one that all engines have (`OPTIONS`).
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -21,13 +22,14 @@ from weft import spec as specs
 from weft.backends.engine import Engine
 from weft.backends.kinds.kind import KINDS, EngineKind, Say, first_parameter
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.errors import UnknownName, UsageError
-from weft.faults import blaming
+from weft.errors import PartFailed, UnknownName, UsageError
+from weft.faults import blaming, expect
 from weft.importing import NoModule, reference
 from weft.making import make, values_of
 from weft.signature import parameters
 from weft.spec import Spec, plain_value, read_spec
 
+_log = logging.getLogger(__name__)
 FORMS = (
     "http://host:port (a vLLM server), openai:model[@base_url], local:model (the shipped "
     "countdown, smollm2, a folder or a hub name), scripted:answer or scripted:answers.json, "
@@ -211,14 +213,34 @@ async def _open(
     part = make("engine", kind, values)
     if isinstance(part, Engine):
         return [part]
-    with blaming("engine", kind):
-        opened: object = await stack.enter_async_context(cast(EngineKind, part).open(say))
+    opened = await stack.enter_async_context(_opened(cast(EngineKind, part), say))
     found = [opened] if isinstance(opened, Engine) else opened
     if not isinstance(found, list | tuple) or not all(
         isinstance(one, Engine) for one in cast("Sequence[object]", found)
     ):
         raise UsageError(f"engine {kind.__name__} opened no list of engines; yield Engine objects")
     return list(cast("Sequence[Engine]", found))
+
+
+@asynccontextmanager
+async def _opened(kind: EngineKind, say: Say) -> AsyncGenerator[object]:
+    """What a kind opens; what it raises when that is closed is logged, for all is done."""
+    part = type(kind)
+    with blaming("engine", part):
+        opening = expect(kind.open(say), AbstractAsyncContextManager, "open")
+        opened = await opening.__aenter__()
+    ended: tuple[Any, Any, Any] = None, None, None
+    try:
+        yield opened
+    except BaseException as error:
+        ended = type(error), error, error.__traceback__
+        raise
+    finally:
+        try:
+            with blaming("engine", part):
+                await opening.__aexit__(*ended)
+        except PartFailed as error:
+            _log.warning("%s, when it was closed", error)
 
 
 def from_folder(text: Any, folder: Path) -> Any:

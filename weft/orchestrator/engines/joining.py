@@ -11,6 +11,7 @@ import anyio.abc
 from weft.backends.engine import Engine
 from weft.errors import EngineError, EngineUnavailable, PartFailed, UsageError
 from weft.faults import blaming
+from weft.orchestrator.engines.checks import check_facts
 
 _log = logging.getLogger(__name__)
 _LONGEST_REST = 10.0  # seconds between attempts to reach an engine
@@ -84,13 +85,23 @@ class Joining:
                 break
         del self._scopes[engine.name]
         if not joined:
-            await engine.aclose()
+            await close(engine)
 
 
 async def connect(engine: Engine) -> None:
-    """Reach an engine; what a user's class raises is put down to it."""
+    """Reach an engine; what is wrong with a user's class is put down to it."""
     with blaming("engine", type(engine)):
         await engine.connect()
+    check_facts(engine)
+
+
+async def close(engine: Engine) -> None:
+    """Let go of an engine; what a user's class raises then is logged, for all is done."""
+    try:
+        with blaming("engine", type(engine)):
+            await engine.aclose()
+    except PartFailed as error:
+        _log.warning("%s, when it was closed", error)
 
 
 def same_name(name: str) -> UsageError:

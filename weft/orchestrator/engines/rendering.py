@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 
 from weft.backends.engine import Engine
 from weft.errors import EngineBusy, EngineUnavailable
+from weft.faults import blaming, expect
 from weft.orchestrator.attempts import BusyEngines
 from weft.orchestrator.scheduler import Scheduler
-from weft.orchestrator.tokens.token_memo import TokenMemo
+from weft.orchestrator.tokens.token_memo import TokenMemo, Tokens
 from weft.types import Message
 
-T = TypeVar("T")
+Ask = Callable[[Engine], Awaitable[Tokens]]
 
 
 class Rendering:
@@ -55,7 +56,7 @@ class Rendering:
             (model, text), lambda: self._any(model, lambda e: e.tokenize(text))
         )
 
-    async def _any(self, model: str, ask: Callable[[Engine], Awaitable[T]]) -> T:
+    async def _any(self, model: str, ask: Ask) -> Tokens:
         """Ask the least busy engine that serves the model; the next one if that one fails.
 
         As calls do, it waits while no engine is left, or all are busy.
@@ -66,7 +67,7 @@ class Rendering:
             living = scheduler.engines_of(model)
             living.sort(key=lambda r: r.in_flight)
             try:
-                return await scheduler.send_unscheduled(living, lambda r: ask(r.engine))
+                return await scheduler.send_unscheduled(living, lambda r: _ids(r.engine, ask))
             except EngineUnavailable:
                 if scheduler.engines_of(model):
                     raise
@@ -76,3 +77,12 @@ class Rendering:
                 if wait is None:
                     raise
                 await anyio.sleep(wait)
+
+
+async def _ids(engine: Engine, ask: Ask) -> Tokens:
+    """What an engine says, if it is token ids."""
+    with blaming("engine", type(engine)):
+        ids = expect(await ask(engine), tuple, "its token ids")
+        if ids and not isinstance(ids[0], int):
+            raise TypeError(f"its token ids must be whole numbers, not {ids[0]!r}")
+        return ids

@@ -6,7 +6,8 @@ import anyio
 
 from weft.backends.engine import EngineLoad
 from weft.concurrency import TaskGroup
-from weft.errors import EngineError
+from weft.errors import EngineError, PartFailed
+from weft.faults import blaming, expect
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.scheduler import Scheduler
 
@@ -35,8 +36,9 @@ async def follow_loads(
 async def _ask(replica: Replica, loads: dict[str, EngineLoad], limit: float) -> None:
     with anyio.move_on_after(limit):
         try:
-            loads[replica.name] = await replica.engine.load()
+            with blaming("engine", type(replica.engine)):
+                loads[replica.name] = expect(await replica.engine.load(), EngineLoad, "load")
             return
-        except EngineError:
+        except (EngineError, PartFailed):
             pass
     loads.pop(replica.name, None)
