@@ -69,6 +69,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "mock": {"scripted"},
         "openai": {"engine", "http", "refusals", "wire"},
         "scripted": {"engine", "refusals"},
+        "checks": {"engine"},
         "simulated": {"engine", "timeline"},
         "vllm": {"engine", "http", "refusals", "wire"},
         "engine": {"retry", "wording"},

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from weft.backends.kinds.specs import parse as parse_engine
 from weft.backends.mock import server
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.cli.main import app
@@ -36,7 +37,7 @@ from weft.search.readers import parse_reader
 from weft.search.verifiers import read_verifier
 from weft.service.config.file import load_config
 from weft.simulation.workloads import open_workload
-from weft.spec import Spec, quoted, read_spec
+from weft.spec import Spec, as_text, quoted, read_spec
 
 Put = Callable[[str, str], Path]
 
@@ -348,6 +349,85 @@ def test_a_suite_finds_its_files_beside_itself(put: Put, monkeypatch: pytest.Mon
     done = weft("eval", "run", str(path), "--out", "results")
     assert done.exit_code == 0, done.stderr
     assert "calm" in done.stdout
+
+
+def test_specs_may_be_written_as_yaml(put: Put) -> None:
+    put("mine.py", MINE)
+    path = put(
+        "suite.yaml",
+        """
+        task: {mine.py:Echo: {word: "it, is", times: 3}}
+        strategies:
+          - {mine.py:Calm: }
+          - {best_of_n: {n: 4, verifier: {role: {}}}}
+        policy: {cap: {k: 3}}
+        """.replace("{role: {}}", "model"),
+    )
+    suite = load_suite(path)
+    task, strategies = suite.parts()
+    assert task.spec == parse_task('mine.py:Echo(word="it, is", times=3)').spec
+    assert [s.spec for s in strategies] == ["calm", "best_of_n(n=4, verifier=model)"]
+    assert load_policy(suite.policy).spec == "cap(k=3)"
+    assert as_text({"best_of_n": {"n": 4, "verifier": {"mine.py:V": {"x": True}}}}) == (
+        "best_of_n(n=4, verifier=mine.py:V(x=true))"
+    )
+    for malformed in ({}, {"a": 1, "b": 2}, {"a": 7}, ["a"], 7):
+        assert as_text(malformed) is malformed
+    config = put(
+        "serve.yaml",
+        """
+        engines: [http://127.0.0.1:1]
+        policy: {cap: {k: 3}}
+        strategies: {models: [{model: m, strategy: {majority: {n: 4}}, reader: {number: }}]}
+        """,
+    )
+    loaded = load_config(config)
+    assert loaded.policy == "cap(k=3)"
+    assert [(m.strategy, m.reader) for m in loaded.strategies.models] == [
+        ("majority(n=4)", "number")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mark", "word"),
+    [
+        ("@strategy", "@strategy needs a name"),
+        ("@strategy(7)", "@strategy needs a name"),
+        ("@strategy('a b')", "'a b' is no name for a strategy"),
+        ("@policy", "@policy needs a name"),
+        ("@task", "@task needs a name"),
+        ("@engine_kind", "@engine_kind needs a name"),
+        ("@strategy('odd')", "is no strategy; it must be a class that extends weft.search.strat"),
+        ("@policy('odd')", "is no policy; it must be a class that extends weft.orchestrator.pol"),
+        ("@task('odd')", "is no task; it must be a class that extends"),
+        ("@engine_kind('odd')", "is no engine; it must be a class that extends"),
+    ],
+)
+@pytest.mark.parametrize("what", ["class Odd: ...", "def odd(): ..."])
+def test_a_mark_that_can_not_be_is_told_at_once(put: Put, mark: str, word: str, what: str) -> None:
+    path = put(
+        "odd.py",
+        f"""
+        from weft.backends.kinds import engine_kind
+        from weft.evals.tasks.task import task
+        from weft.orchestrator import policy
+        from weft.search import strategy
+
+        {mark}
+        {what}
+        """,
+    )
+    with pytest.raises(UsageError) as caught:
+        import_all([str(path)])
+    assert word in str(caught.value)
+    assert f"{path}:" in str(caught.value)
+    sys.modules.pop("odd", None)
+
+
+def test_an_engine_with_a_typo_is_told_what_it_may_mean(put: Put) -> None:
+    for text, near in (("opnai:gpt", "openai"), ("scriptd:x", "scripted"), ("vlm", "vllm")):
+        with pytest.raises(UsageError, match=f"unknown engine {text!r}; did you mean {near}"):
+            parse_engine(text)
 
 
 def test_a_suites_problems_and_their_reader_are_beside_it(

@@ -70,13 +70,12 @@ class PartRegistry(Generic[T]):
         """Make a class known; one from the same place before is replaced.
 
         Raises:
-            UsageError: another class has the name, it can't be written in a spec, or a
-                parameter has no default.
+            UsageError: another class has the name, it can't be written in a spec, a parameter
+                has no default, or the class does not extend the kind's.
         """
-        if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"{name!r} is no name for {_one(self.kind)}; take letters, digits and underscores"
-            )
+        self.check_name(name)
+        if not isinstance(cast(object, part), type) or not issubclass(part, self._bases):
+            raise self._unfit(f"what is marked @{self.mark}({name!r}) at {place_of(part)}")
         if not part.__module__.startswith("weft."):
             self._import_own()
         there = self._known.get(name)
@@ -85,13 +84,32 @@ class PartRegistry(Generic[T]):
         parameters(part)
         self._known[name] = part
 
+    def check_name(self, name: object) -> None:
+        """See that a spec can name a part so, as soon as a class is to be marked.
+
+        Raises:
+            UsageError: it can't.
+        """
+        if not isinstance(name, str):
+            raise UsageError(
+                f"@{self.mark} needs a name, by which specs name the {self.kind}; write "
+                f"@{self.mark}(NAME)"
+            )
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} is no name for {_one(self.kind)}; take letters, digits and underscores"
+            )
+
     def mark_as(self, name: str) -> Callable[[C], C]:
         """The decorator that makes a class a frozen dataclass and a part that specs call `name`.
 
         Each kind's own one calls it, for type checkers read its `dataclass_transform` there.
         """
+        self.check_name(name)
 
         def mark(cls: C) -> C:
+            if not isinstance(cast(object, cls), type):
+                raise self._unfit(f"what is marked @{self.mark}({name!r}) at {place_of(cls)}")
             cls.name = name
             made = dataclass(frozen=True)(cls)
             self.add(name, made)
@@ -239,10 +257,7 @@ class PartRegistry(Generic[T]):
     def _fitting(self, part: object, what: str) -> type[T]:
         """A class as one of this kind."""
         if not isinstance(part, type) or not issubclass(part, self._bases):
-            raise UsageError(
-                f"{what} is no {self.kind}; it must be a class that extends "
-                f"{self.base.__module__}.{self.base.__name__}, marked @{self.mark}(NAME)"
-            )
+            raise self._unfit(what)
         missing = sorted(
             name
             for name in dir(part)
@@ -253,6 +268,12 @@ class PartRegistry(Generic[T]):
         if not self._nameless and not any(known is part for known in self._known.values()):
             raise UsageError(f"{what} has no name; mark the class @{self.mark}(NAME)")
         return cast("type[T]", part)
+
+    def _unfit(self, what: str) -> UsageError:
+        return UsageError(
+            f"{what} is no {self.kind}; it must be a class that extends "
+            f"{self.base.__module__}.{self.base.__name__}, marked @{self.mark}(NAME)"
+        )
 
     def _twice(self, name: str, first: str, second: str) -> UsageError:
         return UsageError(

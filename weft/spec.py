@@ -203,6 +203,30 @@ class _Reader:
         )
 
 
+def as_text(spec: Any) -> Any:
+    """A spec as YAML reads it, `{majority: {n: 8}}`, as text.
+
+    Anything else, and what is malformed, is given back as it is.
+    """
+    if not isinstance(spec, Mapping):
+        return cast("object", spec)
+    try:
+        return _nested(read_spec(cast("Mapping[str, Any]", spec))).renamed(str)
+    except UsageError:
+        return cast("object", spec)
+
+
+def _nested(spec: Spec) -> Spec:
+    """A spec whose values that are mappings are specs too."""
+    values = {
+        key: _nested(read_spec(cast("Mapping[str, Any]", value)))
+        if isinstance(value, Mapping)
+        else value
+        for key, value in spec.values.items()
+    }
+    return Spec(spec.name, values)
+
+
 def from_folder(spec: Any, folder: Path) -> Any:
     """A spec, as text or as YAML, whose relative Python files are found in a folder.
 

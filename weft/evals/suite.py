@@ -24,7 +24,7 @@ from weft.programs.budgets.fields import Budget
 from weft.programs.calls.settings import check_more
 from weft.search.strategy import Strategy, parse_strategy
 from weft.signature import path_parameters
-from weft.spec import Spec, from_folder, read_spec
+from weft.spec import Spec, as_text, from_folder, read_spec
 
 
 def _listed(value: object) -> object:
@@ -62,6 +62,7 @@ class Suite(BaseModel):
     task: str
     """Spec of the task, such as `countdown` or `jsonl(path=mine.jsonl)`.
 
+    A spec may also be written as YAML: `{jsonl: {path: mine.jsonl}}`.
     Relative paths begin at the suite's folder; a file that is only in the current folder is found
     too. The same holds for `policy`.
     """
@@ -134,6 +135,8 @@ def _found_from(folder: Path, key: str, value: Any) -> Any:
     """A field in which relative Python files are found in a folder."""
     if isinstance(value, list):
         return [_found_from(folder, key, one) for one in cast("list[Any]", value)]
+    if key in ("task", "strategies", "policy"):
+        value = as_text(value)
     if not isinstance(value, str):
         return value
     if key == "import":

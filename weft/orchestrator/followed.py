@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
+from weft.backends.checks import check_delta, is_users
 from weft.errors import ContextExceeded, EngineBusy, RequestFailed, RequestRejected
 from weft.faults import blaming
 from weft.orchestrator.attempts import Ending
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.engines.checks import check_delta, is_users
 from weft.types import Delta
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from math import isfinite
 from numbers import Real
 from operator import eq
-from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Literal, TypeVar, cast, dataclass_transform
 
 from weft.faults import blaming, expect
 from weft.parameters import Parametric
@@ -216,11 +216,14 @@ S = TypeVar("S", bound=type[Strategy])
 @dataclass_transform(frozen_default=True)
 def strategy(name: str) -> Callable[[S], S]:
     """Make a class a strategy that specs call `name`."""
+    marked = STRATEGIES.mark_as(name)
 
     def mark(cls: S) -> S:
+        if not isinstance(cast(object, cls), type) or not issubclass(cls, Strategy):
+            return marked(cls)  # which says what is wrong
         cls.solve.__name__ = name  # what a run's graph shows
         setattr(cls, "solve", program(cls.solve))  # noqa: B010 - pyright takes it for a clash
-        return STRATEGIES.mark_as(name)(cls)
+        return marked(cls)
 
     return mark
 

@@ -75,7 +75,7 @@ def test_options_of_all_engines(text: str) -> None:
         ("vllm()", "engine vllm needs url; write vllm(url=...)"),
         ("local(model=m, replicas=some)", "replicas=some of local must be a whole number"),
         ("openai(model=m", "expected a comma or a closing parenthesis"),
-        ("openia:gpt", "unknown engine 'openia:gpt'; write one of"),
+        ("openia:gpt", "unknown engine 'openia:gpt'; did you mean openai? Or write one of"),
     ],
 )
 def test_what_is_wrong_with_a_spec(text: str, says: str | None) -> None:

@@ -70,6 +70,7 @@ K = TypeVar("K", bound=type[Engine] | type[EngineKind])
 
 def engine_kind(name: str) -> Callable[[K], K]:
     """Make a class what specs call `name`: `name:TEXT`, or `name(parameter=value)`."""
+    KINDS.check_name(name)
 
     def mark(cls: K) -> K:
         KINDS.add(name, cls)

@@ -14,6 +14,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -119,9 +120,11 @@ def _found(text: str, name: str) -> type[Any]:
     except (UnknownName, NoModule) as error:
         if isinstance(error, UnknownName) and reference(name) is not None:
             raise
+        near = get_close_matches(text.partition(":")[0].partition("(")[0], KINDS.names(), n=3)
+        meant = f"did you mean {', '.join(near)}? Or " if near else ""
         brought = [kind for kind, part in KINDS.known().items() if part.__module__[:5] != "weft."]
         own = f", {', '.join(brought)}" if brought else ""
-        raise UsageError(f"unknown engine {text!r}; write one of: {FORMS}{own}") from None
+        raise UsageError(f"unknown engine {text!r}; {meant}write one of: {FORMS}{own}") from None
 
 
 def _with_query(text: str, written: Spec, query: str) -> Spec:

@@ -94,10 +94,11 @@ T = TypeVar("T", bound=type[Task])
 
 def task(name: str) -> Callable[[T], T]:
     """Make a class a task that specs call `name`."""
+    TASKS.check_name(name)
 
     def mark(cls: T) -> T:
-        cls.name = name
         TASKS.add(name, cls)
+        cls.name = name
         return cls
 
     return mark

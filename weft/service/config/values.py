@@ -16,6 +16,7 @@ from weft.orchestrator.policy_file import load_policy
 from weft.search.readers import parse_reader
 from weft.search.strategy import parse_strategy
 from weft.service.config.api_key import HASH
+from weft.spec import as_text
 
 LONGEST_SALT = 128
 """Letters of a `cache_salt` that vLLM takes."""
@@ -84,13 +85,15 @@ def _path(path: str) -> str:
 EngineText = Annotated[str, AfterValidator(_engine)]
 """The spec of an engine, read already once."""
 
-PolicyText = Annotated[str, AfterValidator(_policy)]
+# A spec may also be written as YAML: {cap: {k: 8}}.
+
+PolicyText = Annotated[str, BeforeValidator(as_text), AfterValidator(_policy)]
 """A policy's spec, or the file of one."""
 
-StrategyText = Annotated[str, AfterValidator(_strategy)]
+StrategyText = Annotated[str, BeforeValidator(as_text), AfterValidator(_strategy)]
 """A strategy's spec, as it was written."""
 
-ReaderText = Annotated[str, AfterValidator(_reader)]
+ReaderText = Annotated[str, BeforeValidator(as_text), AfterValidator(_reader)]
 """A reader's spec, as it was written."""
 
 KeyHash = Annotated[str, AfterValidator(_hashed)]
