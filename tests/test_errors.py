@@ -44,3 +44,8 @@ def test_the_tree_is_drawn_whole() -> None:
     for kind in kinds():
         if kind.__module__ == "weft.errors":
             assert f"{kind.__name__} " in drawn or f"{kind.__name__}\n" in drawn, kind.__name__
+
+
+def test_an_unknown_name_tells_what_is_known() -> None:
+    assert str(UnknownName("task", "a", ["ab", "cd"])) == "unknown task 'a'; did you mean ab?"
+    assert str(UnknownName("task", "a", [])) == "unknown task 'a'; none is known"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -145,6 +146,20 @@ def test_run_a_program(weft: Weft, file: Path) -> None:
 )
 def test_bad_programs(weft: Weft, file: Path, arguments: list[str], words: list[str]) -> None:
     said(weft("run", *arguments), *words)
+
+
+def test_what_a_program_returns_is_shown_or_is_its_fault(weft: Weft) -> None:
+    Path("odd.py").write_text(
+        "class Mute:\n"
+        "    def __repr__(self): raise ValueError('no words')\n"
+        "async def mute(): return Mute()\n"
+        "async def half(): return 'a\\ud800b'\n"
+    )
+    result = weft("run", "odd.py:mute", "-e", "scripted:x")
+    assert result.exit_code == 2
+    assert re.search(r"program mute failed at .*odd.py:2: ValueError: no words", result.stderr)
+    result = weft("run", "odd.py:half", "-e", "scripted:x")
+    assert (result.exit_code, result.stdout) == (0, "a\\ud800b\n")
 
 
 def test_a_file_that_can_not_be_imported(weft: Weft) -> None:

@@ -103,7 +103,10 @@ def run(
         )
 
     done = go(main)
-    print(_shown(done.value))
+    with blaming("program", program):
+        shown = _shown(done.value)
+    # What UTF-8 can't write, such as half of a pair, is shown by its number.
+    print(shown.encode("utf-8", "backslashreplace").decode())
     if graph:
         print(done.mermaid())
     usage = done.usage
