@@ -312,6 +312,17 @@ def test_public_names_are_sorted_and_exist() -> None:
     assert weft.__version__
 
 
+def test_the_first_page_of_a_room_says_what_it_is_for() -> None:
+    """Who may call it, how to add to it, and what it trades away."""
+    rooms = [page for page in sorted(ROOT.rglob("__init__.py")) if page.parent != ROOT]
+    assert len(rooms) > 30
+    for page in rooms:
+        said = " ".join((ast.get_docstring(ast.parse(page.read_text())) or "").split())
+        assert "Called " in said, page
+        assert "Trades away: " in said, page
+        assert " To " in said or "Nothing is added here" in said, page
+
+
 def test_a_class_name_stands_in_one_module() -> None:
     places: dict[str, list[str]] = {}
     for name, path in modules():

@@ -162,7 +162,7 @@ async def _run(
 
     # It is no program around the one that it calls, and goes by that one's name.
     guarded.__name__ = program.__name__
-    guarded.__weft_calls__ = program  # pyright: ignore[reportFunctionMemberAccess]
+    vars(guarded)["__weft_calls__"] = program
     log = DecisionLog(out / DECISIONS).writing(anyio.current_time()) if out else nullcontext()
 
     async with open_engines(

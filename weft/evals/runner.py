@@ -221,7 +221,7 @@ class _Pass:
                 return cast("Exception", first_error(e))
 
         # It is no program around the strategy's.
-        attempt.__weft_calls__ = self.strategy  # pyright: ignore[reportFunctionMemberAccess]
+        vars(attempt)["__weft_calls__"] = self.strategy
         attempt.__name__ = self.strategy.spec  # other strategies' results are of other programs
         done = await run(attempt, pool=self.pool)
         spec, usage, seconds = self.strategy.spec, done.usage, round(done.seconds, 4)

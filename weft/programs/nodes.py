@@ -122,7 +122,7 @@ def _traced(
             provenance.note(result, id)
         return result
 
-    traced.__weft__ = declaration  # pyright: ignore[reportAttributeAccessIssue]
+    vars(traced)["__weft__"] = declaration
     return traced
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Protocol, overload
+from typing import Protocol, cast, overload
 
 from weft.errors import UsageError
 from weft.types import Message, Role
@@ -108,7 +108,7 @@ class Prompt:
         model: str | None = None,
         call: str | None = None,
     ) -> None:
-        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(cast(object, text), str):
             raise UsageError(f"a {role} turn takes a text, not {type(text).__name__}")
         self.parent = parent
         self.role: Role | None = role

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from weft.errors import ConfigError, UnknownName, UsageError
 from weft.faults import blaming, truth
@@ -78,7 +78,7 @@ def _source(spec: Any, format: str | None, options: Mapping[str, Any]) -> Source
             raise UsageError(
                 f"format and options belong to a file; write the parameters into {spec!r} itself"
             )
-        return SOURCES.parse(spec)  # pyright: ignore[reportUnknownArgumentType]
+        return SOURCES.parse(cast("str | Mapping[str, Any]", spec))
     path = Path(spec).expanduser()
     _require(str(path), "a workload")
     name = format or _format(path)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 
@@ -113,7 +113,7 @@ class budget:
         dollars: float | None = None,
     ) -> None:
         given = Limits(tokens, calls, seconds, dollars)
-        if limits is not None and not isinstance(limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(cast(object, limits), Limits | None):
             raise UsageError(
                 f"budget takes Limits, or keywords such as tokens=1000, not {limits!r}"
             )

@@ -165,7 +165,7 @@ class StrategyModel:
                 return error
 
         # It is no program within another.
-        attempt.__weft_calls__ = strategy.solve  # pyright: ignore[reportFunctionMemberAccess]
+        vars(attempt)["__weft_calls__"] = strategy.solve
         done = await run(
             attempt,
             pool=self._pool,
