@@ -84,7 +84,7 @@ def leaving() -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("make", "word"),
     [
-        (lambda: None, "NoneType"),
+        (lambda: None, "not None"),
         (lambda: [7], "Job"),
         (later, "async"),
         (leaving, "Job"),
@@ -101,7 +101,7 @@ def leaving() -> Iterator[Any]:
         (lambda: [job(call(blocks=[[1]]))], "unhashable"),
         (lambda: [job(call(blocks=range(9)))], "9 blocks of 64 tokens, and 192 tokens"),
         (lambda: [Job(7, (call(),))], "id of job 7 must be a text"),
-        (lambda: [Job("a", None)], "NoneType"),
+        (lambda: [Job("a", None)], "not None"),
         (lambda: [job("x")], "PlannedCall or Parallel"),
         (lambda: [job(leaving)], "PlannedCall or Parallel"),
         (lambda: [Job("a", leaving())], "SystemExit"),
@@ -132,7 +132,7 @@ def test_what_can_not_be_played_is_the_sources_fault(make: Callable[[], Any], wo
         (lambda jobs: ((one, 0.0) for one in jobs), "a job is needed"),
         (lambda jobs: ((0.0, one, 1) for one in jobs), "too many"),
         (lambda jobs: jobs, "tuple"),
-        (lambda _: None, "NoneType"),
+        (lambda _: None, "not None"),
         (lambda _: later(), "async"),
     ],
 )
