@@ -106,4 +106,6 @@ async def close(engine: Engine) -> None:
 
 def same_name(name: str) -> UsageError:
     """The error for two engines of one name."""
-    return UsageError(f"engines need different names; {name!r} is there twice")
+    return UsageError(
+        f"engines need different names, but {name!r} is there twice; give each a `name` of its own"
+    )
