@@ -49,11 +49,15 @@ class Trail:
     Attributes:
         steps: in the order in which they began.
         whole: whether all its calls are among them: none was answered from a Store.
+
+    Args:
+        kept: whether steps are taken note of; not of calls outside any program, which never end.
     """
 
-    __slots__ = ("_beside", "_group", "_visits", "steps", "whole")
+    __slots__ = ("_beside", "_group", "_kept", "_visits", "steps", "whole")
 
-    def __init__(self) -> None:
+    def __init__(self, *, kept: bool = True) -> None:
+        self._kept = kept
         self.whole = True
         self.steps: list[TrailStep] = []
         self._visits: dict[str, int] = {}
@@ -74,6 +78,8 @@ class Trail:
             group: the fan-out that the call belongs to.
             away: seconds for which the program had no call before.
         """
+        if not self._kept:
+            return
         # The fan-out in which the program itself is a branch tells nothing of its own course.
         if group is program.group:
             group = None

@@ -22,6 +22,7 @@ from weft.orchestrator.dispatch.timer import At
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.program import Program
+from weft.orchestrator.trail import Trail
 
 
 class Dispatcher:
@@ -100,7 +101,8 @@ class Dispatcher:
         now = fleet.tick()
         program = self.programs.get(call.program)
         if program is None:
-            program = self.begin(Program(call.program, arrived=now, silent=True))
+            trail = Trail(kept=False)
+            program = self.begin(Program(call.program, arrived=now, silent=True, trail=trail))
         away = 0.0
         if program.acting is not None:
             away = now - program.acting
