@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -157,6 +158,13 @@ async def run(
         BudgetExceeded: the budget was used up, and the program did not catch the error.
         Exception: whatever the program raises.
     """
+    if not callable(program):
+        if inspect.iscoroutine(program):
+            program.close()
+        raise UsageError(
+            "run takes a program and its arguments apart: run(program, argument, pool=...); "
+            f"not {program!r}"
+        )
     journal = journal if journal is not None else Journal()
     store = store if store is not None else pool.store
     limits = enforce(budget) if budget is not None else nullcontext()
@@ -200,7 +208,10 @@ async def run(
         if declares is not NOTHING_DECLARED and identity is None:
             observed = Observed(declares, own)
         with enter(replace(scope, program=own, observed=observed)), limits:
-            value = await program(*args, **kwargs)
+            made = program(*args, **kwargs)
+            if not inspect.isawaitable(made):
+                raise UsageError(f"{called or repr(program)} must be an async function")
+            value = await made
     if observed is not None:
         journal.differences += observed.end()
     seconds = anyio.current_time() - journal.started

@@ -42,10 +42,14 @@ class Limits:
     def __post_init__(self) -> None:
         for f in fields(self):
             limit = getattr(self, f.name)
-            if limit is not None and not (isinstance(limit, int | float) and limit > 0):
+            if limit is None:
+                continue
+            if isinstance(limit, bool) or not (isinstance(limit, int | float) and limit > 0):
                 raise UsageError(
                     f"budget {f.name}={limit!r} must be a number above 0; leave it out for no limit"
                 )
+            if f.name in ("tokens", "calls") and limit != math.inf and limit != int(limit):
+                raise UsageError(f"budget {f.name}={limit!r} must be a whole number")
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, Unpack, overload
@@ -124,11 +125,13 @@ async def generate(
         EngineError: no engine could answer.
     """
     scope = current()
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    _check(prompt, max_tokens, temperature, top_p, stops, n, logprobs)
+    stops = (stop,) if isinstance(stop, str) else _texts(stop)
+    _check(prompt, max_tokens, temperature, top_p, stops, n, logprobs, seed)
     if more:
         check_more(more)
     if returns is not None:
+        if not isinstance(returns, type) or not issubclass(returns, BaseModel):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"returns={returns!r} must be a class of pydantic's BaseModel")
         schema = returns.model_json_schema()
     if schema is None and not more:
         sampling = usual_settings(max_tokens, temperature, top_p, stops, seed, logprobs)
@@ -215,7 +218,19 @@ def _check(
     stop: tuple[str, ...],
     n: int | None,
     logprobs: int | None,
+    seed: int | None,
 ) -> None:
+    for name, whole in (
+        ("max_tokens", max_tokens),
+        ("n", n),
+        ("logprobs", logprobs),
+        ("seed", seed),
+    ):
+        if whole is not None and type(whole) is not int:
+            raise UsageError(f"{name}={whole!r} must be a whole number")
+    for name, number in (("temperature", temperature), ("top_p", top_p)):
+        if not isinstance(number, (float, int)) or not math.isfinite(number):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"{name}={number!r} must be a number")
     if prompt.role is None:
         raise UsageError("prompt is empty; begin with Prompt.user(...)")
     if max_tokens is not None and max_tokens < 1:
@@ -232,22 +247,39 @@ def _check(
         raise UsageError(f"logprobs={logprobs} must be from 0 to 20")
 
 
+def _texts(stop: Sequence[str]) -> tuple[str, ...]:
+    try:
+        texts = tuple(stop)
+    except TypeError:
+        texts = (stop,)
+    if not all(isinstance(text, str) for text in texts):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"stop={stop!r} must be a text, or a list of texts")
+    return texts
+
+
 def _parse(completion: Completion, returns: type[M]) -> M:
     """The answer as an instance: of the first JSON in it that fits."""
     first: ValidationError | None = None
     for text in json_texts(completion.text):
+        if not completion.whole and text.strip()[-1:] not in _ENDS:
+            continue  # of a number that was cut off nobody knows whether it goes on
         try:
             return returns.model_validate_json(text)
         except ValidationError as error:
             first = first or error
     if first is None:  # the text is empty, or there was no end to its thinking
-        what = "within its thinking" if completion.in_thinking else "before it began"
+        what = "before it began" if not completion.text else "before its end could be seen"
+        what = "within its thinking" if completion.in_thinking else what
         raise OutputError(f"the answer is no {returns.__name__}: it ended {what}{_why(completion)}")
     worst = first.errors()[0]
     where = ".".join(map(str, worst["loc"])) or "the whole"
     raise OutputError(
         f"the answer is no {returns.__name__}: {where}: {worst['msg']}{_why(completion)}"
     )
+
+
+_ENDS = ("}", "]", '"')
+"""With what JSON ends of which the end can be seen."""
 
 
 def _why(completion: Completion) -> str:

@@ -1,0 +1,75 @@
+"""What calls, budgets and runs are given by mistake is told in a sentence."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, RootModel
+
+from weft import Limits, Pool, Prompt, ScriptedEngine, generate, run, run_sync
+from weft.errors import OutputError, UsageError
+
+pytestmark = pytest.mark.anyio
+
+
+class Count(RootModel[int]):
+    """A number alone."""
+
+
+class Point(BaseModel):
+    """An object."""
+
+    x: int
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"temperature": float("nan")}, "temperature=nan must be a number"),
+        ({"top_p": "1"}, "top_p='1' must be a number"),
+        ({"stop": 5}, "stop=5 must be a text"),
+        ({"stop": ["a", 5]}, "must be a text, or a list of texts"),
+        ({"max_tokens": "5"}, "max_tokens='5' must be a whole number"),
+        ({"max_tokens": True}, "max_tokens=True must be a whole number"),
+        ({"n": 2.5}, "n=2.5 must be a whole number"),
+        ({"seed": "x"}, "seed='x' must be a whole number"),
+        ({"returns": int}, "must be a class of pydantic's BaseModel"),
+    ],
+)
+async def test_settings_of_the_wrong_kind(given: dict[str, Any], says: str):
+    async with Pool(ScriptedEngine("hi")):
+        with pytest.raises(UsageError, match=says):
+            await generate(Prompt.user("x"), **given)
+
+
+@pytest.mark.parametrize("given", [{"calls": 1.5}, {"tokens": True}, {"tokens": 0.5}])
+def test_limits_of_the_wrong_kind(given: dict[str, Any]):
+    with pytest.raises(UsageError, match="must be a"):
+        Limits(**given)
+
+
+async def test_a_coroutine_or_a_plain_function_is_no_program():
+    async def program() -> None: ...
+
+    async with Pool(ScriptedEngine("hi")) as pool:
+        given: Any = program()
+        with pytest.raises(UsageError, match="run takes a program and its arguments apart"):
+            await run(given, pool=pool)
+        plain: Any = len
+        with pytest.raises(UsageError, match="len must be an async function"):
+            await run(plain, "ab", pool=pool)
+
+
+def test_nor_without_async():
+    plain: Any = len
+    with pytest.raises(UsageError, match="len must be an async function"):
+        run_sync(plain, "ab", pool=ScriptedEngine("hi"))
+
+
+async def test_a_number_that_was_cut_off_is_no_answer():
+    async with Pool(ScriptedEngine("12345")):
+        with pytest.raises(OutputError, match="cut off by max_tokens"):
+            await generate(Prompt.user("x"), returns=Count, max_tokens=2)
+        assert (await generate(Prompt.user("x"), returns=Count)).root == 12345
+    async with Pool(ScriptedEngine('{"x": 4} and so on')):
+        point = await generate(Prompt.user("x"), returns=Point, max_tokens=8)
+        assert point.x == 4  # its end can be seen
