@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -117,7 +117,7 @@ async def _later() -> list[Engine]:
 
 
 @asynccontextmanager
-async def _closing() -> Any:
+async def _closing() -> AsyncIterator[list[Engine]]:
     yield [Given()]
     fails()
 
@@ -125,10 +125,10 @@ async def _closing() -> Any:
 class Opened(EngineKind):
     """A kind that opens what the test says."""
 
-    opens: Callable[[], Any] = staticmethod(_closing)
+    opens: Any = staticmethod(_closing)
 
     def open(self, say: Any) -> Any:
-        return type(self).opens()
+        return Opened.opens()
 
 
 @pytest.fixture

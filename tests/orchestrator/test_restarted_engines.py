@@ -36,6 +36,8 @@ class Ignore:
 
     def on_delta(self, delta: Delta) -> None: ...
 
+    def on_refused(self) -> None: ...
+
 
 def call(program: str, number: int) -> Call:
     prompt, sampling = tuple(range(320)), Sampling(max_tokens=8)

@@ -1,5 +1,7 @@
 """What a figure of a run says of its spans."""
 
+from typing import Any
+
 import anyio
 import pytest
 
@@ -39,7 +41,7 @@ def titles(folds: list[Fold]) -> list[str]:
     return [fold.title for fold in folds]
 
 
-def inside(done: Run[object]) -> list[Fold]:
+def inside(done: Run[Any]) -> list[Fold]:
     """What the one program of a run consists of."""
     (whole,) = Folding(done.spans).within(None)
     return whole.inside

@@ -249,12 +249,12 @@ def _check(
 
 def _texts(stop: Sequence[str]) -> tuple[str, ...]:
     try:
-        texts = tuple(stop)
+        texts: tuple[object, ...] = tuple(stop)
     except TypeError:
         texts = (stop,)
-    if not all(isinstance(text, str) for text in texts):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not all(isinstance(text, str) for text in texts):
         raise UsageError(f"stop={stop!r} must be a text, or a list of texts")
-    return texts
+    return tuple(stop)
 
 
 def _parse(completion: Completion, returns: type[M]) -> M:
