@@ -133,7 +133,7 @@ def ready(url: str) -> bool:
     """Whether a service takes requests."""
     try:
         return httpx.get(f"{url}/ready", timeout=PATIENCE).status_code == 200
-    except httpx.ConnectError:
+    except httpx.TransportError:
         return False
 
 
