@@ -51,6 +51,11 @@ class Engine:
         return self.decode
 
 
+def at(engine: Any, id: str = "p", claim: int = 500, **more: Any) -> Program:
+    """A program that is at home on an engine, with a claim there."""
+    return Program(id, home=engine, claim=claim, **more)
+
+
 @dataclass
 class Call:
     program: Program = field(default_factory=lambda: Program("p"))

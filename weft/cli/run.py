@@ -142,6 +142,7 @@ async def _run(
     from weft.programs.figures.page import PAGE, write_page
     from weft.programs.figures.spans import spans_of
     from weft.programs.history.event_file import EVENTS, write_events
+    from weft.programs.nodes import stands_for
     from weft.programs.scope import current
     from weft.store.store import Store
 
@@ -150,6 +151,7 @@ async def _run(
     def say(text: str) -> None:
         console.print(text, markup=False)
 
+    @stands_for(program, program.__name__)
     async def guarded() -> Any:
         try:
             with blaming("program", program):
@@ -160,9 +162,6 @@ async def _run(
                 write_events(out / EVENTS, events)
                 write_page(out / PAGE, spans_of(events))
 
-    # It is no program around the one that it calls, and goes by that one's name.
-    guarded.__name__ = program.__name__
-    vars(guarded)["__weft_calls__"] = program
     log = DecisionLog(out / DECISIONS).writing(anyio.current_time()) if out else nullcontext()
 
     async with open_engines(

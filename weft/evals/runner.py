@@ -36,6 +36,7 @@ from weft.evals.tasks.task import Sample, Task
 from weft.faults import said
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, budget, run
+from weft.programs.nodes import stands_for
 from weft.search.strategy import Answer, Question, Strategy, stable_seed
 from weft.types import MoreSampling
 
@@ -210,6 +211,8 @@ class _Pass:
         except PartFailed as e:
             return Row(self.strategy.spec, sample.id, None, error=str(e))
 
+        # Results of strategies with other parameters are those of other programs.
+        @stands_for(self.strategy, self.strategy.spec)
         async def attempt() -> Answer | Exception:
             # Errors are values here, so that what was spent before them is known.
             try:
@@ -220,9 +223,6 @@ class _Pass:
             except Exception as e:
                 return cast("Exception", first_error(e))
 
-        # It is no program around the strategy's.
-        vars(attempt)["__weft_calls__"] = self.strategy
-        attempt.__name__ = self.strategy.spec  # other strategies' results are of other programs
         done = await run(attempt, pool=self.pool)
         spec, usage, seconds = self.strategy.spec, done.usage, round(done.seconds, 4)
         match done.value:

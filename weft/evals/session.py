@@ -48,11 +48,8 @@ async def run_suite(
     """
     task, strategies = suite.parts()
     guarded = GuardedTask(task)
-    samples, spec, fingerprint = (
-        guarded.samples(suite.limit, suite.seed),
-        guarded.spec,
-        guarded.fingerprint,
-    )
+    samples = guarded.samples(suite.limit, suite.seed)
+    spec, fingerprint = guarded.spec, guarded.fingerprint
     specs = suite.engine or ([task.engine] if task.engine else None)
     if not specs:
         raise UsageError(f"task {task.name} has no engine of its own; give --engine")

@@ -14,6 +14,7 @@ from weft.programs.scope import ANY, Doing, Scope, enter, running
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @overload
@@ -165,11 +166,24 @@ def _inside_node(scope: Scope, name: str, id: str) -> Generator[None]:
             scheduler.end_wait(program.id, wait, whole=whole and not doing.calls)
 
 
-def underlying(function: object) -> object:
-    """What partial functions and methods were made of, and what a wrapper says that it calls.
+def stands_for(program: object, name: str = "") -> Callable[[F], F]:
+    """Mark a wrapper: it is no program around the one that it calls, but stands for that one.
 
-    A wrapper says so by an attribute `__weft_calls__`.
+    Args:
+        program: what it calls.
+        name: what results in a Store are kept for; the wrapper's own name by default.
     """
+
+    def mark(wrapper: F) -> F:
+        vars(wrapper)["__weft_calls__"] = program
+        wrapper.__name__ = name or wrapper.__name__
+        return wrapper
+
+    return mark
+
+
+def underlying(function: object) -> object:
+    """What partial functions and methods were made of, and what a wrapper stands for."""
     while True:
         if isinstance(function, functools.partial):
             function = cast(Any, function).func

@@ -170,7 +170,7 @@ async def run(
     limits = enforce(budget) if budget is not None else nullcontext()
     starts = underlying(program)
     name: str = getattr(starts, "__name__", "")
-    called: str = getattr(program, "__name__", name)
+    called: str = getattr(program, "__name__", name)  # by which its results are kept
     declares = declared(starts)
     scope = Scope(
         pool,

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.errors import UsageError
-from weft.orchestrator.estimates.execution_graph import OUTSIDE, Ahead, ExecutionGraph
+from weft.orchestrator.estimates.execution_graph import Ahead, ExecutionGraph
+from weft.orchestrator.estimates.graph_state import OUTSIDE
 from weft.orchestrator.trail import TrailStep
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy_view import Call, Engine, View
+from policy_view import Call, Engine, View, at
 from weft.errors import UsageError
 from weft.orchestrator.estimates.distribution import Distribution
 from weft.orchestrator.estimates.profiles import Profiles
@@ -20,11 +20,6 @@ from weft.orchestrator.policy import Order, Policy, parse_policy, policies
 from weft.orchestrator.program import Program
 
 HUGE = 10**9
-
-
-def at(engine: Any, id: str = "p", claim: int = 500, **more: Any) -> Program:
-    """A program that is at home on an engine, with a claim there."""
-    return Program(id, home=engine, claim=claim, **more)
 
 
 def placed(spec: str, call: Call, *engines: Engine) -> str:

@@ -4,18 +4,10 @@ import math
 
 import pytest
 
-from policy_view import Call, Engine, View
+from policy_view import Call, Engine, View, at
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import parse_policy
 from weft.orchestrator.program import Program
-
-
-def at(engine: Engine, id: str = "p", claim: int = 500, **more: float) -> Program:
-    """A program that is at home on an engine, with a claim there."""
-    program = Program(id, claim=claim, **more)  # type: ignore[arg-type]
-    program.home = engine  # type: ignore[assignment]
-    return program
-
 
 # adaptive
 

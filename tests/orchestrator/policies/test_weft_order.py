@@ -1,8 +1,10 @@
 """The order of the default policy: deadlines by slack, residents, quorums, then the least work."""
 
+from typing import Any
+
 import pytest
 
-from policy_view import Call, Engine, View
+from policy_view import Call, Engine, View, at
 from weft.orchestrator.estimates.graphs import Remaining
 from weft.orchestrator.group import CallGroup
 from weft.orchestrator.policy import Order, parse_policy
@@ -12,10 +14,8 @@ from weft.orchestrator.program import Program
 ENGINE = Engine(decode=0.1)
 
 
-def resident(id: str = "r", **more: float) -> Program:
-    program = Program(id, claim=500, **more)  # type: ignore[arg-type]
-    program.home = ENGINE  # type: ignore[assignment]
-    return program
+def resident(id: str = "r", **more: Any) -> Program:
+    return at(ENGINE, id, **more)
 
 
 def order(call: Call, now: float = 100.0) -> Order:

@@ -25,7 +25,8 @@ def graph_of(edges: Edges, kind: str = "next") -> nx.DiGraph:
 
 def boxes(text: str) -> list[tuple[float, float, float, float]]:
     found = ElementTree.fromstring(text).iter(f"{SVG}rect")
-    return [tuple(float(r.attrib[k]) for k in ("x", "y", "width", "height")) for r in found]  # type: ignore[misc]
+    sides = [[float(r.attrib[k]) for k in ("x", "y", "width", "height")] for r in found]
+    return [(x, y, width, height) for x, y, width, height in sides]
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=20))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from weft.errors import StoreError, UsageError
-from weft.orchestrator.estimates.execution_graph import OUTSIDE, Ahead, ExecutionGraph, State
+from weft.orchestrator.estimates.execution_graph import Ahead, ExecutionGraph
+from weft.orchestrator.estimates.graph_state import OUTSIDE, State
 
 if TYPE_CHECKING:
     from weft.orchestrator.program import Program

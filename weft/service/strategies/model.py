@@ -15,6 +15,7 @@ from weft.errors import BudgetExceeded, WeftError
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.programs import Event, Limits, Run, budget, run
+from weft.programs.nodes import stands_for
 from weft.programs.scope import Live
 from weft.search import Answer, Strategy
 from weft.search.readers import Reader
@@ -156,6 +157,7 @@ class StrategyModel:
             for one in told:
                 one(id, text)
 
+        @stands_for(strategy.solve)
         async def attempt() -> Answer | WeftError:
             # Errors are values here, so that what was spent before them is known.
             try:
@@ -164,8 +166,6 @@ class StrategyModel:
             except WeftError as error:
                 return error
 
-        # It is no program within another.
-        vars(attempt)["__weft_calls__"] = strategy.solve
         done = await run(
             attempt,
             pool=self._pool,
