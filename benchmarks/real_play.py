@@ -12,7 +12,7 @@ from weft.backends.engine import Engine
 from weft.concurrency import TaskGroup
 from weft.errors import EngineError, UsageError
 from weft.orchestrator.call import Call
-from weft.orchestrator.decision import Decision
+from weft.orchestrator.decisions.decision import Decision
 from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.scheduler import Scheduler

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.cache.belady import Access, best_hits, lru_hits
-from weft.cache.prefix import block_hashes
+from weft.cache.block_hashes import block_hashes
 from weft.errors import UsageError
 
 

@@ -2,7 +2,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from weft.cache.prefix import PrefixIndex, block_hashes
+from weft.cache.block_hashes import block_hashes
+from weft.cache.prefix import PrefixIndex
 
 tokens = st.lists(st.integers(0, 2), max_size=40)
 tail = st.lists(st.integers(0, 1), min_size=1, max_size=8)

@@ -10,7 +10,7 @@ from typing import Any
 
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.call import Call
-from weft.orchestrator.decision import Decision, Observe
+from weft.orchestrator.decisions.decision import Decision, Observe
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.residents import Ended

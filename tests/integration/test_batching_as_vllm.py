@@ -11,7 +11,7 @@ import pytest
 
 from weft.backends.simulated.batching import Batch
 from weft.backends.simulated.decoding import Stay
-from weft.cache.prefix import block_hashes
+from weft.cache.block_hashes import block_hashes
 
 pytestmark = [
     pytest.mark.integration,

@@ -24,8 +24,9 @@ from weft import (
 from weft.backends.scripted.engine import Scripted
 from weft.concurrency import now
 from weft.errors import UsageError
-from weft.orchestrator.policy import CallView, Order, Placement, Policy, Retention, View
+from weft.orchestrator.policy import Order, Placement, Policy, Retention
 from weft.orchestrator.program import Program
+from weft.orchestrator.views import CallView, View
 
 
 @dataclass

@@ -135,7 +135,7 @@ async def _run(
     import anyio
 
     from weft.backends.kinds.specs import open_engines
-    from weft.orchestrator.decision_log import DECISIONS, DecisionLog
+    from weft.orchestrator.decisions.decision_log import DECISIONS, DecisionLog
     from weft.orchestrator.pool import Pool
     from weft.programs import Limits
     from weft.programs import run as run_program

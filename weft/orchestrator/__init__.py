@@ -16,14 +16,18 @@ from weft.orchestrator.policy import (
     policy,
 )
 from weft.orchestrator.pool import Pool
+from weft.orchestrator.views import CallView, EngineView, View
 
 __all__ = [
     "Admission",
+    "CallView",
+    "EngineView",
     "Order",
     "Placement",
     "Policy",
     "Pool",
     "Retention",
+    "View",
     "parse_policy",
     "policies",
     "policy",

@@ -11,7 +11,7 @@ from weft.errors import EngineBusy, EngineError, EngineUnavailable, RequestFaile
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.health import Health
+from weft.orchestrator.health.health import Health
 
 if TYPE_CHECKING:
     from weft.orchestrator.scheduler import Scheduler

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import xxhash
 
-from weft.cache.prefix import block_hashes
+from weft.cache.block_hashes import block_hashes
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.orchestrator.group import CallGroup
 from weft.orchestrator.tokens.token_path import TokenPath, grown_hashes

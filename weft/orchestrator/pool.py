@@ -16,7 +16,7 @@ from weft.backends.engine import Engine
 from weft.backends.kinds.specs import open_engines
 from weft.concurrency import TaskGroup, event_loop
 from weft.errors import EngineUnavailable, UnknownName, UsageError
-from weft.orchestrator.decision import Observe
+from weft.orchestrator.decisions.decision import Observe
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.engines.joining import Joining, close, connect, same_name
 from weft.orchestrator.engines.models import Models

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import anyio
-import anyio.abc
 
 from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
-from weft.concurrency import TaskGroup, signal
-from weft.errors import EngineError, EngineUnavailable, PartFailed
-from weft.faults import blaming
+from weft.concurrency import signal
+from weft.errors import EngineError, EngineUnavailable
 from weft.orchestrator.attempts import Attempts, send_unscheduled
 from weft.orchestrator.call import Call
-from weft.orchestrator.decision import Observe
+from weft.orchestrator.decisions.decision import Observe
 from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.estimates.speed import Speed
+from weft.orchestrator.estimates.speed import KnownSpeeds
 from weft.orchestrator.followed import FollowedCall, Follower
-from weft.orchestrator.health import Health
+from weft.orchestrator.health.engine_watch import EngineWatch
+from weft.orchestrator.health.health import Health
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.program import Program, ToolWait
 from weft.orchestrator.restore import CachedChain, SchedulingState, restore, save
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
-_SPEEDS = 256
 OUTAGE = 10.0
 """Seconds that calls wait, by default, for an engine to come back when none is left."""
 
@@ -73,8 +69,7 @@ class Scheduler:
         outage: float = OUTAGE,
     ) -> None:
         self._outage = outage
-        self.speeds: dict[tuple[str, str], Speed] = {}
-        """Of engines by name and model: those that are there, were, or are known from before."""
+        self.speeds = KnownSpeeds()
         self.replicas = [self._replica(engine) for engine in engines]
         self.changes = 0
         """How often engines came or went."""
@@ -94,8 +89,7 @@ class Scheduler:
             ended,
         )
         self.health = Health(self.dispatcher, check=check)
-        self._scopes: dict[Replica, anyio.CancelScope] = {}
-        self._group: anyio.abc.TaskGroup | None = None
+        self._engine_watch = EngineWatch(self.health)
 
     @property
     def waiting(self) -> int:
@@ -312,18 +306,11 @@ class Scheduler:
         self.changes += 1
         self.replicas.append(replica)
         self.dispatcher.add(replica)
-        if self._group is not None:
-            self._group.start_soon(self._attend, replica)
+        self._engine_watch.add(replica)
         return replica
 
     def _replica(self, engine: Engine) -> Replica:
-        """An engine as it is known by its name."""
-        key = engine.name, engine.model
-        speed = self.speeds.pop(key, None) or Speed()
-        self.speeds[key] = speed  # the last to be forgotten
-        if len(self.speeds) > _SPEEDS:
-            del self.speeds[next(iter(self.speeds))]
-        return Replica(engine, speed)
+        return Replica(engine, self.speeds.of(engine.name, engine.model))
 
     def remove(self, replica: Replica) -> None:
         """Let an engine go while calls run: those that run there run on, none follows."""
@@ -331,8 +318,7 @@ class Scheduler:
         self.replicas.remove(replica)
         for orphan in self.dispatcher.remove(replica):
             orphan.wake()
-        if replica in self._scopes:
-            self._scopes[replica].cancel()
+        self._engine_watch.remove(replica)
 
     async def watch(self, interval: float = 1.0) -> None:
         """Drive timers, follow caches, watch over engines' health; until cancelled.
@@ -342,36 +328,8 @@ class Scheduler:
         """
         self.health.interval = interval
         self.dispatcher.patience = self._outage
-        async with (
-            self._timeline if self._own_timeline else nullcontext(),
-            TaskGroup() as group,
-        ):
-            self._group = group
-            for replica in self.replicas:
-                group.start_soon(self._attend, replica)
-            await anyio.sleep_forever()  # engines may be added
-
-    async def _attend(self, replica: Replica) -> None:
-        """Look after one engine until it is removed."""
-        with anyio.CancelScope() as scope:
-            self._scopes[replica] = scope
-            async with TaskGroup() as group:
-                group.start_soon(self._follow, replica)
-                group.start_soon(self.health.attend, replica)
-        del self._scopes[replica]
-
-    async def _follow(self, replica: Replica) -> None:
-        """Know the engine's prefix cache by its own reports, if it gives any."""
-        from weft.cache.kv_events import ReportedIndex  # its wire format takes long to import
-
-        index = replica.reported = ReportedIndex()
-        try:
-            with blaming("engine", type(replica.engine)):
-                await replica.engine.follow_cache(index)
-        except (EngineError, PartFailed) as error:
-            _log.warning("%s: cached prefixes are estimated instead: %s", replica.name, error)
-        finally:
-            replica.reported = None
+        async with self._timeline if self._own_timeline else nullcontext():
+            await self._engine_watch.run(self.replicas)
 
 
 def _loop_clock() -> Callable[[], float]:

@@ -17,7 +17,7 @@ from weft.backends.simulated.hardware import Hardware
 from weft.backends.timeline import Timeline
 from weft.concurrency import TaskGroup, first_error
 from weft.orchestrator.call import Call
-from weft.orchestrator.decision import Decision
+from weft.orchestrator.decisions.decision import Decision
 from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from weft import Pool, generate, run
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.cache import prefix
+from weft.cache import block_hashes
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.orchestrator.call import Call
 from weft.orchestrator.tokens.token_path import PathMemo, TokenPath
@@ -33,7 +33,7 @@ def test_paths_that_branch_have_the_ids_and_hashes_of_their_own(root, branches):
     for path, ids in paths:
         assert path.tokens == ids
         assert len(path) == len(ids)
-        assert path.hashes(4) == prefix.block_hashes(ids, 4)
+        assert path.hashes(4) == block_hashes.block_hashes(ids, 4)
         known = vllm_block_hashes(ids, 4, "salt")
         assert path.reported(4, "salt") == (known, event_hashes(known))
 
@@ -63,7 +63,7 @@ def test_text_is_estimated_and_hashed_by_its_bytes(texts):
     units = [int.from_bytes(text[i : i + 4], "big") for i in range(0, len(text), 4)]
     call = Call(Request("r", "m", messages))
     assert call.prompt_tokens == len(units)
-    assert call.hashes(3) == prefix.block_hashes(units, 3)
+    assert call.hashes(3) == block_hashes.block_hashes(units, 3)
 
 
 def test_a_memo_keeps_what_was_used_last():
@@ -86,7 +86,7 @@ async def test_a_step_hashes_only_the_blocks_that_it_adds(monkeypatch, anyio_bac
         hashed.append(seed)
         return plain(data, seed=seed)
 
-    monkeypatch.setattr(prefix.xxhash, "xxh3_64_intdigest", counting)
+    monkeypatch.setattr(block_hashes.xxhash, "xxh3_64_intdigest", counting)
     tokens = 4000
     engine = ScriptedEngine(lambda request: "word ", context=10_000)
     counts: list[int] = []

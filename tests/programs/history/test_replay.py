@@ -15,7 +15,8 @@ import trio
 from weft import Limits, Pool, Prompt, fan_out, generate, run, score
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.orchestrator.policies.weft import Weft
-from weft.orchestrator.policy import CallView, Order, View, policy
+from weft.orchestrator.policy import Order, policy
+from weft.orchestrator.views import CallView, View
 from weft.search import Answer, Question, Strategy, parse_strategy
 from weft.store.store import Store
 

@@ -17,16 +17,8 @@ from live_service import BODIES, CHAT, GENERATING, LiveService, answered, raw_en
 from waiting import PATIENCE, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
-from weft.orchestrator.policy import (
-    Admission,
-    CallView,
-    EngineView,
-    Order,
-    Placement,
-    Policy,
-    View,
-    policy,
-)
+from weft.orchestrator.policy import Admission, Order, Placement, Policy, policy
+from weft.orchestrator.views import CallView, EngineView, View
 from weft.service.config.file import ServiceConfig
 
 pytestmark = pytest.mark.loops("asyncio")

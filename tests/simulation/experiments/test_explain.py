@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from weft.errors import UnknownName
-from weft.orchestrator.decision import Decision, Kind
+from weft.orchestrator.decisions.decision import Decision, Kind
 from weft.simulation.experiments.explain import Wait, explain, longest_waits
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from weft.backends.simulated.hardware import Linear
 from weft.errors import ConfigError, UsageError
-from weft.orchestrator.decision import Decision
+from weft.orchestrator.decisions.decision import Decision
 from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import parse_arrivals
 from weft.simulation.experiments.experiment import Experiment, conduct, first_jobs

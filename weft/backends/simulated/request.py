@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from weft.backends.engine import Engine
 from weft.backends.simulated.decoding import Stay
-from weft.cache.prefix import block_hashes
+from weft.cache.block_hashes import block_hashes
 from weft.errors import ContextExceeded, Unsupported, UsageError
 from weft.types import Request
 

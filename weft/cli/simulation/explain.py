@@ -36,7 +36,7 @@ def explain(
 
     Example: weft explain simulation --policy weft --call session-3/7
     """
-    from weft.orchestrator.decision_log import DECISIONS, DecisionLog
+    from weft.orchestrator.decisions.decision_log import DECISIONS, DecisionLog
     from weft.programs.history.event_file import EVENTS, about_call, read_events
     from weft.simulation.experiments import explain as why
 
@@ -59,7 +59,7 @@ def explain(
 
 def _find(run: Path, policy: str | None) -> Path:
     """The folder with the decisions of one run."""
-    from weft.orchestrator.decision_log import DECISIONS
+    from weft.orchestrator.decisions.decision_log import DECISIONS
     from weft.simulation.experiments.folder import SIMULATION, SimulationFolder
 
     if (run / DECISIONS).is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from weft.orchestrator.decision import Tell
+from weft.orchestrator.decisions.decision import Tell
 from weft.orchestrator.dispatch.call_queue import CallQueue, before
 from weft.orchestrator.dispatch.claims import Claims
 from weft.orchestrator.dispatch.counters import DispatchCounters

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from weft.orchestrator.decision import Tell
-from weft.orchestrator.dispatch.due_times import DueTimes
+from weft.orchestrator.decisions.decision import Tell
 from weft.orchestrator.dispatch.guarded_policy import GuardedPolicy
-from weft.orchestrator.dispatch.timer import At
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Retention
 from weft.orchestrator.program import Program
+from weft.orchestrator.timers.due_times import DueTimes
+from weft.orchestrator.timers.timer import At
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica

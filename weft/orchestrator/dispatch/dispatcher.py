@@ -7,21 +7,21 @@ from collections.abc import Callable, Sequence
 
 from weft.errors import ContextExceeded, EngineUnavailable
 from weft.orchestrator.call import Call
-from weft.orchestrator.decision import Observe, teller
+from weft.orchestrator.decisions.decision import Observe, teller
+from weft.orchestrator.decisions.guarded_callback import guarded_callback
 from weft.orchestrator.dispatch.binder import Binder
 from weft.orchestrator.dispatch.claims import Claims
 from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.dispatch.fleet import Fleet
 from weft.orchestrator.dispatch.gatekeeper import Gatekeeper
-from weft.orchestrator.dispatch.guarded_callback import guarded_callback
 from weft.orchestrator.dispatch.guarded_policy import GuardedPolicy
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.residents import Ended, Residents
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.dispatch.timer import At
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.program import Program
+from weft.orchestrator.timers.timer import At
 from weft.orchestrator.trail import Trail
 
 

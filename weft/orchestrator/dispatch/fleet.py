@@ -10,8 +10,8 @@ from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.call_queue import CallQueue
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.dispatch.timer import At, Timer
 from weft.orchestrator.estimates.profiles import Profiles
+from weft.orchestrator.timers.timer import At, Timer
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from weft.orchestrator.dispatch.binder import Binder
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.dispatch.timer import At
+from weft.orchestrator.timers.timer import At
 
 
 class Gatekeeper:

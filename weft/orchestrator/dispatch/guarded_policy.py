@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from collections.abc import Iterator
@@ -10,12 +9,20 @@ from pathlib import Path
 from time import perf_counter
 from traceback import format_exception_only
 from types import CodeType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from weft.orchestrator.dispatch.counters import DispatchCounters, Question
+from weft.orchestrator.dispatch.policy_answers import (
+    NoAnswer,
+    read_admission,
+    read_order,
+    read_placement,
+    read_retention,
+)
 from weft.orchestrator.dispatch.replica import Replica
-from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, View
+from weft.orchestrator.policy import Admission, Policy, Retention
 from weft.orchestrator.program import Program
+from weft.orchestrator.views import View
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.ticket import Ticket
@@ -24,11 +31,6 @@ _log = logging.getLogger(__name__)
 _OURS = str(Path(__file__).parents[2])
 _STALL = 1.0  # seconds of a decision that are worth a word: nothing else happens meanwhile
 _MOST = 100  # different errors that are logged
-_PLAIN = {int, float, bool}
-
-
-class _NoAnswer(Exception):
-    """What a policy returned is no answer."""
 
 
 class GuardedPolicy:
@@ -58,7 +60,7 @@ class GuardedPolicy:
         self._counters.decisions += 1
         begun = perf_counter()
         try:
-            found = _order(self.policy.order(ticket, view))
+            found = read_order(self.policy.order(ticket, view))
         except BaseException as error:
             return (), math.inf, f"{self._note_failure('order', error)}: first come, first served"
         if perf_counter() - begun > _STALL:
@@ -70,7 +72,7 @@ class GuardedPolicy:
         self._counters.decisions += 1
         begun = perf_counter()
         try:
-            found = _placement(self.policy.place(ticket, view), view)
+            found = read_placement(self.policy.place(ticket, view), view)
         except BaseException as error:
             why = self._note_failure("place", error)
             replica = least_loaded(ticket, view)
@@ -84,7 +86,7 @@ class GuardedPolicy:
         self._counters.decisions += 1
         begun = perf_counter()
         try:
-            found = _admission(self.policy.admit(ticket, replica, view), replica)
+            found = read_admission(self.policy.admit(ticket, replica, view), replica)
         except BaseException as error:
             return Admission(True, f"{self._note_failure('admit', error)}: everyone is admitted")
         if perf_counter() - begun > _STALL:
@@ -96,7 +98,7 @@ class GuardedPolicy:
         self._counters.decisions += 1
         begun = perf_counter()
         try:
-            found = _retention(self.policy.retain(program, replica, view))
+            found = read_retention(self.policy.retain(program, replica, view))
         except BaseException as error:
             return Retention(0.0, f"{self._note_failure('retain', error)}: no claim between calls")
         if perf_counter() - begun > _STALL:
@@ -113,7 +115,7 @@ class GuardedPolicy:
             raise error
         self._counters.unanswered[question] += 1
         name = self._name
-        if isinstance(error, _NoAnswer):
+        if isinstance(error, NoAnswer):
             kind, said, where = "no answer", str(error), self._method(question)
         else:
             kind = type(error).__name__
@@ -195,98 +197,3 @@ def least_loaded(ticket: Ticket, view: View) -> Replica:
         return closed, not replica.has_room(ticket), replica.in_flight, replica.reserved
 
     return min(replicas, key=load)
-
-
-# Answers are read into values of weft's own: a policy may change an object that it gave later.
-
-
-def _order(answer: Order) -> tuple[tuple[float, ...], float, str]:
-    if type(answer) is not Order:
-        _check(answer, Order)
-    key, overdue = answer.key, answer.overdue
-    if type(key) is not tuple:
-        raise _NoAnswer(f"its key is {_shown(key)}, not a tuple of numbers")
-    for part in key:
-        if type(part) not in _PLAIN or part != part:
-            key = tuple(_number(part, "its key has") for part in key)
-            break
-    when = math.inf if overdue is None else _number(overdue, "its overdue is")
-    return key, when, _reason(answer.reason)
-
-
-def _placement(answer: Placement, view: View) -> tuple[Replica, str, bool]:
-    if type(answer) is not Placement:
-        _check(answer, Placement)
-    engine, firm, reason = answer.engine, answer.firm, answer.reason
-    if not isinstance(engine, Replica) or engine not in view.engines:
-        raise _NoAnswer(f"{_shown(engine)} is none of the engines in view")
-    if type(firm) is bool and type(reason) is str:
-        return engine, reason, firm
-    return engine, _reason(reason), _truth(firm, "its firm is")
-
-
-def _admission(answer: Admission, replica: Replica) -> Admission:
-    if type(answer) is not Admission:
-        _check(answer, Admission)
-    elif answer.enter is True and type(answer.reason) is str:
-        return answer
-    if _truth(answer.enter, "its enter is"):
-        return Admission(True, _reason(answer.reason))
-    program = cast(object, answer.displace)
-    if program is None:
-        return Admission(False, _reason(answer.reason))
-    if not (isinstance(program, Program) and program.claim and program.home is replica):
-        raise _NoAnswer(f"{_shown(program)}, which it displaces, has no claim on {replica.name}")
-    return Admission(False, _reason(answer.reason), program)
-
-
-def _retention(answer: Retention) -> Retention:
-    if type(answer) is not Retention:
-        _check(answer, Retention)
-    seconds, rank = _number(answer.seconds, "its seconds are"), _number(answer.rank, "its rank is")
-    return Retention(seconds, _reason(answer.reason), rank)
-
-
-def _check(answer: object, wanted: type[Any]) -> None:
-    if isinstance(answer, wanted):
-        return
-    article = "an" if wanted.__name__[0] in "AO" else "a"
-    if inspect.iscoroutine(answer):
-        answer.close()
-        raise _NoAnswer(f"it is async, but must return {article} {wanted.__name__} at once")
-    raise _NoAnswer(f"it returned {_shown(answer)}, not {article} {wanted.__name__}")
-
-
-def _number(value: Any, what: str) -> float:
-    """A number that can be compared with others."""
-    if type(value) is not float:
-        if not hasattr(value, "__float__"):
-            raise _NoAnswer(f"{what} {_shown(value)}, which is no number")
-        value = float(value)
-    if value != value:
-        raise _NoAnswer(f"{what} not a number (NaN)")
-    return value
-
-
-def _truth(value: Any, what: str) -> bool:
-    if value is True or value is False:
-        return value
-    if value is None or not hasattr(value, "__bool__"):
-        raise _NoAnswer(f"{what} {_shown(value)}, not true or false")
-    return bool(value)
-
-
-def _reason(value: Any) -> str:
-    if type(value) is str:
-        return value
-    if not isinstance(value, str):
-        raise _NoAnswer(f"its reason is {_shown(value)}, not a text")
-    return str.__str__(value)
-
-
-def _shown(value: Any) -> str:
-    """A value in a few words."""
-    if isinstance(value, Program):
-        return f"program {value.id}"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

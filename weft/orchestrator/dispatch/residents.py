@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from weft.orchestrator.dispatch.claims import Claims
-from weft.orchestrator.dispatch.due_times import DueTimes
-from weft.orchestrator.dispatch.timer import At
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.program import Program, ToolWait
+from weft.orchestrator.timers.due_times import DueTimes
+from weft.orchestrator.timers.timer import At
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica

@@ -16,6 +16,7 @@ _CLOSE = 0.02  # relative deviations below this count alike
 _LEAST, _MOST = 1e-9, 1e9  # seconds
 _TRACE = 1.0001
 _DEARER = 100.0  # a token of an answer than one of a prompt, before anything is known
+_KNOWN = 256  # engines whose speeds are remembered
 
 
 class Speed:
@@ -219,3 +220,14 @@ class _Line:
         if b <= 0:
             return wy / w0, 0.0
         return a, b
+
+
+class KnownSpeeds(dict[tuple[str, str], Speed]):
+    """Speeds of engines by name and model: those that are there, were, or are known from before."""
+
+    def of(self, name: str, model: str) -> Speed:
+        """The speed of an engine, which is the last to be forgotten now."""
+        speed = self[name, model] = self.pop((name, model), None) or Speed()
+        if len(self) > _KNOWN:
+            del self[next(iter(self))]
+        return speed

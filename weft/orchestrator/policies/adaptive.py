@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from weft.orchestrator.policies.affinity import Sticky
 from weft.orchestrator.policies.parts import resides
-from weft.orchestrator.policy import Admission, CallView, EngineView, View, policy
+from weft.orchestrator.policy import Admission, policy
+from weft.orchestrator.views import CallView, EngineView, View
 
 
 @policy("adaptive")

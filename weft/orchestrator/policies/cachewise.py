@@ -5,18 +5,9 @@ from __future__ import annotations
 import math
 
 from weft.orchestrator.policies.parts import allowed, best, home_of, missing, resides, seconds
-from weft.orchestrator.policy import (
-    Admission,
-    CallView,
-    EngineView,
-    Order,
-    Placement,
-    Policy,
-    Retention,
-    View,
-    policy,
-)
+from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, policy
 from weft.orchestrator.program import Program
+from weft.orchestrator.views import CallView, EngineView, View
 
 
 @policy("cachewise")

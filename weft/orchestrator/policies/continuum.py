@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from weft.orchestrator.estimates.ttl import memoryfulness, worthwhile
 from weft.orchestrator.policies.parts import beside_claims, best, home_of
-from weft.orchestrator.policy import (
-    Admission,
-    CallView,
-    EngineView,
-    Order,
-    Placement,
-    Policy,
-    Retention,
-    View,
-    policy,
-)
+from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, policy
 from weft.orchestrator.program import Program
+from weft.orchestrator.views import CallView, EngineView, View
 from weft.parameters import param
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from weft.orchestrator.policies.parts import allowed, calls_left, load, seconds
-from weft.orchestrator.policy import CallView, Order, Placement, Policy, View, policy
+from weft.orchestrator.policy import Order, Placement, Policy, policy
+from weft.orchestrator.views import CallView, View
 from weft.parameters import param
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from weft.orchestrator.policies.parts import best
-from weft.orchestrator.policy import CallView, EngineView, Placement, Policy, View, policy
+from weft.orchestrator.policy import Placement, Policy, policy
+from weft.orchestrator.views import CallView, EngineView, View
 from weft.parameters import param
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from weft.orchestrator.policy import Admission, CallView, EngineView, View
+from weft.orchestrator.policy import Admission
 from weft.orchestrator.program import Program
+from weft.orchestrator.views import CallView, EngineView, View
 
 
 def allowed(call: CallView, view: View) -> Sequence[EngineView]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from weft.orchestrator.policies.parts import best, home_of, load
-from weft.orchestrator.policy import CallView, EngineView, Order, Placement, Policy, View, policy
+from weft.orchestrator.policy import Order, Placement, Policy, policy
+from weft.orchestrator.views import CallView, EngineView, View
 from weft.parameters import param
 
 

@@ -12,18 +12,9 @@ from weft.orchestrator.policies.parts import (
     missing,
     seconds,
 )
-from weft.orchestrator.policy import (
-    Admission,
-    CallView,
-    EngineView,
-    Order,
-    Placement,
-    Policy,
-    Retention,
-    View,
-    policy,
-)
+from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, policy
 from weft.orchestrator.program import Program
+from weft.orchestrator.views import CallView, EngineView, View
 from weft.parameters import param
 
 _TRUSTED = 30  # finished programs from which on their number of calls is believed

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from weft.orchestrator.policies.parts import best
-from weft.orchestrator.policy import CallView, Placement, Policy, View, policy
+from weft.orchestrator.policy import Placement, Policy, policy
+from weft.orchestrator.views import CallView, View
 
 
 @policy("fcfs")

@@ -14,18 +14,9 @@ from weft.orchestrator.policies.parts import (
     resides,
     results_needed,
 )
-from weft.orchestrator.policy import (
-    Admission,
-    CallView,
-    EngineView,
-    Order,
-    Placement,
-    Policy,
-    Retention,
-    View,
-    policy,
-)
+from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, policy
 from weft.orchestrator.program import Program
+from weft.orchestrator.views import CallView, EngineView, View
 from weft.parameters import param
 
 _GROWTH = 0.1  # of a context with each call, without experience

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from typing import overload
 
-from weft.cache.prefix import block_hashes
+from weft.cache.block_hashes import block_hashes
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 
 MOST = 2**21

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from weft.errors import UnknownName
-from weft.orchestrator.decision import Decision
+from weft.orchestrator.decisions.decision import Decision
 
 _AT_ONCE = 0.001  # seconds; what the scheduler itself takes is no wait
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from weft.errors import ConfigError, UsageError
-from weft.orchestrator.decision_log import DECISIONS, DecisionLog
+from weft.orchestrator.decisions.decision_log import DECISIONS, DecisionLog
 from weft.simulation.play import Play
 from weft.simulation.records import JobRecord, PlayedCall
 

@@ -6,8 +6,8 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-from weft.orchestrator.dispatch.timer import At, Timer
 from weft.orchestrator.program import Program
+from weft.orchestrator.timers.timer import At, Timer
 
 Stands = Callable[[Program, float | None], bool]
 

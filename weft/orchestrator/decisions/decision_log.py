@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from weft.errors import ConfigError
-from weft.orchestrator.decision import Decision
+from weft.orchestrator.decisions.decision import Decision
 
 DECISIONS = "decisions.jsonl"
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.orchestrator.dispatch.due_times import DueTimes
 from weft.orchestrator.program import Program
+from weft.orchestrator.timers.due_times import DueTimes
 
 
 class Clock:

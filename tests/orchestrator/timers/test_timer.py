@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from weft.orchestrator.dispatch.timer import Timer
+from weft.orchestrator.timers.timer import Timer
 
 
 def test_it_rings_once_at_the_earliest_time_and_can_be_set_again() -> None:

@@ -1,0 +1,117 @@
+"""What policies answer, read into values of weft's own, which the policy can't change later.
+
+What is no answer raises `NoAnswer`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any, cast
+
+from weft.orchestrator.dispatch.replica import Replica
+from weft.orchestrator.policy import Admission, Order, Placement, Retention
+from weft.orchestrator.program import Program
+from weft.orchestrator.views import View
+
+_PLAIN = {int, float, bool}
+
+
+class NoAnswer(Exception):
+    """What a policy returned is no answer."""
+
+
+def read_order(answer: Order) -> tuple[tuple[float, ...], float, str]:
+    """Key of a call that waits, when the call becomes overdue, and why."""
+    if type(answer) is not Order:
+        _check(answer, Order)
+    key, overdue = answer.key, answer.overdue
+    if type(key) is not tuple:
+        raise NoAnswer(f"its key is {_shown(key)}, not a tuple of numbers")
+    for part in key:
+        if type(part) not in _PLAIN or part != part:
+            key = tuple(_number(part, "its key has") for part in key)
+            break
+    when = math.inf if overdue is None else _number(overdue, "its overdue is")
+    return key, when, _reason(answer.reason)
+
+
+def read_placement(answer: Placement, view: View) -> tuple[Replica, str, bool]:
+    """The engine, why, and whether the call is to wait for this engine alone."""
+    if type(answer) is not Placement:
+        _check(answer, Placement)
+    engine, firm, reason = answer.engine, answer.firm, answer.reason
+    if not isinstance(engine, Replica) or engine not in view.engines:
+        raise NoAnswer(f"{_shown(engine)} is none of the engines in view")
+    if type(firm) is bool and type(reason) is str:
+        return engine, reason, firm
+    return engine, _reason(reason), _truth(firm, "its firm is")
+
+
+def read_admission(answer: Admission, replica: Replica) -> Admission:
+    """Whether a call may enter; what it displaces holds a claim on the engine."""
+    if type(answer) is not Admission:
+        _check(answer, Admission)
+    elif answer.enter is True and type(answer.reason) is str:
+        return answer
+    if _truth(answer.enter, "its enter is"):
+        return Admission(True, _reason(answer.reason))
+    program = cast(object, answer.displace)
+    if program is None:
+        return Admission(False, _reason(answer.reason))
+    if not (isinstance(program, Program) and program.claim and program.home is replica):
+        raise NoAnswer(f"{_shown(program)}, which it displaces, has no claim on {replica.name}")
+    return Admission(False, _reason(answer.reason), program)
+
+
+def read_retention(answer: Retention) -> Retention:
+    """For how long a program keeps its room, as numbers that can be compared."""
+    if type(answer) is not Retention:
+        _check(answer, Retention)
+    seconds, rank = _number(answer.seconds, "its seconds are"), _number(answer.rank, "its rank is")
+    return Retention(seconds, _reason(answer.reason), rank)
+
+
+def _check(answer: object, wanted: type[Any]) -> None:
+    if isinstance(answer, wanted):
+        return
+    article = "an" if wanted.__name__[0] in "AO" else "a"
+    if inspect.iscoroutine(answer):
+        answer.close()
+        raise NoAnswer(f"it is async, but must return {article} {wanted.__name__} at once")
+    raise NoAnswer(f"it returned {_shown(answer)}, not {article} {wanted.__name__}")
+
+
+def _number(value: Any, what: str) -> float:
+    """A number that can be compared with others."""
+    if type(value) is not float:
+        if not hasattr(value, "__float__"):
+            raise NoAnswer(f"{what} {_shown(value)}, which is no number")
+        value = float(value)
+    if value != value:
+        raise NoAnswer(f"{what} not a number (NaN)")
+    return value
+
+
+def _truth(value: Any, what: str) -> bool:
+    if value is True or value is False:
+        return value
+    if value is None or not hasattr(value, "__bool__"):
+        raise NoAnswer(f"{what} {_shown(value)}, not true or false")
+    return bool(value)
+
+
+def _reason(value: Any) -> str:
+    if type(value) is str:
+        return value
+    if not isinstance(value, str):
+        raise NoAnswer(f"its reason is {_shown(value)}, not a text")
+    return str.__str__(value)
+
+
+def _shown(value: Any) -> str:
+    """A value in a few words."""
+    if isinstance(value, Program):
+        return f"program {value.id}"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
