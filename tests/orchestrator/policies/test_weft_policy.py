@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from dispatcher_world import World
-from policy_view import Call, Engine, View
+from policy_view import Call, Engine, View, at
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.simulated.hardware import find_hardware
+from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.policy import parse_policy
 from weft.orchestrator.program import Program
 from weft.simulation.arrivals import parse_arrivals
@@ -172,6 +174,36 @@ def test_new_programs_spread_and_known_ones_return_to_their_cache():
     assert weft().place(Call(), View([crowded, engine("empty", attached=4500)])).engine is crowded
     known: Any = Program("p", home=crowded, context=1000)
     assert weft().place(Call(known), view).engine is crowded
+
+
+def test_a_claim_keeps_no_program_from_an_idle_engine_while_its_own_has_no_slot():
+    full, idle = engine("full", in_flight=8, queued=4), engine("idle")
+    full.held = 1000
+    owner = at(full)
+    assert weft().place(Call(owner), View([full, idle])).engine is idle
+    full.in_flight = 7  # there is a slot
+    stays = weft().place(Call(owner), View([full, idle]))
+    assert stays.engine is full
+    assert stays.firm
+    full.in_flight, idle.in_flight = 8, 6  # hardly better
+    assert weft().place(Call(owner), View([full, idle])).engine is full
+
+
+def test_an_engine_that_joins_is_used_by_programs_that_live_elsewhere():
+    world = World("weft", 1, concurrency=4, kv_tokens=100_000)
+    asked = [world.ask(f"p{number}", 400) for number in range(12)]
+    joins = Replica(ScriptedEngine("", model="m", name="joins", concurrency=4))
+    while len(asked) < 400:
+        world.wait(0.2)
+        if len(asked) > 100 and joins not in world.replicas:
+            world.replicas.append(joins)
+            world.dispatcher.add(joins)
+        for name in list(world.running):
+            world.end(name)
+            program = name.partition(".")[0]
+            world.at(world.now + 0.3, lambda program=program: asked.append(world.ask(program, 400)))
+    there = [name for name in asked if world.tickets[name].replica is joins]
+    assert len(there) > 50
 
 
 def play(policy: str, arrivals: str, limit: int = 30) -> Simulation:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import httpx
@@ -72,6 +73,46 @@ async def test_engines_come_and_go_under_load_and_nothing_is_lost() -> None:
             engines = (await service.http.get("/admin/engines")).json()["data"]
             assert [(e["name"], e["in_flight"]) for e in engines] == [("two", 0)]
             await until(lambda: len(service.inside.upstreams) == 1)
+
+
+async def test_an_engine_that_is_let_go_is_closed_though_the_service_stops_meanwhile(
+    tmp_path: Path,
+) -> None:
+    closed, file = tmp_path / "closed", tmp_path / "engine_with_an_end.py"
+    file.write_text(
+        dedent(
+            """
+            from contextlib import asynccontextmanager
+            from pathlib import Path
+
+            from weft.backends.kinds import EngineKind, engine_kind
+            from weft.backends.vllm import VLLMEngine
+
+            @engine_kind("with_an_end")
+            class WithAnEnd(EngineKind):
+                def __init__(self, url: str, closed: str) -> None:
+                    self.url, self.closed = url, closed
+
+                @asynccontextmanager
+                async def open(self, say):
+                    yield [VLLMEngine(self.url)]
+                    Path(self.closed).write_text("yes")
+            """
+        )
+    )
+    slow = ScriptedEngine("Hello", model="m", token_seconds=60)
+    fields, reread = rereading()
+    with mock.running(slow) as first:
+        spec = f"{file}:WithAnEnd(url={first}, closed={closed})"
+        fields["engines"] = [{"spec": spec, "name": "one"}]
+        async with serving(*fields["engines"], reread=reread) as service:
+            call = asyncio.create_task(ask(service, "p"))
+            await until(lambda: slow.running)
+            fields["engines"] = [first]
+            assert "engine one is let go" in await reload(service)
+            assert not closed.exists()
+            call.cancel()
+        assert closed.read_text() == "yes"
 
 
 async def test_a_reload_changes_limits_keys_and_strategies() -> None:

@@ -116,12 +116,19 @@ class Weft(Policy):
         """Where its program holds a claim, or its prompt is cached; else the soonest answer.
 
         A home is a branch's, not a program's: siblings may run on several engines, and what
-        goes on from an answer, its verdict included, goes where that answer is cached.
+        goes on from an answer, its verdict included, goes where that answer is cached. A claim
+        does not tie a program to an engine without a slot while another one is far less busy.
         """
         home = home_of(call, view)
-        if home is not None and call.program.claim:
-            return Placement(home, "its program holds a claim there", firm=True)
         engines = allowed(call, view)
+        if home is not None and call.program.claim:
+            # A claim is on room for a context; a slot for the call is another matter.
+            full = home.in_flight >= home.concurrency and len(engines) > 1
+            away = self._away(call, home, engines, view) if full else None
+            if away is None:
+                return Placement(home, "its program holds a claim there", firm=True)
+            why = f"its program holds a claim on {home.name}, which runs all calls that it can"
+            return Placement(away, why)
         if home is not None:
             near, cached = home, home.cached(call)
             # Another branch may be nearer.

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 
+import anyio
+
 from weft.backends.engine import Engine
 from weft.backends.kinds.specs import open_engines, parse
 from weft.concurrency import TaskGroup
@@ -118,9 +120,12 @@ class Engines:
         self._tasks.start_soon(self._forget, stack, engines)
 
     async def _forget(self, stack: AsyncExitStack, engines: Sequence[Engine]) -> None:
-        for engine in engines:
-            await self._upstreams.forget(engine)
-        await stack.aclose()
+        try:
+            for engine in engines:
+                await self._upstreams.forget(engine)
+        finally:  # the service may be closed meanwhile
+            with anyio.CancelScope(shield=True):
+                await stack.aclose()
 
     async def _close(self) -> None:
         for stack, _ in self._opened.values():
