@@ -101,9 +101,10 @@ class Server(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         async with TaskGroup() as group:
-            group.start_soon(service.sweep)
+            exchanges = service.exchanges
+            group.start_soon(exchanges.sweep, lambda: service.config.limits.client_stall_seconds)
             group.start_soon(service.named.follow)
-            group.start_soon(service.keep_open)
+            group.start_soon(exchanges.keep_open, lambda: service.config.limits.keepalive_seconds)
             if service.memory is not None:
                 group.start_soon(service.memory.run)
             group.start_soon(self._stops)

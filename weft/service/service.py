@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -15,7 +14,8 @@ from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.orchestrator.restore import CachedChain
-from weft.service.client.exchange import BEATS, Exchange
+from weft.service.client.exchange import Exchange
+from weft.service.client.open_exchanges import OpenExchanges
 from weft.service.config.file import ServiceConfig, changed
 from weft.service.door.hosts import Hosts
 from weft.service.door.keys import Keys
@@ -68,7 +68,7 @@ class Service:
         self.registry = Registry()
         self.places = Places()
         self.released = Released()
-        self.exchanges: set[Exchange] = set()
+        self.exchanges = OpenExchanges()
         self.memory: Memory | None = None
         self.names = EngineNames()
         self.holders = Holders()
@@ -166,20 +166,8 @@ class Service:
         return [] if self.pool.joining else self.strategies.problems()
 
     def _unserved(self) -> list[str]:
-        """Names in the configuration that lead nowhere now; adapters may still come."""
-        if self.pool.joining:
-            return []
-        pairs = [(f"aliases.{alias}", name) for alias, name in self.config.aliases.items()]
-        pairs += [
-            (f"fallbacks.{model}", name)
-            for model, names in self.config.fallbacks.items()
-            for name in names
-        ]
-        return [
-            f"{place} is {name!r}, which no engine serves now"
-            for place, name in pairs
-            if self.named.get(name) is None and not self.strategies.known(name)
-        ]
+        """Names in the configuration that lead nowhere now, if all engines are there to tell."""
+        return [] if self.pool.joining else self.named.unserved(self.strategies.known)
 
     async def reload(self) -> list[str]:
         """Read the configuration anew and apply what can be applied while running.
@@ -333,23 +321,3 @@ class Service:
                 add(b"x-weft-where", shown(record.placement_reason))
             if record.wait_reason:
                 add(b"x-weft-wait", shown(record.wait_reason))
-
-    async def keep_open(self) -> None:
-        """Send comments to streams that are silent for too long; until cancelled."""
-        while True:
-            await anyio.sleep(self.config.limits.keepalive_seconds / BEATS)
-            for exchange in self.exchanges:
-                exchange.beat()
-
-    async def sweep(self) -> None:
-        """End requests whose clients do not take what is sent to them; until cancelled."""
-        while True:
-            await anyio.sleep(1.0)
-            limit = self.config.limits.client_stall_seconds
-            since = time.monotonic() - limit
-            for exchange in [e for e in self.exchanges if e.stuck(since)]:
-                if exchange.begun:
-                    exchange.drop(Refused(408, f"the client took nothing for {limit:.0f} s"))
-                else:
-                    late = f"nothing came of the body for {limit:.0f} s; send it at once"
-                    exchange.cancel(Refused(408, late))

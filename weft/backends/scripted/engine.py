@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -14,12 +14,13 @@ import anyio.lowlevel
 from weft.backends.engine import Engine, EngineLoad, OnDelta
 from weft.backends.refusals import refusal
 from weft.backends.scripted import script
+from weft.backends.scripted.answer_tokens import limited, teller
 from weft.backends.scripted.blocks import Blocks
 from weft.backends.scripted.requests import KEPT, Admitted, Received
 from weft.backends.scripted.script import Garbled, Replies, Scores, Scripted, ToolCall
-from weft.backends.scripted.vocabulary import Vocabulary, text_decoder
+from weft.backends.scripted.vocabulary import Vocabulary
 from weft.errors import ContextExceeded, EngineUnavailable, RequestRejected, Unsupported
-from weft.types import Delta, FinishReason, Message, Price, Request, TokenLogprob
+from weft.types import Delta, Message, Price, Request
 
 __all__ = ["Scripted", "ScriptedEngine", "ToolCall"]
 
@@ -224,9 +225,10 @@ class ScriptedEngine(Engine):
         begun = self.vocabulary.begun(tokens)
         if b"".join(map(self.vocabulary.raw, written[: len(begun)])) == begun:
             written = written[len(begun) :]  # of its first character these are there
-        written, finish = self._limited(written, request, len(tokens), begun)
+        room = self.context - len(tokens) if self.context is not None else None
+        written, finish = limited(self.vocabulary, written, request.sampling, room, begun)
         last = () if finish[1] else written[-1:]  # comes with the finish; else the END token does
-        says = self._teller(begun, request)
+        says = teller(self.vocabulary, begun, request.sampling, self.takes_tokens)
         for index, token in enumerate(written[: len(written) - len(last)]):
             self._die(answer, index)
             await self._spend(seconds)
@@ -244,30 +246,6 @@ class ScriptedEngine(Engine):
             )
         )
 
-    def _limited(
-        self, tokens: tuple[int, ...], request: Request, prompt: int, begun: bytes
-    ) -> tuple[tuple[int, ...], tuple[FinishReason, bool]]:
-        """The tokens up to a stop string or the limit; why they end; whether by themselves.
-
-        `begun` is what the prompt has of the first character.
-        """
-        how, finish = request.sampling, cast("tuple[FinishReason, bool]", ("stop", True))
-        whole = begun + b"".join(map(self.vocabulary.raw, tokens)) if how.stop else b""
-        if any(stop.encode("utf-8", "surrogatepass") in whole for stop in how.stop):
-            decoder = text_decoder()
-            text = decoder.decode(begun)
-            for count, token in enumerate(tokens, 1):
-                text += decoder.decode(self.vocabulary.raw(token))
-                if any(stop in text for stop in how.stop):
-                    tokens, finish = tokens[:count], ("stop", False)
-                    break
-        limits = [n for n in (how.max_tokens, self.context and self.context - prompt) if n]
-        room = min(limits, default=None)
-        # The END token takes room as well.
-        if room is not None and len(tokens) + finish[1] > room:
-            return tokens[:room], ("length", False)
-        return tokens, finish
-
     def _die(self, answer: Scripted, index: int) -> None:
         if answer.garbage is not None and index >= (answer.dies_after or 0):
             raise Garbled(answer.garbage)
@@ -279,29 +257,6 @@ class ScriptedEngine(Engine):
             await anyio.sleep(seconds)
         else:
             await anyio.lowlevel.checkpoint()
-
-    def _teller(self, begun: bytes, request: Request) -> Callable[[tuple[int, ...]], Delta]:
-        """Makes deltas of an answer's tokens, none or one at a time.
-
-        Args:
-            begun: the bytes of a character that the prompt ends with.
-            request: what is answered.
-        """
-        vocabulary, decoder = self.vocabulary, text_decoder()
-        wanted = request.sampling.logprobs
-        decoder.decode(begun)
-
-        def says(tokens: tuple[int, ...]) -> Delta:
-            if vocabulary.bytes:
-                text = decoder.decode(b"".join(map(vocabulary.raw, tokens)))
-            else:
-                text = vocabulary.decode(tokens)
-            logprobs: tuple[TokenLogprob, ...] = ()
-            if wanted is not None and tokens:
-                logprobs = (TokenLogprob(text, 0.0, {text: 0.0} if wanted else {}),)
-            return Delta(text, tokens if self.takes_tokens else (), 1, logprobs)
-
-        return says
 
     def _ask_logprobs(self, request: Request, tokens: tuple[int, ...]) -> tuple[float, ...]:
         scores = self.scores_of(request)

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -19,13 +19,9 @@ from weft.backends.refusals import GARBLED, garbled, refusal, too_long, used_up
 from weft.backends.retry import Retry
 from weft.backends.vllm.answer_text import AnswerText, Decoder
 from weft.backends.vllm.deltas import relay, scored
+from weft.backends.vllm.introduction import check_tokenizer, listed_models, unlisted
 from weft.backends.vllm.metrics import ProcessWatch, gauge, labelled
-from weft.errors import (
-    EngineError,
-    NotAnEngine,
-    UsageError,
-    WrongModel,
-)
+from weft.errors import EngineError, UsageError
 from weft.thinking import names_channel, opens_thinking
 from weft.types import Delta, Message, Price, Request
 
@@ -118,7 +114,7 @@ class VLLMEngine(Engine):
             named = [one for one in served if one.get("id") == self._asked_model]
             if not named:
                 # Some servers serve more than they list; what has no model of this name refuses.
-                _log.warning("%s", self._unlisted(served))
+                _log.warning("%s", unlisted(self.url, served, self._asked_model))
             card = named[0] if named else card
         self.model, self.cards = self._asked_model or str(card["id"]), served
         self.context = card.get("max_model_len")
@@ -128,39 +124,9 @@ class VLLMEngine(Engine):
             if labels.get("num_gpu_blocks", "").isdigit():
                 # One block is vLLM's null block.
                 self.kv_tokens = (int(labels["num_gpu_blocks"]) - 1) * self.block_size
-        await self._check_tokenizer(served)
-        await self._look_at_template()
-
-    async def _check_tokenizer(self, served: list[dict[str, Any]]) -> None:
-        """See that `/tokenize` is vLLM's: a server that only speaks alike would fail later.
-
-        Raises:
-            NotAnEngine: it gives no token ids.
-            WrongModel: the model is not listed, and not served either.
-        """
         answer = await self._post("/tokenize", {"prompt": "a", "add_special_tokens": False})
-        status = answer.status_code
-        if status in (401, 403, 429) or (status >= 500 and status != 501):
-            raise self._refusal(answer)
-        if status == 404 and b"does not exist" in answer.content:
-            raise WrongModel(self._unlisted(served))
-        try:
-            ids: Any = answer.json()["tokens"]
-            if status == 200 and ids and all(type(id) is int for id in ids):
-                return
-        except GARBLED:
-            pass
-        raise NotAnEngine(
-            f"{self.url} gives no token ids at /tokenize (status {status}), so it is no vLLM "
-            f"server; use OpenAIEngine, or write openai:{self.model}@{self.url}/v1"
-        )
-
-    def _unlisted(self, served: list[dict[str, Any]]) -> str:
-        names = ", ".join(repr(one.get("id")) for one in served)
-        return (
-            f"{self.url} serves {names}, not {self._asked_model!r}; ask for that, or for the "
-            "engine that serves yours"
-        )
+        check_tokenizer(self.url, self.model, served, answer)
+        await self._look_at_template()
 
     async def _look_at_template(self) -> None:
         """See where the chat template leaves the model: within its thinking, or before."""
@@ -176,25 +142,7 @@ class VLLMEngine(Engine):
         self.cards = await self._models()
 
     async def _models(self) -> list[dict[str, Any]]:
-        response = await self._get("/v1/models")
-        if response.status_code in (401, 403, 429) or response.status_code >= 500:
-            raise self._refusal(response)
-        try:
-            served: Any = response.json()["data"]
-            if response.status_code != 200 or not served[0]["id"]:
-                raise ValueError
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            kind = response.headers.get("content-type", "something else").partition(";")[0]
-            raise NotAnEngine(
-                f"{self.url} is no inference server: it answers /v1/models with {kind} "
-                f"(status {response.status_code}); give the address of a vLLM server"
-            ) from error
-        if "max_model_len" not in served[0]:
-            raise NotAnEngine(
-                f"{self.url} is no vLLM server, though it speaks OpenAI's protocol; use "
-                f"OpenAIEngine, or write openai:{served[0]['id']}@{self.url}/v1"
-            )
-        return cast(list[dict[str, Any]], served)
+        return listed_models(self.url, await self._get("/v1/models"))
 
     async def complete(self, request: Request, on_delta: OnDelta) -> None:
         """Generate, streaming; or, for a request with `ask`, score in one answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +92,24 @@ class ServedNames:
     def fallbacks(self, name: str) -> Sequence[str]:
         """What takes over from a name, in this order."""
         return self._fallbacks.get(name, ())
+
+    def unserved(self, known: Callable[[str], bool]) -> list[str]:
+        """A sentence for each name in the configuration that leads nowhere now.
+
+        Args:
+            known: whether a name is served by other than engines.
+        """
+        pairs = [(f"aliases.{alias}", name) for alias, name in self._aliases.items()]
+        pairs += [
+            (f"fallbacks.{model}", name)
+            for model, names in self._fallbacks.items()
+            for name in names
+        ]
+        return [
+            f"{place} is {name!r}, which no engine serves now"
+            for place, name in pairs
+            if self.get(name) is None and not known(name)
+        ]
 
     def __iter__(self) -> Iterator[str]:
         """The names that are listed: groups are not, for they are the same models."""

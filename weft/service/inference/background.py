@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+import anyio
 
 from weft.errors import EngineError
+from weft.orchestrator.dispatch.ticket import Ticket
 from weft.service.client.client import Header
+from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
-from weft.service.protocols.events import object_in
-from weft.service.protocols.protocol import Body
+from weft.service.inference.request import ClientRequest
+from weft.service.inference.stream import Stream
+from weft.service.protocols.events import member, object_in
+from weft.service.protocols.protocol import Body, Used
 
 _FIRST, _LONGEST = 0.1, 2.0
 """Seconds between two questions, at first and at most."""
@@ -67,3 +74,79 @@ async def stop(upstream: Upstream, place: str, headers: Sequence[Header]) -> Non
         reply.close()
     except EngineError:
         pass
+
+
+class BackgroundResponse:
+    """A response that an engine makes in the background; its call keeps its room meanwhile.
+
+    Args:
+        request: the client's; its record has begun.
+        ticket: of the call.
+        headers: to ask the engine with.
+        note: takes what the response says of itself when it is made.
+    """
+
+    def __init__(
+        self,
+        request: ClientRequest,
+        ticket: Ticket,
+        headers: Sequence[Header],
+        note: Callable[[Used], None],
+    ) -> None:
+        assert request.record is not None
+        assert ticket.replica is not None
+        self._request, self._record, self._ticket = request, request.record, ticket
+        self._service, self._exchange = request.service, request.exchange
+        self._upstream = request.service.upstreams[ticket.replica]
+        self._headers, self._note = headers, note
+        self._place = ""
+        """The path of the response, as soon as its id is known."""
+
+    async def pass_on(self, stream: Stream, first: bytes, reply: Reply) -> bool:
+        """Pass a streamed response on: to its end, though its client leaves.
+
+        Returns:
+            whether the client got a proper answer.
+        """
+        self._exchange.goes_on, stream.begun = True, self._know
+        try:
+            proper = await stream.pass_on(first, reply, self._ticket)
+        except asyncio.CancelledError:
+            if self._place:
+                await self._stop()
+            raise
+        # The stream broke, perhaps not what it tells of.
+        if not proper and self._place and self._record.first:
+            await self._until_made()
+        return proper
+
+    async def follow(self, id: str) -> None:
+        """Keep the room of a response that the client was told of, until it is made."""
+        self._know(id)
+        await self._until_made()
+
+    def _know(self, id: str) -> None:
+        """The engine tells the response's id."""
+        self._place = f"{self._exchange.path}/{quote(id, safe='')}"
+        self._service.note_holder(self._request.tenant.name, id, self._record.engine)
+
+    async def _until_made(self) -> None:
+        record = self._record
+        try:
+            said = await until_done(self._upstream, self._place, self._headers)
+        except asyncio.CancelledError:
+            await self._stop()
+            raise
+        if said:
+            self._note(self._request.protocol.used(said))
+            if said.get("status") == "failed":
+                record.error = str(member(said, "error", "message") or "the response failed")
+                record.outcome = "broken"
+            elif said.get("status") == "cancelled":
+                record.error, record.outcome = "", "cancelled"
+
+    async def _stop(self) -> None:
+        """Have the engine stop, if the program was released or the service stops."""
+        if self._exchange.cut is not None:
+            with anyio.move_on_after(1.0, shield=True):
+                await stop(self._upstream, self._place, self._headers)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, cast
-from urllib.parse import quote
 
 import anyio
 
 from weft.backends.refusals import used_up
-from weft.errors import (
-    Refused,
-    RequestFailed,
-)
+from weft.errors import Refused, RequestFailed
 from weft.orchestrator.attempts import Attempts, Ending
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
@@ -24,26 +19,19 @@ from weft.service.client.json_pieces import NoJson, TooDeep, read_pieces, take_a
 from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
 from weft.service.inference.aside import LARGE, aside
-from weft.service.inference.background import is_running, stop, until_done
+from weft.service.inference.background import BackgroundResponse, is_running
+from weft.service.inference.refusing import turn_down_as, turn_down_within
 from weft.service.inference.request import ClientRequest
-from weft.service.inference.sending import raise_refusal, send, with_priority
+from weft.service.inference.sending import send, with_priority
 from weft.service.inference.stream import Stream, note
 from weft.service.inference.translated import TranslatedReply
 from weft.service.protocols.answer_text import text_of
-from weft.service.protocols.errors import ErrorWords, engine_words, openai_body
-from weft.service.protocols.events import member, object_in
-from weft.service.protocols.overflow import Overflow
+from weft.service.protocols.events import object_in
 from weft.service.protocols.protocol import Body, Used
 from weft.service.protocols.told_errors import error_in, first_error
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
-
-_TOLD = (b"retry-after", b"x-should-retry")
-"""Headers of engines that clients get with what they are refused."""
-
-_QUOTED = 500
-"""Characters of an engine's refusal that a record keeps."""
 
 
 class Forward:
@@ -173,11 +161,13 @@ class Forward:
             if not first:
                 raise RequestFailed(f"{self._record.engine} answers with nothing")
             if b'"error"' in first and (words := first_error(first)):
-                await self._turn_down_within(words, reply, ticket)
+                await turn_down_within(self._request, words, reply, ticket)
                 return False
             stream = Stream(self._request, self._keeps)
             if self._request.body.get("background") is True and self.kept:
-                return await self._streamed_background(stream, first, reply, ticket)
+                proper = await self._background(ticket).pass_on(stream, first, reply)
+                self.answer = self.answer or stream.answer
+                return proper
             proper = await stream.pass_on(first, reply, ticket)
             self.answer, self.text = stream.answer, stream.text
             return proper
@@ -185,20 +175,28 @@ class Forward:
         record = self._record
         record.first = record.first or self._service.registry.clock()
         if reply.status != 200:
-            await self._turn_down_as(reply, answer)
+            await turn_down_as(self._request, reply, answer, self._context)
             return False
         large = len(answer) > LARGE
         said, used = await aside(self._read_large, answer) if large else self._read(answer)
         if "error" in said and (words := error_in(said)):
-            await self._turn_down_within(words, reply, ticket)
+            await turn_down_within(self._request, words, reply, ticket)
             return False
         self._note(used, ticket)
         if self._keeps and not large and not used.tool:
             self.text = text_of(said)
         await self._whole(reply, answer)
         if is_running(said) and self.kept:
-            await self._until_done(said, ticket)
+            await self._background(ticket).follow(str(said["id"]))
         return True
+
+    def _background(self, ticket: Ticket) -> BackgroundResponse:
+        """What the engine goes on with though its answer has come."""
+
+        def note(used: Used) -> None:
+            self._note(used, ticket)
+
+        return BackgroundResponse(self._request, ticket, self._headers, note)
 
     async def _whole(self, reply: Reply, answer: bytes) -> None:
         """Give the client a whole answer."""
@@ -206,119 +204,6 @@ class Forward:
         record.status, record.outcome = 200, "done"
         self._service.tell(exchange, record)
         await exchange.whole(200, answer, reply.kind or JSON)
-
-    async def _turn_down_as(self, reply: Reply, answer: bytes) -> None:
-        """Turn a request down as an engine's answer does, byte for byte where clients read it."""
-        said = object_in(answer)
-        kind = reply.kind or JSON
-        own = self._protocol.is_error(said) and not isinstance(reply, TranslatedReply)
-        await self._turn_down(
-            engine_words(reply.status, said), reply, (answer, kind) if own else None
-        )
-
-    async def _turn_down_within(self, words: ErrorWords, reply: Reply, ticket: Ticket) -> None:
-        """Take an error that stands in place of an answer as if its status had said so.
-
-        Raises:
-            EngineError: the engine failed, or is busy.
-        """
-        assert ticket.replica is not None
-        raise_refusal(
-            self._service.upstreams[ticket.replica].url,
-            words.status,
-            openai_body(words),
-            reply.headers,
-            self._request.fallbacks > 0,
-        )
-        self._record.first = self._record.first or self._service.registry.clock()
-        await self._turn_down(words, reply, None)
-
-    async def _turn_down(
-        self, words: ErrorWords, reply: Reply, own: tuple[bytes, Header] | None
-    ) -> None:
-        """Give the client what an engine says in place of an answer, in words it understands.
-
-        Args:
-            words: what the engine says.
-            reply: of the engine.
-            own: body and kind of an answer that the client can read as it is.
-        """
-        record, exchange, protocol = self._record, self._exchange, self._protocol
-        record.status, record.outcome = words.status, "refused"
-        record.error = f"the engine answered {words.status}: {words.message[:_QUOTED]}"
-        over = Overflow.told(words)
-        if over is not None:
-            limit = protocol.limit(self._request.body)
-            over, own = over.known(self._context, record.prompt, limit), None
-            words = protocol.overflow(words, over, record.prompt)
-        if exchange.begun:  # the stream was kept open, but this is no stream
-            await exchange.end(protocol.error_event(words))
-            return
-        self._service.tell(exchange, record)
-        for name, value in reply.headers:
-            if name in _TOLD:
-                exchange.add(name, value.decode("latin-1"))
-        answer, kind = own or (protocol.error(words), JSON)
-        await exchange.whole(words.status, answer, kind)
-
-    async def _streamed_background(
-        self, stream: Stream, first: bytes, reply: Reply, ticket: Ticket
-    ) -> bool:
-        """Pass on a response made in the background: to its end, though its client leaves."""
-        assert ticket.replica is not None
-        service, record, exchange = self._service, self._record, self._exchange
-        tenant, upstream = self._request.tenant.name, service.upstreams[ticket.replica]
-        place = ""
-
-        def begun(id: str) -> None:
-            nonlocal place
-            place = self._place(id)
-            service.note_holder(tenant, id, record.engine)
-
-        exchange.goes_on, stream.begun = True, begun
-        try:
-            proper = await stream.pass_on(first, reply, ticket)
-        except asyncio.CancelledError:
-            if place:
-                await self._stopped(upstream, place)
-            raise
-        self.answer = stream.answer
-        if not proper and place and record.first:  # the stream broke, perhaps not what it tells of
-            await self._made(upstream, place, ticket)
-        return proper
-
-    async def _until_done(self, said: Body, ticket: Ticket) -> None:
-        """Keep the room of a response that an engine makes in the background, until it is made."""
-        assert ticket.replica is not None
-        upstream, id = self._service.upstreams[ticket.replica], str(said["id"])
-        self._service.note_holder(self._request.tenant.name, id, self._record.engine)
-        await self._made(upstream, self._place(id), ticket)
-
-    def _place(self, id: str) -> str:
-        """The path of a response that an engine holds."""
-        return f"{self._exchange.path}/{quote(id, safe='')}"
-
-    async def _made(self, upstream: Upstream, place: str, ticket: Ticket) -> None:
-        """Wait until a response is made."""
-        record = self._record
-        try:
-            said = await until_done(upstream, place, self._headers)
-        except asyncio.CancelledError:
-            await self._stopped(upstream, place)
-            raise
-        if said:
-            self._note(self._protocol.used(said), ticket)
-            if said.get("status") == "failed":
-                record.error = str(member(said, "error", "message") or "the response failed")
-                record.outcome = "broken"
-            elif said.get("status") == "cancelled":
-                record.error, record.outcome = "", "cancelled"
-
-    async def _stopped(self, upstream: Upstream, place: str) -> None:
-        """Have an engine stop, if the program was released or the service stops."""
-        if self._exchange.cut is not None:
-            with anyio.move_on_after(1.0, shield=True):
-                await stop(upstream, place, self._headers)
 
     def _read(self, answer: bytes) -> tuple[Body, Used]:
         """An answer as an object, and what it says of itself; one that is no object is an error."""
@@ -381,7 +266,7 @@ class Forward:
             answer = await reply.whole()
             record.first = self._service.registry.clock()
             if reply.status != 200:
-                await self._turn_down_as(reply, answer)
+                await turn_down_as(self._request, reply, answer, self._context)
                 return
             large = len(answer) > LARGE
             _, used = await aside(self._read_large, answer) if large else self._read(answer)

@@ -14,8 +14,8 @@ from weft.service.client.exchange import JSON
 from weft.service.engines.reply import Reply
 from weft.service.engines.served_names import Served
 from weft.service.inference.choice import choose, first_able
+from weft.service.inference.refusing import raise_failure
 from weft.service.inference.request import ClientRequest
-from weft.service.inference.sending import raise_failure
 from weft.service.programs.records import CallRecord
 from weft.service.protocols.reading import model_problem
 from weft.service.protocols.unscheduled.passed import StoredResponse, asked_model, renamed

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import orjson
 
-from weft.backends.refusals import refusal
-from weft.errors import (
-    ContextExceeded,
-    EngineBusy,
-    EngineUnavailable,
-    RequestFailed,
-    UsageError,
-)
+from weft.errors import UsageError
 from weft.service.client.client import Header
 from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
+from weft.service.inference.refusing import raise_failure
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.translated import TranslatedReply, lacks_endpoint
 from weft.service.protocols.translation import CHAT, Translation, always, no_count, where_lacking
@@ -118,46 +112,3 @@ async def _translate(
     ):
         raise no_count()
     return TranslatedReply(reply, answer, request.streamed)
-
-
-async def raise_failure(reply: Reply, url: str, too_long: bool = False) -> None:
-    """Look into an answer that tells of an error; what the request did wrong may be read again.
-
-    Args:
-        reply: the answer.
-        url: of the engine.
-        too_long: whether that a prompt is too long is no answer either.
-
-    Raises:
-        EngineError: the engine failed, or is busy.
-    """
-    try:
-        body = await reply.whole()
-        raise_refusal(url, reply.status, body, reply.headers, too_long)
-    except BaseException:
-        reply.close()
-        raise
-    reply.again(body)
-
-
-def raise_refusal(
-    url: str, status: int, body: bytes, headers: Iterable[Header], too_long: bool
-) -> None:
-    """Raise what an error amounts to, unless the request did something wrong.
-
-    Args:
-        url: of the engine.
-        status: of its answer.
-        body: of its answer.
-        headers: of its answer.
-        too_long: whether that a prompt is too long is raised as well.
-
-    Raises:
-        EngineError: the engine failed, or is busy.
-    """
-    told = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-    error = refusal(url, status, body, told)
-    if isinstance(error, EngineBusy | EngineUnavailable | RequestFailed):
-        raise error
-    if too_long and isinstance(error, ContextExceeded):
-        raise error
