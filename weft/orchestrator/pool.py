@@ -183,7 +183,7 @@ class Pool:
         )
         group = await self._stack.enter_async_context(TaskGroup())
         self._stack.callback(group.cancel_scope.cancel)
-        self._scheduler.dispatcher.patience = self._outage  # before `watch` gets to run
+        self._scheduler.dispatcher.roster.patience = self._outage  # before `watch` gets to run
         group.start_soon(self._scheduler.watch)
         self._joining = Joining(group, self._take_in)
         if self._patient:

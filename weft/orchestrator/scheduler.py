@@ -227,7 +227,7 @@ class Scheduler:
 
     def away(self, model: str, only: Sequence[str] = ()) -> EngineUnavailable:
         """The error where no engine of a model is left, or none of some."""
-        return self.dispatcher.no_engine(self.dispatcher.fleets[model], *only)
+        return self.dispatcher.roster.no_engine(self.dispatcher.fleets[model], *only)
 
     def opens(self, call: Call, but: Sequence[Replica]) -> float | None:
         """Seconds until an engine that is none of these takes a call; None if there is none."""
@@ -243,8 +243,8 @@ class Scheduler:
         """
         fleet = self.dispatcher.fleets[model]
         while not fleet.living:
-            if not self.dispatcher.expected(fleet):
-                raise self.dispatcher.no_engine(fleet)
+            if not self.dispatcher.roster.expected(fleet):
+                raise self.dispatcher.roster.no_engine(fleet)
             change = anyio.Event()
             fleet.watchers.append(change.set)
             await change.wait()
@@ -290,7 +290,7 @@ class Scheduler:
 
     def drain(self, replica: Replica, draining: bool = True) -> None:
         """Give an engine no new programs, or again."""
-        self.dispatcher.drain(replica, draining)
+        self.dispatcher.roster.drain(replica, draining)
 
     def save(self, program: str, lease: float) -> SchedulingState | None:
         """What is to be known of a program after a restart; None if it is not known."""
@@ -305,7 +305,7 @@ class Scheduler:
         replica = self._replica(engine)
         self.changes += 1
         self.replicas.append(replica)
-        self.dispatcher.add(replica)
+        self.dispatcher.roster.add(replica)
         self._engine_watch.add(replica)
         return replica
 
@@ -316,7 +316,7 @@ class Scheduler:
         """Let an engine go while calls run: those that run there run on, none follows."""
         self.changes += 1
         self.replicas.remove(replica)
-        for orphan in self.dispatcher.remove(replica):
+        for orphan in self.dispatcher.roster.remove(replica):
             orphan.wake()
         self._engine_watch.remove(replica)
 
@@ -327,7 +327,7 @@ class Scheduler:
             interval: seconds between questions to an engine that is out of service.
         """
         self.health.interval = interval
-        self.dispatcher.patience = self._outage
+        self.dispatcher.roster.patience = self._outage
         async with self._timeline if self._own_timeline else nullcontext():
             await self._engine_watch.run(self.replicas)
 

@@ -179,7 +179,7 @@ def test_calls_of_one_engine_move_to_others_when_it_dies():
     home = world.tickets[a].replica
     assert home is not None
     assert home.queued == 1
-    assert world.dispatcher.take_out(home, EngineUnavailable("gone")) == []
+    assert world.dispatcher.roster.take_out(home, EngineUnavailable("gone")) == []
     world.end(a, done=False)
     assert waits not in world.running
     world.end(b)
@@ -198,7 +198,7 @@ def test_a_call_that_one_engine_alone_can_run_waits_for_it_and_goes_with_it():
     world.end(first)
     assert world.engine_of(second) == "e1"
     third = world.ask("a", only="e1")
-    orphans = world.dispatcher.take_out(world.replicas[1], EngineUnavailable("it burned"))
+    orphans = world.dispatcher.roster.take_out(world.replicas[1], EngineUnavailable("it burned"))
     assert [ticket.id for ticket in orphans] == [third]
     with pytest.raises(EngineUnavailable, match=r"e1, which alone can run .*: it burned"):
         world.ask("a", only="e1")
@@ -210,12 +210,12 @@ def test_without_an_engine_left_waiting_calls_come_back():
     world = World("fcfs", concurrency=1)
     running = world.ask("a")
     waiting = world.ask("b")
-    orphans = world.dispatcher.take_out(world.replicas[0], EngineUnavailable("it burned"))
+    orphans = world.dispatcher.roster.take_out(world.replicas[0], EngineUnavailable("it burned"))
     assert [ticket.id for ticket in orphans] == [waiting]
     world.end(running, done=False)
     with pytest.raises(EngineUnavailable, match="it burned"):
         world.ask("c")
-    world.dispatcher.back(world.replicas[0])
+    world.dispatcher.roster.back(world.replicas[0])
     assert world.ask("d") in world.running
 
 
@@ -263,7 +263,7 @@ def test_a_claim_is_where_the_last_call_ended():
     home = world.tickets[first].replica
     other = next(r for r in world.replicas if r is not home)
     assert home is not None
-    world.dispatcher.drain(home)
+    world.dispatcher.roster.drain(home)
     home.concurrency = 1
     second = world.ask("a", 100)
     assert world.tickets[second].replica is other
@@ -287,7 +287,7 @@ def test_a_call_that_some_engines_can_run_goes_to_those_that_are_left(policy):
     assert world.engine_of(waits) in some
     later = world.ask("later", only=some)
     for replica in world.replicas[1:]:
-        gone = world.dispatcher.take_out(replica, EngineUnavailable("it burned"))
+        gone = world.dispatcher.roster.take_out(replica, EngineUnavailable("it burned"))
     assert [ticket.id for ticket in gone] == [later]
     with pytest.raises(EngineUnavailable, match=r"e1 or e2, which alone can run .*: it burned"):
         world.ask("another", only=some)
@@ -297,7 +297,7 @@ def test_a_call_that_some_engines_can_run_goes_to_those_that_are_left(policy):
 def test_a_call_waits_for_the_engine_that_can_hold_it_while_that_takes_no_more(policy):
     world = World(policy)
     small = ScriptedEngine("", model="m", name="small", concurrency=2, kv_tokens=400)
-    world.dispatcher.add(Replica(small))
+    world.dispatcher.roster.add(Replica(small))
     first = world.ask("first", 1000)
     assert world.engine_of(first) == "e0"
     world.dispatcher.gatekeeper.note_used_up(world.tickets[first], 5.0)
@@ -335,11 +335,11 @@ def test_no_policy_loses_a_call_or_leaks_room(name, seed):
             world.dispatcher.leave(world.tickets[call])
             ended.append(call)
         elif move == "kill" and len(live) == 2:
-            gone = world.dispatcher.take_out(rng.choice(live), EngineUnavailable("dead"))
+            gone = world.dispatcher.roster.take_out(rng.choice(live), EngineUnavailable("dead"))
             assert all(ticket.call.only for ticket in gone)
             ended += [ticket.id for ticket in gone]
         elif move == "back" and len(live) == 1:
-            world.dispatcher.back(next(r for r in world.replicas if not r.alive))
+            world.dispatcher.roster.back(next(r for r in world.replicas if not r.alive))
         elif move == "wait":
             world.wait(rng.choice([0.1, 10.0, 2000.0]))
         assert len(set(world.running)) == len(world.running)

@@ -182,21 +182,21 @@ def test_what_waits_for_a_busy_engine_goes_to_another() -> None:
 
 def test_calls_wait_for_an_engine_to_come_back_for_a_stated_time() -> None:
     world = World("fcfs", concurrency=1)
-    world.dispatcher.patience = 10.0
+    world.dispatcher.roster.patience = 10.0
     running, waiting = world.ask("a"), world.ask("b")
     (replica,) = world.replicas
-    assert world.dispatcher.take_out(replica, RuntimeError("it burned")) == []
+    assert world.dispatcher.roster.take_out(replica, RuntimeError("it burned")) == []
     world.end(running, done=False)
     world.wait(6)
     later = world.ask("c")
     assert world.running == []
     world.check()
-    world.dispatcher.back(replica)
+    world.dispatcher.roster.back(replica)
     assert world.running == [waiting]
     world.end(waiting)
     assert world.running == [later]
     world.end(later)
-    world.dispatcher.take_out(replica, RuntimeError("again"))
+    world.dispatcher.roster.take_out(replica, RuntimeError("again"))
     world.ask("d", id="d")
     world.wait(9.9)
     assert world.tickets["d"].queue is not None

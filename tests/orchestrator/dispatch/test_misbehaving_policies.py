@@ -206,12 +206,12 @@ class Small:
         self.world.ask("five", 50, only=home.name)
         ticket = self._waiting()[-1]
         ticket.call.only = ()  # it would rather wait there, but could run elsewhere
-        assert not self.world.dispatcher.take_out(home, EngineUnavailable("gone"))
+        assert not self.world.dispatcher.roster.take_out(home, EngineUnavailable("gone"))
         for name in list(self.world.running):
             self.world.end(name, done=False)
 
     def removal(self) -> None:
-        assert not self.world.dispatcher.remove(self.world.replicas[0])
+        assert not self.world.dispatcher.roster.remove(self.world.replicas[0])
 
     def goodbye(self) -> None:
         self.end()
@@ -356,7 +356,7 @@ def test_the_plain_way_is_least_loaded_and_first_come():
 
 def test_the_plain_way_leaves_engines_that_drain_alone():
     world = World(Moody({"place": raising(ZeroDivisionError())}), engines=2)
-    world.dispatcher.drain(world.replicas[0])
+    world.dispatcher.roster.drain(world.replicas[0])
     assert world.engine_of(world.ask("a")) == "e1"
 
 

@@ -102,11 +102,11 @@ def test_when_the_emptying_engine_dies_another_one_empties_itself():
     big = world.ask("big", 1500)
     world.wait(11)
     (emptying,) = [r for r in world.replicas if r.empties_for]
-    assert not world.dispatcher.take_out(emptying, EngineUnavailable("gone"))
+    assert not world.dispatcher.roster.take_out(emptying, EngineUnavailable("gone"))
     (other,) = [r for r in world.replicas if r.empties_for]
     assert other is not emptying
     world.check()
-    world.dispatcher.back(emptying)
+    world.dispatcher.roster.back(emptying)
     assert world.engine_of(big) == emptying.name  # it is empty now
     assert other.empties_for is None
     world.check()
@@ -130,7 +130,7 @@ def test_without_an_engine_all_that_wait_come_back():
     names = {world.ask("big", 1500)}
     world.wait(11)
     names.add(world.ask("small", 300))
-    orphans = world.dispatcher.take_out(world.replicas[0], EngineUnavailable("gone"))
+    orphans = world.dispatcher.roster.take_out(world.replicas[0], EngineUnavailable("gone"))
     assert {ticket.id for ticket in orphans} == names
     assert fleet(world).waiting == 0
 
@@ -147,7 +147,7 @@ def test_patience_survives_retries():
     world.wait(3)
     fleet(world).common.remove(again)
     world.replicas[0].queue.put(again)  # it may wait for an engine that is lost
-    world.dispatcher.take_out(world.replicas[0], EngineUnavailable("gone"))
+    world.dispatcher.roster.take_out(world.replicas[0], EngineUnavailable("gone"))
     world.wait(5)
     assert started == [10.0]
 
@@ -177,7 +177,7 @@ def test_programs_whose_engine_is_lost_are_forgotten_in_time():
     world = World("fcfs", concurrency=1, lease=60.0)
     for i in range(10):
         world.ask(f"p{i}")
-    orphans = world.dispatcher.take_out(world.replicas[0], EngineUnavailable("gone"))
+    orphans = world.dispatcher.roster.take_out(world.replicas[0], EngineUnavailable("gone"))
     assert len(orphans) == 9
     for name in list(world.running):
         world.end(name, done=False)
@@ -214,12 +214,12 @@ def test_an_engine_that_is_taken_out_ends_what_it_runs_and_is_nobodys_home():
     world.end(world.ask("b"))
     assert world.dispatcher.programs["b"].home is claims
     index = home.index
-    assert world.dispatcher.remove(home) == []
+    assert world.dispatcher.roster.remove(home) == []
     assert home.error is None
     assert home.index is index  # what runs there still has its cache
     world.end(first)
     assert home.in_flight == home.reserved == home.attached == 0
-    world.dispatcher.remove(claims)
+    world.dispatcher.roster.remove(claims)
     released = [d for d in world.log if d.kind == "release"]
     assert [(d.program, d.reason) for d in released] == [
         ("b", "its engine was taken out of service")

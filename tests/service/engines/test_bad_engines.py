@@ -70,7 +70,9 @@ async def test_junk_is_an_error_in_the_protocols_form() -> None:
                 assert answer.status_code == (502 if name in BROKEN_OFF else 503), name
                 assert answer.json()["error"]["message"], name
                 assert name in BROKEN_OFF or int(answer.headers["retry-after"]) >= 1, name
-                service.inside.scheduler.dispatcher.back(service.inside.scheduler.replicas[0])
+                service.inside.scheduler.dispatcher.roster.back(
+                    service.inside.scheduler.replicas[0]
+                )
         assert service.idle()
 
 
@@ -107,7 +109,7 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_event() -> None:
             assert json.loads(error.removeprefix(b"data: "))["error"]["type"] == "server_error"
             await until(service.idle)
             assert service.inside.registry.programs[name].calls[0].error
-            service.inside.scheduler.dispatcher.back(service.inside.scheduler.replicas[0])
+            service.inside.scheduler.dispatcher.roster.back(service.inside.scheduler.replicas[0])
 
 
 async def test_every_protocol_is_told_of_a_stream_that_breaks_off() -> None:

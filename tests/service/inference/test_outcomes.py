@@ -55,7 +55,7 @@ async def test_streams_that_break_are_no_successes(caplog: pytest.LogCaptureFixt
                 assert response.status_code == 200
                 await response.aread()
             await until(service.idle)
-            service.inside.scheduler.dispatcher.back(service.inside.scheduler.replicas[0])
+            service.inside.scheduler.dispatcher.roster.back(service.inside.scheduler.replicas[0])
         assert calls(service) == [(200, "done"), (200, "broken"), (200, "broken")]
         assert service.inside.registry.programs["p"].errors == 2
         assert await counted(service) == {("2xx", "done"): 1, ("2xx", "broken"): 2}

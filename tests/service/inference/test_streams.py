@@ -126,7 +126,7 @@ async def test_an_event_without_end_is_left_out_when_an_engine_breaks_off(
             assert error.startswith((b"data: ", b"event: error\n"))
             assert b"broke" in error
             assert (b'"id":"resp_7"' in error) == (path == "/v1/responses")
-            service.inside.scheduler.dispatcher.back(service.inside.scheduler.replicas[0])
+            service.inside.scheduler.dispatcher.roster.back(service.inside.scheduler.replicas[0])
 
 
 @pytest.mark.parametrize("path", GENERATING)

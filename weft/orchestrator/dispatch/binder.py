@@ -45,6 +45,9 @@ class Binder:
 
     def enqueue(self, ticket: Ticket, fleet: Fleet) -> None:
         """Take in a call, or one whose engine is lost; it may start at once."""
+        if not fleet.engines:
+            self._strand(ticket, fleet)
+            return
         key, overdue, why = self._policy.order(ticket, fleet)
         replica, reason, firm = self._policy.place(ticket, fleet.able(ticket))
         # What a policy says of a call that comes again makes it wait no longer than it did before.
@@ -78,6 +81,15 @@ class Binder:
             if ticket.replica is None:
                 self.leave(ticket, fleet)
             raise
+
+    def _strand(self, ticket: Ticket, fleet: Fleet) -> None:
+        """Have a call wait for an engine to come back."""
+        ticket.reason = f"no engine that serves {fleet.model!r} is up"
+        fleet.waiting += 1
+        ticket.program.waiting += 1
+        fleet.stranded.put(ticket)
+        if self._tell is not None:
+            self._tell("come", ticket.program.id, ticket.id, "", ticket.reason)
 
     def leave(self, ticket: Ticket, fleet: Fleet) -> bool:
         """Take a call that waits out; whether it was the first, so that another may start now."""

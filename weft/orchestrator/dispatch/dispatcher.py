@@ -1,11 +1,11 @@
-"""Dispatcher: what comes, ends and changes, and what follows from it. Nothing here waits."""
+"""Dispatcher: what calls and programs come and end, and what follows from it. Nothing waits."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
 
-from weft.errors import ContextExceeded, EngineUnavailable
+from weft.errors import ContextExceeded
 from weft.orchestrator.call import Call
 from weft.orchestrator.decisions.decision import Observe, teller
 from weft.orchestrator.decisions.guarded_callback import guarded_callback
@@ -17,6 +17,7 @@ from weft.orchestrator.dispatch.gatekeeper import Gatekeeper
 from weft.orchestrator.dispatch.guarded_policy import GuardedPolicy
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.residents import Ended, Residents
+from weft.orchestrator.dispatch.roster import Roster
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
@@ -62,13 +63,12 @@ class Dispatcher:
         self.gatekeeper = Gatekeeper(self._binder, at)
         self.residents = Residents(self.claims, profiles, clock, at, lease, self._on_freed, ended)
         self.programs = self.residents.programs
-        self.fleets: dict[str, Fleet] = {}
+        self.roster = Roster(self._binder, self.claims, self.residents, profiles, clock, at)
+        self.fleets = self.roster.fleets
         self._arrivals = itertools.count()
         self._fair: dict[str, float] = {}
-        self.patience = 0.0
-        """Seconds that calls wait for an engine to come back when none is left."""
         for replica in replicas:
-            self.add(replica)
+            self.roster.add(replica)
 
     def begin(self, program: Program) -> Program:
         """Note a program; one of the same id that is there already goes on."""
@@ -82,7 +82,8 @@ class Dispatcher:
         """A claim has given its room back."""
         self._binder.serve(replica)
 
-    # Calls
+    def _look_later(self, replica: Replica, due: float) -> None:
+        self.gatekeeper.look_later(replica, due)
 
     def submit(self, call: Call, wake: Callable[[], None], earlier: Ticket | None = None) -> Ticket:
         """Take a call in; `wake` is called when it is bound, perhaps at once.
@@ -128,7 +129,7 @@ class Dispatcher:
         ticket.fair_start = start
         self._fair[program.tenant] = start + (ticket.prompt_tokens + answer) / program.weight
         try:
-            self._queue(ticket, fleet)
+            self._binder.enqueue(ticket, fleet)
         except BaseException:  # somebody ends the process while a policy decides
             if ticket.replica is not None:
                 self.finish(ticket, (), 0, None, done=False)
@@ -137,24 +138,13 @@ class Dispatcher:
             raise
         return ticket
 
-    def _queue(self, ticket: Ticket, fleet: Fleet) -> None:
-        if fleet.engines:
-            self._binder.enqueue(ticket, fleet)
-            return
-        ticket.reason = f"no engine that serves {fleet.model!r} is up"
-        fleet.waiting += 1
-        ticket.program.waiting += 1
-        fleet.stranded.put(ticket)
-        if self._tell is not None:
-            self._tell("come", ticket.program.id, ticket.id, "", ticket.reason)
-
     def _check(self, call: Call, fleet: Fleet) -> None:
         able = fleet.living_for(call)
         if call.only and not able:
-            raise self.no_engine(fleet, *call.only)
+            raise self.roster.no_engine(fleet, *call.only)
         if not able:
-            if not call.stays or not self.expected(fleet):
-                raise self.no_engine(fleet)
+            if not call.stays or not self.roster.expected(fleet):
+                raise self.roster.no_engine(fleet)
             return
         room = fleet.most
         if call.prompt_tokens >= room:
@@ -164,21 +154,6 @@ class Dispatcher:
                 call.prompt_tokens,
                 room,
             )
-
-    def no_engine(self, fleet: Fleet, *only: str) -> EngineUnavailable:
-        """The error for calls that no engine is left for, or none of those that they need."""
-        last = [r.error for r in fleet.replicas if r.error and (not only or r.name in only)]
-        why = f": {last[-1]}" if last else ""
-        if only:
-            names = " or ".join(only)
-            return EngineUnavailable(f"{names}, which alone can run this call, is away{why}")
-        waited = self.patience and fleet.replicas
-        back = f", and none came back within {self.patience:g} s" if waited else ""
-        return EngineUnavailable(f"no engine that serves {fleet.model!r} is left{back}{why}")
-
-    def expected(self, fleet: Fleet) -> bool:
-        """Whether an engine of a fleet that has none left may still come back."""
-        return bool(fleet.replicas) and self.clock() < fleet.lost + self.patience
 
     def leave(self, ticket: Ticket) -> None:
         """A call that waits is cancelled."""
@@ -258,112 +233,3 @@ class Dispatcher:
         fleet = self.fleets[ticket.call.request.model]
         ticket.program.calls += 1
         self.residents.idle(ticket.program, ticket.replica, fleet.tick())
-
-    # Engines
-
-    def _look_later(self, replica: Replica, due: float) -> None:
-        self.gatekeeper.look_later(replica, due)
-
-    def add(self, replica: Replica) -> None:
-        """Take an engine in."""
-        model = replica.engine.model
-        fleet = self.fleets.get(model)
-        if fleet is None:
-            fleet = self.fleets[model] = Fleet(
-                model, self.profiles, self.clock, self.at, self._binder.serve_overdue
-            )
-        fleet.add(replica)
-        self.back(replica)
-
-    def remove(self, replica: Replica) -> list[Ticket]:
-        """Let an engine go that may be well: calls that run there run on, none follows.
-
-        What waits for it is placed anew; returns what no engine is left for.
-        """
-        fleet = replica.fleet
-        fleet.replicas.remove(replica)
-        replica.retire()
-        self.claims.release_all(replica, "its engine was taken out of service")
-        self.residents.homeless(replica)
-        return self._place_anew(replica, fleet)
-
-    def take_out(self, replica: Replica, error: Exception) -> list[Ticket]:
-        """An engine died. What waits for it is placed anew; returns what no engine is left for."""
-        replica.take_out(error)
-        self.claims.release_all(replica, "its engine is lost")
-        return self._place_anew(replica, replica.fleet)
-
-    def renew(self, replica: Replica) -> None:
-        """Another process serves at an engine's address: nothing of what it held is left."""
-        self.claims.release_all(replica, "its engine was restarted")
-        replica.forget()
-        self.residents.homeless(replica)
-        if replica.alive:
-            self._binder.serve(replica)
-
-    def _place_anew(self, replica: Replica, fleet: Fleet) -> list[Ticket]:
-        """Place calls that waited for an engine on others; returns those that can't be."""
-        fleet.refresh()
-        now = fleet.tick()
-        tickets, promised = replica.queue.take_all(), replica.empties_for
-        replica.waiting_for = None
-        if not fleet.engines:
-            tickets += fleet.apart.take_all() + fleet.common.take_all()
-            fleet.lost = now
-            if self.patience:
-                self.at(now + self.patience, lambda: self._end_outage(fleet))
-        fleet.waiting -= len(tickets)
-        for ticket in tickets:
-            ticket.emptied = None
-            ticket.program.waiting -= 1
-        go_on = bool(fleet.engines) or self.expected(fleet)
-        orphans: list[Ticket] = []
-        for ticket in tickets:
-            call = ticket.call
-            stays = fleet.engines or (go_on and call.stays)
-            if not stays or (call.only and not fleet.living_for(call)):
-                orphans.append(ticket)
-            else:
-                self._queue(ticket, fleet)
-        if promised is not None and promised.queue is fleet.apart:
-            self._binder.put_back(promised, fleet)
-        for ticket in orphans:
-            self.residents.idle(ticket.program, None, now)
-        return orphans
-
-    def _end_outage(self, fleet: Fleet) -> None:
-        """No engine came back in time, unless one did."""
-        if fleet.engines or self.expected(fleet):
-            return
-        orphans = fleet.stranded.take_all()
-        fleet.waiting -= len(orphans)
-        now = fleet.tick()
-        for ticket in orphans:
-            ticket.program.waiting -= 1
-            self.residents.idle(ticket.program, None, now)
-            ticket.wake()
-        self._tell_watchers(fleet)
-
-    def _tell_watchers(self, fleet: Fleet) -> None:
-        watchers, fleet.watchers = fleet.watchers, []
-        for watcher in watchers:
-            watcher()
-
-    def back(self, replica: Replica) -> None:
-        """An engine answers again."""
-        replica.alive, replica.error = True, None
-        fleet = replica.fleet
-        fleet.refresh()
-        fleet.tick()
-        stranded = fleet.stranded.take_all()
-        fleet.waiting -= len(stranded)
-        for ticket in stranded:
-            ticket.program.waiting -= 1
-            self._binder.enqueue(ticket, fleet)
-        self._tell_watchers(fleet)
-        self._binder.serve(replica)
-
-    def drain(self, replica: Replica, draining: bool = True) -> None:
-        """Give an engine no new programs, or again."""
-        replica.draining = draining
-        self._binder.serve(replica)

@@ -86,7 +86,7 @@ class Health:
     def _take_out(self, replica: Replica, error: EngineError) -> None:
         if not replica.alive:
             return
-        for orphan in self._dispatcher.take_out(replica, error):
+        for orphan in self._dispatcher.roster.take_out(replica, error):
             orphan.wake()
         if replica in self._out:
             self._out[replica].set()
@@ -106,7 +106,7 @@ class Health:
                     extra = max(0, self._failed.get(replica, 0) - _BREAKS)
                     await anyio.sleep(min(_LONGEST_REST, self.interval * 2**extra))
                     if await self._well(replica):
-                        self._dispatcher.back(replica)
+                        self._dispatcher.roster.back(replica)
         finally:
             self._out.pop(replica, None)
             self._failed.pop(replica, None)
@@ -126,7 +126,7 @@ class Health:
         except (EngineError, PartFailed):
             return False
         if well and engine.process != replica.process:
-            self._dispatcher.renew(replica)
+            self._dispatcher.roster.renew(replica)
         return well
 
 
