@@ -12,6 +12,7 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.call import Call
 from weft.orchestrator.decisions.decision import Decision, Observe
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
+from weft.orchestrator.dispatch.guards.standstill_guard import STANDSTILL
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.dispatch.ticket import Ticket
@@ -39,6 +40,7 @@ class World:
         lease: float = 600.0,
         observe: Observe | None = None,
         ended: Ended | None = None,
+        standstill: float | None = STANDSTILL,
         **kwargs: Any,
     ) -> None:
         self.now = 0.0
@@ -59,6 +61,7 @@ class World:
             lease,
             self.log.append if observe is None else observe,
             ended,
+            standstill,
         )
         self.running: list[str] = []
         self.tickets: dict[str, Ticket] = {}

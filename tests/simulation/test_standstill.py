@@ -61,15 +61,10 @@ def play(policy: Policy, *jobs: tuple[PlannedCall, ...]) -> int:
     [
         (refusing(lambda *_: True), [(CALL,), (CALL,)], ["2 calls waiting for ever", "'not now'"]),
         (refusing(lambda call, *_: call.arrival > 0), [(RESTS, CALL)], ["1 call waiting", "job-0"]),
-        (
-            refusing(lambda _, engine, __: engine.claimed > engine.reserved),
-            [(CALL, CALL), (CALL, CALL)],
-            ["2 calls waiting"],
-        ),
         (refusing(lambda *_: True, overdue=1e300), [(CALL,)], ["1 call waiting"]),
         (Filling(), [(CALL,)], ["1000000000 calls run there"]),
     ],
-    ids=["refuses all", "refuses the later", "own claim", "overdue too late", "fills engines"],
+    ids=["refuses all", "refuses the later", "overdue too late", "fills engines"],
 )
 def test_calls_that_would_wait_for_ever_end_it(
     policy: Policy, jobs: list[tuple[PlannedCall, ...]], words: list[str]
@@ -90,6 +85,11 @@ def test_calls_that_would_wait_for_ever_end_it(
 )
 def test_calls_that_wait_for_long_are_waited_for(policy: Policy) -> None:
     assert play(policy, (RESTS,), (RESTS,)) == 2
+
+
+def test_claims_of_programs_that_wait_themselves_keep_nobody_out() -> None:
+    policy = refusing(lambda _, engine, __: engine.claimed > engine.reserved)
+    assert play(policy, (CALL, CALL), (CALL, CALL)) == 4
 
 
 def test_what_rests_for_longer_than_a_lease_goes_on() -> None:

@@ -17,6 +17,7 @@ from weft.backends.kinds.specs import open_engines
 from weft.concurrency import TaskGroup, event_loop
 from weft.errors import EngineUnavailable, UnknownName, UsageError
 from weft.orchestrator.decisions.decision import Observe
+from weft.orchestrator.dispatch.guards.standstill_guard import STANDSTILL
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.engines.joining import Joining, close, connect, same_name
 from weft.orchestrator.engines.models import Models
@@ -78,6 +79,8 @@ class Pool:
         check: seconds between two health checks of an engine; None checks an engine only when
             a call has failed there.
         outage: when no engine is left, for how many seconds calls wait for one to come back.
+        standstill: after how many seconds calls start all the same that a policy keeps waiting
+            though no engine runs a call and nothing else is to come; None for never.
         patient: whether the pool opens although engines can't be reached. These engines join as
             soon as they answer. Such a pool may also begin without engines; `add` gives engines.
 
@@ -98,6 +101,7 @@ class Pool:
         lease: float = LEASE,
         check: float | None = None,
         outage: float = OUTAGE,
+        standstill: float | None = STANDSTILL,
         patient: bool = False,
     ) -> None:
         if not engines and not patient:
@@ -106,6 +110,7 @@ class Pool:
         self._roles = dict(roles or {})
         self._policy, self._observe, self._ended = load_policy(policy), observe, ended
         self._lease, self._check, self._outage, self._patient = lease, check, outage, patient
+        self._standstill = standstill
         self._joining: Joining | None = None
         self._hosted: Hosted | None = None
         self.store, self._profiles = store, profiles
@@ -180,6 +185,7 @@ class Pool:
             ended=self._ended,
             check=self._check,
             outage=self._outage,
+            standstill=self._standstill,
         )
         group = await self._stack.enter_async_context(TaskGroup())
         self._stack.callback(group.cancel_scope.cancel)

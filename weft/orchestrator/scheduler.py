@@ -18,6 +18,7 @@ from weft.orchestrator.call import Call
 from weft.orchestrator.decisions.decision import Observe
 from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
+from weft.orchestrator.dispatch.guards.standstill_guard import STANDSTILL
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.dispatch.ticket import Ticket
@@ -53,6 +54,8 @@ class Scheduler:
             engine is only asked when it has failed a call.
         outage: seconds that calls wait for an engine to come back when none is left, while
             `watch` runs.
+        standstill: seconds after which calls that a policy keeps out of idle engines start all
+            the same; None for never.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Scheduler:
         ended: Ended | None = None,
         check: float | None = None,
         outage: float = OUTAGE,
+        standstill: float | None = STANDSTILL,
     ) -> None:
         self._outage = outage
         self.speeds = KnownSpeeds()
@@ -87,6 +91,7 @@ class Scheduler:
             lease,
             observe,
             ended,
+            standstill,
         )
         self.health = Health(self.dispatcher, check=check)
         self._engine_watch = EngineWatch(self.health)

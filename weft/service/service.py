@@ -114,6 +114,7 @@ class Service:
                 lease=config.limits.lease_seconds,
                 check=config.health.interval,
                 outage=config.limits.outage_seconds,
+                standstill=config.limits.standstill_seconds,
                 patient=True,
             )
         )

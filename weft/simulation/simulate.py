@@ -168,6 +168,7 @@ def simulate(
                 timeline=timeline,
                 lease=lease,
                 observe=observe,
+                standstill=None,  # it is an error here
             )
             begun, wall = anyio.current_time(), time.perf_counter()
             async with TaskGroup() as group:

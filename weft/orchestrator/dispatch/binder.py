@@ -10,7 +10,7 @@ from weft.orchestrator.dispatch.call_queue import CallQueue, before
 from weft.orchestrator.dispatch.claims import Claims
 from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.dispatch.fleet import Fleet
-from weft.orchestrator.dispatch.guarded_policy import GuardedPolicy
+from weft.orchestrator.dispatch.guards.guarded_policy import GuardedPolicy
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
 
@@ -28,6 +28,7 @@ class Binder:
         counters: of what is done.
         tell: is told of every decision.
         later: has an engine looked at again at a time, for its next call is due then.
+        waits: is called with a fleet in which a call waits, unless the fleet is watched.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class Binder:
         counters: DispatchCounters,
         tell: Tell | None,
         later: Callable[[Replica, float], None],
+        waits: Callable[[Fleet], None],
     ) -> None:
-        self._later = later
+        self._later, self._waits = later, waits
         self._policy, self._claims, self._counters, self._tell = policy, claims, counters, tell
         self.fair_now = 0.0
         """The largest start tag of calls that were started."""
@@ -77,6 +79,8 @@ class Binder:
                     fleet.timer.set(ticket.overdue)
                 else:
                     self.serve_overdue(fleet)
+            if ticket.queue is not None and not fleet.watched:
+                self._waits(fleet)
         except BaseException:
             if ticket.replica is None:
                 self.leave(ticket, fleet)
@@ -100,6 +104,18 @@ class Binder:
         fleet.waiting -= 1
         ticket.program.waiting -= 1
         return first or ticket.emptied is not None
+
+    def take_waiting(self, fleet: Fleet) -> list[Ticket]:
+        """Take out all calls that wait for engines that are there, in the order of arrival."""
+        queues = (fleet.common, fleet.apart, *(replica.queue for replica in fleet.replicas))
+        tickets = [ticket for queue in queues for ticket in queue.take_all()]
+        fleet.waiting -= len(tickets)
+        for replica in fleet.replicas:
+            replica.waiting_for = None
+        for ticket in tickets:
+            ticket.emptied = None
+            ticket.program.waiting -= 1
+        return sorted(tickets, key=lambda ticket: ticket.arrival)
 
     def serve_behind(self, queue: CallQueue, ticket: Ticket, fleet: Fleet) -> None:
         """The call that was the first of its queue has left it."""
@@ -250,8 +266,6 @@ class Binder:
             admission = self._policy.admit(ticket, replica, fleet)
         forced = not admission.enter and ticket.overdue <= fleet.now
         if not admission.enter and not forced:
-            if not (replica.in_flight or ticket.overdue < math.inf or fleet.is_busy()):
-                self._policy.note_deadlock(admission.reason)
             return self._refuse(ticket, replica, admission.reason)
         ticket.reason = f"{reason}; " + ("overdue" if forced else admission.reason)
         ticket.forced = forced

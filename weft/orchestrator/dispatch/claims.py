@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from weft.orchestrator.decisions.decision import Tell
-from weft.orchestrator.dispatch.guarded_policy import GuardedPolicy
+from weft.orchestrator.dispatch.guards.guarded_policy import GuardedPolicy
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Retention
 from weft.orchestrator.program import Program

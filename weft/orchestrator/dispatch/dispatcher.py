@@ -14,7 +14,8 @@ from weft.orchestrator.dispatch.claims import Claims
 from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.dispatch.fleet import Fleet
 from weft.orchestrator.dispatch.gatekeeper import Gatekeeper
-from weft.orchestrator.dispatch.guarded_policy import GuardedPolicy
+from weft.orchestrator.dispatch.guards.guarded_policy import GuardedPolicy
+from weft.orchestrator.dispatch.guards.standstill_guard import STANDSTILL, StandstillGuard
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.residents import Ended, Residents
 from weft.orchestrator.dispatch.roster import Roster
@@ -38,6 +39,8 @@ class Dispatcher:
         lease: most seconds that a program which does nothing is remembered and keeps a claim.
         observe: told of every decision.
         ended: told of programs that end, and why.
+        standstill: seconds after which calls that a policy keeps out of idle engines start all
+            the same; None for never.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Dispatcher:
         lease: float,
         observe: Observe | None = None,
         ended: Ended | None = None,
+        standstill: float | None = STANDSTILL,
     ) -> None:
         self.profiles, self.clock, self.at = profiles, clock, at
         tell = None if observe is None else teller(guarded_callback(observe, "observe"), clock)
@@ -59,7 +63,12 @@ class Dispatcher:
         self.counters = DispatchCounters()
         guarded = GuardedPolicy(policy, self.counters)
         self.claims = Claims(guarded, clock, at, lease, self._on_freed, tell)
-        self._binder = Binder(guarded, self.claims, self.counters, tell, self._look_later)
+        self._binder = Binder(
+            guarded, self.claims, self.counters, tell, self._look_later, self._watch
+        )
+        self._standstill = StandstillGuard(
+            self._binder, self.claims, guarded, self.counters, clock, at, standstill
+        )
         self.gatekeeper = Gatekeeper(self._binder, at)
         self.residents = Residents(self.claims, profiles, clock, at, lease, self._on_freed, ended)
         self.programs = self.residents.programs
@@ -81,6 +90,9 @@ class Dispatcher:
     def _on_freed(self, replica: Replica) -> None:
         """A claim has given its room back."""
         self._binder.serve(replica)
+
+    def _watch(self, fleet: Fleet) -> None:
+        self._standstill.watch(fleet)
 
     def _look_later(self, replica: Replica, due: float) -> None:
         self.gatekeeper.look_later(replica, due)

@@ -47,6 +47,7 @@ class Fleet:
             all are.
         lost: when the last engine was lost.
         watchers: called once when an engine is back, or none is waited for any more.
+        watched: whether somebody looks whether the calls that wait stand still.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Fleet:
         self.engines: tuple[Replica, ...] = ()
         self.stranded = CallQueue()
         self.lost = 0.0
+        self.watched = False
         self.watchers: list[Callable[[], None]] = []
         self.timer = Timer(at, lambda: overdue(self))
         self._clock = clock
@@ -107,10 +109,6 @@ class Fleet:
         """When the next call after `now` becomes overdue; infinite if none will."""
         queues = (self.common, *(replica.queue for replica in self.engines))
         return min(queue.next_overdue(now) for queue in queues)
-
-    def is_busy(self) -> bool:
-        """Whether a call runs or a claim is held: something will end by itself."""
-        return any(replica.in_flight or replica.claimed for replica in self.replicas)
 
     def living_for(self, call: Call) -> tuple[Replica, ...]:
         """The engines in service that can run a call."""

@@ -30,6 +30,7 @@ class Ticket:
         placement_reason: why it was to go where it was placed when it came.
         reason: why it was bound there, or why it waits.
         refused: whether an engine was asked to start it and could not.
+        plain: whether the policy is not asked about it any more, for it let nobody in.
         hold: its blocks in the engine's prefix index.
         critical: `Program.critical` when it came: the path that it continues.
         cached: tokens of its prompt that were expected to be cached when it was bound.
@@ -56,6 +57,7 @@ class Ticket:
         "last",
         "overdue",
         "placement_reason",
+        "plain",
         "program",
         "prompt_tokens",
         "queue",
@@ -106,7 +108,7 @@ class Ticket:
         self.forced = False
         self.placement_reason = ""
         self.reason = ""
-        self.refused = False
+        self.refused = self.plain = False
 
     @property
     def engine(self) -> str:

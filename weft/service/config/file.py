@@ -89,6 +89,7 @@ _FIXED_LIMITS = {
     "header_bytes": "heads of requests are limited as before",
     "lease_seconds": "leases last as long as before",
     "outage_seconds": "requests wait for lost engines as before",
+    "standstill_seconds": "requests that the policy keeps out of idle engines wait as before",
 }
 
 

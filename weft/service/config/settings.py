@@ -256,6 +256,9 @@ class LimitSettings(Section):
     overrules this."""
     outage_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10
     """When no engine is left, for how long requests wait for one to come back."""
+    standstill_seconds: Seconds = 30
+    """After how long requests start all the same that the policy keeps waiting though no engine
+    runs a request and nothing else is to come."""
     retries: int = Field(default=2, ge=0, le=10)
     """To how many further engines a request is sent when engines fail before the first byte of
     the answer. If the engine that failed is well, only one more is tried. With 0 a request is

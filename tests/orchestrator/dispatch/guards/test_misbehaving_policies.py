@@ -313,7 +313,7 @@ def test_a_stall_is_met_a_few_times_only(question: str, event: str):
 
 
 def test_a_stall_is_told(monkeypatch, caplog):
-    monkeypatch.setattr("weft.orchestrator.dispatch.guarded_policy._STALL", 0.0)
+    monkeypatch.setattr("weft.orchestrator.dispatch.guards.guarded_policy._STALL", 0.0)
     world = World(Moody())
     with caplog.at_level(logging.WARNING, "weft"):
         for _ in range(3):
@@ -321,24 +321,6 @@ def test_a_stall_is_told(monkeypatch, caplog):
     told = [record.getMessage() for record in caplog.records]
     assert [text.split(" to ")[1].split(",")[0] for text in told] == list(QUESTIONS)
     assert all(text.startswith("policy Moody took ") and __file__ in text for text in told)
-
-
-def test_a_refusal_that_nothing_would_end_is_told_once(caplog):
-    policy = Moody()
-    world = World(policy)
-    running = world.ask("a")
-    policy.moods["admit"] = lambda *_: Admission(False, "not now")
-    policy.moods["retain"] = lambda *_: Retention(0.0, "nothing")
-    with caplog.at_level(logging.WARNING, "weft"):
-        world.ask("b")
-        assert not caplog.records, "a call runs"
-        world.end(running)
-        world.ask("c")
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith("policy Moody refuses a call (not now)")
-    assert __file__ in told
-    assert world.running == []
-    assert not any(world.dispatcher.counters.unanswered.values())
 
 
 def test_the_plain_way_is_least_loaded_and_first_come():

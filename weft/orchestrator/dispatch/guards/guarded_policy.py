@@ -12,7 +12,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, cast
 
 from weft.orchestrator.dispatch.counters import DispatchCounters, Question
-from weft.orchestrator.dispatch.policy_answers import (
+from weft.orchestrator.dispatch.guards.policy_answers import (
     NoAnswer,
     read_admission,
     read_order,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from weft.orchestrator.dispatch.ticket import Ticket
 
 _log = logging.getLogger(__name__)
-_OURS = str(Path(__file__).parents[2])
+_OURS = str(Path(__file__).parents[3])
 _STALL = 1.0  # seconds of a decision that are worth a word: nothing else happens meanwhile
 _MOST = 100  # different errors that are logged
 
@@ -57,6 +57,8 @@ class GuardedPolicy:
 
     def order(self, ticket: Ticket, view: View) -> tuple[tuple[float, ...], float, str]:
         """Key of a call that waits, when it becomes overdue (perhaps never), and why."""
+        if ticket.plain:
+            return (), math.inf, f"{self._let_nobody_in}: first come, first served"
         self._counters.decisions += 1
         begun = perf_counter()
         try:
@@ -69,20 +71,22 @@ class GuardedPolicy:
 
     def place(self, ticket: Ticket, view: View) -> tuple[Replica, str, bool]:
         """One of the view's engines for a call, why, and whether it is to wait for that alone."""
+        if ticket.plain:
+            return _plain_place(ticket, view, self._let_nobody_in)
         self._counters.decisions += 1
         begun = perf_counter()
         try:
             found = read_placement(self.policy.place(ticket, view), view)
         except BaseException as error:
-            why = self._note_failure("place", error)
-            replica = least_loaded(ticket, view)
-            return replica, f"{why}: {replica.in_flight} calls run there, the fewest", False
+            return _plain_place(ticket, view, self._note_failure("place", error))
         if perf_counter() - begun > _STALL:
             self._note_stall("place", perf_counter() - begun)
         return found
 
     def admit(self, ticket: Ticket, replica: Replica, view: View) -> Admission:
         """Whether a call may enter an engine; what it displaces holds a claim there."""
+        if ticket.plain:
+            return Admission(True, "everyone is admitted then")
         self._counters.decisions += 1
         begun = perf_counter()
         try:
@@ -129,15 +133,19 @@ class GuardedPolicy:
         )
         return f"policy {name} gave no answer" + ("" if kind == "no answer" else f" ({kind})")
 
-    def note_deadlock(self, reason: str) -> None:
-        """A call is refused, and nothing is there whose end would have the policy asked again."""
+    def note_standstill(self, reason: str, seconds: float) -> None:
+        """Calls waited for so long though no engine ran one, and nothing else was to come."""
         self._once(
             "admit",
-            "refused",
-            f"policy {self._name} refuses a call ({reason}) though no call runs and no claim is "
-            "held: the policy is asked again only when another call comes or goes "
+            "standstill",
+            f"policy {self._name} let no call start for {seconds:.2g} s ({reason}) though no call "
+            "ran and nothing else was to come: calls that wait so take the plain way "
             f"({self._method('admit')})",
         )
+
+    @property
+    def _let_nobody_in(self) -> str:
+        return f"policy {self._name} let nobody in though no call ran"
 
     def _note_stall(self, question: Question, seconds: float) -> None:
         self._once(
@@ -187,7 +195,7 @@ def _codes(cls: type[Policy]) -> Iterator[CodeType]:
                 yield code
 
 
-def least_loaded(ticket: Ticket, view: View) -> Replica:
+def _plain_place(ticket: Ticket, view: View, why: str) -> tuple[Replica, str, bool]:
     """The engine with room for a call and the fewest calls; one that drains only if all do."""
     replicas = cast("list[Replica]", view.engines)
     program = ticket.program
@@ -196,4 +204,5 @@ def least_loaded(ticket: Ticket, view: View) -> Replica:
         closed = replica.draining and not (program.resident and program.home is replica)
         return closed, not replica.has_room(ticket), replica.in_flight, replica.reserved
 
-    return min(replicas, key=load)
+    replica = min(replicas, key=load)
+    return replica, f"{why}: {replica.in_flight} calls run there, the fewest", False
