@@ -189,6 +189,13 @@ def test_a_claim_keeps_no_program_from_an_idle_engine_while_its_own_has_no_slot(
     assert weft().place(Call(owner), View([full, idle])).engine is full
 
 
+def test_busy_is_an_engine_by_the_calls_that_it_can_run():
+    small, large = engine("small", concurrency=2, in_flight=2), engine("large", concurrency=64)
+    small.held, large.in_flight = 1000, 5  # more than on the other, and yet hardly anything
+    assert weft().place(Call(at(small)), View([small, large])).engine is large
+    assert weft().place(Call(at(small, claim=0)), View([small, large])).engine is large
+
+
 def test_an_engine_that_joins_is_used_by_programs_that_live_elsewhere():
     world = World("weft", 1, concurrency=4, kv_tokens=100_000)
     asked = [world.ask(f"p{number}", 400) for number in range(12)]

@@ -73,6 +73,11 @@ def load(engine: EngineView) -> int:
     return engine.in_flight + engine.queued
 
 
+def crowding(engine: EngineView) -> float:
+    """The same, as a share of the calls that the engine can run at once; may exceed 1."""
+    return load(engine) / engine.concurrency
+
+
 def busy(engine: EngineView) -> float:
     """The share of an engine that running calls take: of its slots or of its KV, 0..1."""
     return max(engine.in_flight / engine.concurrency, engine.reserved / engine.capacity)

@@ -9,6 +9,7 @@ from weft.orchestrator.estimates.ttl import holding
 from weft.orchestrator.policies.parts import (
     allowed,
     critical_path,
+    crowding,
     home_of,
     load,
     resides,
@@ -177,11 +178,12 @@ class Weft(Policy):
         def cost(engine: EngineView) -> float:
             return call.prompt_tokens - engine.cached(call) + _LOAD * load(engine)
 
-        other = min(engines, key=load)
         if near.has_room(call):
+            other = min(engines, key=load)
             leaves = cost(near) > _FAR * cost(other)
         else:  # the call would wait there until another ends
-            leaves = load(near) > _FULL * load(other)
+            other = min(engines, key=crowding)
+            leaves = crowding(near) > _FULL * crowding(other)
         return other if leaves and self._fits(call, other, self._growth(call, view)) else None
 
     def _crowd(self, call: CallView, engine: EngineView) -> float:
