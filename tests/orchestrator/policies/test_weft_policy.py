@@ -204,7 +204,7 @@ def test_an_engine_that_joins_is_used_by_programs_that_live_elsewhere():
         world.wait(0.2)
         if len(asked) > 100 and joins not in world.replicas:
             world.replicas.append(joins)
-            world.dispatcher.add(joins)
+            world.dispatcher.roster.add(joins)
         for name in list(world.running):
             world.end(name)
             program = name.partition(".")[0]
