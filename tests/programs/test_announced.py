@@ -26,7 +26,7 @@ from weft.concurrency import now
 from weft.errors import UsageError
 from weft.orchestrator.policy import Order, Placement, Policy, Retention
 from weft.orchestrator.program import Program
-from weft.orchestrator.views import CallView, View
+from weft.orchestrator.views import CallView, EngineView, View
 
 
 @dataclass
@@ -376,3 +376,56 @@ async def test_policies_are_told_what_a_program_has_before_it():
         ("ask", 2, (1, 1)),
         ("judge", 1, (0, math.inf)),
     ]
+
+
+async def asked(text: str) -> Prompt:
+    return (await generate(Prompt.user(text), max_tokens=5)).prompt
+
+
+async def in_a_fan_out(texts: list[str]) -> None:
+    async with fan_out(asked, texts) as answers:
+        assert len([one async for one in answers]) == len(texts)
+
+
+async def one_by_one(texts: list[str]) -> None:
+    async with fan_out(asked, texts, limit=1) as answers:
+        assert len([one async for one in answers]) == len(texts)
+
+
+async def unannounced(texts: list[str]) -> None:
+    async with anyio.create_task_group() as group:
+        for text in texts:
+            group.start_soon(asked, text)
+
+
+class Apart(Policy):
+    """The first call goes to the first engine, all others to the second."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[int, str]] = []
+
+    def place(self, call: CallView, view: View) -> Placement:
+        return Placement(view.engines[call.program.calls > 0], "")
+
+    def retain(self, program: Program, engine: EngineView, view: View) -> Retention:
+        self.kept.append((program.context, engine.name))
+        return Retention(60, "")
+
+
+@pytest.mark.parametrize("branches", [in_a_fan_out, one_by_one, unannounced])
+@pytest.mark.parametrize("size", [4, 400])
+async def test_a_programs_context_is_what_it_comes_back_to(branches, size: int):
+    async def agent() -> None:
+        prompt = await asked("x" * size)
+        await branches(["one", "another", "y" * 100])
+        prompt = (await generate(prompt.user("go on"), max_tokens=5)).prompt
+        await generate(prompt.user("or so"), max_tokens=5, n=2)
+
+    policy = Apart()
+    async with Pool(*[ScriptedEngine("abc", name=n) for n in "ab"], policy=policy) as pool:
+        await run(agent, pool=pool)
+    *early, second, samples = policy.kept
+    assert len(early) >= 2
+    assert set(early) == {(size + 6, "a")}
+    assert second == (size + 17, "b")
+    assert samples == (size + 28, "b")

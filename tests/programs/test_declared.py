@@ -1,5 +1,6 @@
 """What programs declare, beside what they do."""
 
+import contextlib
 import logging
 
 import pytest
@@ -62,6 +63,17 @@ async def test_a_run_as_declared_has_no_differences(caplog):
     assert await differences(free, 3, False) == []
     assert await differences(program(course)) == []
     assert not caplog.records
+
+
+async def test_a_run_inside_another_hands_its_differences_up():
+    inner = program(calls=1)(course)
+
+    async def outer() -> list[str]:
+        return (await run(inner, pool=pool)).differences
+
+    async with Pool(ScriptedEngine("ok")) as pool:
+        done = await run(outer, pool=pool)
+    assert done.differences == done.value == ["course made 5 calls, and declares calls=1"]
 
 
 @pytest.mark.parametrize(
@@ -182,3 +194,33 @@ def test_what_is_declared_is_drawn():
     ]  # fmt: skip
     assert declared_graph(program(stages=["judge"])(course)).nodes["judge"]["label"] == "judge"
     assert list(declared_graph(course)) == [""]
+
+
+async def test_a_run_that_a_store_answers_in_part_teaches_its_whole_course(tmp_path):
+    fails = [True, False, False]
+
+    @program
+    async def whole() -> None:
+        await course()
+        if fails.pop(0):
+            raise OSError("away")
+        await judge()
+
+    learned: list[int] = []
+    for _ in range(3):
+        with Store(tmp_path / "s.sqlite") as store:
+            async with Pool(ScriptedEngine("ok"), store=store) as pool:
+                with contextlib.suppress(OSError):
+                    await run(whole, pool=pool)
+                graph = pool.scheduler.profiles.graphs.get("whole")
+                assert graph is not None
+                learned.append(graph.count)
+    assert learned == [1, 2, 2]  # what is answered whole was learned from before
+    stages = graph.stages()
+    tokens = {name: stage.tokens for name, stage in stages.items()}
+    assert {name: (s.visits, s.calls, s.width) for name, s in stages.items() if name} == {
+        "plan": (1, 1, 1),
+        "attempt": (1, 3, 3),
+        "judge": (1.5, 1, 1),
+    }
+    assert tokens["attempt"] > 3 * tokens["plan"] > 0

@@ -146,6 +146,43 @@ class Call:
         return _bytes("".join([f"{m.role}\0{m.content}\0" for m in self.request.messages]))
 
 
+@dataclass(frozen=True, slots=True)
+class PromptMark:
+    """By this it is told whether another call's prompt begins with a prompt that is not kept.
+
+    Attributes:
+        model: of the call.
+        block_size: tokens in a block.
+        blocks: whole blocks of the prompt.
+        last: the chained hash of the last of them.
+        rest: ids of the tokens behind that, where they are known.
+    """
+
+    model: str
+    block_size: int
+    blocks: int
+    last: int
+    rest: Sequence[int]
+
+    @classmethod
+    def of(cls, call: Call, block_size: int) -> PromptMark:
+        """The mark of a call's prompt, in blocks of an engine."""
+        hashes, tokens = call.hashes(block_size), call.request.tokens
+        blocks = len(hashes)
+        rest = () if tokens is None else tuple(tokens[blocks * block_size :])
+        return cls(call.request.model, block_size, blocks, hashes[-1] if blocks else 0, rest)
+
+    def begins(self, call: Call) -> bool:
+        """Whether the call's prompt begins with the marked one, as far as that is known."""
+        blocks, hashes = self.blocks, call.hashes(self.block_size)
+        if self.model != call.request.model or len(hashes) < blocks:
+            return False
+        if blocks and hashes[blocks - 1] != self.last:
+            return False
+        tokens, start = call.request.tokens, blocks * self.block_size
+        return tokens is None or tuple(tokens[start : start + len(self.rest)]) == self.rest
+
+
 def _seed(adapter: str) -> int:
     """Where the prefixes of an adapter begin, which are its own."""
     return xxhash.xxh3_64_intdigest(adapter.encode()) if adapter else 0

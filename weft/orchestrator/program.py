@@ -10,6 +10,7 @@ from weft.orchestrator.group import CallGroup
 from weft.orchestrator.trail import Trail
 
 if TYPE_CHECKING:
+    from weft.orchestrator.call import PromptMark
     from weft.orchestrator.dispatch.replica import Replica
 
 
@@ -62,14 +63,21 @@ class Program:
         expected_tokens: how many tokens, prompts that are not cached and answers.
         most_calls: how many calls these budgets allow in all; None if they have no such limit.
         most_tokens: how many tokens they allow in all, prompts included; None without limit.
-        calls: calls that have ended.
+        calls: calls that have ended, those included that a Store answered.
+        stored: how many of them a Store answered.
         running: calls that engines run now.
         waiting: calls that wait now.
         seconds: service had: seconds that its ended calls spent in engines, in sum.
-        critical: seconds of service along the longest chain of its ended calls.
+        critical: seconds of service along the longest chain of its ended calls; of those that a
+            Store answered, the seconds that they once took.
         waited: seconds that its calls have waited here, in sum.
-        computed: tokens that engines computed for it: prompts not cached, and answers.
-        context: tokens of prompt and answer of its latest call.
+        computed: tokens that engines computed for it, also for what a Store answered: prompts
+            not cached, and answers.
+        context: tokens of prompt and answer of its latest call. Of branches, which are calls of a
+            fan-out and calls that others run beside, only those count that go on from the
+            prompt of the latest call that was none: the program comes back to that one.
+        trunk: by which the latter are known; None before the first.
+        cached_at: the engine that ran the call of `context`.
         home: the engine that holds its cache: where it runs, or ran last.
         attached: tokens of context that count as its home's.
         claim: tokens of `home` that are kept for it while it runs no call; 0 without a claim.
@@ -104,6 +112,7 @@ class Program:
     most_calls: int | None = None
     most_tokens: int | None = None
     calls: int = 0
+    stored: int = 0
     running: int = 0
     waiting: int = 0
     seconds: float = 0.0
@@ -111,6 +120,8 @@ class Program:
     waited: float = 0.0
     computed: int = 0
     context: int = 0
+    trunk: PromptMark | None = None
+    cached_at: Replica | None = None
     home: Replica | None = None
     attached: int = 0
     claim: int = 0
@@ -152,6 +163,27 @@ class Program:
         that is short of KV preempts the youngest program, not one that has most to lose.
         """
         return round(1000 * self.arrived)
+
+    def answered(self, path: float, computed: int, seconds: float) -> None:
+        """A call has ended that a Store answered.
+
+        Args:
+            path: `critical` when the program made it.
+            computed: tokens that an engine once computed for it.
+            seconds: that this took.
+        """
+        self.calls += 1
+        self.stored += 1
+        self.computed += computed
+        self.critical = max(self.critical, path + seconds)
+
+    def away_for(self, seconds: float, now: float) -> None:
+        """It has had no call for so long, if it has none: what a Store answered was one.
+
+        Not while it holds a claim, whose time runs from the last call that an engine ran.
+        """
+        if self.acting is not None and not self.claim:
+            self.acting = now - seconds
 
     def bind(self, bounds: Bounds) -> None:
         """A budget is opened around all that it does from now on."""

@@ -40,6 +40,18 @@ class TrailStep:
     tool: str
 
 
+def outermost(program: Program, group: CallGroup | None) -> CallGroup | None:
+    """Of the fan-outs that a program has begun, the one around all others that a call is in.
+
+    The fan-out in which the program itself is a branch tells nothing of its own course.
+    """
+    if group is None or group is program.group:
+        return None
+    while group.outer is not None and group.outer is not program.group:
+        group = group.outer
+    return group
+
+
 class Trail:
     """The steps of one program, from its first call on.
 
@@ -47,18 +59,16 @@ class Trail:
     fan-outs the outermost counts.
 
     Attributes:
-        steps: in the order in which they began.
-        whole: whether all its calls are among them: none was answered from a Store.
+        steps: in the order in which they began, those included that a Store answered.
 
     Args:
         kept: whether steps are taken note of; not of calls outside any program, which never end.
     """
 
-    __slots__ = ("_beside", "_group", "_kept", "_visits", "steps", "whole")
+    __slots__ = ("_beside", "_group", "_kept", "_visits", "steps")
 
     def __init__(self, *, kept: bool = True) -> None:
         self._kept = kept
-        self.whole = True
         self.steps: list[TrailStep] = []
         self._visits: dict[str, int] = {}
         self._group: CallGroup | None = None
@@ -80,12 +90,7 @@ class Trail:
         """
         if not self._kept:
             return
-        # The fan-out in which the program itself is a branch tells nothing of its own course.
-        if group is program.group:
-            group = None
-        elif group is not None:
-            while group.outer is not None and group.outer is not program.group:
-                group = group.outer
+        group = outermost(program, group)
         if group is not self._group:
             self._group, self._beside = group, {}
         step = self._beside.get(stage) if group is not None else None

@@ -213,7 +213,7 @@ async def run(
                 raise UsageError(f"{called or repr(program)} must be an async function")
             value = await made
     if observed is not None:
-        journal.differences += observed.end()
+        journal.differ(observed.end())
     seconds = anyio.current_time() - journal.started
     return Run(value, journal.usage, journal.events, seconds, journal.differences)
 

@@ -211,7 +211,7 @@ class Scope:
                 observed=observed,
             )
         if observed is not None:
-            self.journal.differences += observed.end()
+            self.journal.differ(observed.end())
 
     def branches(self, count: int) -> AbstractContextManager[None]:
         """Has `replay` know of so many more branches of the program for the time of a block."""

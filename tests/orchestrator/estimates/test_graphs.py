@@ -143,10 +143,6 @@ def test_a_program_of_before_a_restart_teaches_nothing() -> None:
     life.call("plan")
     graphs.learn(life.program)
     graphs.learn(Life().program)  # nor one without calls
-    stored = Life()
-    stored.call("plan")
-    stored.program.trail.whole = False  # nor one with results from a store
-    graphs.learn(stored.program)
     assert graphs.names == []
 
 

@@ -45,6 +45,8 @@ class Claims:
 
     def retain(self, program: Program, replica: Replica, now: float) -> None:
         """Decide about the room of a program that has no call any more."""
+        if program.home is not replica:  # it had calls on several
+            replica.attach(program, program.context)
         fleet = replica.fleet
         fleet.now = now
         retention = self._policy.retain(program, replica, fleet)
@@ -56,8 +58,6 @@ class Claims:
         if seconds <= 0:
             program.expires = now
             return
-        if program.home is not replica:  # it had calls on several; this one's context is the last
-            replica.attach(program, program.context)
         replica.claim(program, program.context, retention.rank, now + seconds)
         if seconds < self._lease:  # else it ends with the program's lease
             due.set(program, program.expires)

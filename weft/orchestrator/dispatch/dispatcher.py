@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from weft.errors import ContextExceeded
-from weft.orchestrator.call import Call
+from weft.orchestrator.call import Call, PromptMark
 from weft.orchestrator.decisions.decision import Observe, teller
 from weft.orchestrator.decisions.guarded_callback import guarded_callback
 from weft.orchestrator.dispatch.binder import Binder
@@ -24,7 +24,7 @@ from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
 from weft.orchestrator.program import Program
 from weft.orchestrator.timers.timer import At
-from weft.orchestrator.trail import Trail
+from weft.orchestrator.trail import Trail, outermost
 
 
 class Dispatcher:
@@ -209,10 +209,13 @@ class Dispatcher:
         if critical > program.critical:
             program.critical = critical
         program.computed += ticket.prompt_tokens - (cached or 0) + tokens
-        context = ticket.prompt_tokens + tokens
-        if done and context >= program.context > 0:
-            self.profiles.learn_growth(program.name, context - program.context)
-        program.context = context
+        if _is_trunk(ticket):
+            program.trunk = PromptMark.of(ticket.call, replica.block_size)
+        if program.trunk is None or program.trunk.begins(ticket.call):
+            context = ticket.prompt_tokens + tokens
+            if done and context >= program.context > 0:
+                self.profiles.learn_growth(program.name, context - program.context)
+            program.context, program.cached_at = context, replica
         program.timed, program.tool, program.expects = False, ticket.call.tool, None
         if program.waits:
             program.tool, program.expects = program.waits[-1].tool, program.waits[-1].expects
@@ -245,3 +248,14 @@ class Dispatcher:
         fleet = self.fleets[ticket.call.request.model]
         ticket.program.calls += 1
         self.residents.idle(ticket.program, ticket.replica, fleet.tick())
+
+
+def _is_trunk(ticket: Ticket) -> bool:
+    """Whether a call that has ended was none of several that its program made at once."""
+    program = ticket.program
+    alone = not program.running and not program.waiting
+    return (
+        alone
+        and program.calls <= ticket.calls_before + 1
+        and outermost(program, ticket.group) is None
+    )

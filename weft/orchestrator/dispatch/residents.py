@@ -61,10 +61,10 @@ class Residents:
         if program is None:
             return
         program.ended = True
-        if program.calls:
+        if program.calls > program.stored:  # otherwise it was learned from before
             self._profiles.learn_run(program)
-        if program.calls == 1:
-            self._profiles.learn_return(program.name, False)
+            if program.calls == 1:
+                self._profiles.learn_return(program.name, False)
         if self._ended is not None:
             self._ended(program, reason)
         home = program.home
@@ -85,6 +85,9 @@ class Residents:
         if program.running or program.waiting or program.ended or program.acting is not None:
             return
         program.acting = now
+        at = program.cached_at
+        if replica is not None and at is not None and at.alive and not at.retired:
+            replica = at  # its last call may have been a branch, elsewhere
         if replica is not None and replica.alive:
             self._claims.retain(program, replica, now)
         elif replica is not None and replica.retired:
@@ -118,6 +121,8 @@ class Residents:
     def homeless(self, replica: Replica) -> None:
         """An engine was let go: none of its programs has its cache there any more."""
         for program in self.programs.values():
+            if program.cached_at is replica:
+                program.cached_at = None
             if not program.running:
                 replica.detach(program)
 

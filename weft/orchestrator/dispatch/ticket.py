@@ -33,6 +33,7 @@ class Ticket:
         plain: whether the policy is not asked about it any more, for it let nobody in.
         hold: its blocks in the engine's prefix index.
         critical: `Program.critical` when it came: the path that it continues.
+        calls_before: calls of its program that had ended when it came.
         cached: tokens of its prompt that were expected to be cached when it was bound.
     """
 
@@ -43,6 +44,7 @@ class Ticket:
         "bound_at",
         "cached",
         "call",
+        "calls_before",
         "calls_left",
         "critical",
         "deadline",
@@ -93,6 +95,7 @@ class Ticket:
         self.answer_tokens = answer_tokens
         self.fair_start = 0.0
         self.critical = program.critical
+        self.calls_before = program.calls
         self.key: tuple[float, ...] = ()
         self.overdue = math.inf
         self.emptied: Replica | None = None

@@ -87,12 +87,11 @@ class Graphs:
     def learn(self, program: Program) -> None:
         """A program has ended.
 
-        One that had results from a Store, or was there before a restart, teaches nothing: it has
-        shown only a part of its course.
+        One that was there before a restart teaches nothing: it has shown only a part of its
+        course.
         """
-        trail = program.trail
-        steps = trail.steps
-        if not steps or steps[0].before or not trail.whole:
+        steps = program.trail.steps
+        if not steps or steps[0].before:
             return
         name = program.name
         graph = self._known.get(name)

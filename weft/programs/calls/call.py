@@ -257,13 +257,18 @@ class _Call:
         self.outcome.after = now() - scope.journal.last_end
         if scope.replay is not None:
             await scope.replay.await_end(stored)
+        if scope.program is not None and scope.program.stored:
+            scope.program.away_for(self.outcome.after, now())
         return False
 
     async def _again(self, known: Outcome, stored: StoredResult) -> None:
         """Take a stored result when its turn comes, at its price."""
         scope = self._scope
-        if scope.program is not None:
-            scope.program.trail.whole = False
+        program, path = scope.program, 0.0
+        if program is not None:
+            path = program.critical
+            away = known.after if program.acting is not None else 0.0
+            program.trail.call(program, scope.stage, scope.group, away)
         if scope.replay is not None:
             await scope.replay.await_due(stored)
         held, done = self.reservation, stored.done
@@ -273,6 +278,9 @@ class _Call:
         self._pending = False
         self.outcome = known
         scope.spend(known.usage)
+        if program is not None:
+            timing = known.timing
+            program.answered(path, known.usage.computed, timing.total - timing.queued)
         if held is not None and scope.charge_stored:
             held.charge(known.usage, last=True)
         if done:

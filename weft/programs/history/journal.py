@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
@@ -116,6 +116,13 @@ class Journal:
         if self._endless and len(self._occurrences) > _ASKED:
             self._occurrences.popitem(last=False)
         return count
+
+    def differ(self, sentences: Sequence[str]) -> None:
+        """Note how a program differed from what it declared."""
+        if not self._endless:
+            self.differences += sentences
+        if self.outer is not None:
+            self.outer.differ(sentences)
 
     def spend(self, usage: Usage) -> None:
         """Count what a call cost."""
