@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from functools import partial
 
 import pytest
 
@@ -160,6 +161,9 @@ async def test_the_scheduler_hears_of_calls_and_tokens():
         ({"stages": []}, "@program stages are empty"),
         ({"stages": "plan"}, "@program stages='plan' must be a list"),
         ({"stages": [1]}, "@program stages must be names or functions, not 1"),
+        ({"stages": 5}, "@program stages=5 must be a list"),
+        ({"stages": {"a", "b"}}, "must be a list"),  # has no order
+        ({"stages": {"a": (x for x in "bc")}}, "must be names or functions"),
     ],
 )
 def test_what_can_not_be_declared(given, words):
@@ -169,12 +173,40 @@ def test_what_can_not_be_declared(given, words):
         node(width=True)
 
 
+async def yields():
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("marked", "words"),
+    [
+        (3, r"marks an async function, not 3; .* as in @node\(calls=3\)"),
+        ([plan], "marks an async function, not"),
+        (yields, "yields yields several"),
+    ],
+)
+def test_what_can_not_be_marked(marked, words):
+    with pytest.raises(UsageError, match=words):
+        node(marked)
+
+
+async def test_a_node_that_is_not_async_is_told_when_it_runs():
+    @program
+    async def whole() -> None:
+        await node(len)("abc")  # pyright: ignore
+
+    async with Pool(ScriptedEngine("ok")) as pool:
+        with pytest.raises(UsageError, match="@node len must be an async function"):
+            await run(whole, pool=pool)
+
+
 def test_plain_data():
     assert declare("@program", stages=[plan, "b", plan]).follow == {
         "plan": ("b", ""),
         "b": ("plan",),
     }
     assert declare("@program", stages={"a": ["b", None]}).follow == {"a": ("b", ""), "b": ("",)}
+    assert declare("@program", stages={partial(plan): []}).follow == {"plan": ("",)}
     assert declared(plan).tokens == 50
     assert declared(judge) is declared(len)
 

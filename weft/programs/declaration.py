@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -60,14 +61,24 @@ def declare(
     for name, number in (("calls", calls), ("tokens", tokens), ("width", width)):
         if number is not None and (type(number) is not int or number < 1):
             raise UsageError(f"{mark} {name}={number!r} must be a whole number above 0")
+    if stages is None:
+        return Declaration(calls, tokens, width)
+    follow, known = _following(mark, stages)
+    return Declaration(calls, tokens, width, follow, known)
+
+
+def _following(mark: str, stages: Any) -> tuple[dict[str, tuple[str, ...]], dict[str, Declaration]]:
+    """What may follow each stage, and declarations of those that are functions."""
     follow: dict[str, tuple[str, ...]] = {}
     known: dict[str, Declaration] = {}
 
     def named(stage: Any) -> str:
+        while isinstance(stage, functools.partial):
+            stage = cast(Any, stage).func
         name = stage if isinstance(stage, str) else getattr(stage, "__name__", None)
-        if not isinstance(name, str) or not name:
-            raise UsageError(f"{mark} stages must be names or functions, not {stage!r}")
-        if not isinstance(stage, str):
+        if not isinstance(name, str) or not name or not (name is stage or callable(stage)):
+            raise UsageError(f"{mark} stages must be names or functions, not {stage!r:.60}")
+        if name is not stage:
             known[name] = declared(stage)
         return name
 
@@ -75,20 +86,21 @@ def declare(
         for stage, after in cast("Mapping[Any, Any]", stages).items():
             several = isinstance(after, list | tuple)
             nexts = cast("Sequence[Any]", after if several else (after,))
-            follow[named(stage)] = tuple(["" if n is None else named(n) for n in nexts])
+            names = ["" if n is None else named(n) for n in nexts]
+            follow[named(stage)] = tuple(names or [""])
         for after in list(follow.values()):
             for name in after:
                 if name:
                     follow.setdefault(name, ("",))
-    elif stages is not None:
-        if isinstance(stages, str):
-            raise UsageError(f"{mark} stages={stages!r} must be a list of stages, or a dict")
-        names = [named(stage) for stage in stages] or [""]
-        for name, after in zip(names, [*names[1:], ""], strict=True):
+    elif isinstance(stages, Sequence) and not isinstance(stages, str | bytes):
+        names = [named(stage) for stage in cast("Sequence[Any]", stages)]
+        for name, after in zip(names, [*names[1:], ""], strict=False):
             follow[name] = (*follow.get(name, ()), after)
-    if stages is not None and follow.keys() <= {""}:
+    else:
+        raise UsageError(f"{mark} stages={stages!r:.60} must be a list of stages, or a dict")
+    if not follow:
         raise UsageError(f"{mark} stages are empty; name one, or leave them out")
-    return Declaration(calls, tokens, width, follow, known)
+    return follow, known
 
 
 def declared(function: object) -> Declaration:

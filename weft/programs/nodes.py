@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
+from weft.errors import UsageError
 from weft.orchestrator.program import ToolWait
 from weft.programs.declaration import NOTHING_DECLARED, Declaration, Stages, declare
 from weft.programs.scope import ANY, Doing, Scope, enter, running
@@ -99,7 +101,16 @@ def _traced(
     kind: Literal["program", "node"],
     declaration: Declaration = NOTHING_DECLARED,
 ) -> Callable[P, Coroutine[Any, Any, T]]:
+    if not callable(function):
+        raise UsageError(
+            f"@{kind} marks an async function, not {function!r:.60}; what it declares goes by "
+            f"name, as in @{kind}(calls=3)"
+        )
     name = getattr(function, "__name__", kind)
+    if inspect.isasyncgenfunction(function):
+        raise UsageError(
+            f"@{kind} marks an async function that returns a value; {name} yields several"
+        )
 
     @functools.wraps(function)
     async def traced(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -113,7 +124,10 @@ def _traced(
             inside = _inside_program(scope, name, id, declaration)
         try:
             with inside:
-                result = await function(*args, **kwargs)
+                made = function(*args, **kwargs)
+                if not hasattr(made, "__await__") and not inspect.isawaitable(made):
+                    raise UsageError(f"@{kind} {name} must be an async function")
+                result = await made
         except BaseException as error:
             ended = "failed" if isinstance(error, Exception) else "cancelled"
             scope.journal.note(ended, id, error=repr(error))

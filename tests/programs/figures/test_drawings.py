@@ -64,6 +64,17 @@ def test_names_stay_text(name: str) -> None:
     assert "<" not in line
 
 
+def test_names_of_any_letters_and_length_can_be_written() -> None:
+    graph = nx.DiGraph()
+    graph.add_node("a", kind="node", label="\ud800\x00\x1b\n" + "x" * 500)
+    drawn = svg(graph)
+    ElementTree.fromstring(drawn)
+    for text in (drawn, mermaid(graph)):
+        assert "���" in text
+        assert f"{'x' * 79}…" in text
+        assert text.encode()
+
+
 def test_what_follows_stands_further_right() -> None:
     graph = graph_of([(0, 1), (1, 2), (2, 1), (2, 3), (0, 3)])
     left = [box[0] for box in boxes(svg(graph))]

@@ -9,7 +9,19 @@ from typing import Any
 import anyio
 import pytest
 
-from weft import Pool, Prompt, Run, ScriptedEngine, fan_out, generate, node, program, run, waiting
+from weft import (
+    Pool,
+    Prompt,
+    Run,
+    ScriptedEngine,
+    fan_out,
+    generate,
+    node,
+    program,
+    run,
+    run_sync,
+    waiting,
+)
 from weft.errors import ConfigError
 from weft.programs.figures.page import page, write_page
 
@@ -66,6 +78,19 @@ def test_it_holds_all_there_is_to_know() -> None:
     assert len(rows[0]["members"]) == 3
     assert not re.search(r"""(src|href)=["'](?!data:)""", text)  # it loads nothing
     assert EVIL not in text
+
+
+def test_names_may_be_any_text() -> None:
+    names = ["__RUN__", "__GRAPH__", "\ud800"]
+
+    async def named() -> None:
+        for name in names:
+            async with waiting(name):
+                pass
+
+    text = run_sync(named, pool=ScriptedEngine("ok")).page()
+    assert [p["name"] for p in data_of(text)["spans"].values()] == names
+    assert text.encode()
 
 
 def test_a_very_long_text_is_cut() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from weft.programs.figures.labels import shown
+
 if TYPE_CHECKING:
     import networkx as nx
 
@@ -39,4 +41,5 @@ def mermaid(graph: Graph) -> str:
 
 
 def _text(label: str) -> str:
+    label = shown(label)
     return label.replace("&", "&amp;").replace('"', "'").replace("<", "&lt;").replace("\n", "<br>")

@@ -64,7 +64,9 @@ def page(spans: Mapping[str, Span]) -> str:
     # What would end the script, or is no line in JavaScript of old, can't stand in it.
     told = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     picture = svg(folded_graph(spans)) if spans else ""
-    return template.replace("__GRAPH__", picture, 1).replace("__RUN__", told, 1)
+    head, rest = template.split("__GRAPH__")  # the picture may hold any text
+    middle, tail = rest.split("__RUN__")
+    return "".join((head, picture, middle, told, tail))
 
 
 def write_page(path: Path, spans: Mapping[str, Span]) -> None:

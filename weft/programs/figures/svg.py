@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
+from weft.programs.figures.labels import shown
+
 if TYPE_CHECKING:
     import networkx as nx
 
@@ -38,7 +40,7 @@ def svg(graph: Graph) -> str:
         graph: as `mermaid` takes it.
     """
     order, layer, tree = _spanned(graph)
-    lines = {node: str(graph.nodes[node]["label"]).split("\n") for node in graph}
+    lines = {node: shown(str(graph.nodes[node]["label"])).split("\n") for node in graph}
     width = {n: _LETTER * max(map(len, lines[n])) + 2 * _PAD for n in graph}
     height = {n: _LINE * len(lines[n]) + 2 * _PAD - 4 for n in graph}
     left: list[float] = [_PAD]
@@ -96,7 +98,7 @@ def svg(graph: Graph) -> str:
         tip = "" if data["kind"] == "contains" else ' marker-end="url(#weft-tip)"'
         made.append(f'<path class="{data["kind"]}" d="{path}"{tip}/>')
         if data.get("label"):
-            made.append(_words("more", *spot, [str(data["label"])], "middle"))
+            made.append(_words("more", *spot, [shown(str(data["label"]))], "middle"))
     for node in order:
         kind, status = graph.nodes[node]["kind"], graph.nodes[node].get("status", "")
         x, y = left[layer[node]], middle[node] - height[node] / 2
