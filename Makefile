@@ -5,6 +5,10 @@
 .PHONY: help demo test check docs docs-serve bench agents realmodel pins clean
 SHELL := /bin/bash
 
+# Environments that forbid to keep bytecode would have each of many processes compile PyTorch and
+# vLLM, the tests and all else anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON := $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,\
