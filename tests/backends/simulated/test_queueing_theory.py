@@ -110,7 +110,7 @@ def request(i: int, prompt: int, answer: int) -> SimulatedRequest:
 
 @pytest.mark.parametrize("kind", SERVICES)
 def test_one_at_a_time_is_a_single_server(kind: str) -> None:
-    arrivals, services = draws(SERVICES[kind][0], 3000, seed=1)
+    arrivals, services = draws(SERVICES[kind][0], 1000, seed=1)
     requests = [request(i, round(s / GRAIN), 1) for i, s in enumerate(services)]
     waits, times, engine = served(arrivals, requests, Linear(prefill_token=GRAIN), 1)
     expected = lindley(arrivals, services)
@@ -124,22 +124,22 @@ def test_one_at_a_time_is_a_single_server(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SERVICES)
 def test_waiting_is_as_pollaczek_and_khinchine_say(kind: str) -> None:
-    """M/G/1, of which M/M/1 is the exponential case: within 2%."""
+    """M/G/1, of which M/M/1 is the exponential case: within 5%."""
     service, second_moment = SERVICES[kind]
-    n = 1_500_000 if kind == "hyperexponential" else 600_000
+    n = 400_000 if kind == "hyperexponential" else 150_000
     randomly = random.Random(2)
     total = wait = 0.0
     for _ in range(n):
         total += wait
         wait = max(0.0, wait + service(randomly) - randomly.expovariate(RATE))
-    assert total / n == pytest.approx(RATE * second_moment / (2 * (1 - RATE)), rel=0.02)
+    assert total / n == pytest.approx(RATE * second_moment / (2 * (1 - RATE)), rel=0.05)
 
 
 @pytest.mark.parametrize("kind", ["exponential", "hyperexponential"])
 def test_decoding_together_is_processor_sharing(kind: str) -> None:
     """Steps that take as long as they have sequences share the time evenly among them."""
     token = 0.002
-    arrivals, services = draws(SERVICES[kind][0], 2000, seed=3)
+    arrivals, services = draws(SERVICES[kind][0], 800, seed=3)
     answers = [1 + max(1, round(s / token)) for s in services]  # the first comes with the prompt
     requests = [request(i, 1, answer) for i, answer in enumerate(answers)]
     waits, times, engine = served(arrivals, requests, Linear(decode=token), 1000)
