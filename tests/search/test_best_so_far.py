@@ -19,6 +19,9 @@ from weft.programs import Limits, Run, budget, generate, run
 from weft.search import Answer, Question, Strategy, parse_strategy, strategies
 from weft.types import Delta, Price, Request
 
+# Both event loops are in what follows a failure; what a budget leaves is the same on either.
+pytestmark = pytest.mark.loops("asyncio")
+
 VARIANTS = [
     "beam(n=4, width=2, pick=vote, verifier=function)",
     "astar(k=3, parallel=3, cost=fall, heuristic=log, solutions=2, pick=vote)",
@@ -116,14 +119,14 @@ async def attempt(
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: getattr(s, "name", s))
 async def test_at_every_budget_of_calls(spec, question, engine) -> None:
-    for calls in (1, 2, 3, 5, 7, 12, 21):
+    for calls in (1, 2, 3, 5, 9, 21):
         done = await attempt(spec, question, engine(), Limits(calls=calls))
         assert done.usage.calls <= calls
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: getattr(s, "name", s))
 async def test_at_every_budget_of_tokens(spec, question, engine) -> None:
-    for tokens in (12, 19, 31, 58, 120, 260):
+    for tokens in (12, 31, 58, 120, 260):
         done = await attempt(spec, question, engine(concurrency=3), Limits(tokens=tokens))
         assert done.usage.total <= tokens
 
@@ -140,18 +143,23 @@ async def test_at_every_budget_of_dollars(spec, question, engine) -> None:
 )
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: getattr(s, "name", s))
 async def test_with_merged_tokens_and_bytes(spec, tokens, question, engine) -> None:
-    for limits in (Limits(calls=4), Limits(tokens=33), Limits(tokens=140), None):
+    for limits in (Limits(tokens=33), Limits(tokens=140), None):
         done = await attempt(spec, question, engine(**tokens), limits)
         if limits is not None and limits.tokens is not None:
             assert done.usage.total <= limits.tokens
 
 
-@pytest.mark.parametrize("kind", [RequestRejected, EngineUnavailable])
+@pytest.mark.loops("asyncio", "trio")
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: getattr(s, "name", s))
-async def test_with_a_failing_item_anywhere(spec, kind, question, engine) -> None:
-    for failing in (0, 1, 3, 8):
+async def test_with_a_failing_item_anywhere(spec, question, engine) -> None:
+    for kind, failing in (
+        (RequestRejected, 0),
+        (RequestRejected, 3),
+        (EngineUnavailable, 1),
+        (EngineUnavailable, 8),
+    ):
         one = engine()
-        one.fails = lambda number, request, failing=failing: (
+        one.fails = lambda number, request, kind=kind, failing=failing: (
             kind("this one") if number == failing else None
         )
         value = (await attempt(spec, question, one, None)).value
@@ -170,6 +178,7 @@ async def test_with_a_verifier_that_always_fails(spec, question, engine) -> None
     assert value.text is not None
 
 
+@pytest.mark.loops("asyncio", "trio")
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: getattr(s, "name", s))
 async def test_with_budget_and_failures(spec, question, engine) -> None:
     for calls, every in ((3, 2), (11, 4)):

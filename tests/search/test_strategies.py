@@ -81,11 +81,9 @@ async def test_equal_seeds_give_equal_answers(spec: str, question, player) -> No
     "limits",
     [
         Limits(calls=1),
-        Limits(calls=4),
-        Limits(calls=9),
+        Limits(calls=6),
         Limits(tokens=30),
-        Limits(tokens=150),
-        Limits(tokens=400),
+        Limits(tokens=200),
     ],
     ids=lambda b: f"{b.calls or b.tokens}-{'calls' if b.calls else 'tokens'}",
 )

@@ -21,6 +21,7 @@ QUESTION = Question(
 )
 
 
+@pytest.mark.loops("asyncio")
 @pytest.mark.parametrize(
     ("shares", "score", "mass"),
     [
@@ -49,6 +50,7 @@ async def test_case_and_space_do_not_matter(serve, caplog, shares, score, mass) 
     assert len(model.sent()) == 4
 
 
+@pytest.mark.loops("asyncio")
 async def test_verdicts_of_one_meaning_are_never_opposite(serve) -> None:
     """Whichever form of the words a model prefers, the verdict is the same."""
     scores = []

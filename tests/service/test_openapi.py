@@ -104,17 +104,18 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert "Traceback" not in log.read_text()
 
 
+SCHEMA = schemathesis.openapi.from_dict(document())
 OPERATIONS = [(path, method) for path, item in document()["paths"].items() for method in item]
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_made_up_requests_get_what_the_document_says(url: str, path: str, method: str) -> None:
-    operation = schemathesis.openapi.from_dict(document())[path][method.upper()]
+    operation = SCHEMA[path][method.upper()]
     inference = path in PROTOCOLS
 
     def calling(mode: GenerationMode) -> Any:
         @settings(
-            max_examples=15 if inference else 4,
+            max_examples=8 if inference else 4,
             phases=[Phase.generate],
             suppress_health_check=EVERY_CHECK,
         )

@@ -27,6 +27,7 @@ def deeper_is_worse(request: Request) -> Mapping[str, float]:
     return {"yes": good, "no": 1 - good}
 
 
+@pytest.mark.loops("asyncio")
 @pytest.mark.parametrize("name", sorted(strategies()))
 async def test_what_a_strategy_asks_at_most_is_within_the_budget(name: str) -> None:
     numbers = itertools.count()
