@@ -69,7 +69,7 @@ UNMEASURED = (
 )
 """Files whose tests' coverage is not measured."""
 
-settings.register_profile("weft", deadline=None, derandomize=True)
+settings.register_profile("weft", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("weft")
 
 

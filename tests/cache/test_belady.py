@@ -54,13 +54,12 @@ def block_by_block(accesses, capacity):
     return hits
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(calls, max_size=8), st.integers(4, 8))
 def test_nothing_could_do_better(accesses, capacity):
     assert sum(best_hits(accesses, capacity)) == exhaustive(accesses, capacity)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(calls, max_size=30), st.integers(4, 16))
 def test_lru_is_as_block_by_block_and_never_better_than_the_optimum(accesses, capacity):
     lru = lru_hits(accesses, capacity)

@@ -204,7 +204,7 @@ class AgainstThePool(RuleBasedStateMachine):
 
 
 TestAgainstThePool = AgainstThePool.TestCase
-TestAgainstThePool.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestAgainstThePool.settings = settings(stateful_step_count=30)
 
 
 def test_a_fan_out_shares_its_prompt_from_the_moment_it_is_scheduled():

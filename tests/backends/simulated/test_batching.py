@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.backends.simulated.batching import Batch
@@ -220,7 +220,6 @@ def in_jumps(
         ended |= dict.fromkeys(over, now)
 
 
-@settings(max_examples=120)
 @given(
     st.lists(cases, min_size=1, max_size=10),
     st.integers(17, 40),

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dispatcher_world import World
@@ -310,7 +310,6 @@ def test_a_call_waits_for_the_engine_that_can_hold_it_while_that_takes_no_more(p
     assert world.engine_of(second) == "e0"
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.sampled_from(sorted(policies())), st.integers(0, 2**32))
 @example("weft", 0)
 @example("adaptive", 4743)  # a program waits behind one that its own claim keeps out

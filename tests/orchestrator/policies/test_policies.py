@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_view import Call, Engine, View, at
@@ -121,7 +121,6 @@ NAMES = sorted(set(policies()) - {"weft"})
 ALL = [parse_policy(name) for name in sorted(set(policies()) - {"weft"})]
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_decisions_are_pure_and_keep_the_rules_of_all_policies(seen: tuple[Call, View]) -> None:
     call, view = seen
@@ -139,7 +138,6 @@ def test_decisions_are_pure_and_keep_the_rules_of_all_policies(seen: tuple[Call,
     assert repr((call, view.engines, view.waiting)) == before
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_where_new_programs_go(seen: tuple[Call, View]) -> None:
     call, view = seen
@@ -193,13 +191,11 @@ def same(one: str, other: str, seen: tuple[Call, View]) -> None:
     assert decisions(parse_policy(one), call, view) == decisions(parse_policy(other), call, view)
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_a_large_cap_is_sticky(seen: tuple[Call, View]) -> None:
     same(f"cap(k={HUGE})", "sticky", seen)
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_affinity_that_ignores_overload_places_known_programs_as_sticky(
     seen: tuple[Call, View],
@@ -211,7 +207,6 @@ def test_affinity_that_ignores_overload_places_known_programs_as_sticky(
         assert (prefix.engine, prefix.firm) == (sticky.engine, True)
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_prefix_with_much_weight_on_load_chooses_the_fewest_calls(
     seen: tuple[Call, View],
@@ -221,7 +216,6 @@ def test_prefix_with_much_weight_on_load_chooses_the_fewest_calls(
     assert chosen.in_flight == parse_policy("fcfs").place(call, view).engine.in_flight
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_prefix_without_weight_on_load_chooses_the_most_cached(seen: tuple[Call, View]) -> None:
     call, view = seen
@@ -230,7 +224,6 @@ def test_prefix_without_weight_on_load_chooses_the_most_cached(seen: tuple[Call,
     assert all(chosen.cached(call) >= e.cached(call) for e in others)
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_fair_places_as_prefix(seen: tuple[Call, View]) -> None:
     call, view = seen
@@ -239,7 +232,6 @@ def test_fair_places_as_prefix(seen: tuple[Call, View]) -> None:
         assert fair == parse_policy(f"prefix(affinity={affinity})").place(call, view)
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_saga_without_time_to_live_keeps_no_claim(seen: tuple[Call, View]) -> None:
     call, view = seen
@@ -247,7 +239,6 @@ def test_saga_without_time_to_live_keeps_no_claim(seen: tuple[Call, View]) -> No
     assert policy.retain(call.program, view.engines[0], view).seconds == 0
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_saga_with_its_parts_off_is_fcfs_by_load(seen: tuple[Call, View]) -> None:
     call, view = seen
@@ -265,7 +256,6 @@ def test_saga_with_its_parts_off_is_fcfs_by_load(seen: tuple[Call, View]) -> Non
             assert policy.admit(call, engine, view).enter
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_continuum_without_time_to_live_is_program_fcfs_without_claims(
     seen: tuple[Call, View],
@@ -277,7 +267,6 @@ def test_continuum_without_time_to_live_is_program_fcfs_without_claims(
     assert policy.order(call, view).key[1:] == parse_policy("sticky").order(call, view).key
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_thunderagent_that_counts_no_acting_tokens_admits_what_has_room(
     seen: tuple[Call, View],
@@ -289,7 +278,6 @@ def test_thunderagent_that_counts_no_acting_tokens_admits_what_has_room(
             assert policy.admit(call, engine, view).enter
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_agentix_of_one_queue_is_first_come_first_served(seen: tuple[Call, View]) -> None:
     call, view = seen
@@ -297,7 +285,6 @@ def test_agentix_of_one_queue_is_first_come_first_served(seen: tuple[Call, View]
     assert (order.key, order.overdue) == ((0.0,), None)
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_agentix_for_which_all_prompts_are_short_chooses_the_fewest_calls(
     seen: tuple[Call, View],
@@ -307,7 +294,6 @@ def test_agentix_for_which_all_prompts_are_short_chooses_the_fewest_calls(
     assert chosen.in_flight == parse_policy("fcfs").place(call, view).engine.in_flight
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_llumnix_of_equal_engines_without_batches_is_least_loaded(
     seen: tuple[Call, View],
@@ -319,7 +305,6 @@ def test_llumnix_of_equal_engines_without_batches_is_least_loaded(
         assert chosen.reserved == least.reserved
 
 
-@settings(max_examples=50)
 @given(seen=views())
 def test_hexgen_of_alpha_0_is_the_least_load_of_alpha_1_the_quickest(
     seen: tuple[Call, View],

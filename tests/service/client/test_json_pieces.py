@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.service.client import json_pieces
@@ -39,7 +39,6 @@ def escaped(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-@settings(max_examples=50)
 @given(VALUES, st.integers(1, 40), st.sampled_from([plain, spaced, escaped]))
 def test_pieces_make_the_whole(value: Any, piece: int, write: Callable[[Any], bytes]) -> None:
     raw = write(value)
@@ -47,7 +46,6 @@ def test_pieces_make_the_whole(value: Any, piece: int, write: Callable[[Any], by
         assert read_pieces(raw) == value
 
 
-@settings(max_examples=50)
 @given(VALUES, st.data())
 def test_what_is_no_json_is_refused_in_pieces_too(value: Any, data: st.DataObject) -> None:
     raw = orjson.dumps([value, {"a": value}])
@@ -150,7 +148,6 @@ def test_there_may_be_only_so_many_members() -> None:
                     read_pieces(raw)
 
 
-@settings(max_examples=50)
 @given(VALUES)
 def test_what_is_taken_apart_holds_nothing(value: Any) -> None:
     with patch.object(json_pieces, "_FREED", 2):

@@ -106,7 +106,7 @@ def http(url: str) -> Iterator[httpx.Client]:
         yield client
 
 
-@settings(max_examples=100, suppress_health_check=EVERY_CHECK)
+@settings(max_examples=50, suppress_health_check=EVERY_CHECK)
 @given(sent=mangled)
 def test_mangled_bytes_get_an_answer_or_an_end(url: str, sent: bytes) -> None:
     port = int(url.rpartition(":")[2])
@@ -135,7 +135,7 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=100, suppress_health_check=EVERY_CHECK)
+@settings(max_examples=50, suppress_health_check=EVERY_CHECK)
 @given(
     path=st.sampled_from(list(BODIES)),
     fields=st.dictionaries(st.sampled_from(FIELDS), anything, max_size=4),

@@ -273,7 +273,7 @@ def test_memory_is_bounded() -> None:
 MESSAGES = st.sampled_from([b"a", b"b", b"c"])
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.data())
 def test_interleaved_conversations_are_told_apart(data: st.DataObject) -> None:
     """Agents with tasks of their own, in any order; some go on before their call is over."""
@@ -294,7 +294,6 @@ def test_interleaved_conversations_are_told_apart(data: st.DataObject) -> None:
     assert len(set(programs.values())) == len(programs)
 
 
-@settings(max_examples=100)
 @given(st.lists(st.lists(MESSAGES, min_size=1, max_size=4), min_size=1, max_size=30))
 def test_any_requests_give_the_prefix_of_their_own_pieces(requests: list[Sequence[bytes]]) -> None:
     known = Conversations(most=4, most_hashes=6)

@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from played_agents import SYSTEM, TOOLS, Agent, Clock, words
@@ -201,7 +201,6 @@ def test_thoughts_that_are_left_out_make_no_programs(known: Conversations, clock
     assert sum(own) >= 0.9 * 160
 
 
-@settings(max_examples=100)
 @given(st.data())
 def test_calls_that_are_under_way_at_once_are_of_as_many_programs(data: st.DataObject) -> None:
     """Whatever is taken for a restart, no program has two conversations under way at once.
