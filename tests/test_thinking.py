@@ -15,6 +15,9 @@ MARKS = [
     "[/THINK]",
     "◁think▷",
     "◁/think▷",
+    "<thought>",
+    "</Thought>",
+    "</thinking>",
 ]
 
 
@@ -45,12 +48,21 @@ MARKS = [
         ("An analysisWe assistantfinal", "", "An analysisWe assistantfinal", False),
         ("analysis", "", "analysis", False),
         ("finally 5", "", "finally 5", False),
+        # Tags that prompts ask for count at the beginning alone.
+        ("<thinking>\n7 </think> or 8\n</thinking>\n5", "7 </think> or 8", "5", False),
+        ("\n<Reasoning>7</reasoning>5 </thinking>", "7", "5 </thinking>", False),
+        ("<THINK>7</THINK>5", "7", "5", False),
+        ("<thought>7", "7", "", True),
+        ("Write <thinking>7</thinking>", "", "Write <thinking>7</thinking>", False),
+        ("<thoughtful>7", "", "<thoughtful>7", False),
+        ("<b>5</b>", "", "<b>5</b>", False),
+        ("<think", "", "<think", False),
     ],
 )
 def test_thinking_and_answer(text: str, reasoning: str, answer: str, inside: bool) -> None:
     found = split_thinking(text)
     assert (found.reasoning, found.text, found.inside) == (reasoning, answer, inside)
-    assert visible(text) == (None if inside else answer)
+    assert visible(text) == (answer if not inside else text if found.unmarked else None)
 
 
 def test_a_text_that_begins_within_thinking() -> None:
@@ -58,6 +70,8 @@ def test_a_text_that_begins_within_thinking() -> None:
     assert (found.reasoning, found.text, found.inside) == ("7 or 8", "", True)
     assert not split_thinking("7</think>5", inside=True).unopened
     assert split_thinking("7</think>5").unopened
+    assert split_thinking("7</thinking>5", inside=True).text == "5"  # an answer gone on with
+    assert split_thinking("7</thinking>5").text == "7</thinking>5"
 
 
 @given(st.lists(st.sampled_from([*MARKS, "a", " ", "\n", "<", "`", "b c"])), st.integers(1, 9))

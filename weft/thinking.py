@@ -4,6 +4,10 @@ Some models write what they think between marks of their own, `<think>` and `</t
 chat template has opened the thinking already, the text begins within it and shows only the
 mark that ends it. A mark in backticks is spoken of, not used.
 
+Prompts ask for thinking between further tags, such as `<thinking>` or `<reasoning>`. They are no
+marks of a model, and may stand in any answer. So such a tag counts only where the text begins
+with it, and only if the same tag ends the thinking or the text is cut off before.
+
 gpt-oss writes in channels. Servers that leave special tokens out give `analysisSEVEN OR
 EIGHTassistantfinalFIVE`. Such thinking is told by the name of its channel, where the text begins
 with it and a word follows at once. If there is no thinking before it, the name `final` can't be
@@ -27,11 +31,17 @@ _MARKS = (
 _CHANNELS = (("assistantanalysis", "assistantfinal"),)
 """The same between channels whose special tokens were left out; within thinking only."""
 
+_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection")
+_TAG = re.compile(f"<({'|'.join(_NAMES)})>", re.IGNORECASE)
+"""A tag that thinking may begin with, at the beginning of a text."""
+
 _SPECIAL = "<|channel|>"
 
 _LONGEST = max(len(mark) for pair in _MARKS for mark in pair)
 _FIRST = frozenset(mark[0] for pair in _MARKS for mark in pair)
 _ANALYSIS = "analysis"
+_BEGINNINGS = tuple(f"<{name}>" for name in _NAMES)
+_CLOSINGS = tuple(f"</{name}>" for name in _NAMES)
 _UNMARKED = re.compile(_ANALYSIS + r"(?=[^\s.,;:!?_/=\-)\]}'`|&])")
 
 
@@ -42,6 +52,10 @@ def _either(pairs: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
 
 
 _OUTSIDE, _INSIDE = _either(_MARKS), _either(_MARKS + _CHANNELS)
+_RESUMED = re.compile(
+    _INSIDE.pattern[:-1] + f"|(?P<tag></(?:{'|'.join(_NAMES[1:])})>))", re.IGNORECASE
+)
+"""Where nothing tells what has begun the thinking."""
 _TURNS = re.compile(r"(?:<\|end\|>)?(?:<\|start\|>assistant)?\s*$")
 
 
@@ -50,11 +64,12 @@ class Thinking:
 
     Args:
         inside: whether the text begins within thinking.
-        unmarked: whether thinking may begin by the name of its channel alone.
+        unmarked: whether thinking may begin by no mark of a model: by the name of its channel
+            alone, or a tag that prompts ask for.
 
     Attributes:
         inside: whether the text so far ends within thinking.
-        unmarked: whether thinking began by the name of its channel alone.
+        unmarked: whether thinking began so.
         unopened: whether thinking ended that no mark had begun, though `inside` did not say
             that the text begins there.
     """
@@ -62,7 +77,9 @@ class Thinking:
     def __init__(self, inside: bool = False, unmarked: bool = True) -> None:
         self.inside = inside
         self.unmarked = False
-        self._fresh = unmarked and not inside  # nothing came that is no channel's name
+        self._fresh = unmarked and not inside  # nothing came that is no beginning of thinking
+        # What ends it, if a tag has begun it, or may have.
+        self._ends: re.Pattern[str] | None = _RESUMED if inside else None
         self.unopened = False
         self._thought: list[str] = []
         self._said: list[str] = []
@@ -72,21 +89,21 @@ class Thinking:
     def feed(self, piece: str) -> str:
         """Take more of the text; gives what is surely more of the answer."""
         if self._fresh:
-            piece = self._channel(self._held + piece)
+            piece = self._begin(self._held + piece)
             if self._fresh:
                 return ""
         if not self._held and not self.inside and not _FIRST.intersection(piece):
             return self._say(piece)  # by far the most common case
         text, start = self._before + self._held + piece, len(self._before)
         told = ""
-        while (mark := (_INSIDE if self.inside else _OUTSIDE).search(text, start)) is not None:
+        while (mark := self._marks().search(text, start)) is not None:
             told += self._take(text[start : mark.start()])
             if mark["opens"]:
                 self._open()
             else:
                 self._close()
             start = mark.end()
-        keep = _begun(text, start, self.inside)
+        keep = _begun(text, start, self.inside, self._ends)
         self._held = text[len(text) - keep :] if keep else ""
         told += self._take(text[start : len(text) - keep])
         self._before = text[len(text) - keep - 1 : len(text) - keep]
@@ -104,17 +121,24 @@ class Thinking:
         silent = self.inside or self._held.startswith(_SPECIAL)
         return "".join([*self._said, "" if silent else self._held])
 
-    def _channel(self, text: str) -> str:
-        """The text so far, less the name of a channel at its beginning; or it is held."""
+    def _marks(self) -> re.Pattern[str]:
+        return self._ends or (_INSIDE if self.inside else _OUTSIDE)
+
+    def _begin(self, text: str) -> str:
+        """The text so far, less what begins thinking at its beginning; or it is held."""
         begun = text.lstrip()
-        if _ANALYSIS.startswith(begun):
+        if _ANALYSIS.startswith(begun) or _starts(_BEGINNINGS, begun.lower()):
             self._held = text
             return ""
         self._fresh, self._held = False, ""
-        if _UNMARKED.match(begun) is None:
+        tag = _TAG.match(begun)
+        if tag is not None and not begun.startswith("<think>"):
+            name = re.escape(tag[1])
+            self._ends = re.compile(f"(?P<opens>(?!))|(?P<closes></{name}>)", re.IGNORECASE)
+        elif _UNMARKED.match(begun) is None:
             return text
         self.inside = self.unmarked = True
-        return begun[len(_ANALYSIS) :]
+        return begun[tag.end() if tag is not None else len(_ANALYSIS) :]
 
     def _take(self, piece: str) -> str:
         if not piece:
@@ -145,11 +169,22 @@ class Thinking:
             self._thought += self._said
             self._said.clear()
         self._thought = [_TURNS.sub("", "".join(self._thought)) + "\n"]
-        self.inside = False
+        self.inside, self._ends = False, None
 
 
-def _begun(text: str, start: int, inside: bool) -> int:
+def _starts(wholes: tuple[str, ...], text: str) -> bool:
+    """Whether a text is the beginning of one that goes on."""
+    return any(len(text) < len(whole) and whole.startswith(text) for whole in wholes)
+
+
+def _begun(text: str, start: int, inside: bool, ends: re.Pattern[str] | None) -> int:
     """How many characters at a text's end may be the beginning of a mark."""
+    if ends is not None:
+        at = text.rfind("<", start)
+        if at >= 0 and _starts(_CLOSINGS, text[at:].lower()):
+            return len(text) - at
+        if ends is not _RESUMED:
+            return 0
     pairs = _MARKS + _CHANNELS if inside else _MARKS
     for length in range(min(_LONGEST - 1, len(text) - start), 0, -1):
         tail = text[-length:]

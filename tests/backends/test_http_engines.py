@@ -288,6 +288,30 @@ async def test_another_server_is_named_for_what_it_is() -> None:
             pass
 
 
+@pytest.mark.parametrize(
+    "listed", ['[{"id": "m"}]', '{"models": [{"name": "m"}]}', '{"data": null}', '["m"]']
+)
+async def test_lists_of_models_have_many_forms(listed: str) -> None:
+    with website(200, "application/json", listed.encode()) as url:
+        async with using(OpenAIEngine("m", url)) as engine:
+            assert engine.model == "m"
+
+
+@pytest.mark.parametrize("body", [b'{"status": "ok"}', b'"m"', b"null"])
+async def test_what_lists_nothing_is_no_engine(body: bytes) -> None:
+    with website(200, "application/json", body) as url, pytest.raises(NotAnEngine, match="/v1"):
+        await OpenAIEngine("m", url).connect()
+
+
+@pytest.mark.parametrize("url", ["ftp://host/v1", "host:1/v1", "http://host:99999/v1", "http:///"])
+async def test_what_is_no_address_is_told_as_such(url: str) -> None:
+    for engine in (OpenAIEngine("m", url), VLLMEngine(url)):
+        with pytest.raises(UsageError, match=r"no address of an engine; write http://host:port"):
+            await engine.connect()
+    with pytest.raises(UsageError, match="no model is named"):
+        await OpenAIEngine("", "http://127.0.0.1:1/v1").connect()
+
+
 async def test_a_key_is_asked_for() -> None:
     with website(401, "application/json", b'{"error": {"message": "no key"}}') as url:
         with pytest.raises(RequestRejected, match=r"no key.*api_key"):

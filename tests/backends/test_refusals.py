@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.backends.refusals import refusal, told, used_up
+from weft.backends.refusals import error_in, in_stream, refusal, told, used_up
 from weft.errors import (
     ContextExceeded,
     EngineBusy,
@@ -54,6 +54,31 @@ def test_each_status_has_its_kind(status: int, body: bytes, kind: type[EngineErr
     error = refusal("http://h:1", status, body)
     assert type(error) is kind
     assert "http://h:1" in str(error) or kind is ContextExceeded
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ({"error": {"message": "slow", "code": "429"}}, EngineBusy),
+        ({"error": {"message": "slow", "type": "rate_limit_error"}}, EngineBusy),
+        ({"error": {"message": "slow", "status": "RESOURCE_EXHAUSTED"}}, EngineBusy),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "o"}}, EngineBusy),
+        ({"error": {"message": "pay", "type": "insufficient_quota"}}, RequestRejected),
+        ({"error": {"message": "no", "type": "invalid_request_error"}}, RequestRejected),
+        ({"object": "error", "message": "no such field", "code": 400}, RequestRejected),
+        ({"message": "too slow", "type": "BadRequestError", "code": 400}, RequestRejected),
+        ({"error": {"code": "context_length_exceeded", "message": "m"}}, ContextExceeded),
+        ({"error": {"message": "upstream", "code": 502}}, EngineUnavailable),
+        ({"error": {"message": "oops", "code": "E17"}}, RequestFailed),
+        ({"error": "oops"}, RequestFailed),
+        ({"message": "hello"}, None),
+        ({"error": None, "choices": []}, None),
+        ({"choices": [], "type": "error"}, None),
+    ],
+)
+def test_errors_that_streams_tell_of(event: dict[str, object], kind: type | None) -> None:
+    error = error_in(event)
+    assert (error and type(in_stream("u", error))) == kind
 
 
 def test_what_is_not_to_be_sent_again_is_refused() -> None:

@@ -7,6 +7,7 @@ asyncio alone; on trio httpx carries itself.
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import (
     AsyncGenerator,
@@ -20,12 +21,13 @@ from collections.abc import (
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
 import sniffio
 
-from weft.errors import EngineSilent, EngineUnavailable, RequestFailed
+from weft.errors import EngineSilent, EngineUnavailable, RequestFailed, UsageError
 
 CONNECT = 5.0
 """Seconds to wait for a connection."""
@@ -48,6 +50,21 @@ def certificates() -> ssl.SSLContext:
     trusted.load_default_certs()
     trusted.set_alpn_protocols(["http/1.1"])
     return trusted
+
+
+def check_address(url: str) -> None:
+    """Refuse what is no address of a server.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or re.search(r"\s", url):
+        raise UsageError(f"{url!r} is no address of an engine; write http://host:port, or https://")
 
 
 def client(

@@ -75,12 +75,48 @@ def refusal(
     return RequestRejected(f"the engine at {url} refused the request ({status}): {said}")
 
 
-def in_stream(url: str, event: Mapping[str, Any]) -> EngineError:
-    """The error that an event of a stream amounts to which tells of one."""
-    error: Any = event["error"]
-    code: Any = cast(dict[str, Any], error).get("code") if isinstance(error, dict) else None
-    status = code if isinstance(code, int) and code >= 400 else 500
-    return refusal(url, status, json.dumps({"error": error}).encode())
+def error_in(event: Mapping[str, Any]) -> Any:
+    """The error that an event of a stream tells of; None without one."""
+    if error := event.get("error"):
+        return error
+    if "choices" in event:
+        return None
+    # Some servers write the event as they write an answer's body.
+    kind = str(event.get("object") or event.get("type") or "").lower()
+    return event if kind.endswith("error") or _number_of(event) else None
+
+
+def in_stream(url: str, error: Any) -> EngineError:
+    """What an error that a stream tells of amounts to."""
+    return refusal(url, _status(error), json.dumps({"error": error}).encode())
+
+
+_STATUSES = (
+    (re.compile(r"rate.?limit|too.many|quota|exhausted|throttl", re.IGNORECASE), 429),
+    (re.compile(r"overload|unavailable|capacity", re.IGNORECASE), 503),
+    (re.compile(r"invalid.?request|bad.?request|context.length", re.IGNORECASE), 400),
+    (re.compile(r"authentication|permission|invalid.api.key", re.IGNORECASE), 401),
+)
+"""What the words of errors that come without a status are called by HTTP."""
+
+
+def _status(error: Any) -> int:
+    """The HTTP status of an error that comes in a stream, by its number or its words."""
+    if not isinstance(error, dict):
+        return 500
+    fields = cast(dict[str, Any], error)
+    said = " ".join(str(fields.get(name, "")) for name in _NAMES)
+    words = (status for words, status in _STATUSES if words.search(said))
+    return _number_of(fields) or next(words, 500)
+
+
+def _number_of(error: Mapping[str, Any]) -> int | None:
+    """The HTTP status that an error names, as a number or a text."""
+    given = [str(error.get(name)) for name in _NAMES]
+    return next((int(one) for one in given if re.fullmatch("[45][0-9][0-9]", one)), None)
+
+
+_NAMES = ("code", "status", "type")
 
 
 GARBLED = (ValueError, LookupError, TypeError, AttributeError)
@@ -124,7 +160,8 @@ def _code(body: bytes) -> str:
     error: Any = cast(Any, found).get("error") if isinstance(found, dict) else None
     if not isinstance(error, dict):
         return ""
-    code = cast(dict[str, Any], error).get("code")
+    given = cast(dict[str, Any], error)
+    code = given.get("code") or given.get("type")
     return code if isinstance(code, str) else ""
 
 

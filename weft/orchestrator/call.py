@@ -11,12 +11,12 @@ import xxhash
 
 from weft.cache.block_hashes import block_hashes
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
+from weft.orchestrator.estimates.text_lengths import TextLengths, TextSize
 from weft.orchestrator.group import CallGroup
 from weft.orchestrator.tokens.token_path import TokenPath, grown_hashes
 from weft.types import Request
 
 _EXPECTED_OUTPUT = 256  # tokens, where neither the program nor experience says
-_BYTES_PER_TOKEN = 4  # of text whose tokens are not known
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +42,7 @@ class Call:
         stays: whether it waits for an engine to come back when none is left; not where
             whoever asks goes elsewhere instead.
         path: what the request's tokens begin with, whose hashes need not be made anew.
+        estimate: tokens of the prompt, as far as is known where only its text is.
     """
 
     request: Request
@@ -58,7 +59,7 @@ class Call:
     patience: float | None = None
     stays: bool = True
     path: TokenPath | None = None
-    _estimate: int | None = None
+    estimate: int | None = None
     _hashes: dict[int, list[int]] = field(default_factory=lambda: {})
     _reported: dict[int, tuple[list[bytes], list[int]]] | None = None
 
@@ -68,17 +69,19 @@ class Call:
         tokens = self.request.tokens
         if tokens is not None:
             return len(tokens)
-        if self._estimate is None:
-            self._estimate = -(-self.prompt_bytes // _BYTES_PER_TOKEN)
-        return self._estimate
+        if self.estimate is None:
+            self.estimate = TextLengths().tokens(self.request.model, self.text_size)
+        return self.estimate
 
     @property
-    def prompt_bytes(self) -> int:
-        """Bytes of the prompt's text, with its roles."""
-        return sum(
+    def text_size(self) -> TextSize:
+        """The prompt's text, with its roles."""
+        messages = self.request.messages
+        size = sum(
             len(m.role) + 2 + (len(m.content) if m.content.isascii() else len(_bytes(m.content)))
-            for m in self.request.messages
+            for m in messages
         )
+        return TextSize(len(messages), size)
 
     @property
     def limit(self) -> int | None:
@@ -194,7 +197,7 @@ def _bytes(text: str) -> bytes:
 
 def _units(text: bytes) -> Sequence[int]:
     """Numbers that stand for tokens, each of the next few bytes."""
-    whole = len(text) // _BYTES_PER_TOKEN * _BYTES_PER_TOKEN
+    whole = len(text) // 4 * 4
     units = array("I", text[:whole])
     if sys.byteorder == "little":
         units.byteswap()

@@ -102,7 +102,6 @@ class Service:
         self.tenants = Tenants(config)
         self.keys, self.hosts = Keys(config, self.tenants), Hosts(config)
         self._edges(config)
-        self.conversations = Conversations()
         stack.callback(self.upstreams.close)
         self.pool = await stack.enter_async_context(
             Pool(
@@ -119,6 +118,7 @@ class Service:
             )
         )
         self.scheduler = self.pool.scheduler
+        self.conversations = Conversations(lengths=self.pool.text_lengths)
         self.load = LoadShedder(lambda: self.scheduler.waiting)
         if self.store is not None:
             self.memory = Memory(
@@ -247,7 +247,7 @@ class Service:
         What is learned of the model's tokens is taken up when it makes a difference only, for
         prefixes that are cut otherwise are not found again.
         """
-        now = self.block_size(model) * self.conversations.lengths.ratio(model)
+        now = self.block_size(model) * self.conversations.lengths.token_bytes(model)
         chunk = self._chunks.get(model, 0)
         if not 0.9 * chunk < now < 1.1 * chunk:
             chunk = self._chunks[model] = max(1, round(now))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import RootModel
 
 from hosted_endpoint import HELLO, USED, Endpoint, chunk, data, serving
 from weft import Pool, Prompt, generate, run
@@ -13,7 +14,7 @@ from weft.backends.openai import OpenAIEngine
 from weft.backends.openai.chat import finish_of, parts
 from weft.backends.openai.sse import DONE, EventLines, NoEvent
 from weft.backends.openai.usage import Counts, counts
-from weft.errors import EngineError, Unsupported
+from weft.errors import EngineError, OutputError, Unsupported
 from weft.search import Question, parse_strategy
 
 pytestmark = pytest.mark.anyio
@@ -170,6 +171,9 @@ async def test_other_ends_keep_their_names_and_give_no_vote(endpoint: Endpoint, 
     for spec in ("greedy", "majority(n=2)", "first_finish(n=2)"):
         async with Pool(OpenAIEngine("m", endpoint.url, "k")) as pool:
             assert (await run(parse_strategy(spec), question, pool=pool)).value.value is None
+    endpoint.answer = data(chunk(content='{"x": 7}'), chunk(finish), USED)
+    with pytest.raises(OutputError, match=f"it ended by {finish.lower()}"):
+        await asked(endpoint, returns=RootModel[dict[str, int]])
 
 
 async def test_a_refusal_of_the_model(endpoint: Endpoint):

@@ -13,8 +13,9 @@ from starlette.responses import JSONResponse
 from hosted_endpoint import USED, Endpoint, chunk, data, error, serving
 from weft import Pool, Prompt, generate, score
 from weft.backends.openai import OpenAIEngine
-from weft.backends.openai.phrasing import folded, nearest
+from weft.backends.openai.phrasing import nearest
 from weft.backends.openai.schemas import strict
+from weft.backends.system_turns import folded
 from weft.errors import OutputError, RequestRejected, Unsupported
 
 pytestmark = pytest.mark.anyio

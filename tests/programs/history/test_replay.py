@@ -305,3 +305,30 @@ async def test_another_search_does_not_wait_for_the_results_of_the_one_before(sa
         await seconds(pool, "best_of_n(n=1, verifier=model)")
         behind = await seconds(pool, second)
     assert behind <= alone + (3 if same else 0)
+
+
+@pytest.mark.parametrize("by", ["a tool", "a timeout"])
+async def test_a_call_that_lost_to_something_else_is_not_paid_for_again(by: str):
+    engine = ScriptedEngine("slow", token_seconds=60)
+
+    async def race(i: int) -> str:
+        if i:
+            while not engine.requests:  # noqa: ASYNC110 - the engine tells nobody
+                await anyio.sleep(0.001)
+            await anyio.sleep(0.02)
+            return "the tool"
+        return (await generate(Prompt.user("q"))).text
+
+    async def lose() -> str:
+        if by == "a timeout":
+            with anyio.move_on_after(0.3):
+                return (await generate(Prompt.user("q"))).text
+            return "in time"
+        async with fan_out(race, range(2)) as answers:
+            return await anext(answers)
+
+    async with Pool(engine, store=Store()) as pool:
+        first = await run(lose, pool=pool)
+        again = await run(lose, pool=pool)
+    assert first.value == again.value
+    assert len(engine.requests) == 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from live_service import CHAT, LiveService, answered, raw_engine, serving
-from weft.service.protocols.media import TOKENS
+from weft.orchestrator.estimates.text_lengths import TextLengths
 
 pytestmark = pytest.mark.loops("asyncio")
 
@@ -48,7 +48,7 @@ async def test_images_are_served_and_charged_by_what_engines_say() -> None:
         lengths = service.inside.conversations.lengths
         plain = [{"role": "user", "content": TEXT}]
         assert (await service.post(messages=plain)).status_code == 200
-        before = dict(lengths.ratios), service.inside.chunk("m")
+        before = lengths.token_bytes("m"), service.inside.chunk("m")
 
         history = asking(image(0, 1_000_000))
         headers = {"x-weft-program": "p"}
@@ -58,8 +58,8 @@ async def test_images_are_served_and_charged_by_what_engines_say() -> None:
             (call,) = list(service.inside.registry.programs["p"].calls)[-1:]
             assert call.prompt == answer.json()["usage"]["prompt_tokens"]
             history += [{"role": "assistant", "content": "a"}, *asking(image(seed))]
-        assert (dict(lengths.ratios), service.inside.chunk("m")) == before
-        assert 1300 < lengths.media["m"] < 1700
+        assert (lengths.token_bytes("m"), service.inside.chunk("m")) == before
+        assert 1300 < lengths.media("m") < 1700
 
 
 async def test_before_an_engine_has_said_anything_an_image_counts_as_a_constant() -> None:
@@ -68,11 +68,12 @@ async def test_before_an_engine_has_said_anything_an_image_counts_as_a_constant(
 
     async with raw_engine(silent) as engine, serving(engine.url) as service:
         headers = {"x-weft-program": "p"}
+        each = TextLengths().media("m")
         for count in (1, 3):
             images = [image(seed, 1_000_000) for seed in range(count)]
             assert (await service.post(messages=asking(*images), _headers=headers)).is_success
             call = service.inside.registry.programs["p"].calls[-1]
-            assert TOKENS * count <= call.prompt < TOKENS * count + 20
+            assert each * count <= call.prompt < each * count + 20
 
 
 async def test_equal_images_are_one_prefix_and_others_are_not() -> None:

@@ -11,7 +11,7 @@ import anyio
 from weft.backends.engine import OnDelta
 from weft.backends.openai.sse import DONE
 from weft.backends.openai.usage import Counts, counts
-from weft.backends.refusals import in_stream
+from weft.backends.refusals import error_in, in_stream
 from weft.errors import RequestFailed
 from weft.types import Delta, FinishReason, TokenLogprob
 
@@ -55,7 +55,7 @@ async def relay(
             if answer.over or error is not None:
                 scope.cancel()  # unlike leaving the loop, this ends the generators below it
     if error is not None:
-        raise in_stream(url, {"error": error})
+        raise in_stream(url, error)
     if not answer.over and not answer.end():
         raise RequestFailed(f"{url} broke off in the middle of an answer; try again")
 
@@ -193,8 +193,8 @@ class Relayed:
 
 def error_of(event: Mapping[str, Any]) -> Any:
     """The error that an event tells of, in itself or in its choice; None without one."""
-    choice = _first_choice(event) or {}
-    return event.get("error") or choice.get("error") or None
+    choice = _first_choice(event)
+    return (choice.get("error") if choice else None) or error_in(event)
 
 
 def _first_choice(event: Mapping[str, Any]) -> dict[str, Any] | None:

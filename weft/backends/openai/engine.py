@@ -7,13 +7,13 @@ import os
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import openai
 
 from weft.backends.engine import Engine, OnDelta
-from weft.backends.http import CONNECT, SILENCE, certificates, silent, unreachable
+from weft.backends.http import CONNECT, SILENCE, certificates, check_address, silent, unreachable
 from weft.backends.openai.chat import Wanted, one_line, relay
 from weft.backends.openai.complaints import complaints
 from weft.backends.openai.dialect import Dialect, Phrased
@@ -104,6 +104,9 @@ class OpenAIEngine(Engine):
         """Reach the endpoint; warn if it lists models, and not this one."""
         if self.api_key is None and self._official:
             raise UsageError("OpenAI's endpoint needs a key; set OPENAI_API_KEY or pass api_key")
+        check_address(self.url)
+        if not self.model:
+            raise UsageError(f"{self.url}: no model is named; write openai:MODEL@{self.url}")
         if self._api is None:
             self._api = openai.AsyncOpenAI(
                 api_key=self.api_key or "none",
@@ -124,9 +127,9 @@ class OpenAIEngine(Engine):
             try:
                 answer: Any = await self._connected.models.with_raw_response.list()
                 self._gateway = GATEWAY in answer.headers
-                names = [str(one.id) for one in answer.parse().data]
+                names = _listed(answer.http_response.json())
             except openai.APIStatusError as error:
-                if error.status_code not in (403, 404, 405, 501):
+                if error.status_code not in (403, 404, 405, 500, 501):
                     raise
                 if _of_a_website(error.response) and not await self._chats():
                     raise self._not_an_engine() from error
@@ -136,7 +139,7 @@ class OpenAIEngine(Engine):
                     error.status_code,
                     self.model,
                 )
-            except (AttributeError, TypeError, ValueError, openai.APIResponseValidationError):
+            except ValueError:
                 raise self._not_an_engine() from None
         if names and self.model not in names:
             # Some endpoints serve more than they list.
@@ -298,6 +301,26 @@ _TEACHING = (400, 404, 422, 501)
 
 _LESSONS = 24
 """Most times that one request is sent again for what its refusals teach."""
+
+
+def _listed(answer: Any) -> list[str]:
+    """The names in a list of models, in the forms that endpoints give it.
+
+    Raises:
+        ValueError: it is no such list.
+    """
+    if isinstance(answer, dict):
+        fields = cast("dict[str, Any]", answer)
+        if not fields.keys() & {"data", "models"}:
+            raise ValueError("no list of models")
+        answer = fields.get("data") or fields.get("models") or []
+    if not isinstance(answer, list):
+        raise ValueError("no list of models")
+    cards = [
+        cast("dict[str, Any]", one) for one in cast("list[Any]", answer) if isinstance(one, dict)
+    ]
+    names = [one.get("id") or one.get("name") for one in cards]
+    return [name for name in names if isinstance(name, str)]
 
 
 def _too_long(error: openai.APIStatusError) -> bool:

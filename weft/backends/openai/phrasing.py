@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from weft.backends.openai.schemas import FORMS, TOLD, digest, formatted
+from weft.backends.system_turns import folded
 
 NEUTRAL: Mapping[str, Any] = MappingProxyType(
     {
@@ -130,18 +131,3 @@ def nearest(effort: str, known: tuple[str, ...]) -> str:
         return known[0]
     at = EFFORTS.index(effort)
     return min(known, key=lambda one: abs(EFFORTS.index(one) - at))
-
-
-def folded(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with each system turn at the head of the user's turn after it."""
-    found: list[dict[str, Any]] = []
-    held: list[str] = []
-    for one in messages:
-        if one["role"] == "system":
-            held.append(one["content"])
-        elif one["role"] == "user" and held:
-            found.append({**one, "content": "\n\n".join([*held, one["content"]])})
-            held = []
-        else:
-            found.append(one)
-    return [*found, {"role": "user", "content": "\n\n".join(held)}] if held else found

@@ -11,7 +11,7 @@ import httpx
 from weft.backends import wire
 from weft.backends.engine import OnDelta
 from weft.backends.http import events
-from weft.backends.refusals import GARBLED, garbled, in_stream
+from weft.backends.refusals import GARBLED, error_in, garbled, in_stream
 from weft.backends.vllm.answer_text import AnswerText
 from weft.errors import (
     RequestFailed,
@@ -53,8 +53,8 @@ async def relay(
             try:
                 if usage := event.get("usage"):
                     prompt, cached = wire.used(usage)
-                if "error" in event:
-                    raise in_stream(url, event)
+                if (error := error_in(event)) is not None:
+                    raise in_stream(url, error)
                 if not event.get("choices"):
                     continue
                 choice = event["choices"][0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,15 @@ import httpx
 
 from weft.backends import wire
 from weft.backends.engine import Engine, EngineLoad, OnDelta
-from weft.backends.http import SILENCE, client, reaching, streaming
+from weft.backends.http import SILENCE, check_address, client, reaching, streaming
 from weft.backends.refusals import GARBLED, garbled, refusal, too_long, used_up
 from weft.backends.retry import Retry
+from weft.backends.system_turns import folded
 from weft.backends.vllm.answer_text import AnswerText, Decoder
 from weft.backends.vllm.deltas import relay, scored
 from weft.backends.vllm.introduction import check_tokenizer, listed_models, unlisted
 from weft.backends.vllm.metrics import ProcessWatch, gauge, labelled
-from weft.errors import EngineError, UsageError
+from weft.errors import EngineError, RequestRejected, UsageError
 from weft.thinking import names_channel, opens_thinking
 from weft.types import Delta, Message, Price, Request
 
@@ -86,6 +86,7 @@ class VLLMEngine(Engine):
         self._watch = ProcessWatch()
         self._decoder = Decoder(self._detokenize)
         self._detokenizes = True
+        self._folds = False  # system turns into the user's, where the template refuses them
         self._channels = False  # special tokens tell thinking from answer
 
     @property
@@ -96,8 +97,7 @@ class VLLMEngine(Engine):
 
     async def connect(self) -> None:
         """Reach the server and learn its model, context and KV cache."""
-        if not re.match(r"https?://[^/\s]", self.url):
-            raise UsageError(f"{self.url!r} is no address of an engine; write http://host:port")
+        check_address(self.url)
         if self._client is None:
             key = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
             self._client = client(self.url, headers=key, silence=self.silence)
@@ -196,19 +196,33 @@ class VLLMEngine(Engine):
         open: bool,
         template: Mapping[str, Any] | None = None,
     ) -> tuple[int, ...]:
-        """The token ids of a conversation, by the server's own chat template."""
+        """The token ids of a conversation, by the server's own chat template.
+
+        Where the template takes no system turns, or not these, they are part of the user's.
+        """
         turns = messages
         if open and not messages[-1].content:
             # Nothing to continue yet: the answer begins where the generation prompt ends.
             turns, open = messages[:-1], False
-        return await self._tokenize(
-            {
-                "messages": [{"role": m.role, "content": m.content} for m in turns],
-                "add_generation_prompt": not open,
-                "continue_final_message": open,
-                **({wire.TEMPLATE: dict(template)} if template else {}),
-            }
-        )
+        said = [{"role": m.role, "content": m.content} for m in turns]
+        how = {
+            "add_generation_prompt": not open,
+            "continue_final_message": open,
+            **({wire.TEMPLATE: dict(template)} if template else {}),
+        }
+        try:
+            return await self._tokenize({"messages": said, **how})
+        except RequestRejected as refused:
+            if (joined := folded(said)) == said:
+                raise
+            try:
+                ids = await self._tokenize({"messages": joined, **how})
+            except RequestRejected:
+                raise refused from None
+            if not self._folds:
+                _log.warning("%s: %s; weft sends them as part of the user's", self.name, refused)
+            self._folds = True
+            return ids
 
     async def tokenize(self, text: str) -> tuple[int, ...]:
         """The token ids of a text alone."""

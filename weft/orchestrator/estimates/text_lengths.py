@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 _PRIOR = 0.0, 0.25
 """Tokens of a turn beside its text, and of a byte of text, before a model is known."""
@@ -10,7 +11,7 @@ _PRIOR = 0.0, 0.25
 _DOUBT = 16.0, 0.06
 """Variances of these."""
 
-_DRIFT = 0.01, 5e-5
+_DRIFT = 0.01, 5e-6
 """By how much the variances grow with each prompt, for texts are not alike."""
 
 _NOISE = 0.05
@@ -19,43 +20,108 @@ _NOISE = 0.05
 _LEAST = 1 / 16
 """Tokens that a byte has at least."""
 
+_MEDIA = 1024.0
+"""Tokens of a part that is no text, before a model is known."""
+
+_LEARN_MEDIA = 0.3
+"""Weight of one prompt in what is learned of such parts."""
+
+
+class TextSize(NamedTuple):
+    """How much there is of a prompt.
+
+    Attributes:
+        turns: whose text it is.
+        text: its bytes.
+        media: parts that are no text, such as images.
+        known: tokens before all this, counted by an engine.
+    """
+
+    turns: int
+    text: int
+    media: int = 0
+    known: int = 0
+
 
 class TextLengths:
     """Learns from what engines report of their prompts' lengths.
 
     A prompt is taken to have so many tokens for each turn and so many for each byte. Both are
     followed by a Kalman filter, so one prompt teaches much at first, and short prompts, most of
-    whose tokens are the template's, teach little about long ones.
+    whose tokens are the template's, teach little about long ones. Of a prompt with parts that
+    are no text the rest is theirs; of text it teaches nothing.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, _Line] = {}
+        self._media: dict[str, float] = {}
 
-    def tokens(self, model: str, turns: int, size: int) -> int:
-        """Tokens of a prompt, as far as can be said.
+    def tokens(self, model: str, size: TextSize) -> int:
+        """Tokens of a prompt of a model, as far as can be said."""
+        count = self._text(model, size)
+        if size.media:
+            count += size.media * self.media(model)
+        return size.known + max(1, math.ceil(count))
 
-        Args:
-            model: whose tokens they are.
-            turns: of the prompt.
-            size: bytes of its text.
-        """
+    def learn(self, model: str, size: TextSize, tokens: int) -> None:
+        """Take note of how many tokens a prompt of a model truly has."""
+        if not size.media:
+            line = self._known.setdefault(model, _Line())
+            line.learn(size.turns, size.text, tokens - size.known)
+            return
+        text = self._text(model, size)
+        rest = tokens - size.known - text
+        if rest > text:  # else it is too much of a guess how long the text is
+            each = self._media.get(model, rest / size.media)
+            self._media[model] = each + _LEARN_MEDIA * (rest / size.media - each)
+
+    def token_bytes(self, model: str) -> float:
+        """Bytes that a token of a model's text has on average."""
+        line = self._known.get(model)
+        return 1 / (_PRIOR if line is None else line.state)[1]
+
+    def media(self, model: str) -> float:
+        """Tokens of a part that is no text."""
+        return self._media.get(model, _MEDIA)
+
+    def dump(self) -> dict[str, dict[str, list[float]]]:
+        """What was learned, for `load`."""
+        return {
+            "text": {model: line.dump() for model, line in self._known.items()},
+            "media": {model: [each] for model, each in self._media.items()},
+        }
+
+    def load(self, kept: dict[str, dict[str, list[float]]]) -> None:
+        """Take up what `dump` gave."""
+        for model, values in kept.get("text", {}).items():
+            self._known[model] = _Line(*values)
+        for model, (each,) in kept.get("media", {}).items():
+            self._media[model] = each
+
+    def _text(self, model: str, size: TextSize) -> float:
         line = self._known.get(model)
         turn, byte = _PRIOR if line is None else line.state
-        return max(1, math.ceil(turns * turn + size * byte))
-
-    def learn(self, model: str, turns: int, size: int, tokens: int) -> None:
-        """Take note of a prompt's true length; the arguments are those of `tokens`."""
-        self._known.setdefault(model, _Line()).learn(turns, size, tokens)
+        return size.turns * turn + size.text * byte
 
 
 class _Line:
     """What is known of one model: the state of the filter and its covariance."""
 
-    def __init__(self) -> None:
-        self.state: tuple[float, float] = _PRIOR
-        self._turn: float = _DOUBT[0]
-        self._both: float = 0.0
-        self._byte: float = _DOUBT[1]
+    def __init__(
+        self,
+        turn: float = _PRIOR[0],
+        byte: float = _PRIOR[1],
+        of_turn: float = _DOUBT[0],
+        of_byte: float = _DOUBT[1],
+        both: float = 0.0,
+    ) -> None:
+        self.state: tuple[float, float] = (turn, byte)
+        self._turn: float = of_turn
+        self._byte: float = of_byte
+        self._both: float = both
+
+    def dump(self) -> list[float]:
+        return [*self.state, self._turn, self._byte, self._both]
 
     def learn(self, turns: int, size: int, tokens: int) -> None:
         of_turn = self._turn * turns + self._both * size

@@ -217,11 +217,9 @@ class _Call:
         )
         if adapter is not None:
             call.only = adapter.engines
-        self.outcome.prompt_tokens = prompt_tokens = (
-            call.prompt_tokens
-            if path is not None
-            else pool.text_lengths.tokens(model, len(request.messages), call.prompt_bytes)
-        )
+        if path is None:
+            call.estimate = pool.text_lengths.tokens(model, call.text_size)
+        self.outcome.prompt_tokens = prompt_tokens = call.prompt_tokens
         if held is not None:
             call.deadline, call.calls_left, call.tokens_left = left(scope.budgets)
             await self._admit(held, prompt_tokens)
@@ -256,7 +254,9 @@ class _Call:
                 return True
         self.outcome.after = now() - scope.journal.last_end
         if scope.replay is not None:
-            await scope.replay.await_end(stored)
+            known = self._known
+            lived = known.timing.total if known is not None and known.cancelled else None
+            await scope.replay.await_end(stored, lived)
         if scope.program is not None and scope.program.stored:
             scope.program.away_for(self.outcome.after, now())
         return False
@@ -344,6 +344,8 @@ class _Call:
         if isinstance(error, BudgetExceeded):
             outcome.ended_by, outcome.limit = error.resource, error.limit
             error.text = outcome.text
+        elif outcome is not self._known:
+            outcome.cancelled = not isinstance(error, Exception)
         if outcome is self._known:
             stored = True
         elif outcome.engine:

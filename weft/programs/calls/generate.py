@@ -259,6 +259,9 @@ def _texts(stop: Sequence[str]) -> tuple[str, ...]:
 
 def _parse(completion: Completion, returns: type[M]) -> M:
     """The answer as an instance: of the first JSON in it that fits."""
+    if completion.finish_reason not in ("stop", "length", "unknown"):
+        # What a filter or an error has ended is no answer, though some of it be JSON.
+        raise OutputError(f"the answer is no {returns.__name__}{_why(completion)}")
     first: ValidationError | None = None
     for text in json_texts(completion.text):
         if not completion.whole and text.strip()[-1:] not in _ENDS:

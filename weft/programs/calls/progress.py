@@ -152,8 +152,9 @@ class CallProgress:
         if delta.prompt_tokens is not None:
             self._prompt = delta.prompt_tokens
             if request.tokens is None:
-                turns, size = len(request.messages), self._call.prompt_bytes
-                self._scope.pool.text_lengths.learn(request.model, turns, size, self._prompt)
+                self._scope.pool.text_lengths.learn(
+                    request.model, self._call.text_size, self._prompt
+                )
         exact = self._generated if request.tokens is not None else None
         cut = (
             held is not None and outcome.finish_reason == "length" and held.check_end(exact)

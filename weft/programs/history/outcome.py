@@ -25,6 +25,7 @@ class Outcome:
         most_tokens: what budgets held its answer to; None if they did not.
         ended_by: the resource of the budget that cut it off; empty if none did.
         limit: of that budget.
+        cancelled: whether its program cancelled it.
         after: seconds between the end of what came before in its run and the call.
     """
 
@@ -40,6 +41,7 @@ class Outcome:
     most_tokens: int | None = None
     ended_by: str = ""
     limit: float = 0.0
+    cancelled: bool = False
     after: float = 0.0
     timing: Timing = UNTIMED
     engine: str = ""

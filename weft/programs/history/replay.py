@@ -6,6 +6,10 @@ released one at a time, oldest first; the next one when the program has reacted 
 without a stored result waits until none is left to release, and while the program works on
 its way to the next one, with a tool perhaps: a minute more than twice as long as the first time
 if a branch of the program is known to work, otherwise a second more and a minute at most.
+
+A call that something cancelled the first time, a faster tool or a timeout, is likely cancelled
+again. So it waits about twice as long as it lived then, a minute at most, if a branch works or a
+timeout is near.
 """
 
 from __future__ import annotations
@@ -76,17 +80,22 @@ class Replay:
         heapq.heappush(self._due, (stored.order, next(self._numbers), waiter))
         await self._wait(waiter)
 
-    async def await_end(self, stored: StoredResult | None) -> None:
+    async def await_end(self, stored: StoredResult | None, lived: float | None = None) -> None:
         """Wait until no stored result is left to release.
 
         Args:
             stored: what is known of the call that waits, if it was sent before.
+            lived: seconds after which the program cancelled it, if it did.
         """
         if stored is not None:
             self._see(stored)
         elif self._new:
             return
         waiter = _Waiter()
+        if lived is not None:
+            at = anyio.current_time()
+            waiter.until = at + min(_LONG, 2 * lived + _SLACK)
+            waiter.dies = anyio.current_effective_deadline() <= waiter.until
         self._missing.append(waiter)
         await self._wait(waiter)
 
@@ -150,9 +159,17 @@ class Replay:
             else:
                 # Nothing of an earlier run is left, so what follows is new.
                 self._new = True
-                missing, self._missing = self._missing, []
+                missing, self._missing, at = self._missing, [], anyio.current_time()
                 for waiter in missing:
-                    self._release(waiter)
+                    if waiter.until > at and (self.working > 0 or waiter.dies):
+                        self._missing.append(waiter)
+                    else:
+                        self._release(waiter)
+                if not driver.released:
+                    moved = self._moved = anyio.Event()
+                    with anyio.move_on_after(min(one.until for one in self._missing) - at):
+                        await moved.wait()
+                    self._moved = None
 
     def _patience(self) -> float | None:
         """Seconds to wait for the next stored result to be asked for; None if none is left."""
@@ -196,8 +213,9 @@ class _Branches:
 class _Waiter:
     """A call that waits."""
 
-    __slots__ = ("gone", "released", "woken")
+    __slots__ = ("dies", "gone", "released", "until", "woken")
 
     def __init__(self) -> None:
         self.released = self.gone = False
+        self.until, self.dies = 0.0, False
         self.woken = anyio.Event()

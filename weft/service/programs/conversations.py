@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
+from weft.orchestrator.estimates.text_lengths import TextLengths, TextSize
 from weft.service.programs.known_requests import (
     ConversationPlace,
     History,
@@ -17,7 +18,6 @@ from weft.service.programs.known_requests import (
     read_kept,
     root_of,
 )
-from weft.service.programs.lengths import Growth, Lengths
 from weft.service.programs.line import Kept
 from weft.service.programs.restarts import Restarts
 from weft.service.programs.rewritten import Rewritten
@@ -47,9 +47,7 @@ class Conversations:
         most: requests that are remembered; those not seen for longest go.
         most_hashes: hashes that are remembered with them, of eight bytes each.
         clock: seconds.
-
-    Attributes:
-        lengths: what was learned of prompts' lengths.
+        lengths: what is learned of prompts' lengths.
     """
 
     def __init__(
@@ -57,6 +55,7 @@ class Conversations:
         most: int = 50_000,
         most_hashes: int = 8_000_000,
         clock: Callable[[], float] = time.monotonic,
+        lengths: TextLengths | None = None,
     ) -> None:
         self._most, self._most_hashes = most, most_hashes
         self._heads: OrderedDict[int, KnownRequest] = OrderedDict()
@@ -64,7 +63,7 @@ class Conversations:
         self._restarts = Restarts(clock)
         self._answers: OrderedDict[tuple[str, str], tuple[KnownRequest, str]] = OrderedDict()
         self._hashes = 0
-        self.lengths = Lengths()
+        self.lengths = lengths or TextLengths()
         self._numbers = itertools.count(1)
         self._mark = secrets.token_hex(6)  # so that ids differ from those of another start
 
@@ -154,6 +153,7 @@ class Conversations:
         if prefix is None:
             more = pieces[known:]
             prefix = self._measure(head, before, more, pieces, chunk, salted, measured)
+            head.turns = len(pieces)
             grown = _grown(head, before, more)
             head.tokens = head.tokens or self.lengths.tokens(model, grown)
             head.grown = grown if grown.media else None
@@ -207,14 +207,14 @@ class Conversations:
         """
         place.live, place.unanswered = False, failed
         head = place.head
-        size = generated * self.lengths.ratio(place.model)
+        size = generated * self.lengths.token_bytes(place.model)
         self._restarts.answer(place.line, size, tool, failed, text)
         if prompt > 0:
             head.tokens = prompt
             if place.model and not head.media:
-                self.lengths.learn_text(place.model, head.bytes, prompt)
+                self.lengths.learn(place.model, TextSize(head.turns, head.bytes), prompt)
             elif place.model and head.grown is not None:
-                self.lengths.learn_media(place.model, head.grown, prompt)
+                self.lengths.learn(place.model, head.grown, prompt)
         if answer and self._heads.get(head.digest) is head:
             self._answers[place.tenant, answer] = head, engine
             self._answers.move_to_end((place.tenant, answer))
@@ -323,9 +323,10 @@ class Conversations:
             head.waiting.clear()  # they know it: together they would lie about
 
 
-def _grown(head: KnownRequest, before: KnownRequest | None, more: Sequence[bytes]) -> Growth:
+def _grown(head: KnownRequest, before: KnownRequest | None, more: Sequence[bytes]) -> TextSize:
     """How a request has grown from the one before it, if that one's length is known."""
     if before is None or not before.tokens:
-        return Growth(0, head.bytes - head.media * SIZE, head.media)
+        return TextSize(head.turns, head.bytes - head.media * SIZE, head.media)
     media = sum(map(media_in, more)) if head.media else 0
-    return Growth(before.tokens, sum(map(len, more)) - media * SIZE, media)
+    text = sum(map(len, more)) - media * SIZE
+    return TextSize(len(more), text, media, before.tokens)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import xxhash
 
-from weft.service.programs.lengths import Growth
+from weft.orchestrator.estimates.text_lengths import TextSize
 from weft.service.programs.text_prefix import TextPrefix
 
 WAITING = 64
@@ -80,11 +80,12 @@ class KnownRequest:
     prefix: TextPrefix | None = None
     whole: int = 0  # hashes of the prefix that are this request's
     bytes: int = 0
+    turns: int = 0  # pieces of its prompt
     rest: bytes = b""
     owned: int = 0  # hashes that nothing but it holds
     tokens: int = 0
     media: int = 0  # parts that are no text
-    grown: Growth | None = None  # by such parts too, if it has
+    grown: TextSize | None = None  # by such parts too, if it has
     waiting: list[ConversationPlace] = field(
         default_factory=list[ConversationPlace]
     )  # not yet gone on from, one a conversation

@@ -12,10 +12,7 @@ from typing import Any, cast
 
 import xxhash
 
-TOKENS = 1024
-"""Tokens that a part counts as, before engines have said what such parts are of."""
-
-SIZE = 4 * TOKENS
+SIZE = 4096
 """Bytes that stand for a part."""
 
 # UTF-8 has no such byte, and of four bytes of a token's id the last is always zero.

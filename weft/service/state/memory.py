@@ -55,8 +55,7 @@ class Memory:
         if kept is not None:
             found = json.loads(kept)
             self._chunks.update(found["chunks"])
-            self._conversations.lengths.ratios.update(found["ratios"])
-            self._conversations.lengths.media.update(found.get("media", {}))
+            self._conversations.lengths.load(found.get("lengths", {}))
 
     def load_responses(self) -> None:
         """Take up which engine holds which response."""
@@ -130,8 +129,8 @@ class Memory:
 
     def keep_texts(self) -> None:
         """Texts are cut otherwise from now on."""
-        lengths = self._conversations.lengths
-        found = {"chunks": self._chunks, "ratios": lengths.ratios, "media": lengths.media}
+        lengths = self._conversations.lengths.dump()
+        found = {"chunks": self._chunks, "lengths": lengths}
         self._state.note(_TEXTS, json.dumps(found))
 
     async def run(self) -> None:
