@@ -31,7 +31,7 @@ RECORDED = {  # 5, 10, 25, 50, 75, 90, 95 and 99%
 LEVELS = (5, 10, 25, 50, 75, 90, 95, 99)
 PERSON_SHARE = 0.1553
 HIT_SHARE = 0.9624
-SESSIONS = 1000
+SESSIONS = 500
 
 
 def sessions(spec: str, block_size: int = 64, seed: int = 0) -> list[list[PlannedCall]]:
@@ -85,7 +85,7 @@ def common(one: Sequence[int], other: Sequence[int]) -> int:
 
 def test_prompts_share_as_much_with_the_one_before() -> None:
     hit = whole = 0
-    for turns in sessions("coding_agents(n=120)", seed=3):
+    for turns in sessions("coding_agents(n=40)", seed=3):
         whole += sum(t.prompt for t in turns)
         for one, following in pairwise(turns):
             before = one.blocks[: one.prompt // 64]

@@ -120,11 +120,12 @@ async def test_samples_of_one_prompt_are_tokenised_once(serve: Serve) -> None:
         assert model.count("tokenize") == before + 1
 
 
+@pytest.mark.loops("asyncio")
 async def test_a_path_of_thousands_of_pieces() -> None:
     engine = ScriptedEngine("x")
     async with Pool(engine) as pool:
         path = Prompt.user("go")
-        for _ in range(3000):
+        for _ in range(1500):
             path = path.produced("ab", tokens=(10, 11), model="scripted", call="c")
         await generate(path, max_tokens=1)
         path = path.user("and")
@@ -134,7 +135,7 @@ async def test_a_path_of_thousands_of_pieces() -> None:
         assert pool.scheduler.in_flight == 0
     first = engine.requests[0].tokens
     assert first is not None
-    assert first[-6000:] == (10, 11) * 3000
+    assert first[-3000:] == (10, 11) * 1500
 
 
 async def test_a_template_that_opens_thinking_is_seen(serve: Serve) -> None:
