@@ -9,6 +9,7 @@ interface; servers that tests need are started on it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import os
 import shutil
@@ -117,6 +118,11 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
         # Seconds pass at once, and nothing but their order orders events.
         return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
     return request.param
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays: modules and tests."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

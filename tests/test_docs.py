@@ -8,7 +8,9 @@
   is run and must succeed, and targets of `make ...` must exist. Commands that only prepare
   a machine are let be; any other is an error. What ends with `&`, and `weft mock`, stays in
   the background until the page ends.
-- `<!-- not run: reason -->` directly above a block leaves it out.
+- `<!-- not run: reason -->` directly above a block leaves it out; below `<!-- as shown -->`
+  commands of a ```console block must also print the lines that the block shows, in that
+  order; of a line with `...` the part before that.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("README.md"), *ROOT.glob("CONTRIBUTING.md"), *ROOT.glob("docs/**/*.md")])
 PREPARES = {"cd", "export", "git", "pip", "python3.11", "source"}
 FENCE = re.compile(
-    r"(?P<skip><!-- not run: [^\n]+ -->\n\s*)?"
+    r"(?P<skip><!-- not run: [^\n]+ -->\n\s*)?(?P<shown><!-- as shown -->\n\s*)?"
     r"^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<body>.*?)^(?P=indent)```"
     r"|^<!-- setup (?P<kind>\w+)\n(?P<setup>.*?)-->",
     re.MULTILINE | re.DOTALL,
@@ -46,11 +48,15 @@ FENCE = re.compile(
 
 @dataclass(frozen=True)
 class Example:
-    """A block of a page, the language it is in, and the line on which it begins."""
+    """A block of a page, the language it is in, and the line on which it begins.
+
+    `shown` are the lines that each of its commands must print, where that is checked.
+    """
 
     language: str
     code: str
     line: int
+    shown: tuple[list[str], ...] | None = None
 
 
 def examples(text: str) -> Iterator[Example]:
@@ -62,7 +68,15 @@ def examples(text: str) -> Iterator[Example]:
         indent = len(match["indent"] or "")
         code = "\n".join(line[indent:] for line in match[group].splitlines())
         language = (match["language"] or match["kind"]).lower()
-        yield Example(language, code, text.count("\n", 0, match.start(group)) + 1)
+        shown = tuple(outputs(code)) if match["shown"] else None
+        yield Example(language, code, text.count("\n", 0, match.start(group)) + 1, shown)
+
+
+def outputs(code: str) -> Iterator[list[str]]:
+    """What a console block shows of the output of each of its commands."""
+    for command in re.split(r"^\$ ", code.replace("\\\n", " "), flags=re.MULTILINE)[1:]:
+        lines = (line.partition("...")[0].rstrip() for line in command.splitlines()[1:])
+        yield [line for line in lines if line]
 
 
 def commands(example: Example) -> Iterator[list[str]]:
@@ -117,8 +131,8 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-def run_command(words: list[str], background: ExitStack) -> None:
-    """Run `weft`, check `make`, refuse what is neither."""
+def run_command(words: list[str], background: ExitStack) -> str:
+    """Run `weft`, check `make`, refuse what is neither; gives what was said."""
     match words[0]:
         case "weft":
             log = Path(background.enter_context(TemporaryDirectory())) / "log.txt"
@@ -128,11 +142,13 @@ def run_command(words: list[str], background: ExitStack) -> None:
                 await_port(process, words)
             else:
                 assert process.wait(180) == 0, f"{shlex.join(words)}\n{process.said()}"
+                return process.said()
         case "make":
             asked = {word for word in words[1:] if "=" not in word and not word.startswith("-")}
             assert asked <= targets(), f"the Makefile has no {asked - targets()}"
         case command:
             assert command in PREPARES, f"nobody checks {shlex.join(words)!r}: run it or say why"
+    return ""
 
 
 def await_port(process: WeftProcess, words: list[str]) -> None:
@@ -158,8 +174,11 @@ def test_examples(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             if example.language in ("python", "py"):
                 run_python(page, example, vars(module))
             elif example.language in ("bash", "console", "sh", "shell"):
-                for words in commands(example):
-                    run_command(words, background)
+                said = [run_command(words, background) for words in commands(example)]
+                for output, shown in zip(said, example.shown or (), strict=bool(example.shown)):
+                    lines = iter(output.splitlines())
+                    for begin in shown:
+                        assert any(line.startswith(begin) for line in lines), begin
 
 
 LINK = re.compile(r"\]\((?!\w+:)(?P<path>[^)#\s]+)(?:#[^)]*)?\)")
@@ -189,6 +208,14 @@ raise RuntimeError
    $ weft mock --port 80 &
    $ X=1 make test PYTEST=-x | tail && weft run 'best_of_n(n=4)' > out  # all
    ```
+<!-- as shown -->
+```console
+$ weft explain \\
+    a
+One line ... of many
+...
+$ weft explain b
+```
 """
 
 
@@ -198,7 +225,9 @@ def test_what_is_run_of_a_page() -> None:
         ("python", 3),
         ("python", 6),
         ("console", 14),
+        ("console", 21),
     ]
+    assert [example.shown for example in found] == [None] * 3 + [(["One line"], [])]
     names: dict[str, Any] = {}
     for example in found[:2]:
         run_python(Path("page.md"), example, names)

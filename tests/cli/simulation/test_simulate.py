@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -112,19 +111,19 @@ def test_several_loads(weft: Weft) -> None:
 def test_the_same_seed_gives_the_same_bytes_in_other_processes(weft: Weft) -> None:
     arguments = [
         "simulate", "text_to_sql(n=6)", "-p", "saga", "-p", "thunderagent",
-        "--engines", "2", "--kv-tokens", "20000", "-n", "3", "-n", "6",
-        "--tenants", "2",
+        "--engines", "2", "--kv-tokens", "20000", "-n", "4", "--tenants", "2",
     ]  # fmt: skip
-    for name in ("1", "2"):
-        # Sets and dicts of texts have another order under another hash seed.
-        subprocess.run(
-            [*COMMAND, *arguments, "--out", name],
-            env={**os.environ, "PYTHONHASHSEED": name},
-            check=True,
-            capture_output=True,
-        )
+    done(weft(*arguments, "--out", "1"))
+    # Sets and dicts of texts have another order under another hash seed.
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    subprocess.run(
+        [*COMMAND, *arguments, "--out", "2"],
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        check=True,
+        capture_output=True,
+    )
     first, second = content(Path("1")), content(Path("2"))
-    assert len(first) == 2 + 4 * 5
+    assert len(first) == 1 + 2 * 5
     assert first == second
     done(weft(*arguments, "--out", "3", "--seed", "1"))
     assert content(Path("3")) != first
@@ -377,21 +376,3 @@ def test_tune_never_gets_worse(weft: Weft, objective: str) -> None:
 )
 def test_bad_tuning(weft: Weft, arguments: list[str], words: list[str]) -> None:
     said(weft("tune", AGENTS, "-p", "cap", *SMALL, *arguments), *words)
-
-
-DOCS = Path(__file__).parents[3] / "docs" / "simulation.md"
-
-
-def test_the_documented_output(weft: Weft) -> None:
-    blocks = re.findall(r"```console\n(.*?)```", DOCS.read_text(), re.DOTALL)
-    checked = 0
-    for command in re.split(r"^\$ ", "".join(blocks[:2]).replace("\\\n", " "), flags=re.MULTILINE):
-        words, _, output = command.partition("\n")
-        if words:
-            lines = iter(done(weft(*shlex.split(words)[1:])).splitlines())
-            for line in output.splitlines():
-                begin = line.partition("...")[0].rstrip()
-                # Each line is there, as far as it is shown, in the order shown.
-                assert any(actual.startswith(begin) for actual in lines), line
-                checked += bool(begin)
-    assert checked >= 14
