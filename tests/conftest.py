@@ -223,7 +223,7 @@ class PostgreSQL:
         """Stop it at once; connections break."""
         if self._server is not None:
             self._server.send_signal(signal.SIGQUIT)
-            self._server.wait(30)
+            self._server.wait(150)
             self._server = None
 
     def database(self) -> str:

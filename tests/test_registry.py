@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from waiting import PATIENCE
 from weft.backends.kinds.specs import parse as parse_engine
 from weft.backends.mock import server
 from weft.backends.scripted.engine import ScriptedEngine
@@ -683,7 +684,7 @@ async def test_a_strategy_that_raises_is_named_and_leaves_nothing(put: Put) -> N
     wild = parse_strategy("mine.py:Wild")
     engine = ScriptedEngine("a very long answer", token_seconds=60)
     async with Pool(engine) as pool:
-        with anyio.fail_after(30), pytest.raises(PartFailed) as caught:
+        with anyio.fail_after(PATIENCE), pytest.raises(PartFailed) as caught:
             await run(wild, question(), pool=pool)
         assert str(caught.value) == f"strategy Wild failed at {file}:13: KeyError: 'gone'"
         assert isinstance(caught.value.__cause__, KeyError)

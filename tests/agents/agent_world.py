@@ -17,7 +17,7 @@ import openai
 
 from agent_clients import Place
 from agent_player import OLD, play
-from waiting import block_until
+from waiting import PATIENCE, block_until
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.scripted.requests import Received, ScriptRequest
 from weft.backends.scripted.script import Script, Scripted
@@ -67,14 +67,14 @@ class World:
 
     def programs(self) -> list[dict[str, Any]]:
         """The programs of the test, the first first, without the neighbour's."""
-        found = httpx.get(f"{self.url}/v1/programs").json()["data"]
+        found = self._got("/v1/programs")["data"]
         return sorted(
             (one for one in found if one["id"] != self.neighbour), key=lambda p: p["began"]
         )
 
     def calls(self, program: dict[str, Any]) -> list[dict[str, Any]]:
         """The calls of a program, oldest first."""
-        nodes = httpx.get(f"{self.url}/v1/programs/{program['id']}").json()["graph"]["nodes"]
+        nodes = self._got(f"/v1/programs/{program['id']}")["graph"]["nodes"]
         return [node for node in nodes if node["kind"] == "call"]
 
     def ends(self, program: dict[str, Any]) -> list[tuple[int, str]]:
@@ -83,7 +83,7 @@ class World:
 
     def counted(self) -> dict[str, int]:
         """Calls by outcome, as the dashboard has them since the service began."""
-        return httpx.get(f"{self.url}/dashboard/data").json()["outcomes"]
+        return self._got("/dashboard/data")["outcomes"]
 
     @contextmanager
     def beside(self) -> Iterator[None]:
@@ -112,10 +112,10 @@ class World:
         thread = threading.Thread(target=ask)
         thread.start()
         try:
-            assert asked.wait(60)
+            assert asked.wait(PATIENCE)
             yield
             asked.clear()
-            assert asked.wait(60)
+            assert asked.wait(PATIENCE)
         finally:
             over.set()
             thread.join()
@@ -124,17 +124,21 @@ class World:
     def leave(self) -> None:
         """Nothing is left of the test: of its calls at once, of its programs once released."""
         block_until(lambda: not self._under_way())
-        for program in httpx.get(f"{self.url}/v1/programs").json()["data"]:
-            httpx.delete(f"{self.url}/v1/programs/{program['id']}").raise_for_status()
+        for program in self._got("/v1/programs")["data"]:
+            url = f"{self.url}/v1/programs/{program['id']}"
+            httpx.delete(url, timeout=PATIENCE).raise_for_status()
         block_until(lambda: not self._held())
 
+    def _got(self, path: str) -> Any:
+        return httpx.get(f"{self.url}{path}", timeout=PATIENCE).json()
+
     def _under_way(self) -> int:
-        totals = httpx.get(f"{self.url}/dashboard/data").json()["totals"]
+        totals = self._got("/dashboard/data")["totals"]
         here = sum(totals[phase] for phase in ("queued", "prefill", "decode"))
         return here + self.engine.running + self.engine.waiting
 
     def _held(self) -> float:
-        (engine,) = httpx.get(f"{self.url}/dashboard/data").json()["engines"]
+        (engine,) = self._got("/dashboard/data")["engines"]
         return sum(engine[kept] or 0 for kept in ("in_flight", "queued", "programs", "reserved"))
 
 

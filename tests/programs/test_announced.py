@@ -7,6 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from waiting import PATIENCE
 from weft import (
     Limits,
     Pool,
@@ -326,7 +327,7 @@ async def test_no_child_waits_for_the_room_of_its_parent(policy: str):
 
     engines = [ScriptedEngine("abc", name=name, kv_tokens=640) for name in "ab"]
     async with Pool(*engines, policy=policy) as pool:
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as group:
                 for _ in range(4):
                     group.start_soon(lambda: run(agent, pool=pool))

@@ -18,7 +18,7 @@ import orjson
 import pytest
 
 from live_service import BODIES, CHAT, RawEngine, answered, raw_engine, serving
-from waiting import until
+from waiting import PATIENCE, until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import NotAnEngine
@@ -156,7 +156,7 @@ async def test_others_are_answered_while_a_large_body_is_read(
     async def held(function: Callable[..., Any], *values: Any) -> Any:
         def work() -> Any:
             begun.append(function.__name__)
-            assert others.acquire(timeout=50)
+            assert others.acquire(timeout=PATIENCE)
             return function(*values)
 
         return await aside(work)

@@ -160,7 +160,9 @@ def browser() -> Generator[Any]:
     if BROWSER is None:
         pytest.skip("Chromium is missing: install chromium")
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox"], timeout=1000 * PATIENCE
+        )
         yield chromium
         chromium.close()
 
@@ -169,6 +171,7 @@ def browser() -> Generator[Any]:
 def page_of(browser: Any, url: str, width: int = 1200, height: int = 900, **options: Any) -> Any:
     """A page; whatever it complains about in its console is an error."""
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
+    context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
     page.complaints = []
     page.on("console", lambda m: page.complaints.append(m.text) if m.type != "log" else None)
