@@ -312,6 +312,7 @@ def test_a_call_waits_for_the_engine_that_can_hold_it_while_that_takes_no_more(p
 
 @given(st.sampled_from(sorted(policies())), st.integers(0, 2**32))
 @example("weft", 0)
+@example("sticky", 884)  # a branch ends elsewhere than where the program's context lies
 @example("adaptive", 4743)  # a program waits behind one that its own claim keeps out
 def test_no_policy_loses_a_call_or_leaks_room(name, seed):
     """Whatever comes, ends, is cancelled, dies or recovers: at the end nothing is held."""

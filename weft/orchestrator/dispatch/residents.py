@@ -85,9 +85,9 @@ class Residents:
         if program.running or program.waiting or program.ended or program.acting is not None:
             return
         program.acting = now
-        at = program.cached_at
+        at = program.cached_at  # its last call may have been a branch, elsewhere
         if replica is not None and at is not None and at.alive and not at.retired:
-            replica = at  # its last call may have been a branch, elsewhere
+            replica = replica if program.claim else at
         if replica is not None and replica.alive:
             self._claims.retain(program, replica, now)
         elif replica is not None and replica.retired:
