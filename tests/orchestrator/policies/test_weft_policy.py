@@ -176,6 +176,14 @@ def test_new_programs_spread_and_known_ones_return_to_their_cache():
     assert weft().place(Call(known), view).engine is crowded
 
 
+def test_a_long_prompt_goes_where_it_holds_up_fewer_calls():
+    busy = engine("busy", in_flight=4, attached=3000, capacity=90_000)
+    quiet = engine("quiet", in_flight=1, attached=30_000, capacity=90_000)
+    view = View([busy, quiet])
+    assert weft().place(Call(prompt_tokens=8000), view).engine is busy
+    assert weft().place(Call(prompt_tokens=20_000), view).engine is quiet
+
+
 def test_a_claim_keeps_no_program_from_an_idle_engine_while_its_own_has_no_slot():
     full, idle = engine("full", in_flight=8, queued=4), engine("idle")
     full.held = 1000

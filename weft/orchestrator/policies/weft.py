@@ -24,6 +24,7 @@ _GROWTH = 0.1  # of a context with each call, without experience
 _ENTERS, _DISPLACES, _WAITS = range(3)
 _RESIDENT_URGENT, _RESIDENT, _URGENT_NEW, _NEW, _LATE = -1.0, 0.0, 0.5, 1.0, 2.0
 _URGENT = 0.5  # of the time left is needed: the call goes before others
+_STEP = 8192  # tokens of prompts that an engine computes beside running calls in one step
 _LOAD = 8  # tokens of prefill that one call of an engine outweighs
 _FAR = 1.5  # times as dear that an engine must be before a call leaves what is cached there
 _FULL = 2  # times as many calls, if the engine is full
@@ -187,8 +188,12 @@ class Weft(Policy):
         return other if leaves and self._fits(call, other, self._growth(call, view)) else None
 
     def _crowd(self, call: CallView, engine: EngineView) -> float:
-        """Tokens that a new program would have to load, and share the engine with."""
-        return float(call.prompt_tokens - engine.cached(call) + engine.attached)
+        """Tokens that a new program would have to load, and share the engine with.
+
+        Calls that run there wait for a long prompt step by step, so it counts for each of them.
+        """
+        load = call.prompt_tokens - engine.cached(call)
+        return float(load + max(0, load - _STEP) * engine.in_flight + engine.attached)
 
     def _fits(self, call: CallView, engine: EngineView, growth: float) -> bool:
         """Whether it would be admitted there now without displacing anyone."""
