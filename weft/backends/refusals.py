@@ -148,7 +148,21 @@ def server_message(body: bytes) -> str:
     while isinstance(found, dict):
         inner = cast(dict[str, Any], found)
         found = inner.get("error") or inner.get("message") or inner.get("detail") or str(inner)
+        found = of_fields(found) or found
     return " ".join(str(found).split())[:400] or "no reason given"
+
+
+def of_fields(detail: Any) -> str:
+    """What a list of problems says, each with its field, as FastAPI writes them; else empty."""
+    told: list[str] = []
+    for one in cast(list[Any], detail) if isinstance(detail, list) else []:
+        problem: Any = cast(dict[str, Any], one).get("msg") if isinstance(one, dict) else None
+        place: Any = cast(dict[str, Any], one).get("loc") if isinstance(one, dict) else None
+        if not isinstance(problem, str):
+            return ""
+        path = cast(list[Any], place) if isinstance(place, list) else []
+        told.append(": ".join([*filter(None, [".".join(map(str, path))]), problem]))
+    return "; ".join(told)
 
 
 def _code(body: bytes) -> str:

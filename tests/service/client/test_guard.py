@@ -189,7 +189,20 @@ async def test_trailers_without_end_are_cut_off(line: bytes) -> None:
         assert sent < 1000 * HEAD
 
 
-async def test_junk_is_a_400() -> None:
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"\x16\x03\x01 hello\r\n\r\n", "use http:// in the address"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/2 was sent"),
+        (b"junk\r\n\r\n", "the request is not HTTP/1.1"),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n", "in content-encoding"),
+        (b"POST / HTTP/1.1\r\nhost: a\r\n\r\n{}\r\n", "tell its length by content-length"),
+    ],
+)
+async def test_junk_is_a_400(sent: bytes, said: str) -> None:
     async with serving(30) as served, connected(served.port) as (reader, writer):
-        writer.write(b"\x16\x03\x01 hello\r\n\r\n")
-        assert await status(reader) == 400
+        writer.write(sent)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+        assert (error["type"], said in error["message"]) == ("invalid_request_error", True)

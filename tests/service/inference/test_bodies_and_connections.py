@@ -69,6 +69,22 @@ async def test_compressed_bodies_are_served_at_every_endpoint() -> None:
             body = gzip.compress(brotli.compress(json.dumps(BODIES[CHAT]).encode()))
             answer = await service.http.post(CHAT, content=body, headers=twice)
             assert answer.status_code == 200
+            # Encoded for the way only, which means the same.
+            head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+            head += "content-encoding: br\r\ntransfer-encoding: gzip, chunked\r\n\r\n"
+            framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+            async with service.connected() as (reader, writer):
+                writer.write(head.encode() + framed)
+                assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+            for sent, said in (
+                (body, "compressed by gzip; say so in the header content-encoding"),
+                (zstd.compress(b"{}"), "compressed by zstd"),
+                ('{"model": "m"}'.encode("utf-16"), "send it as UTF-8"),
+                (b"", "the body is empty"),
+            ):
+                answer = await service.http.post(CHAT, content=sent)
+                assert answer.status_code == 400
+                assert said in answer.json()["error"]["message"]
 
 
 async def test_an_offer_of_http_2_is_ignored_and_the_body_read() -> None:

@@ -95,6 +95,27 @@ async def test_a_failure_at_the_beginning_of_a_stream_is_tried_elsewhere() -> No
         assert one.asked == 1
 
 
+FIELDS = [{"loc": ["body", "messages", 0], "msg": "Field required", "type": "missing"}]
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (json.dumps({"detail": FIELDS}).encode(), "body.messages.0: Field required"),
+        (b"<html>Request Entity Too Strange</html>", "Too Strange"),
+        (b"", "no reason given"),
+    ],
+)
+async def test_words_of_web_servers_are_told(path: str, body: bytes, said: str) -> None:
+    async with raw_engine(answered(422, body)) as engine, serving(engine.url) as service:
+        answer = await service.post(path, NAMED)
+        assert answer.status_code == 422
+        assert path == CHAT or said in answer.json()["error"]["message"]
+        ((_, outcome, error),) = calls(service)
+        assert (outcome, said in error) == ("refused", True)
+
+
 @pytest.mark.parametrize("path", [MESSAGES, RESPONSES])
 async def test_a_code_alone_tells_of_an_overflow(path: str) -> None:
     """From an engine that speaks only chat completions, too."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from weft.service.protocols import PROTOCOLS, Meter, Used
 from weft.service.protocols.errors import ErrorWords
-from weft.service.protocols.events import LONGEST
+from weft.service.protocols.events import LONGEST, begins, first_said
 
 
 def chat_event(**members: Any) -> bytes:
@@ -182,6 +182,63 @@ def test_what_has_no_end_is_left() -> None:
         assert meter.feed(CHAT[1] + CHAT[2][:50]) == CHAT[1]
         assert meter.rest() == CHAT[2][:50]
         assert meter.rest() == b""
+
+
+DONE = CHAT[-1]
+FINISH = delta("stop")
+STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "end"),
+    [
+        ("/v1/chat/completions", [FINISH, USAGE], DONE),
+        ("/v1/chat/completions", [FINISH, USAGE, DONE.rstrip()], DONE),
+        ("/v1/chat/completions", [FINISH.rstrip()], FINISH + DONE),
+        ("/v1/messages", MESSAGES[:-1], STOP),
+        ("/v1/responses", [RESPONSES[-1].rstrip()], RESPONSES[-1]),
+    ],
+)
+def test_an_answer_is_whole_though_its_last_event_is_left_out(
+    path: str, sent: list[bytes], end: bytes
+) -> None:
+    meter = PROTOCOLS[path].meter(ASKED)
+    for part in sent:
+        meter.feed(part)
+    assert not meter.finished
+    assert meter.close() == end
+    assert meter.finished
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/v1/chat/completions", [CHAT[1], FINISH[:40]]),
+        ("/v1/messages", MESSAGES[:3]),
+        ("/v1/responses", RESPONSES[:1]),
+    ],
+)
+def test_an_answer_that_does_not_say_why_it_ended_is_not_whole(
+    path: str, sent: list[bytes]
+) -> None:
+    meter = PROTOCOLS[path].meter(ASKED)
+    for part in sent:
+        meter.feed(part)
+    assert meter.close() == b""
+    assert not meter.finished
+
+
+@pytest.mark.parametrize("line", [b"\n", b"\r\n"])
+def test_comments_and_pings_are_no_beginning_of_an_answer(line: bytes) -> None:
+    signs = b": busy\n\n" + MESSAGES[1] + b"\n"
+    assert not begins(b"")
+    assert not begins(signs.replace(b"\n", line))
+    assert not begins((signs + MESSAGES[0][:-1]).replace(b"\n", line))
+    for first in (MESSAGES[0], RESPONSES[0], CHAT[1]):
+        come = (signs + first).replace(b"\n", line)
+        assert begins(come)
+        assert b"data: " + first_said(come) in first.replace(b"\n", line)
+    assert begins(b"x" * 100_000)
 
 
 def test_tokens_are_counted_by_events_until_the_engine_says() -> None:

@@ -31,6 +31,7 @@ class _Brotli(Protocol):
 _brotli = cast(Callable[[], _Brotli], brotli.Decompressor)  # pyright: ignore[reportUnknownMemberType]
 _BrotliError = cast(type[Exception], brotli.error)  # pyright: ignore[reportUnknownMemberType]
 
+_PLAIN = ("", "identity", "chunked")
 _PART = 1 << 20  # bytes that are decoded at once
 _MOST = 4  # encodings on top of each other
 _MEMBERS = 100  # that gzip may have, or frames that zstd may: each costs a copy of all behind it
@@ -40,23 +41,39 @@ def encodings_of(header: str) -> list[str]:
     """The encodings of a body, in the order in which they are to be taken off.
 
     Args:
-        header: Content-Encoding, several of them joined by commas.
+        header: Content-Encoding and Transfer-Encoding, several of them joined by commas. The
+            framing of chunks has been taken off already.
 
     Raises:
         Refused: one is not known, or there are too many.
     """
     found = [name.strip().lower() for name in header.split(",")]
-    found = [name for name in found if name not in ("", "identity")]
+    found = [name for name in found if name not in _PLAIN]
     for name in found:
         if name not in _DECODERS:
             raise Refused(
                 415,
-                f"the content-encoding {name[:50]!r} is not known; send the body as {ACCEPTED}, or "
-                "without an encoding",
+                f"the encoding {name[:50]!r} of the body is not known; send the body as "
+                f"{ACCEPTED}, or without an encoding",
             )
     if len(found) > _MOST:
         raise Refused(415, f"the body is encoded {len(found)} times; encode it once")
     return found[::-1]
+
+
+def no_text(raw: bytes) -> str:
+    """What a body is that is no text, and what to do; empty if it is nothing that is known."""
+    if not raw:
+        return "the body is empty; send a JSON object"
+    for begins, name in _BEGINNINGS.items():
+        if raw.startswith(begins):
+            return f"the body is compressed by {name}; say so in the header content-encoding"
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:4]:
+        return "the body is not UTF-8 but UTF-16 or UTF-32; send it as UTF-8"
+    return ""
+
+
+_BEGINNINGS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 def decoded(raw: bytes, encodings: list[str], most: int) -> bytes:
@@ -86,8 +103,7 @@ def decoded(raw: bytes, encodings: list[str], most: int) -> bytes:
                     )
         except (zlib.error, _BrotliError, ZstdError, EOFError) as error:
             raise UsageError(
-                f"the body is not whole {name}, as its content-encoding says ({error}); send it "
-                "anew"
+                f"the body is not whole {name}, as its headers say ({error}); send it anew"
             ) from None
         raw = b"".join(parts)
     return raw

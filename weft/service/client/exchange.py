@@ -30,6 +30,11 @@ BEATS = 4
 """How often in an interval of silence exchanges are asked whether it is over."""
 
 
+def _values(scope: Scope, wanted: bytes) -> list[str]:
+    """The values of a header."""
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+
+
 class AnswerSource(Protocol):
     """Where parts of an answer come from."""
 
@@ -48,7 +53,7 @@ class Exchange:
         host: where the client is; empty if that is not known.
         headers: of the request, names in small letters.
         raw: its body.
-        encodings: of the body, as Content-Encoding tells them.
+        encodings: of the body, as Content-Encoding and Transfer-Encoding tell them.
         begun: whether status and headers of the answer are out.
         ended: whether the last of the answer is out.
         left: whether the client left.
@@ -93,9 +98,10 @@ class Exchange:
         self.host: str = client[0] if client else ""
         self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         self.raw, self.encodings = b"", ""
-        if "content-encoding" in self.headers:
-            given = [value for name, value in scope["headers"] if name == b"content-encoding"]
-            self.encodings = b",".join(given).decode("latin-1")
+        framed = self.headers.get("transfer-encoding")
+        if "content-encoding" in self.headers or (framed and framed != "chunked"):
+            given = _values(scope, b"content-encoding") + _values(scope, b"transfer-encoding")
+            self.encodings = ",".join(given)
         self.program = self.answer = ""
         self.begun = self.ended = self.left = self.goes_on = False
         self.cut: Refused | None = None

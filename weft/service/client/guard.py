@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from weft.service.client.client import Client, Watch
 from weft.service.client.rest_of_request import RestOfRequest
 
 _DEEP = 250
 """Nesting that any JSON library takes; orjson writes 253 levels and reads 1,024."""
+
+_TLS = b"\x16\x03"
+"""How a connection begins that is to be encrypted."""
 
 _FRAMING = 8
 """Bytes that may frame each byte of a chunked body; chunks of one byte take five."""
@@ -38,6 +40,29 @@ def too_deep(raw: bytes, body: object) -> bool:
     except orjson.JSONEncodeError:
         return True
     return False
+
+
+def no_http(came: bytes, error: BaseException | None) -> str:
+    """What is wrong with a request that the parser does not take.
+
+    Args:
+        came: the last that came of it.
+        error: the parser's.
+    """
+    if came.startswith(_TLS):
+        return "TLS was sent where plain HTTP is spoken; use http:// in the address"
+    if came.startswith(b"PRI * HTTP/2"):
+        return "HTTP/2 was sent where HTTP/1.1 is spoken; let the client speak HTTP/1.1"
+    why = str(error) if isinstance(error, httptools.HttpParserError) else ""
+    remedy = "send valid HTTP/1.1"
+    if "method" in why.lower():
+        remedy = "if it is the body of the request before, tell its length by content-length"
+    if "encoding" in why.lower() or "length" in why.lower():
+        remedy = (
+            "tell the body's length by content-length or by transfer-encoding: chunked, not by "
+            "both, and what it is compressed by in content-encoding"
+        )
+    return f"the request is not HTTP/1.1{f': {why}' if why else ''}; {remedy}"
 
 
 class Guarded(HttpToolsProtocol):
@@ -98,7 +123,7 @@ class Guarded(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head:
             if self._outside > self.header_bytes:
-                self._refuse(431, "The head of the request is too large.")
+                self._refuse(431, self._too_large())
             elif self._timer is None and self._outside:
                 self._timer = self.loop.call_later(self.seconds, self._late)
         elif self._outside > 2 * self.header_bytes + _FRAMING * self._body:
@@ -118,7 +143,7 @@ class Guarded(HttpToolsProtocol):
         if self._outside > self.header_bytes:
             head = len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers)
             if head > self.header_bytes:
-                self._refuse(431, "The head of the request is too large.")
+                self._refuse(431, self._too_large())
                 return
         assert self.parser is not None
         upgrade = self.parser.should_upgrade()
@@ -167,17 +192,26 @@ class Guarded(HttpToolsProtocol):
 
     def _late(self) -> None:
         if self._outside:
-            self._refuse(408, "The head of the request took too long.")
+            self._refuse(408, f"the head of the request took longer than {self.seconds:g} s")
         else:
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, and say what is wrong with it."""
+        if not self.transport.is_closing():
+            self._refuse(400, no_http(self._fed, sys.exception()))
+
+    def _too_large(self) -> str:
+        return f"the head of the request is larger than {self.header_bytes} bytes; send less"
 
     def _refuse(self, status: int, why: str) -> None:
         self._refused = True
         self._stop_timer()
-        phrase = HTTPStatus(status).phrase
+        error = {"message": why, "type": "invalid_request_error", "param": None, "code": None}
+        said = orjson.dumps({"error": error})
         self.transport.write(
-            f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain\r\n"
-            f"content-length: {len(why)}\r\nconnection: close\r\n\r\n{why}".encode()
+            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (STATUS_LINE[status], len(said), said)
         )
         self.transport.close()
 

@@ -26,7 +26,7 @@ from weft.service.inference.sending import send, with_priority
 from weft.service.inference.stream import Stream, note
 from weft.service.inference.translated import TranslatedReply
 from weft.service.protocols.answer_text import text_of
-from weft.service.protocols.events import object_in
+from weft.service.protocols.events import begins, first_said, object_in
 from weft.service.protocols.protocol import Body, Used
 from weft.service.protocols.told_errors import error_in, first_error
 
@@ -121,9 +121,9 @@ class Forward:
         started = False
         try:
             if seconds:
-                await self._patiently(lambda: anyio.sleep(seconds), ticket)
+                await self._patiently(lambda: anyio.sleep(seconds), lambda: record.wait_reason)
             else:
-                await self._patiently(lambda: service.scheduler.bind(ticket), ticket)
+                await self._patiently(lambda: service.scheduler.bind(ticket), lambda: ticket.reason)
             started = True
         finally:
             if not started:  # the client may come again
@@ -131,8 +131,10 @@ class Forward:
             elif not seconds:
                 service.load.note_start()
 
-    async def _patiently(self, waited: Callable[[], Awaitable[None]], ticket: Ticket) -> None:
-        """Wait for something, in all as long as a request may wait."""
+    async def _patiently(
+        self, waited: Callable[[], Awaitable[None]], reason: Callable[[], str]
+    ) -> None:
+        """Wait for something, in all as long as a request may wait; say why if that is too long."""
         service, limits = self._service, self._service.config.limits
         if self._until is None:
             self._until = anyio.current_time() + limits.queue_seconds
@@ -144,7 +146,7 @@ class Forward:
             raise Refused(
                 503,
                 f"no engine had room for this request within {limits.queue_seconds:.0f} s "
-                f"({ticket.reason}); try again in {math.ceil(wait)} s",
+                f"({reason()}); try again in {math.ceil(wait)} s",
                 wait,
             )
 
@@ -157,9 +159,7 @@ class Forward:
     async def _answer(self, reply: Reply, ticket: Ticket) -> bool:
         """Give the client what the engine answers; returns whether it was a proper answer."""
         if reply.status == 200 and self._request.streamed:
-            first = await reply.read()
-            if not first:
-                raise RequestFailed(f"{self._record.engine} answers with nothing")
+            first = await self._first(reply)
             if b'"error"' in first and (words := first_error(first)):
                 await turn_down_within(self._request, words, reply, ticket)
                 return False
@@ -197,6 +197,23 @@ class Forward:
             self._note(used, ticket)
 
         return BackgroundResponse(self._request, ticket, self._headers, note)
+
+    async def _first(self, reply: Reply) -> bytes:
+        """The beginning of a stream, up to the first event that says something.
+
+        Raises:
+            RequestFailed: there is none.
+        """
+        come = await reply.read()
+        while not begins(come):
+            more = await reply.read()
+            if more:
+                come += more
+            elif first_said(come):
+                break
+            else:
+                raise RequestFailed(f"{self._record.engine} answers with nothing")
+        return come
 
     async def _whole(self, reply: Reply, answer: bytes) -> None:
         """Give the client a whole answer."""

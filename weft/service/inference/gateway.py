@@ -23,7 +23,7 @@ from weft.errors import (
     UsageError,
     WeftError,
 )
-from weft.service.client.encodings import ACCEPTED, decoded, encodings_of
+from weft.service.client.encodings import ACCEPTED, decoded, encodings_of, no_text
 from weft.service.client.exchange import Exchange
 from weft.service.client.guard import too_deep
 from weft.service.client.json_pieces import (
@@ -116,7 +116,7 @@ class _Request:
         finally:
             record = self._record
             if record is not None:
-                if exchange.left and exchange.cut is None:
+                if exchange.left and exchange.cut is None and record.outcome != "done":
                     record.status, record.outcome = LEFT, "cancelled"
                 record.outcome = record.outcome or "broken"  # the service is stopped at once
                 self._service.registry.call_ended(record)
@@ -236,7 +236,8 @@ class _Request:
         try:
             parsed = read(raw)
         except (orjson.JSONDecodeError, NoJson) as error:
-            raise UsageError(f"the body is not JSON: {error}; send valid JSON") from None
+            said = f"the body is not JSON: {error}; send valid JSON"
+            raise UsageError(no_text(raw) or said) from None
         except TooDeep:
             raise UsageError(_DEEP) from None
         except TooMany:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from weft.backends.refusals import refusal
+from weft.backends.refusals import refusal, server_message
 from weft.errors import ContextExceeded, EngineBusy, EngineUnavailable, RequestFailed
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.service.client.client import Header
@@ -36,8 +36,8 @@ async def turn_down_as(
     """
     said = object_in(answer)
     kind = reply.kind or JSON
-    own = request.protocol.is_error(said) and not isinstance(reply, TranslatedReply)
-    words = engine_words(reply.status, said)
+    own = said and request.protocol.is_error(said) and not isinstance(reply, TranslatedReply)
+    words = engine_words(reply.status, said or {"detail": server_message(answer)})
     await _turn_down(request, words, reply, context, (answer, kind) if own else None)
 
 

@@ -8,16 +8,24 @@ import orjson
 
 from weft.errors import UsageError
 from weft.service.client.client import Header
+from weft.service.client.exchange import STREAM
 from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
 from weft.service.inference.refusing import raise_failure
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.translated import TranslatedReply, lacks_endpoint
+from weft.service.protocols.events import object_in
+from weft.service.protocols.told_whole import as_events
 from weft.service.protocols.translation import CHAT, Translation, always, no_count, where_lacking
 
 _ODD = (TypeError, AttributeError, LookupError, ValueError)
 """What is raised by reading a body of another form than the protocol's."""
 
+
+_PLACE = 200
+"""Characters of an address that are shown."""
+
+_FRAME = (b"content-type", b"content-length")
 
 _BY_PRIORITY = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 """Where vLLM takes a priority."""
@@ -61,13 +69,57 @@ async def send(
     else:
         if upstream.wording and path == CHAT:
             raw = orjson.dumps(upstream.wording.of(orjson.loads(raw)))
-        reply = await upstream.send("POST", path, headers, raw)
+        reply = await _ask(upstream, path, headers, raw, request.streamed)
         translation = where_lacking(path) if reply.status >= 400 else None
         if translation is not None and await _lacks(request, reply, upstream):
             reply = await _translate(request, translation, upstream, headers)
     if reply.status >= 400:
         await raise_failure(reply, upstream.url, request.fallbacks > 0)
     return reply
+
+
+async def _ask(
+    upstream: Upstream, path: str, headers: Sequence[Header], raw: bytes, streamed: bool
+) -> Reply:
+    """Send a request; an answer that is told in an unusual way is made one of the usual.
+
+    Raises:
+        EngineError: see `Upstream.send`; or the engine is elsewhere.
+    """
+    reply = await upstream.send("POST", path, headers, raw)
+    if reply.status != 200 and reply.status < 400:
+        if reply.status >= 300:
+            place = next((v for k, v in reply.headers if k == b"location"), b"")
+            reply.close()
+            said = f"sends on to {place.decode('latin-1')[:_PLACE]!r}" if place else "sends on"
+            raise RequestFailed(
+                f"the engine at {upstream.url} {said} ({reply.status}); give the address where it "
+                "answers itself"
+            )
+        reply.status = 200
+    kind = reply.kind if streamed else None
+    if kind is not None and b"json" in kind[1] and reply.status == 200:
+        await _as_stream(reply, upstream.url)
+    return reply
+
+
+async def _as_stream(reply: Reply, url: str) -> None:
+    """Let an answer that is one JSON object be read as a stream.
+
+    Raises:
+        RequestFailed: it is of another form than those of chat and completions.
+    """
+    try:
+        come = await reply.read()
+        if come.lstrip().startswith(b"{"):
+            come = as_events(object_in(come + await reply.whole()))
+            if not come:
+                raise RequestFailed(f"the engine at {url} answers whole where a stream was asked")
+            reply.headers = [STREAM, *[h for h in reply.headers if h[0] not in _FRAME]]
+    except BaseException:
+        reply.close()
+        raise
+    reply.again(come)
 
 
 async def _lacks(request: ClientRequest, reply: Reply, upstream: Upstream) -> bool:
@@ -104,7 +156,8 @@ async def _translate(
     if translation.target == CHAT:
         chat = upstream.wording.of(chat)
     raw = orjson.dumps(chat)
-    reply = await upstream.send("POST", translation.target, headers, raw)
+    streamed = chat.get("stream") is True
+    reply = await _ask(upstream, translation.target, headers, raw, streamed)
     if (
         translation.target != CHAT
         and reply.status >= 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from weft.errors import EngineSilent, EngineUnavailable
@@ -58,21 +59,29 @@ class Stream:
                 self._end.take(first)
             exchange.follow(reply)
             await reply.pour(self._sink())
+            rest = meter.close()
         except EngineUnavailable as error:
-            silent = isinstance(error, EngineSilent)
-            await self._broke(str(error), self._service.words(error), silent)
-            assert ticket.replica is not None
-            await self._service.scheduler.check(ticket.replica, error)
-            return False
+            rest = b""
+            if not meter.finished:  # else what is lost is only the end of the connection
+                silent = isinstance(error, EngineSilent)
+                await self._broke(str(error), self._service.words(error), silent)
+                assert ticket.replica is not None
+                await self._service.scheduler.check(ticket.replica, error)
+                return False
+        except asyncio.CancelledError:
+            if meter.finished and not meter.failure:  # the client knows that no more comes
+                record.outcome = "done"
+                note(self._used, record, ticket)
+            raise
         finally:
             exchange.follow(None)
             exchange.answer = self._used.id
         last = clock()
         if not meter.finished and not meter.failure:
             broke = "the engine broke off in the middle of its answer"
-            await self._broke(broke, broke)
+            await self._broke(broke, broke, rest=rest)
             return False
-        await exchange.end(meter.rest() if meter.finished else b"")
+        await exchange.end(rest)
         record.error, used = meter.failure, self._used
         record.outcome = "broken" if meter.failure else "done"
         note(used, record, ticket)
@@ -127,12 +136,19 @@ class Stream:
             self.begun(self._used.id)
             self.begun = None
 
-    async def _broke(self, error: str, words: str, silent: bool = False) -> None:
-        """Tell the client that no more comes, in place of an event that has no end."""
+    async def _broke(self, error: str, words: str, silent: bool = False, rest: bytes = b"") -> None:
+        """Tell the client that no more comes, in place of an event that has no end.
+
+        Args:
+            error: what the record says.
+            words: what the client is told.
+            silent: whether the engine fell silent.
+            rest: events that are still to be passed on.
+        """
         self._record.error, self._record.outcome = error, "timed_out" if silent else "broken"
         told = ErrorWords(504 if silent else 502, words)
         said = self._protocol.error_event(told, self._used.id)
-        await self._exchange.end(BREAK + said)
+        await self._exchange.end(rest + BREAK + said)
 
 
 def note(used: Used, record: CallRecord, ticket: Ticket) -> None:

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import orjson
 
+from weft.backends.refusals import of_fields
+
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -60,7 +62,8 @@ def engine_words(status: int, said: Any) -> ErrorWords:
     if isinstance(error, str) and error:
         return ErrorWords(status, error)
     one = cast(dict[str, Any], error) if isinstance(error, dict) else {}
-    texts = [one.get("message"), one.get("detail"), f"the engine answered {status}"]
+    detail = one.get("detail")
+    texts = [one.get("message"), detail, of_fields(detail), f"the engine answered {status}"]
     message = next(text for text in texts if isinstance(text, str) and text)
     kind, code, param = one.get("type"), one.get("code"), one.get("param")
     return ErrorWords(

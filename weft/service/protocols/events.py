@@ -14,7 +14,14 @@ from weft.service.protocols.protocol import Meter, Used
 LONGEST = 4 << 20
 """Bytes of one event; a longer one is passed on unread."""
 
+DONE = b"[DONE]"
+"""The data of the event that ends a stream of chat or completions."""
+
 _END = re.compile(rb"\r?\n\r?\n")
+_FIRST = (b"data:", b"event: response.", b"event: message_start")
+"""How most streams begin."""
+_MUCH = 1 << 16
+"""Bytes of a beginning that are passed on, whatever they are."""
 
 
 class EventMeter(Meter):
@@ -40,11 +47,25 @@ class EventMeter(Meter):
         out = self._read(whole) if whole else b""
         return out + self.rest() if len(tail) > LONGEST else out
 
+    def close(self) -> bytes:
+        """See Meter."""
+        tail = self.rest()
+        if self.finished:
+            return tail
+        data = data_of(tail)
+        # Some leave out the blank line behind the last event.
+        out = self._read(tail.rstrip() + b"\n\n") if data == DONE or object_in(data) else b""
+        return out if self.finished or self.failure else out + self._ending()
+
     def rest(self) -> bytes:
         """See Meter."""
         held = bytes(self._tail)
         self._tail.clear()
         return held
+
+    def _ending(self) -> bytes:
+        """What ends an answer that is whole but for that; sets `finished` if it is whole."""
+        return b""
 
     @abstractmethod
     def _read(self, events: bytes) -> bytes:
@@ -80,6 +101,10 @@ class Through(Meter):
         """See Meter."""
         return b""
 
+    def close(self) -> bytes:
+        """See Meter."""
+        return b""
+
 
 def whole_events(tail: bytearray, chunk: bytes) -> bytes:
     """The whole events in what has come; the rest is left in `tail`.
@@ -106,6 +131,25 @@ def split(events: bytes) -> Iterator[bytes]:
         start = end.end()
     if start < len(events):
         yield events[start:]
+
+
+def begins(come: bytes) -> bool:
+    """Whether a stream has begun to answer, by all that has come of it.
+
+    Comments and pings say no more than that the engine lives.
+    """
+    if (come.startswith(_FIRST) and b"\n\n" in come) or len(come) > _MUCH:
+        return True
+    return bool(first_said(whole_events(bytearray(), come)))
+
+
+def first_said(events: bytes) -> bytes:
+    """The data of the first event that says something; empty if none does."""
+    for event in split(events):
+        data = data_of(event)
+        if data and not (b'"ping"' in data and object_in(data).get("type") == "ping"):
+            return data
+    return b""
 
 
 def data_of(event: bytes) -> bytes:

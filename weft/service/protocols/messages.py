@@ -148,6 +148,15 @@ class CountTokens(Messages):
 
 
 class _Meter(EventMeter):
+    def __init__(self) -> None:
+        super().__init__()
+        self._stopped = False  # it was said why the answer ended
+
+    def _ending(self) -> bytes:
+        """See EventMeter."""
+        self.finished = self._stopped
+        return b'event: message_stop\ndata: {"type":"message_stop"}\n\n' if self._stopped else b""
+
     def _read(self, events: bytes) -> bytes:
         self._count(events)
         if (
@@ -173,6 +182,7 @@ class _Meter(EventMeter):
                 self.used.tool = self.used.tool or _tool(value.get("content_block"))
             case "message_delta":
                 self._told = _read_usage(self.used, value.get("usage")) or self._told
+                self._stopped = bool(member(value, "delta", "stop_reason")) or self._stopped
             case "message_stop":
                 self.finished = True
             case "error":

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from weft.service.protocols.errors import ErrorWords, openai_body, openai_event
 from weft.service.protocols.events import (
+    DONE,
     EventMeter,
     data_of,
     known_tokens,
@@ -73,6 +74,7 @@ class _Meter(EventMeter):
     def __init__(self, strip: bool) -> None:
         super().__init__()
         self._strip = strip
+        self._last = b""  # the last events that may say why a choice ended
 
     def _read(self, events: bytes) -> bytes:
         used = self.used
@@ -85,12 +87,26 @@ class _Meter(EventMeter):
             or (not used.tool and (_TOOL[0] in events or _TOOL[1] in events))
         ):
             return self._read_each(events)
+        self._last = events
         return events
 
+    def _ending(self) -> bytes:
+        """Some end the stream after they have said why the answer ended."""
+        choices = [object_of(event).get("choices") for event in split(self._last)]
+        ended = [
+            member(choice, "finish_reason")
+            for found in choices
+            for choice in (cast(list[Any], found) if isinstance(found, list) else [])
+        ]
+        self.finished = any(ended)
+        return b"data: [DONE]\n\n" if self.finished else b""
+
     def _read_each(self, events: bytes) -> bytes:
+        if b'"finish_reason"' in events:
+            self._last = events
         kept: list[bytes] = []
         for event in split(events):
-            if b"[DONE]" in event and data_of(event) == b"[DONE]":
+            if b"[DONE]" in event and data_of(event) == DONE:
                 self.finished, self._strip = True, False
                 if not self._told:
                     self.used.generated -= 1

@@ -55,6 +55,14 @@ class Meter(ABC):
     def rest(self) -> bytes:
         """What was held back: the last event, which has no end."""
 
+    @abstractmethod
+    def close(self) -> bytes:
+        """Take notice that the stream has ended as streams do; returns what is left for the client.
+
+        `finished` tells then whether the answer is whole. If the engine left out what ends an
+        answer in this protocol, that is returned too.
+        """
+
 
 class Protocol(ABC):
     """One endpoint's form. Stateless; one object serves all requests.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from weft.service.protocols.errors import ErrorWords, engine_words
-from weft.service.protocols.events import member, object_of, split
+from weft.service.protocols.events import first_said, member, object_in
 from weft.service.protocols.overflow import Overflow
 from weft.service.protocols.protocol import Body
 
@@ -33,7 +33,7 @@ def first_error(first: bytes) -> ErrorWords | None:
     Args:
         first: what has come of the stream.
     """
-    return error_in(object_of(next(split(first), b"")))
+    return error_in(object_in(first_said(first)))
 
 
 def error_in(said: Body) -> ErrorWords | None:
