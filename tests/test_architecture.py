@@ -175,6 +175,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "compaction": {"protocol", "sealed"},
         "sealed": set(),
         "answer_text": {"events"},
+        "told_whole": {"told_errors"},
         "told_errors": {"events"},
         "events": {"protocol"},
         "protocol": {"overflow"},
