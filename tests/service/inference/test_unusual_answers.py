@@ -119,8 +119,8 @@ async def test_a_failure_behind_signs_of_life_is_tried_elsewhere() -> None:
             answer = await service.post(CHAT, NAMED, stream=True)
             assert (answer.status_code, answer.content) == (200, EVENT + DONE)
             first.reply = other.reply
-            service.inside.scheduler.dispatcher.back(service.inside.scheduler.replicas[0])
-            service.inside.scheduler.dispatcher.back(service.inside.scheduler.replicas[1])
+            for replica in service.inside.scheduler.replicas:
+                service.inside.scheduler.dispatcher.roster.back(replica)
         assert {outcome for _, outcome in calls(service)} == {"done"}
 
 

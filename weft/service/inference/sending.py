@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from weft.errors import UsageError
+from weft.errors import RequestFailed, UsageError
 from weft.service.client.client import Header
 from weft.service.client.exchange import STREAM
 from weft.service.engines.reply import Reply
