@@ -27,6 +27,7 @@ from weft.service.watch.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 _LAST_WORDS = 2  # seconds to tell clients that there is no more time
+_TURN = 0.0005  # seconds
 _IDLE_CONNECTION = 75  # seconds that a client's idle connection is kept
 
 
@@ -100,6 +101,8 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        # While a thread works on a large body, the event loop waits so long for its turn.
+        sys.setswitchinterval(_TURN)
         async with TaskGroup() as group:
             exchanges = service.exchanges
             group.start_soon(exchanges.sweep, lambda: service.config.limits.client_stall_seconds)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.service.client import json_pieces
+from weft.service.client import json_pieces, json_writing
 from weft.service.client.json_pieces import NoJson, TooDeep, TooMany, read_pieces, take_apart
+from weft.service.client.json_writing import write_pieces
 
 VALUES = st.recursive(
     st.none()
@@ -44,6 +45,16 @@ def test_pieces_make_the_whole(value: Any, piece: int, write: Callable[[Any], by
     raw = write(value)
     with patch.object(json_pieces, "_PIECE", piece):
         assert read_pieces(raw) == value
+
+
+@given(VALUES, st.integers(1, 5))
+def test_what_is_written_in_pieces_is_the_same(value: Any, few: int) -> None:
+    with (
+        patch.object(json_writing, "_FEW", few),
+        patch.object(json_writing, "_BATCH", few),
+        patch.object(json_writing, "_TEXT", few),
+    ):
+        assert write_pieces(value) == orjson.dumps(value)
 
 
 @given(VALUES, st.data())
@@ -134,14 +145,14 @@ def test_there_may_be_only_so_many_lists_and_objects(piece: bytes) -> None:
                     read_pieces(raw)
 
 
-def test_there_may_be_only_so_many_members() -> None:
-    raw = orjson.dumps({"text": ":" * 1000, "x": {str(n): n for n in range(98)}})
-    for members in (99, 100):
-        with (
-            patch.object(json_pieces, "_PIECE", 50),
-            patch.object(json_pieces, "MEMBERS", members),
-        ):
-            if members == 100:
+@pytest.mark.parametrize(
+    ("bound", "value"), [("MEMBERS", {str(n): n for n in range(98)}), ("VALUES", [1] * 100)]
+)
+def test_there_may_be_only_so_many_members_and_values(bound: str, value: Any) -> None:
+    raw = orjson.dumps({"text": ":," * 1000, "x": value})
+    for most in (99, 100):
+        with patch.object(json_pieces, "_PIECE", 50), patch.object(json_pieces, bound, most):
+            if most == 100:
                 assert read_pieces(raw) == orjson.loads(raw)
             else:
                 with pytest.raises(TooMany):

@@ -162,6 +162,27 @@ async def test_a_wrong_base_url_is_told_of() -> None:
                     await client.models.list()
 
 
+def watch_json(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of all JSON that is read and written on the event loop."""
+    on_loop, loop_thread = [0], threading.current_thread()
+    loads, dumps = orjson.loads, orjson.dumps
+
+    def watched_loads(raw: bytes) -> Any:
+        if threading.current_thread() is loop_thread:
+            on_loop.append(len(raw))
+        return loads(raw)
+
+    def watched_dumps(*arguments: Any, **options: Any) -> bytes:
+        raw = dumps(*arguments, **options)
+        if threading.current_thread() is loop_thread:
+            on_loop.append(len(raw))
+        return raw
+
+    monkeypatch.setattr(orjson, "loads", watched_loads)
+    monkeypatch.setattr(orjson, "dumps", watched_dumps)
+    return on_loop
+
+
 async def test_others_are_answered_while_a_large_body_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -179,26 +200,11 @@ async def test_others_are_answered_while_a_large_body_is_read(
 
     monkeypatch.setattr(gateway, "aside", held)
     monkeypatch.setattr(scheduled, "aside", held)
-    on_loop, loop_thread = [0], threading.current_thread()
-    loads, dumps = orjson.loads, orjson.dumps
-
-    def watched_loads(raw: bytes) -> Any:
-        if threading.current_thread() is loop_thread:
-            on_loop.append(len(raw))
-        return loads(raw)
-
-    def watched_dumps(*arguments: Any, **options: Any) -> bytes:
-        raw = dumps(*arguments, **options)
-        if threading.current_thread() is loop_thread:
-            on_loop.append(len(raw))
-        return raw
-
     text = "Some words, and more of them.\n" * 100
     body = {"model": "m", "messages": [{"role": "user", "content": text}] * 1000}
     raw = orjson.dumps(body | {"stream": False})
     assert len(raw) > 2 * LARGE
-    monkeypatch.setattr(orjson, "loads", watched_loads)
-    monkeypatch.setattr(orjson, "dumps", watched_dumps)
+    on_loop = watch_json(monkeypatch)
 
     async def reply(sent: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(answered(200, b'{"choices": [], "usage": {"prompt_tokens": 9}}'))
@@ -212,6 +218,37 @@ async def test_others_are_answered_while_a_large_body_is_read(
         assert (await large).status_code == 200
     assert begun == ["_parse", "_measure", "_raw", "take_apart"]
     assert max(on_loop) < LARGE
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/v1/responses"])
+async def test_what_is_changed_or_translated_is_written_beside_the_others(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "Some words, and more of them.\n" * 50_000
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}}
+    whole = answered(200, json.dumps({"choices": [choice], "usage": {}}).encode())
+
+    async def chat_only(sent: bytes, writer: asyncio.StreamWriter) -> None:
+        known = sent.startswith(b"POST /v1/chat/completions ")
+        assert not known or len(sent) > LARGE
+        assert not known or b'"model":"m"' in sent
+        writer.write(whole if known else answered(404, b'{"detail":"Not Found"}'))
+
+    prompt = {"input": text} if "input" in BODIES[path] else {"messages": [said(text)]}
+    raw = orjson.dumps(BODIES[path] | prompt | {"model": "other"})
+    async with (
+        raw_engine(chat_only) as engine,
+        serving(engine.url, aliases={"other": "m"}) as service,
+    ):
+        on_loop = watch_json(monkeypatch)
+        answer = await service.http.post(path, content=raw)
+        assert answer.status_code == 200
+        assert len(answer.content) > LARGE
+    assert max(on_loop) < LARGE
+
+
+def said(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
 
 
 async def test_a_body_of_very_many_small_values_is_refused() -> None:

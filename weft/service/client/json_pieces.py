@@ -27,8 +27,9 @@ _SMALL = 4 << 20
 _DEEP = 250
 """Levels of nesting; `too_deep` has the exact bound."""
 
-CONTAINERS, MEMBERS = 250_000, 1_000_000
-"""Lists and objects in a text, and members of its objects: far more than a prompt has."""
+CONTAINERS, MEMBERS, VALUES = 250_000, 500_000, 2_000_000
+"""Lists and objects in a text, members of its objects, and all values in both: far more than a
+prompt has."""
 
 _FREED = 10_000
 """Items of a list that are freed at once."""
@@ -53,7 +54,7 @@ class TooDeep(Exception):
 
 
 class TooMany(Exception):
-    """The JSON has too many lists, objects or members."""
+    """The JSON has too many lists, objects, members or values."""
 
 
 class NoJson(ValueError):
@@ -70,7 +71,7 @@ def read_pieces(raw: bytes, bounded: bool = True) -> Any:
     Raises:
         NoJson: it is not JSON.
         TooDeep: see `too_deep`.
-        TooMany: it has more than `CONTAINERS` or `MEMBERS`.
+        TooMany: it has more than `CONTAINERS`, `MEMBERS` or `VALUES`.
     """
     reader = _Reader(raw, bounded)
     try:
@@ -106,7 +107,7 @@ class _Reader:
         self._open = b""  # lists and objects around the beginning of the piece
         self._whole: Any = None
         self._done = False
-        self._containers = self._members = 0
+        self._containers = self._members = self._values = 0
 
     def read(self) -> Any:
         """All of it."""
@@ -149,7 +150,10 @@ class _Reader:
         self._members += outside.count(b":")
         brackets = outside.translate(None, _NO_BRACKETS)
         self._containers += brackets.count(b"[") + brackets.count(b"{")
-        if self._bounded and (self._containers > CONTAINERS or self._members > MEMBERS):
+        self._values += outside.count(b",")
+        if self._bounded and (
+            self._containers > CONTAINERS or self._members > MEMBERS or self._values > VALUES
+        ):
             raise TooMany
         brackets = around + brackets
         self._open = inside = _left_open(brackets)

@@ -29,6 +29,7 @@ from weft.service.client.guard import too_deep
 from weft.service.client.json_pieces import (
     CONTAINERS,
     MEMBERS,
+    VALUES,
     NoJson,
     TooDeep,
     TooMany,
@@ -54,8 +55,8 @@ from weft.service.strategies.model import StrategyModel
 _log = logging.getLogger(__name__)
 _DEEP = "the body is nested deeper than 250 levels; flatten it"
 _MANY = (
-    f"the body has more than {CONTAINERS} lists and objects, or more than {MEMBERS} members of "
-    "objects; send less"
+    f"the body has more than {CONTAINERS} lists and objects, more than {MEMBERS} members of "
+    f"objects, or more than {VALUES} values; send less"
 )
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-import orjson
-
 from weft.errors import ContextExceeded, EngineBusy, EngineUnavailable, Refused, RequestFailed
 from weft.service.engines.served_names import Served
 from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.choice import first_able
 from weft.service.inference.forward import Forward
 from weft.service.inference.request import GUESS, ClientRequest
-from weft.service.inference.sending import spliced
+from weft.service.inference.sending import spliced, written
 from weft.service.inference.text_call import TextCall
-from weft.service.programs.known_requests import ConversationPlace, root_of
+from weft.service.programs.known_requests import (
+    ConversationPlace,
+    History,
+    history_of,
+    root_of,
+    seed_of,
+)
 from weft.service.programs.text_prefix import TextPrefix
 from weft.service.protocols.errors import NO_RESPONSE
 from weft.service.protocols.protocol import Body, Protocol
@@ -62,7 +66,8 @@ async def _serve(request: ClientRequest, served: Served, asked: Served) -> None:
     chunk, measured = service.chunk(model), None
     if len(exchange.raw) > LARGE and not protocol.previous(body):
         root = root_of(tenant.salt, served.adapter)
-        changed, pieces, measured = await aside(_measure, protocol, body, chunk, root)
+        seed = seed_of(tenant.name, asked.adapter or asked.model, identity.who)
+        changed, pieces, measured = await aside(_measure, protocol, body, seed, chunk, root)
     else:
         changed, pieces = protocol.mend(body), protocol.pieces(body)
     request.changed = request.changed or changed
@@ -108,11 +113,11 @@ async def _serve(request: ClientRequest, served: Served, asked: Served) -> None:
 
 
 def _measure(
-    protocol: Protocol, body: Body, chunk: int, root: int
-) -> tuple[bool, list[bytes], TextPrefix]:
-    """Whether a body was mended, the pieces of its prompt, and their prefix."""
+    protocol: Protocol, body: Body, seed: int, chunk: int, root: int
+) -> tuple[bool, list[bytes], tuple[History, TextPrefix]]:
+    """Whether a body was mended, the pieces of its prompt, their history and their prefix."""
     changed, pieces = protocol.mend(body), protocol.pieces(body)
-    return changed, pieces, TextPrefix.of(pieces, chunk, root)
+    return changed, pieces, (history_of(pieces, seed), TextPrefix.of(pieces, chunk, root))
 
 
 async def _run(
@@ -196,7 +201,7 @@ def _raw(request: ClientRequest) -> bytes:
         else:
             changed = True
             body["cache_salt"] = sha256(f"{tenant.salt}:{own}".encode()).hexdigest()
-    raw = orjson.dumps(body) if changed else request.exchange.raw
+    raw = written(body, request.exchange.raw) if changed else request.exchange.raw
     return spliced(raw, extra) if extra else raw
 
 
@@ -217,7 +222,10 @@ async def direct(request: ClientRequest, chosen: Sequence[Served]) -> None:
     record = request.record = service.registry.lone(tenant.name, name, protocol.path, served.name)
     try:
         changed = protocol.mend(body) or request.changed
-        raw = orjson.dumps(body) if changed else exchange.raw
+        raw = exchange.raw
+        if changed:
+            large = len(raw) > LARGE
+            raw = await aside(written, body, raw) if large else written(body, raw)
         forward = Forward(request, raw)
         replicas = sorted(service.named.replicas(served), key=lambda r: r.in_flight)
         if not replicas:

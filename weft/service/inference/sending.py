@@ -9,12 +9,15 @@ import orjson
 from weft.errors import RequestFailed, UsageError
 from weft.service.client.client import Header
 from weft.service.client.exchange import STREAM
+from weft.service.client.json_writing import write_pieces
 from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
+from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.refusing import raise_failure
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.translated import TranslatedReply, lacks_endpoint
 from weft.service.protocols.events import object_in
+from weft.service.protocols.protocol import Body
 from weft.service.protocols.told_whole import as_events
 from weft.service.protocols.translation import CHAT, Translation, always, no_count, where_lacking
 
@@ -29,6 +32,21 @@ _FRAME = (b"content-type", b"content-length")
 
 _BY_PRIORITY = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 """Where vLLM takes a priority."""
+
+
+def written(body: Body, raw: bytes) -> bytes:
+    """A body in JSON; in pieces if that which came was large.
+
+    Args:
+        body: as it is now.
+        raw: as it came.
+    """
+    return write_pieces(body) if len(raw) > LARGE else orjson.dumps(body)
+
+
+def _reworded(upstream: Upstream, raw: bytes) -> bytes:
+    """A body in the words that an engine takes."""
+    return written(upstream.wording.of(orjson.loads(raw)), raw)
 
 
 def spliced(raw: bytes, fields: bytes) -> bytes:
@@ -68,7 +86,8 @@ async def send(
         reply = await _translate(request, translation, upstream, headers)
     else:
         if upstream.wording and path == CHAT:
-            raw = orjson.dumps(upstream.wording.of(orjson.loads(raw)))
+            large = len(raw) > LARGE
+            raw = await aside(_reworded, upstream, raw) if large else _reworded(upstream, raw)
         reply = await _ask(upstream, path, headers, raw, request.streamed)
         translation = where_lacking(path) if reply.status >= 400 else None
         if translation is not None and await _lacks(request, reply, upstream):
@@ -142,8 +161,10 @@ async def _translate(
 ) -> Reply:
     """Send the request as one of chat completions."""
     body = request.body
+    large = len(request.exchange.raw) > LARGE
     try:
-        chat, answer = translation.asked(body), translation.answer(body)
+        chat = await aside(translation.asked, body) if large else translation.asked(body)
+        answer = translation.answer(body)
     except UsageError:
         raise
     except _ODD as error:
@@ -155,7 +176,7 @@ async def _translate(
         chat.setdefault("cache_salt", request.tenant.salt)
     if translation.target == CHAT:
         chat = upstream.wording.of(chat)
-    raw = orjson.dumps(chat)
+    raw = await aside(write_pieces, chat) if large else orjson.dumps(chat)
     streamed = chat.get("stream") is True
     reply = await _ask(upstream, translation.target, headers, raw, streamed)
     if (

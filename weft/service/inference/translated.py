@@ -9,7 +9,9 @@ import orjson
 
 from weft.backends.refusals import server_message
 from weft.errors import RequestFailed
+from weft.service.client.json_writing import write_pieces
 from weft.service.engines.reply import Reply
+from weft.service.inference.aside import LARGE, aside
 from weft.service.protocols.events import member, object_in
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.translation import AnswerTeller
@@ -94,11 +96,16 @@ class TranslatedReply(Reply):
         raw = await self._reply.whole()
         if self._streamed or self.status != 200:
             return raw
+        return await aside(self._told, raw) if len(raw) > LARGE else self._told(raw)
+
+    def _told(self, raw: bytes) -> bytes:
+        """A whole answer in the client's protocol."""
         chat = object_in(raw)
         if not chat or (chat.get("error") and not chat.get("choices")):
             return raw
         try:
-            return orjson.dumps(self._answer.whole(chat))
+            told = self._answer.whole(chat)
+            return write_pieces(told) if len(raw) > LARGE else orjson.dumps(told)
         except (TypeError, AttributeError, LookupError) as error:
             raise RequestFailed(f"the engine's answer can't be understood ({error})") from None
 

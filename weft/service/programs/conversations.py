@@ -13,10 +13,10 @@ from weft.service.programs.known_requests import (
     ConversationPlace,
     History,
     KnownRequest,
-    digest,
     history_of,
     read_kept,
     root_of,
+    seed_of,
 )
 from weft.service.programs.line import Kept
 from weft.service.programs.restarts import Restarts
@@ -87,7 +87,7 @@ class Conversations:
         previous: str = "",
         resent: bool = False,
         key: str = "",
-        measured: TextPrefix | None = None,
+        measured: tuple[History, TextPrefix] | None = None,
         asked: str = "",
         adapter: str = "",
         who: int = 0,
@@ -105,16 +105,18 @@ class Conversations:
             previous: id of the answer that the pieces come after, if they are not all.
             resent: whether the client says that it sends the request again.
             key: of the request; one that comes again with the same key is the same.
-            measured: the prefix of the whole prompt, if it is known already.
+            measured: the history and the prefix of the whole prompt, if they are known already.
             asked: what is asked, if something else serves it: conversations are told apart by it.
             adapter: of the model, whose prefixes are its own; empty for none.
             who: asks; what different ones say is never one conversation.
             host: where they are; counts only where more than one conversation fits.
         """
         origin, engine = self._answers.get((tenant, previous), (None, ""))
-        # What continues something unknown must not look like a beginning.
-        seed = f"{tenant}\0{asked or model}\0{previous}\0{who}".encode()
-        history = history_of(pieces, digest(seed, origin.digest if origin is not None else 0))
+        if measured is None:
+            seed = seed_of(tenant, asked or model, who, previous, origin)
+            history, whole = history_of(pieces, seed), None
+        else:
+            history, whole = measured
         last, lead = history.last, len(history.lead)
         head = self._heads.get(last)
         before, count = self._longest(history)
@@ -152,7 +154,7 @@ class Conversations:
         prefix = head.own(chunk, salted)
         if prefix is None:
             more = pieces[known:]
-            prefix = self._measure(head, before, more, pieces, chunk, salted, measured)
+            prefix = self._measure(head, before, more, pieces, chunk, salted, whole)
             head.turns = len(pieces)
             grown = _grown(head, before, more)
             head.tokens = head.tokens or self.lengths.tokens(model, grown)

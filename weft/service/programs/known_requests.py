@@ -158,6 +158,23 @@ class History(NamedTuple):
         return (self.chain[-1] if self.chain else self.root) ^ self.base
 
 
+def seed_of(
+    tenant: str, asked: str, who: int, previous: str = "", origin: KnownRequest | None = None
+) -> int:
+    """Where a history begins; histories of different beginnings have nothing in common.
+
+    Args:
+        tenant: on whose behalf it is.
+        asked: the model that is asked.
+        who: asks.
+        previous: id of the answer that it comes after; what continues something unknown must not
+            look like a beginning.
+        origin: the request that had this answer, if it is known.
+    """
+    seed = f"{tenant}\0{asked}\0{previous}\0{who}".encode()
+    return digest(seed, origin.digest if origin is not None else 0)
+
+
 def history_of(pieces: Sequence[bytes], root: int) -> History:
     """The history that a request has, by the pieces of its prompt."""
     lead = 0
