@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from types import FrameType
 
@@ -27,6 +27,7 @@ from weft.service.watch.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 _LAST_WORDS = 2  # seconds to tell clients that there is no more time
+_FILES = 65_536
 _TURN = 0.0005  # seconds
 _IDLE_CONNECTION = 75  # seconds that a client's idle connection is kept
 
@@ -41,8 +42,25 @@ def serve(config: ServiceConfig, reread: Callable[[], ServiceConfig] | None = No
     Raises:
         UsageError: the address can't be listened at, or an engine is not what it should be.
     """
+    allow_files()
     options = {"use_uvloop": _has_uvloop()}
     anyio.run(_serve, config, reread, backend="asyncio", backend_options=options)
+
+
+def allow_files() -> None:
+    """Let the process open as many files as it may: each request takes two sockets.
+
+    The usual limit, 1024, is over at some 500 requests; connections are then reset unread.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _serve(config: ServiceConfig, reread: Callable[[], ServiceConfig] | None) -> None:

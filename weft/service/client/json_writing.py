@@ -41,7 +41,7 @@ def _write(value: Any, parts: list[bytes]) -> None:
     elif type(value) is dict and value:
         _write_members(cast(dict[str, Any], value), parts)
     else:
-        parts.append(orjson.dumps(value))
+        parts.append(orjson.dumps(cast(Any, value)))
 
 
 def _write_items(items: list[Any], parts: list[bytes]) -> None:

@@ -237,7 +237,7 @@ class LimitSettings(Section):
     """Largest head of a request: its line and its headers."""
     open_streams: Count = 4096
     """Requests under way at once; requests that wait count too."""
-    queue: Count = 1024
+    queue: Count = 4096
     """Requests that may wait for an engine. Further requests are refused with 503."""
     queue_seconds: Seconds = 300
     """For how long a request may wait for an engine. Then the request is refused with 503."""
