@@ -323,6 +323,60 @@ async def test_responses_are_told_in_chat_and_back() -> None:
         assert [c["function"]["name"] for c in told[-3]["tool_calls"]][-1] == "mcp__run"
 
 
+FOUND = {
+    "type": "namespace",
+    "name": "mail",
+    "description": "Mail.",
+    "tools": [{"type": "function", "name": "send", "parameters": {"type": "object"}}],
+}
+SEARCH = {"type": "tool_search", "execution": "client", "description": "Finds tools."}
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_tools_of_clients_that_are_no_functions_are_told_in_chat_and_back(
+    streamed: bool,
+) -> None:
+    asks = {"local_shell": '{"command": "ls"}', "tool_search": '{"query": "mail"}'}
+    asks["mail__send"] = "{}"
+    engine = ChatOnly(
+        *[
+            {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": n, "arguments": a}}]}
+            for at, (n, a) in enumerate(asks.items())
+        ],
+        finish="tool_calls",
+    )
+    given: list[dict[str, Any]] = [
+        {"role": "user", "content": [{"type": "image_url", "image_url": IMAGE["image_url"]}]},
+        {"type": "local_shell_call", "call_id": "a", "action": {"type": "exec", "command": ["x"]}},
+        {"type": "local_shell_call_output", "id": "a", "output": "y"},
+        {"type": "tool_search_call", "call_id": "b", "execution": "client", "arguments": {"q": 1}},
+        {"type": "tool_search_output", "call_id": "b", "execution": "client", "tools": [FOUND]},
+        {"type": "tool_search_call", "call_id": None, "execution": "server", "arguments": {}},
+        {"role": "user", "content": "Go on."},
+    ]
+    async with raw_engine(engine) as at, serving(at.url) as service:
+        asked = {"tools": [{"type": "local_shell"}, SEARCH], "input": given, "stream": streamed}
+        answer = await service.post("/v1/responses", None, **asked)
+        text = answer.text
+        if streamed:
+            text = text.strip().split("\n\n")[-1].partition("data: ")[2]
+        shell, search, send = json.loads(text).get("response", json.loads(text))["output"]
+    assert (shell["type"], shell["call_id"]) == ("local_shell_call", "c0")
+    assert shell["action"] == {"type": "exec", "command": ["bash", "-lc", "ls"], "env": {}}
+    assert (search["type"], search["execution"]) == ("tool_search_call", "client")
+    assert search["arguments"] == {"query": "mail"}
+    assert (send["type"], send["namespace"], send["name"]) == ("function_call", "mail", "send")
+    (body,) = engine.bodies
+    assert [tool["function"]["name"] for tool in body["tools"]] == list(asks)
+    image, shelled, result, searched, found, last = body["messages"]
+    assert image["content"] == [IMAGE]
+    assert shelled["tool_calls"][0]["function"]["arguments"] == '{"command":["x"]}'
+    assert (result["role"], result["tool_call_id"], result["content"]) == ("tool", "a", "y")
+    assert searched["tool_calls"][0]["function"] == {"name": "tool_search", "arguments": '{"q":1}'}
+    assert json.loads(found["content"]) == [{"name": "mail__send"}]
+    assert last["content"] == "Go on."
+
+
 async def test_formats_and_ends_of_responses() -> None:
     engine = ChatOnly({"content": "{}"}, finish="length")
     schema = {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": True}
@@ -334,6 +388,9 @@ async def test_formats_and_ends_of_responses() -> None:
             assert "event: response.incomplete\n" in (await answer.aread()).decode()
         asked = engine.bodies[0]["response_format"]
         assert asked["json_schema"] == {"name": "n", "schema": {"type": "object"}, "strict": True}
+
+
+BY_URL = {"type": "input_file", "file_url": "http://x/a.pdf"}
 
 
 async def test_what_cannot_be_told_is_refused_in_one_sentence() -> None:
@@ -357,6 +414,7 @@ async def test_what_cannot_be_told_is_refused_in_one_sentence() -> None:
             ({"input": [{"type": "item_reference", "id": "i"}]}, "send the item itself"),
             ({"tool_choice": {"type": "web_search"}}, "tool_choice"),
             ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "file"),
+            ({"input": [{"type": "message", "role": "user", "content": [BY_URL]}]}, "its address"),
         ):
             answer = await service.post("/v1/responses", None, **fields)
             assert answer.status_code == 400, answer.text

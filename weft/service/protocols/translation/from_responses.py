@@ -6,12 +6,19 @@ from typing import Any, cast
 
 import orjson
 
-from weft.errors import Refused, UsageError
+from weft.errors import Refused
 from weft.service.protocols.compaction import TRIGGER, own_summary
 from weft.service.protocols.errors import NO_RESPONSE
 from weft.service.protocols.events import member
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.translation.response_teller import ResponseTeller
+from weft.service.protocols.translation.response_tools import (
+    LOCAL_SHELL,
+    TOOL_SEARCH,
+    choose_tool,
+    found_text,
+    functions,
+)
 from weft.service.protocols.translation.translation import (
     AnswerTeller,
     Translation,
@@ -67,12 +74,12 @@ class ResponsesTranslation(Translation):
         if isinstance(effort, str):
             chat["reasoning_effort"] = effort
         _format(body, chat)
-        tools = _tools(body)
+        tools = functions(body)
         if tools:
             chat["tools"] = tools
         else:
             chat.pop("parallel_tool_calls", None)
-        _choice(body, chat, {tool["function"]["name"] for tool in tools})
+        choose_tool(body, chat, {tool["function"]["name"] for tool in tools})
         if body.get("stream") is True:
             chat["stream_options"] = {"include_usage": True}
         return chat
@@ -116,6 +123,8 @@ def _messages(items: list[Body], texts: list[str]) -> list[Body]:
                 own = None
                 text = _REMINDER % _joined(message["content"])
                 messages.append({"role": "user", "content": text})
+        elif kind in _SEARCHES and item.get("execution") != "client":
+            continue  # OpenAI's servers have searched
         elif kind in _RESULTS:
             own = None
             message, more = _result(item, f"input[{at}]")
@@ -134,7 +143,15 @@ def _messages(items: list[Body], texts: list[str]) -> list[Body]:
     return [*messages, {"role": "user", "content": shown}] if shown else messages
 
 
-_RESULTS = frozenset(("function_call_output", "custom_tool_call_output"))
+_RESULTS = frozenset(
+    (
+        "function_call_output",
+        "custom_tool_call_output",
+        "local_shell_call_output",
+        "tool_search_output",
+    )
+)
+_SEARCHES = ("tool_search_call", "tool_search_output")
 _PASSED_OVER = frozenset(
     (
         TRIGGER,
@@ -170,6 +187,11 @@ def _did(own: Body, item: Body, kind: Any, place: str) -> None:
         case "custom_tool_call":
             given = orjson.dumps({"input": item.get("input") or ""}).decode()
             _call(own, item, item.get("name"), given)
+        case "local_shell_call":
+            action = {k: v for k, v in (item.get("action") or {}).items() if k != "type"}
+            _call(own, item, LOCAL_SHELL, orjson.dumps(action).decode())
+        case "tool_search_call":
+            _call(own, item, TOOL_SEARCH, orjson.dumps(item.get("arguments") or {}).decode())
         case "item_reference":
             raise cannot(f"{place} refers to an item that it does not keep; send the item itself")
         case _:
@@ -184,10 +206,12 @@ def _call(own: Body, item: Body, name: Any, arguments: Any) -> None:
 
 def _result(item: Body, place: str) -> tuple[Body, list[Body]]:
     """What a tool gave as text, and what of it is none, which users say in chat."""
-    parts = _parts(item.get("output"), place)
+    output = found_text(item) if item["type"] == "tool_search_output" else item.get("output")
+    parts = _parts(output, place)
     text = "\n".join(part["text"] for part in parts if part["type"] == "text")
     more = [part for part in parts if part["type"] != "text"]
-    return {"role": "tool", "tool_call_id": item.get("call_id"), "content": text}, more
+    id = item.get("call_id") or item.get("id")
+    return {"role": "tool", "tool_call_id": id, "content": text}, more
 
 
 def _spoken(item: Body, place: str) -> Body:
@@ -211,7 +235,7 @@ def _part(part: Any, place: str) -> Body:
             return {"type": "text", "text": str(part.get("text") or "")}
         case "refusal":
             return {"type": "text", "text": str(part.get("refusal") or "")}
-        case "input_image" if isinstance(url := part.get("image_url"), str):
+        case "input_image" | "image_url" if isinstance(url := _url(part), str):
             image: Body = {"url": url}
             if isinstance(part.get("detail"), str):
                 image["detail"] = part["detail"]
@@ -221,84 +245,23 @@ def _part(part: Any, place: str) -> Body:
         case "input_file" if isinstance(data := part.get("file_data"), str):
             name = part.get("filename") or "file"
             return {"type": "file", "file": {"filename": name, "file_data": data}}
+        case "input_file" if part.get("file_url"):
+            raise cannot(f"{place} names a file by its address; send its data")
         case "input_image" | "input_file":
             raise cannot(f"{place} names a file that it does not keep; send its data")
         case kind:
             raise cannot(f"{place} has a part of the type {kind!r}, which those don't have")
 
 
+def _url(part: Body) -> Any:
+    """The address of an image, which some write as chat completions have it."""
+    return member(part.get("image_url"), "url") or part.get("image_url")
+
+
 def _joined(content: str | list[Body]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(str(part.get("text") or "") for part in content)
-
-
-def _tools(body: Body) -> list[Body]:
-    """Tools that the client runs. Of those that OpenAI's servers run nothing is told."""
-    tools: list[Body] = []
-    for tool in cast(list[Body], body.get("tools") or []):
-        match tool.get("type"):
-            case "function":
-                tools.append(_function(tool, str(tool.get("name"))))
-            case "namespace":
-                for inner in cast(list[Body], tool.get("tools") or []):
-                    if inner.get("type") == "function":
-                        name = f"{tool.get('name')}__{inner.get('name')}"
-                        tools.append(_function(inner, name))
-            case "custom":
-                text = {"type": "string", "description": _grammar(tool)}
-                schema = {"type": "object", "properties": {"input": text}, "required": ["input"]}
-                tools.append(_function({**tool, "parameters": schema}, str(tool.get("name"))))
-            case _:
-                pass
-    return tools
-
-
-def _grammar(tool: Body) -> str:
-    """What the text that a tool takes must be like, as far as the tool says."""
-    definition = member(tool, "format", "definition")
-    if not isinstance(definition, str):
-        return "The whole input of the tool, as text."
-    syntax = member(tool, "format", "syntax") or "this grammar"
-    return f"The whole input of the tool, as text that follows {syntax}:\n{definition}"
-
-
-def _function(tool: Body, name: str) -> Body:
-    function: Body = {"name": name, "parameters": tool.get("parameters") or {}}
-    if tool.get("description"):
-        function["description"] = tool["description"]
-    if isinstance(tool.get("strict"), bool):
-        function["strict"] = tool["strict"]
-    return {"type": "function", "function": function}
-
-
-def _choice(body: Body, chat: Body, names: set[str]) -> None:
-    choice: Any = body.get("tool_choice")
-    kind = choice if isinstance(choice, str) else member(choice, "type")
-    match kind:
-        case "none" | "auto" if names:
-            chat["tool_choice"] = kind
-        case "required" if names:
-            chat["tool_choice"] = kind
-        case "function" | "custom":
-            name = member(choice, "name")
-            if name not in names:
-                raise UsageError(f"tool_choice names {name!r}, which is none of the tools")
-            chat["tool_choice"] = {"type": "function", "function": {"name": name}}
-        case "allowed_tools":
-            allowed = {
-                member(one, "name") for one in cast(list[Any], member(choice, "tools") or [])
-            }
-            offered = cast(list[Body], chat.get("tools") or [])
-            kept = [tool for tool in offered if tool["function"]["name"] in allowed]
-            if not kept:
-                raise cannot("none of the allowed tools is one that the client runs")
-            chat["tools"] = kept
-            chat["tool_choice"] = member(choice, "mode") or "auto"
-        case "none" | "auto" | None:
-            pass
-        case _:
-            raise cannot("tool_choice asks for a tool that the client does not run; offer one")
 
 
 def _format(body: Body, chat: Body) -> None:

@@ -8,11 +8,17 @@ from typing import Any, cast
 import orjson
 
 from weft.service.protocols.errors import ErrorWords
-from weft.service.protocols.events import member
+from weft.service.protocols.events import member, object_in
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.responses import failed_code
 from weft.service.protocols.sealed import sealed
 from weft.service.protocols.translation.call_order import arguments_of
+from weft.service.protocols.translation.response_tools import (
+    LOCAL_SHELL,
+    offered,
+    run_by_client,
+    shell_action,
+)
 from weft.service.protocols.translation.translation import (
     AnswerTeller,
     Event,
@@ -52,7 +58,8 @@ class ResponseTeller(AnswerTeller):
         self._item: Body | None = None
         self._text, self._part = "", "output_text"
         self._call = -1
-        tools = [t for t in cast(list[Body], body.get("tools") or []) if t.get("type")]
+        tools = [tool for tool in offered(body) if tool.get("type")]
+        self._own = {str(tool["type"]) for tool in tools if run_by_client(tool)}
         self._custom = {tool.get("name") for tool in tools if tool["type"] == "custom"}
         asked = cast(list[Any], body.get("include") or [])
         self._seals = "reasoning.encrypted_content" in asked
@@ -159,6 +166,10 @@ class ResponseTeller(AnswerTeller):
         if name in self._custom:
             item: Body = {"type": "custom_tool_call", "id": new_id("ctc"), "call_id": call_id}
             return {**item, "name": name, "input": ""}
+        if name in self._own:
+            item = {"type": f"{name}_call", "id": new_id("call"), "call_id": call_id}
+            more = {"action": shell_action({})} if name == LOCAL_SHELL else {"execution": "client"}
+            return {**item, **more, "status": "in_progress"}
         item = {"type": "function_call", "id": new_id("fc"), "call_id": call_id}
         space = next((one for one in self._spaces if name.startswith(f"{one}__")), None)
         if space is not None:
@@ -236,10 +247,12 @@ class ResponseTeller(AnswerTeller):
             case "function_call":
                 kind = "response.function_call_arguments.done"
                 events.append(self._event(kind, arguments=text, name=item["name"], **place))
-            case _:
+            case "custom_tool_call":
                 given, kind = done["input"], "response.custom_tool_call_input"
                 events.append(self._event(f"{kind}.delta", delta=given, **place))
                 events.append(self._event(f"{kind}.done", input=given, **place))
+            case _:
+                pass
         at = len(self._output)
         events.append(self._event("response.output_item.done", output_index=at, item=done))
         self._output.append(done)
@@ -272,8 +285,17 @@ def _ended(item: Body, text: str, part: str = "output_text") -> Body:
             return {**item, "content": [{"type": "reasoning_text", "text": text}]}
         case "function_call":
             return {**item, "status": "completed", "arguments": text or "{}"}
+        case "local_shell_call":
+            return {**item, "status": "completed", "action": shell_action(_read(text))}
+        case "tool_search_call":
+            return {**item, "status": "completed", "arguments": _read(text)}
         case _:
             return {**item, "status": "completed", "input": _input_of(text)}
+
+
+def _read(arguments: str) -> Body:
+    """The arguments of a call; empty if they are no object."""
+    return object_in(arguments.encode("utf-8", "surrogatepass"))
 
 
 def _input_of(arguments: str) -> str:
