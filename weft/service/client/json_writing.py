@@ -5,7 +5,7 @@ orjson lets no other thread run while it writes, and text in which much is escap
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -31,17 +31,18 @@ def write_pieces(value: Any) -> bytes:
 
 
 def _write(value: Any, parts: list[bytes]) -> None:
-    if type(value) is str and len(value) > _TEXT:
+    kind: type[Any] = type(value)
+    if kind is str and len(value) > _TEXT:
         parts.append(b'"')
         for at in range(0, len(value), _TEXT):
             parts.append(orjson.dumps(value[at : at + _TEXT])[1:-1])
         parts.append(b'"')
-    elif type(value) is list and value:
-        _write_items(cast(list[Any], value), parts)
-    elif type(value) is dict and value:
-        _write_members(cast(dict[str, Any], value), parts)
+    elif kind is list and value:
+        _write_items(value, parts)
+    elif kind is dict and value:
+        _write_members(value, parts)
     else:
-        parts.append(orjson.dumps(cast(Any, value)))
+        parts.append(orjson.dumps(value))
 
 
 def _write_items(items: list[Any], parts: list[bytes]) -> None:

@@ -40,6 +40,33 @@ def is_media(part: dict[str, Any]) -> bool:
     return type(kind) is str and kind in _KINDS
 
 
+def holds_media(part: dict[str, Any], deep: int = 2) -> bool:
+    """Whether an object of another kind holds bytes, as resources of tool servers do.
+
+    They stand there as a `data:` address, or beside the name of their type.
+
+    Args:
+        part: the object.
+        deep: how many objects within each other are looked at.
+    """
+    typed = not _TYPES.isdisjoint(part)
+    for key, value in part.items():
+        if type(value) is str:
+            if typed and key in _DATA:
+                return True
+            if value.startswith("data:") and ";base64," in value[:200]:
+                return True
+        elif (
+            type(value) is dict and deep > 1 and holds_media(cast(dict[str, Any], value), deep - 1)
+        ):
+            return True
+    return False
+
+
+_TYPES = frozenset(("mimeType", "mime_type", "mediaType", "media_type"))
+_DATA = ("data", "blob", "bytes")
+
+
 def media_bytes(part: Any) -> bytes:
     """What stands for a part in a piece of a prompt."""
     name = digest(part)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import orjson
 
-from weft.service.protocols.media import digest, is_media, media_bytes
+from weft.service.protocols.media import digest, holds_media, is_media, media_bytes
 
 Object = dict[str, Any]
 
@@ -19,6 +19,7 @@ _NOT_RENDERED = frozenset(("cache_control", "id", "status", "annotations", "logp
 _NESTED = frozenset(("content", "output", "outputs"))
 # What only whoever wrote it can read. It is no text, and what it stands for is not known.
 _SEALED = frozenset(("encrypted_content", "encrypted_index"))
+_LONG = 2048  # bytes of a part of which it matters whether they are text
 _MARKER = b'"cache_control"'
 _CONTENT = (str, list, type(None))
 
@@ -126,7 +127,9 @@ def content_bytes(content: Any) -> bytes:
         elif is_media(part):
             parts.append(_media_bytes(part))
         else:
-            parts.append(object_bytes(part))
+            found = object_bytes(part)
+            long = len(found) > _LONG and holds_media(part)
+            parts.append(media_bytes(part) if long else found)
     return parts[0] if len(parts) == 1 else b"\x1e".join(parts)
 
 

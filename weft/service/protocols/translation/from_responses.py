@@ -188,7 +188,8 @@ def _did(own: Body, item: Body, kind: Any, place: str) -> None:
             given = orjson.dumps({"input": item.get("input") or ""}).decode()
             _call(own, item, item.get("name"), given)
         case "local_shell_call":
-            action = {k: v for k, v in (item.get("action") or {}).items() if k != "type"}
+            given = cast(Body, item.get("action") or {})
+            action = {key: value for key, value in given.items() if key != "type"}
             _call(own, item, LOCAL_SHELL, orjson.dumps(action).decode())
         case "tool_search_call":
             _call(own, item, TOOL_SEARCH, orjson.dumps(item.get("arguments") or {}).decode())
