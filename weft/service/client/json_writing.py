@@ -5,7 +5,7 @@ orjson lets no other thread run while it writes, and text in which much is escap
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -31,23 +31,31 @@ def write_pieces(value: Any) -> bytes:
 
 
 def _write(value: Any, parts: list[bytes]) -> None:
-    kind: type[Any] = type(value)
-    if kind is str and len(value) > _TEXT:
-        parts.append(b'"')
-        for at in range(0, len(value), _TEXT):
-            parts.append(orjson.dumps(value[at : at + _TEXT])[1:-1])
-        parts.append(b'"')
-    elif kind is list and value:
-        _write_items(value, parts)
-    elif kind is dict and value:
-        _write_members(value, parts)
+    if isinstance(value, str):
+        _write_text(value, parts)
+    elif isinstance(value, list):
+        _write_items(cast(list[Any], value), parts)
+    elif isinstance(value, dict):
+        _write_members(cast(dict[str, Any], value), parts)
     else:
         parts.append(orjson.dumps(value))
 
 
+def _write_text(text: str, parts: list[bytes]) -> None:
+    if len(text) <= _TEXT:
+        parts.append(orjson.dumps(text))
+        return
+    parts.append(b'"')
+    for at in range(0, len(text), _TEXT):
+        parts.append(orjson.dumps(text[at : at + _TEXT])[1:-1])
+    parts.append(b'"')
+
+
 def _write_items(items: list[Any], parts: list[bytes]) -> None:
     between = b"["
-    if len(items) <= _FEW:
+    if not items:
+        parts.append(between)
+    elif len(items) <= _FEW:
         for item in items:
             parts.append(between)
             _write(item, parts)
@@ -61,7 +69,9 @@ def _write_items(items: list[Any], parts: list[bytes]) -> None:
 
 def _write_members(members: dict[str, Any], parts: list[bytes]) -> None:
     between = b"{"
-    if len(members) <= _FEW:
+    if not members:
+        parts.append(between)
+    elif len(members) <= _FEW:
         for key, member in members.items():
             parts += between, orjson.dumps(key), b":"
             _write(member, parts)
