@@ -159,7 +159,9 @@ class Forward:
     async def _answer(self, reply: Reply, ticket: Ticket) -> bool:
         """Give the client what the engine answers; returns whether it was a proper answer."""
         if reply.status == 200 and self._request.streamed:
-            first = await self._first(reply)
+            first = await reply.read()
+            if not begins(first):
+                first = await self._first(reply, first)
             if b'"error"' in first and (words := first_error(first)):
                 await turn_down_within(self._request, words, reply, ticket)
                 return False
@@ -198,13 +200,16 @@ class Forward:
 
         return BackgroundResponse(self._request, ticket, self._headers, note)
 
-    async def _first(self, reply: Reply) -> bytes:
+    async def _first(self, reply: Reply, come: bytes) -> bytes:
         """The beginning of a stream, up to the first event that says something.
+
+        Args:
+            reply: the rest.
+            come: what has come of it.
 
         Raises:
             RequestFailed: there is none.
         """
-        come = await reply.read()
         while not begins(come):
             more = await reply.read()
             if more:

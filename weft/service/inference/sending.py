@@ -88,7 +88,9 @@ async def send(
         if upstream.wording and path == CHAT:
             large = len(raw) > LARGE
             raw = await aside(_reworded, upstream, raw) if large else _reworded(upstream, raw)
-        reply = await _ask(upstream, path, headers, raw, request.streamed)
+        reply = await upstream.send("POST", path, headers, raw)
+        if reply.status != 200 or request.streamed:
+            await _made_usual(reply, upstream.url, request.streamed)
         translation = where_lacking(path) if reply.status >= 400 else None
         if translation is not None and await _lacks(request, reply, upstream):
             reply = await _translate(request, translation, upstream, headers)
@@ -97,29 +99,25 @@ async def send(
     return reply
 
 
-async def _ask(
-    upstream: Upstream, path: str, headers: Sequence[Header], raw: bytes, streamed: bool
-) -> Reply:
-    """Send a request; an answer that is told in an unusual way is made one of the usual.
+async def _made_usual(reply: Reply, url: str, streamed: bool) -> None:
+    """Make an answer that is told in an unusual way one of the usual.
 
     Raises:
-        EngineError: see `Upstream.send`; or the engine is elsewhere.
+        EngineError: the engine is elsewhere, or answers in another form.
     """
-    reply = await upstream.send("POST", path, headers, raw)
     if reply.status != 200 and reply.status < 400:
         if reply.status >= 300:
             place = next((v for k, v in reply.headers if k == b"location"), b"")
             reply.close()
             said = f"sends on to {place.decode('latin-1')[:_PLACE]!r}" if place else "sends on"
             raise RequestFailed(
-                f"the engine at {upstream.url} {said} ({reply.status}); give the address where it "
-                "answers itself"
+                f"the engine at {url} {said} ({reply.status}); give the address where it answers "
+                "itself"
             )
         reply.status = 200
-    kind = reply.kind if streamed else None
-    if kind is not None and b"json" in kind[1] and reply.status == 200:
-        await _as_stream(reply, upstream.url)
-    return reply
+    kind = reply.kind if streamed and reply.status == 200 else None
+    if kind is not None and b"json" in kind[1]:
+        await _as_stream(reply, url)
 
 
 async def _as_stream(reply: Reply, url: str) -> None:
@@ -177,8 +175,8 @@ async def _translate(
     if translation.target == CHAT:
         chat = upstream.wording.of(chat)
     raw = await aside(write_pieces, chat) if large else orjson.dumps(chat)
-    streamed = chat.get("stream") is True
-    reply = await _ask(upstream, translation.target, headers, raw, streamed)
+    reply = await upstream.send("POST", translation.target, headers, raw)
+    await _made_usual(reply, upstream.url, chat.get("stream") is True)
     if (
         translation.target != CHAT
         and reply.status >= 400
