@@ -35,13 +35,14 @@ BELOW = {
     "parameters": {"spec"},
     "spec": {"importing"},
     "importing": {"faults"},
-    "faults": {"concurrency"},
+    "faults": {"concurrency", "interrupts"},
     "config_file": {"errors"},
     "plots": {"extras"},
     "extras": {"errors"},
     "thinking": set[str](),
     "types": set[str](),
     "concurrency": {"errors"},
+    "interrupts": set[str](),
     "errors": set[str](),
 }
 """What stands directly below each layer. A layer may import all that is below it."""

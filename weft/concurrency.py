@@ -6,7 +6,6 @@ The one place that unwraps exception groups.
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 from collections.abc import Awaitable, Callable, Sized
 from functools import partial
@@ -128,20 +127,6 @@ class TaskGroup:
             return await self._group.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
             raise_alone(group)
-
-
-def is_cancellation(error: BaseException) -> bool:
-    """Whether an exception that the running task raises is due to a cancellation of this task."""
-    try:
-        cancelled = anyio.get_cancelled_exc_class()
-    except RuntimeError:  # no event loop runs
-        return False
-    if cancelled is not asyncio.CancelledError or not isinstance(error, cancelled):
-        return isinstance(error, cancelled)  # with trio, only a cancellation raises it
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        return True
-    return anyio.current_effective_deadline() == -math.inf
 
 
 def raise_alone(group: BaseExceptionGroup[BaseException]) -> NoReturn:

@@ -8,10 +8,11 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from weft.concurrency import first_error, is_cancellation
+from weft.concurrency import first_error
 from weft.errors import PartFailed, WeftError
+from weft.interrupts import must_pass
 
 T = TypeVar("T")
 _WEFT = str(Path(__file__).parent)
@@ -118,6 +119,7 @@ class blaming:
 
     Errors of weft go through as they are, and so do interrupts and cancellations. A part that
     calls `sys.exit` has failed: it must not end what others run in this process; a program may.
+    So has one that raises `KeyboardInterrupt` where a receiver gets Ctrl-C, as in a service.
     A part has failed, too, that raises `CancelledError` although nobody cancelled it, as when
     it awaits a task that was.
 
@@ -154,10 +156,12 @@ class blaming:
 
     def _passes(self, error: BaseException) -> bool:
         """Whether an exception that is no `Exception` is not the part's own doing."""
+        if isinstance(error, BaseExceptionGroup):  # of a task group that is not weft's
+            inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+            return any(not isinstance(e, Exception) and self._passes(e) for e in inner)
         if isinstance(error, SystemExit):
             return self._kind == "program"  # which is what the process runs
-        ends = KeyboardInterrupt | GeneratorExit | BaseExceptionGroup
-        return isinstance(error, ends) or is_cancellation(error)
+        return must_pass(error)
 
 
 def each(

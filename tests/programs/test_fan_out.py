@@ -1,3 +1,5 @@
+import asyncio
+
 import anyio
 import pytest
 
@@ -75,6 +77,28 @@ async def test_a_nodes_error_is_raised_where_results_are_read():
         with pytest.raises(KeyError, match="oh"):
             await both()
         assert pool.scheduler.in_flight == 0
+
+
+class Odd(BaseException):
+    """Nothing that `except Exception` would catch."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Odd(), asyncio.CancelledError()], ids=type)
+async def test_what_a_node_raises_ends_no_event_loop(error: BaseException) -> None:
+    """Beyond a task's end, asyncio would stop, and with it whatever else runs there."""
+
+    async def leave(_: int) -> None:
+        raise error
+
+    async def read() -> None:
+        async with fan_out(leave, range(3)) as results:
+            async for _ in results:
+                raise AssertionError
+
+    async with Pool(ScriptedEngine("x")):
+        with pytest.raises(type(error)):
+            await read()
+        assert await generate(Prompt.user("go on"))
 
 
 async def test_the_blocks_own_error_comes_out_as_it_is():

@@ -15,6 +15,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from weft.concurrency import TaskGroup, now
 from weft.errors import BudgetExceeded, UsageError
+from weft.interrupts import must_pass
 from weft.orchestrator.group import CallGroup
 from weft.programs.declaration import declared
 from weft.programs.history.replay import Replay
@@ -76,7 +77,7 @@ class fan_out(Generic[Item, T]):
         self._replay: Replay | None = None
         self._counts: Replay | None = None
         """Is told of branches, where their node does not do so itself."""
-        self._results: deque[tuple[T | None, Exception | None]] = deque()
+        self._results: deque[tuple[T | None, BaseException | None]] = deque()
         self._arrived: anyio.Event | None = None
 
     @property
@@ -129,7 +130,11 @@ class fan_out(Generic[Item, T]):
                 with self._counts.branches(1):
                     value = await node(item)
             self._results.append((value, None))
-        except Exception as error:
+        except BaseException as error:
+            if not isinstance(error, Exception) and must_pass(error):
+                raise
+            # What a branch raises is raised in the block: beyond a task, `SystemExit` would end
+            # the event loop and all that runs in it.
             self._results.append((None, error))
         self._group.ended += 1
         if self._arrived is not None:

@@ -18,6 +18,7 @@ import uvicorn
 
 from weft.concurrency import TaskGroup
 from weft.errors import Refused, UsageError, WeftError
+from weft.interrupts import receiving_interrupts
 from weft.service.app import App
 from weft.service.client.guard import guarded
 from weft.service.config.file import ServiceConfig
@@ -140,7 +141,10 @@ class Server(uvicorn.Server):
         yield
 
     async def _stops(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with (
+            anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+            receiving_interrupts(),
+        ):
             async with TaskGroup() as group:
                 async for number in signals:
                     self.handle_exit(number, None)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,3 +115,44 @@ async def test_failed_calls_and_the_last_hundred() -> None:
         assert not any(program.live for program in programs)
         assert all(len(program.calls) <= 100 for program in programs)
         assert (programs[0].parts, len(programs[0].calls)) == (60, 61)
+
+
+LEAVING = """
+import sys
+from weft import fan_out
+from weft.search import Answer, Question, Strategy, strategy
+
+
+async def leave(how):
+    if how == "interrupt":
+        raise KeyboardInterrupt
+    sys.exit(3)
+
+
+@strategy("leaving")
+class Leaving(Strategy):
+    how: str = "exit"
+
+    async def solve(self, question: Question) -> Answer:
+        if self.how != "branch":
+            await leave(self.how)
+        async with fan_out(leave, [self.how] * 2) as results:
+            return Answer(str([one async for one in results]), None)
+"""
+
+
+async def test_a_strategy_that_leaves_the_process_ends_its_own_request(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(LEAVING)
+    models = [
+        {"strategy": f"{file}:Leaving(how={how})", "model": "m", "name": how}
+        for how in ("exit", "interrupt", "branch")
+    ]
+    async with two_engines(strategies={"models": models}) as (service, _):
+        for model in models:
+            for stream in (False, True):
+                answer = await service.post(model=model["name"], stream=stream)
+                assert answer.status_code == 500, answer.text
+                assert "strategy Leaving failed at" in answer.text
+        assert (await service.post(model=VOTE)).status_code == 200
+        await until(service.idle)

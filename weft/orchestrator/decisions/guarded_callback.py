@@ -7,6 +7,8 @@ from collections.abc import Callable
 from traceback import extract_tb, format_exception_only
 from typing import ParamSpec
 
+from weft.interrupts import is_interrupt
+
 P = ParamSpec("P")
 _log = logging.getLogger(__name__)
 
@@ -23,7 +25,9 @@ def guarded_callback(callback: Callable[P, object], what: str) -> Callable[P, No
     def call(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             callback(*args, **kwargs)
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             frame = extract_tb(error.__traceback__)[-1]
             where = f"{frame.filename}:{frame.lineno}"
             if where not in logged:

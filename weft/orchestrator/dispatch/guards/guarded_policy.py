@@ -11,6 +11,7 @@ from traceback import format_exception_only
 from types import CodeType
 from typing import TYPE_CHECKING, cast
 
+from weft.interrupts import is_interrupt
 from weft.orchestrator.dispatch.counters import DispatchCounters, Question
 from weft.orchestrator.dispatch.guards.policy_answers import (
     NoAnswer,
@@ -42,7 +43,7 @@ class GuardedPolicy:
     everyone is admitted, and nobody keeps room. Each such decision is counted, and each error
     logged once, with the line of code that it comes from.
 
-    `KeyboardInterrupt` passes. A policy that takes its time can't be interrupted, for the
+    Ctrl-C passes. A policy that takes its time can't be interrupted, for the
     scheduler is waiting for it; that it does is logged.
 
     Args:
@@ -115,7 +116,7 @@ class GuardedPolicy:
         Raises:
             KeyboardInterrupt: somebody ends the process.
         """
-        if isinstance(error, KeyboardInterrupt):
+        if is_interrupt(error):
             raise error
         self._counters.unanswered[question] += 1
         name = self._name
