@@ -84,7 +84,7 @@ def _module(name: str) -> ModuleType:
             raise NoModule(
                 f"there is no module {e.name}; install it, or name a file as FILE.py:NAME"
             ) from None
-        raise _failed(f"module {name}", None, e) from e
+        raise _failure(f"module {name}", None, e) from e
 
 
 def _file(text: str, folder: Path | None) -> ModuleType:
@@ -107,7 +107,7 @@ def _file(text: str, folder: Path | None) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as e:
         sys.modules.pop(name, None)
-        raise _failed(text, str(path), e) from e
+        raise _failure(text, str(path), e) from e
     except BaseException:
         sys.modules.pop(name, None)
         raise
@@ -124,7 +124,7 @@ def _free_name(path: Path) -> str:
     return f"{path.stem}_{blake2b(str(path).encode(), digest_size=4).hexdigest()}"
 
 
-def _failed(what: str, file: str | None, error: BaseException) -> UsageError:
+def _failure(what: str, file: str | None, error: BaseException) -> UsageError:
     if isinstance(error, SyntaxError) and error.filename:
         return UsageError(f"{error.filename}:{error.lineno}: not valid Python: {error.msg}")
     at = raised_at(error, file) or (raised_at(error) if file is None else file)

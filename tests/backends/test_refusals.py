@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.backends.refusals import error_in, in_stream, refusal, told, used_up
+from weft.backends.refusals import error_in, in_stream, refusal, retry_after, used_up
 from weft.errors import (
     ContextExceeded,
     EngineBusy,
@@ -140,7 +140,7 @@ def date(seconds: float) -> datetime:
 def test_when_to_come_again(
     headers: dict[str, str | Callable[[], str]], seconds: float | None
 ) -> None:
-    found = told({name: v if isinstance(v, str) else v() for name, v in headers.items()})
+    found = retry_after({name: v if isinstance(v, str) else v() for name, v in headers.items()})
     if seconds is None:
         assert found is None
     else:
@@ -181,7 +181,7 @@ def test_limits_that_are_used_up(headers: dict[str, str], seconds: float | None)
     )
 )
 def test_whatever_headers_say_it_is_a_wait_or_none(headers: dict[str, str]) -> None:
-    found = told(headers)
+    found = retry_after(headers)
     assert found is None or 0 < found < float("inf")
 
 

@@ -63,7 +63,7 @@ def refusal(
     said, code = server_message(body), _code(body)
     headers = headers or {}
     if status in BUSY and code not in _FOR_GOOD and headers.get("x-should-retry") != "false":
-        return EngineBusy(f"{url} is busy ({status}): {said}", told(headers), status)
+        return EngineBusy(f"{url} is busy ({status}): {said}", retry_after(headers), status)
     if status in LOST:
         return EngineUnavailable(f"the engine at {url} can't be reached ({status}): {said}")
     if status >= 500 or status in FAILED:
@@ -179,7 +179,7 @@ def _code(body: bytes) -> str:
     return code if isinstance(code, str) else ""
 
 
-def told(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds after which an engine says to come again; None if it does not say.
 
     By `retry-after-ms` and `retry-after` (seconds or a date), else by when the limits that are

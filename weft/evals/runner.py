@@ -175,9 +175,9 @@ class _Pass:
         if self.fatal is not None:
             raise self.fatal
         if self.errors and (self._too_many() or self.errors == len(todo)):
-            raise self._failed("failed")
+            raise self._failure("failed")
         if self.refused == len(self.plan.samples):
-            raise self._failed("were refused")
+            raise self._failure("were refused")
 
     async def _sample(
         self, sample: Sample, limiter: anyio.CapacityLimiter, everything: anyio.CancelScope
@@ -249,7 +249,7 @@ class _Pass:
     def _too_many(self) -> bool:
         return self.errors > most_errors(self.plan.max_errors, len(self.plan.samples))
 
-    def _failed(self, how: str) -> EngineError:
+    def _failure(self, how: str) -> EngineError:
         done = sum(
             name == self.strategy.spec and r.error is None for (name, _), r in self.rows.items()
         )

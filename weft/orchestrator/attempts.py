@@ -37,7 +37,7 @@ class Attempt(Protocol):
         """Wait for an engine.
 
         Args:
-            ticket: await `Scheduler.turn` or `bind` for it, if `seconds` are 0.
+            ticket: await `Scheduler.until_bound` or `bind` for it, if `seconds` are 0.
             seconds: to be waited in place of that: an engine is busy.
         """
         ...
@@ -75,7 +75,7 @@ class Attempts:
             whatever happens.
     """
 
-    __slots__ = ("_busy", "_call", "_earlier", "_failed", "_request", "_retries", "_scheduler")
+    __slots__ = ("_busy", "_call", "_earlier", "_request", "_retries", "_scheduler", "_suspect")
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Attempts:
     ) -> None:
         self._scheduler, self._call, self._request = scheduler, call, request
         self._earlier, self._retries = earlier, retries
-        self._failed: Replica | None = None
+        self._suspect: Replica | None = None
         self._busy: BusyEngines | None = None
 
     async def run(self) -> Ticket:
@@ -130,8 +130,8 @@ class Attempts:
             if before is not None:
                 scheduler.dispatcher.give_up(before)
             raise
-        if self._failed not in (None, ticket.replica) and request.ending()[3]:
-            scheduler.health.note_fault(self._failed)
+        if self._suspect not in (None, ticket.replica) and request.ending()[3]:
+            scheduler.health.note_fault(self._suspect)
         return ticket
 
     async def _after(self, ticket: Ticket, error: EngineError) -> float:
@@ -146,9 +146,9 @@ class Attempts:
         elif not isinstance(error, EngineUnavailable | RequestFailed):
             raise error
         elif not await health.check(replica, error):
-            if self._failed is not None or replica.engine.retry.attempts == 1:
+            if self._suspect is not None or replica.engine.retry.attempts == 1:
                 raise error
-            self._failed = replica
+            self._suspect = replica
         if self._request.begun or not self._retries:
             raise error
         self._retries -= 1
@@ -166,8 +166,8 @@ class Attempts:
         )
         if self._request.begun or not self._retries or spent:
             raise error
-        failed = () if self._failed is None else (self._failed,)
-        ticket.avoid = (*self._busy.at(now), *failed)
+        suspect = () if self._suspect is None else (self._suspect,)
+        ticket.avoid = (*self._busy.at(now), *suspect)
         wait, opens = self._busy.first(now), scheduler.opens(self._call, ticket.avoid)
         if opens == 0:
             return 0.0
@@ -176,7 +176,7 @@ class Attempts:
         elif wait is None:
             raise error
         else:
-            ticket.avoid = (*self._busy.spent, *failed)
+            ticket.avoid = (*self._busy.spent, *suspect)
         # Behind those that were not refused: one whose limit is its own must not starve them.
         scheduler.dispatcher.requeue(ticket)
         return wait + min(1.0, wait / 10)
@@ -195,7 +195,7 @@ async def send_unscheduled(
     Raises:
         EngineError: what the last engine failed with.
     """
-    failed: Replica | None = None
+    suspect: Replica | None = None
     for last, replica in enumerate(replicas, 1 - len(replicas)):
         try:
             answer = await send(replica)
@@ -204,12 +204,12 @@ async def send_unscheduled(
                 raise
         except (EngineUnavailable, RequestFailed) as error:
             well = not await health.check(replica, error)
-            if not last or (well and failed is not None):
+            if not last or (well and suspect is not None):
                 raise
-            failed = replica if well else failed
+            suspect = replica if well else suspect
         else:
-            if failed is not None:
-                health.note_fault(failed)
+            if suspect is not None:
+                health.note_fault(suspect)
             return answer
     raise AssertionError("unreachable")
 

@@ -65,7 +65,7 @@ class FollowedCall:
 
     def wait(self, ticket: Ticket, seconds: float) -> Awaitable[None]:
         """See `Attempt`."""
-        return anyio.sleep(seconds) if seconds else self._scheduler.turn(ticket)
+        return anyio.sleep(seconds) if seconds else self._scheduler.until_bound(ticket)
 
     async def send(self, ticket: Ticket) -> None:
         """See `Attempt`."""

@@ -92,7 +92,7 @@ class Program:
         timed: whether it told what it waited for since its last call, so that the time between
             its calls says nothing of tools.
         silent: whether it may end without a word, as clients of a service do.
-        held: whether a block of code holds it, which tells of its end: until then it is not
+        in_block: whether a block of code holds it, which tells of its end: until then it is not
             forgotten, however long it does nothing.
         ended: whether it is over, as far as is known.
         bounds: those of the budgets that are open around all that it does now, outermost first.
@@ -134,7 +134,7 @@ class Program:
     timed: bool = False
     bounds: tuple[Bounds, ...] = ()
     silent: bool = False
-    held: bool = False
+    in_block: bool = False
     ended: bool = False
     trail: Trail = field(default_factory=Trail)
 

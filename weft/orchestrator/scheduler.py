@@ -118,7 +118,7 @@ class Scheduler:
     def program(self, program: Program) -> Generator[Program]:
         """A program, for the time of the block; so long it is known, whatever its lease."""
         known = self.begin(program)
-        known.held = True
+        known.in_block = True
         try:
             yield known
         finally:
@@ -172,12 +172,12 @@ class Scheduler:
             EngineUnavailable: no engine that serves the model is left.
         """
         if ticket.queue is not None:
-            await self.turn(ticket)
+            await self.until_bound(ticket)
         if ticket.replica is None:
             call = ticket.call
             raise self.away(call.request.model, call.only)
 
-    def turn(self, ticket: Ticket) -> Awaitable[None]:
+    def until_bound(self, ticket: Ticket) -> Awaitable[None]:
         """What is to be awaited until a call that waits is bound, or no engine is left for it.
 
         It is `bind` without a coroutine of its own: of calls that wait there may be thousands.

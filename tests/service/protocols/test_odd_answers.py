@@ -116,7 +116,7 @@ def test_a_stream_of_a_whole_message(path: str) -> None:
 def test_more_words_for_an_overflow(
     words: ErrorWords, prompt: int | None, context: int | None
 ) -> None:
-    assert Overflow.told(words) == Overflow(prompt, context)
+    assert Overflow.read(words) == Overflow(prompt, context)
 
 
 def asked(path: str, **body: Any) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ BOTH = re.compile(r"input length and `max_tokens` exceed context limit: (\d+) \+
 
 def told(path: str, message: str, estimate: int = 0, status: int = 400) -> ErrorWords:
     words = ErrorWords(status, message, "", 400, "input_tokens")
-    over = Overflow.told(words)
+    over = Overflow.read(words)
     assert over is not None
     return PROTOCOLS[path].overflow(words, over, estimate)
 
@@ -141,8 +141,8 @@ def test_words_without_numbers(message: str) -> None:
     ["no such thing", "max_tokens must be at least 1, got 0", "model not found", "invalid image"],
 )
 def test_other_words_are_no_overflow(message: str) -> None:
-    assert Overflow.told(ErrorWords(400, message)) is None
-    assert Overflow.told(ErrorWords(404, TOO_LONG[0])) is None
+    assert Overflow.read(ErrorWords(400, message)) is None
+    assert Overflow.read(ErrorWords(404, TOO_LONG[0])) is None
 
 
 def test_what_weft_itself_refuses() -> None:
@@ -155,6 +155,6 @@ def test_what_weft_itself_refuses() -> None:
 
 @pytest.mark.parametrize("quoted", ["max_" * 50_000, "max_a" * 40_000 + "tokens", "1" * 200_000])
 def test_what_an_engine_quotes_of_a_request_costs_nothing_to_look_at(quoted: str) -> None:
-    assert Overflow.told(ErrorWords(400, f"Input should be a valid list: {quoted}")) is None
+    assert Overflow.read(ErrorWords(400, f"Input should be a valid list: {quoted}")) is None
     said = "prompt is too long: 40000 tokens > 32768 maximum"
-    assert Overflow.told(ErrorWords(400, f"{said}: {quoted}")) == Overflow(40000, 32768)
+    assert Overflow.read(ErrorWords(400, f"{said}: {quoted}")) == Overflow(40000, 32768)

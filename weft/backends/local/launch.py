@@ -54,14 +54,14 @@ class ReplicaGroup:
     urls: tuple[str, ...]
     logs: tuple[str, ...]
 
-    def told(self, event: str) -> dict[int, dict[str, Any]]:
+    def reported(self, event: str) -> dict[int, dict[str, Any]]:
         """What has been told of each replica under the name of `event`."""
         lines = map(json.loads, self.events.read_text().splitlines())
         return {line.get("replica", -1): line for line in lines if line["event"] == event}
 
     def replicas(self) -> list[LocalReplica]:
         """The replicas, once they are started."""
-        started = self.told("started")
+        started = self.reported("started")
         return [
             LocalReplica(url, self.model, started[i]["pid"], log)
             for i, (url, log) in enumerate(zip(self.urls, self.logs, strict=True))
@@ -202,7 +202,7 @@ async def ready(group: ReplicaGroup, on_progress: Progress) -> None:
         while waiting:
             await anyio.sleep(0.1)
             check_alive(group, begun)
-            if not group.told("started"):
+            if not group.reported("started"):
                 continue
             if not loading:
                 loading = True
@@ -225,7 +225,7 @@ async def answers(http: httpx.AsyncClient, url: str) -> bool:
 
 def check_alive(group: ReplicaGroup, begun: float) -> None:
     """Raise if a replica, or their leader, has ended, or if it takes too long."""
-    for index in group.told("exited"):
+    for index in group.reported("exited"):
         raise EngineUnavailable(died(Path(group.logs[index])))
     if group.leader.poll() is not None:
         raise EngineUnavailable(died(group.events.with_name("leader.log")))

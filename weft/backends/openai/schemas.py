@@ -44,7 +44,7 @@ def formatted(schema: dict[str, Any], form: int, messages: list[dict[str, Any]])
     if schema == {"type": "object"} and form != TOLD:
         return {"response_format": {"type": "json_object"}}
     if form > 2:
-        fields: dict[str, Any] = {"messages": told(schema, messages)}
+        fields: dict[str, Any] = {"messages": with_instruction(schema, messages)}
         return fields if form == TOLD else fields | {"response_format": {"type": "json_object"}}
     given: dict[str, Any] = {"name": "answer", "schema": schema}
     if form < 2:
@@ -54,7 +54,9 @@ def formatted(schema: dict[str, Any], form: int, messages: list[dict[str, Any]])
     return {"response_format": {"type": "json_schema", "json_schema": given}}
 
 
-def told(schema: dict[str, Any], messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def with_instruction(
+    schema: dict[str, Any], messages: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """The conversation with the schema in its system turn."""
     words = (
         "Answer with JSON alone, an instance of this JSON schema, without any text around it:\n"

@@ -92,7 +92,7 @@ class Batch:
         elif stay in self.waiting:
             self.waiting.remove(stay)
 
-    def made(self, stay: Stay, steps: int) -> int:
+    def tokens_after(self, stay: Stay, steps: int) -> int:
         """Tokens generated for a request when so many further steps are done."""
         if stay.lead is None:
             return stay.made

@@ -173,7 +173,7 @@ class SimulatedEngine(Engine):
         self._dead = True
         now = self._timeline.now
         if self._stretch is not None:
-            if steps := self._stretch.done(now):
+            if steps := self._stretch.steps_done(now):
                 self._finish(steps, now)
             else:
                 self.counters.busy += now - self._stretch.start
@@ -285,8 +285,8 @@ class SimulatedEngine(Engine):
         """A call ends before its answer does: what was generated is still reported."""
         del self._calls[call.stay]
         now = self._timeline.now
-        steps = 0 if self._stretch is None else self._stretch.done(now)
-        made = self._batch.made(call.stay, steps)
+        steps = 0 if self._stretch is None else self._stretch.steps_done(now)
+        made = self._batch.tokens_after(call.stay, steps)
         self._note(call, now, made, outcome)
         if made > call.told:
             self._tell(call, Delta(count=made - call.told))

@@ -29,7 +29,7 @@ class Stretch:
         self.steps = step.repeats
         self.end = start + self._seconds(step.repeats)
 
-    def done(self, now: float) -> int:
+    def steps_done(self, now: float) -> int:
         """How many steps are done by now."""
         if now >= self.end - _INSTANT:
             return self.steps

@@ -80,7 +80,7 @@ class VLLMEngine(Engine):
         self.price = price
         self.priority = priority
         self.allow(concurrency=concurrency, rate=rate, silence=silence, retry=retry)
-        self._asked_model = model
+        self._wanted_model = model
         self.api_key = api_key or os.environ.get("VLLM_API_KEY") or None
         self._client: httpx.AsyncClient | None = None
         self._watch = ProcessWatch()
@@ -110,13 +110,13 @@ class VLLMEngine(Engine):
     async def _learn(self) -> None:
         served = await self._models()
         card = served[0]
-        if self._asked_model is not None:
-            named = [one for one in served if one.get("id") == self._asked_model]
+        if self._wanted_model is not None:
+            named = [one for one in served if one.get("id") == self._wanted_model]
             if not named:
                 # Some servers serve more than they list; what has no model of this name refuses.
-                _log.warning("%s", unlisted(self.url, served, self._asked_model))
+                _log.warning("%s", unlisted(self.url, served, self._wanted_model))
             card = named[0] if named else card
-        self.model, self.cards = self._asked_model or str(card["id"]), served
+        self.model, self.cards = self._wanted_model or str(card["id"]), served
         self.context = card.get("max_model_len")
         labels = labelled(await self._metrics(), "vllm:cache_config_info")
         if labels.get("block_size", "").isdigit():
@@ -240,9 +240,9 @@ class VLLMEngine(Engine):
             raise garbled(self.url, error) from error
 
     async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
-        asked = self._http.build_request("POST", path, json={"model": self.model, **body})
+        request = self._http.build_request("POST", path, json={"model": self.model, **body})
         with reaching(self.url):
-            async with streaming(self._http, asked) as response:
+            async with streaming(self._http, request) as response:
                 await response.aread()
                 return response
 

@@ -131,7 +131,7 @@ class Residents:
         idle_since, now = program.acting, self._clock()
         if idle_since is None or now < idle_since + self._lease:
             self._leases.set(program, (now if idle_since is None else idle_since) + self._lease)
-        elif not program.held:
+        elif not program.in_block:
             self.end(program.id, "its lease is over")
         else:
             self._leases.set(program, now + self._lease)

@@ -34,14 +34,14 @@ class Health:
     def __init__(self, dispatcher: Dispatcher, check: float | None = None) -> None:
         self.interval = 1.0
         self._dispatcher, self._check = dispatcher, check
-        self._failed: dict[Replica, int] = {}
+        self._failures: dict[Replica, int] = {}
         self._out: dict[Replica, anyio.Event] = {}
         self._asking: dict[Replica, _Asking] = {}
 
     def note_success(self, replica: Replica) -> None:
         """An engine served a call."""
-        if self._failed:
-            self._failed.pop(replica, None)
+        if self._failures:
+            self._failures.pop(replica, None)
 
     async def check(self, replica: Replica, error: EngineError) -> bool:
         """Ask an engine that failed a call whether it is well; it is out of service if it isn't.
@@ -78,9 +78,9 @@ class Health:
         """
         if not replica.alive:
             return
-        failed = self._failed[replica] = self._failed.get(replica, 0) + 1
-        if failed >= _BREAKS and len(self._dispatcher.fleets[replica.engine.model].living) > 1:
-            said = f"{replica.name} failed at {failed} calls in a row that others served"
+        failures = self._failures[replica] = self._failures.get(replica, 0) + 1
+        if failures >= _BREAKS and len(self._dispatcher.fleets[replica.engine.model].living) > 1:
+            said = f"{replica.name} failed at {failures} calls in a row that others served"
             self._take_out(replica, EngineUnavailable(said))
 
     def _take_out(self, replica: Replica, error: EngineError) -> None:
@@ -103,13 +103,13 @@ class Health:
                         silent = f"{replica.name} does not answer health checks"
                         self._take_out(replica, EngineUnavailable(silent))
                 else:
-                    extra = max(0, self._failed.get(replica, 0) - _BREAKS)
+                    extra = max(0, self._failures.get(replica, 0) - _BREAKS)
                     await anyio.sleep(min(_LONGEST_REST, self.interval * 2**extra))
                     if await self._well(replica):
                         self._dispatcher.roster.back(replica)
         finally:
             self._out.pop(replica, None)
-            self._failed.pop(replica, None)
+            self._failures.pop(replica, None)
 
     async def _answers(self, replica: Replica) -> bool:
         """Whether an engine answers one of two questions: one missed answer may be chance."""

@@ -47,7 +47,7 @@ class Reservation:
         self._left = 0.0  # tokens of an answer that are held
         self._queue: budget | None = None
         self._woken: anyio.Event | None = None
-        self._prompt, self._asked, self._promise = 0, math.inf, 0.0
+        self._prompt, self._longest, self._promise = 0, math.inf, 0.0
         self._open = False
         self._prices = 0.0, 0.0
 
@@ -98,13 +98,13 @@ class Reservation:
             self._prices = price.prompt / 1e6, price.completion / 1e6
         self._prompt = prompt
         if answer is not None:
-            self._asked = self._promise = answer
+            self._longest = self._promise = answer
         else:
             context = pool.models.context(model)
             # A limit beyond what an engine can give is one that some refuse.
-            self._asked = context - prompt if context is not None else _UNKNOWN
-            self._promise = max(1, min(self._asked, _UNKNOWN))
-            self._open = context is None or self._asked > _UNKNOWN
+            self._longest = context - prompt if context is not None else _UNKNOWN
+            self._promise = max(1, min(self._longest, _UNKNOWN))
+            self._open = context is None or self._longest > _UNKNOWN
         try:
             while (full := self._look()) is not None:
                 await self._wait(full)
@@ -193,7 +193,7 @@ class Reservation:
             default=(math.inf, None),
         )
         held_to = room if self._open else want
-        if held_to < self._asked:
+        if held_to < self._longest:
             self.most_tokens, self._capped = int(held_to), capped
         prompt_price, price = self._prices
         self._left = want

@@ -80,8 +80,8 @@ def call(
     ask = (*options, *map(str, tokens), "after", *map(str, suffix)) if options or tokens else ()
     store = scope.store
     adapter = scope.adapters.get(role)
-    asked = adapter.name if adapter is not None else model
-    key = call_key(asked, prompt, sampling, ask, index) if store is not None else ""
+    target = adapter.name if adapter is not None else model
+    key = call_key(target, prompt, sampling, ask, index) if store is not None else ""
     about: dict[str, Any] = {
         "prompt": prompt,
         "model": model,

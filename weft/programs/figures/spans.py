@@ -78,7 +78,7 @@ def spans_of(events: Iterable[Event]) -> dict[str, Span]:
     for event in events:
         span = spans.get(event.id)
         if event.kind in ("program", "node", "fan_out", "call"):
-            spans[event.id] = _begun(event)
+            spans[event.id] = _span_of(event)
         elif span is None or event.kind == "budget":
             continue
         elif event.kind == "sent":
@@ -96,7 +96,7 @@ def spans_of(events: Iterable[Event]) -> dict[str, Span]:
     return spans
 
 
-def _begun(event: Event) -> Span:
+def _span_of(event: Event) -> Span:
     data = event.data
     kind = cast(SpanKind, event.kind)
     name = str(data.get("name") or kind)
@@ -106,11 +106,11 @@ def _begun(event: Event) -> Span:
     span.uses = tuple(data.get("uses", ()))
     if kind == "call":
         span.model = data["model"]
-        span.turns, span.follows = _asked(data["prompt"])
+        span.turns, span.follows = _turns_of(data["prompt"])
     return span
 
 
-def _asked(prompt: Any) -> tuple[tuple[Turn, ...], str | None]:
+def _turns_of(prompt: Any) -> tuple[tuple[Turn, ...], str | None]:
     """The turns of a prompt back to an answer, and the call that gave this answer."""
     if isinstance(prompt, Prompt):
         prompt = plain_prompt(prompt)

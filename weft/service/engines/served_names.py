@@ -57,7 +57,7 @@ class ServedNames:
         self, scheduler: Scheduler, groups: Mapping[str, str], config: ServiceConfig
     ) -> None:
         self._scheduler, self._groups = scheduler, groups
-        self._asked = -math.inf
+        self._last_look = -math.inf
         self._asking = anyio.Lock()
         self._changes = -1
         self._named: dict[str, Served] = {}
@@ -152,14 +152,14 @@ class ServedNames:
         Adapters are loaded while engines run: whoever asks for a new one should find it.
         """
         async with self._asking:
-            if anyio.current_time() - self._asked < _SELDOM:
+            if anyio.current_time() - self._last_look < _SELDOM:
                 return False
             before = [_names(replica) for replica in self._scheduler.replicas]
             async with TaskGroup() as group:
                 for replica in self._scheduler.replicas:
                     if replica.alive:
                         group.start_soon(_look, replica.engine)
-            self._asked = anyio.current_time()
+            self._last_look = anyio.current_time()
             if before == [_names(replica) for replica in self._scheduler.replicas]:
                 return False
             self._changes = -1

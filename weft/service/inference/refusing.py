@@ -78,10 +78,10 @@ async def _turn_down(
     assert record is not None
     record.status, record.outcome = words.status, "refused"
     record.error = f"the engine answered {words.status}: {words.message[:_QUOTED]}"
-    over = Overflow.told(words)
+    over = Overflow.read(words)
     if over is not None:
         limit = protocol.limit(request.body)
-        over, own = over.known(context, record.prompt, limit), None
+        over, own = over.with_known(context, record.prompt, limit), None
         words = protocol.overflow(words, over, record.prompt)
     if exchange.begun:  # the stream was kept open, but this is no stream
         await exchange.end(protocol.error_event(words))

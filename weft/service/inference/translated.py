@@ -23,13 +23,13 @@ _OTHERS = ("model_not_found", "previous_response_not_found")
 _WORDS = re.compile(r"[^\s'\"`]+")
 
 
-def lacks_endpoint(status: int, body: bytes, asked: Body) -> bool:
+def lacks_endpoint(status: int, body: bytes, request: Body) -> bool:
     """Whether an error says that the engine does not have the endpoint, not that it has no model.
 
     Args:
         status: of the answer.
         body: of the answer.
-        asked: the request's body.
+        request: the request's body.
     """
     if status in (405, 501):
         return True
@@ -46,9 +46,9 @@ def lacks_endpoint(status: int, body: bytes, asked: Body) -> bool:
         error = None
     if not isinstance(error, dict):
         return True  # a web server's own words
-    if asked.get("previous_response_id") is not None or member(error, "code") in _OTHERS:
+    if request.get("previous_response_id") is not None or member(error, "code") in _OTHERS:
         return False
-    return str(asked.get("model")) not in _WORDS.findall(said)
+    return str(request.get("model")) not in _WORDS.findall(said)
 
 
 class TranslatedReply(Reply):

@@ -103,7 +103,7 @@ class Overflow:
         return self.prompt is None and (self.answer or 0) > (self.context or 0)
 
     @classmethod
-    def told(cls, words: ErrorWords) -> Overflow | None:
+    def read(cls, words: ErrorWords) -> Overflow | None:
         """The overflow that an engine's error tells of, if it tells of one."""
         if words.status not in _STATUSES:
             return None
@@ -120,7 +120,7 @@ class Overflow:
         """The overflow that an error of weft's own is."""
         return cls(error.prompt, error.context)
 
-    def known(self, context: int | None, estimate: int, limit: int | None) -> Overflow:
+    def with_known(self, context: int | None, estimate: int, limit: int | None) -> Overflow:
         """The same, with numbers of weft's own where the engine says no more than that.
 
         Args:

@@ -49,7 +49,7 @@ def error_in(said: Body) -> ErrorWords | None:
 
 
 def _with_status(words: ErrorWords, error: Any) -> ErrorWords:
-    if Overflow.told(words) is not None:
+    if Overflow.read(words) is not None:
         return words
     for told in (member(error, "code"), member(error, "status"), member(error, "type")):
         if isinstance(told, str):
