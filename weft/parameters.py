@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from weft.errors import UsageError
 from weft.spec import Spec, read_spec
 from weft.spec import written as written_text
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ class Parametric:
     def parameters(cls) -> tuple[Parameter, ...]:
         """The parameters, in order."""
         found: list[Parameter] = []
-        for f in fields(cls):  # pyright: ignore[reportArgumentType] - its subclasses are ones
+        for f in fields(cast("type[DataclassInstance]", cls)):  # its subclasses are ones
             if f.default is MISSING:
                 raise UsageError(
                     f"{f.name} of {cls.__name__} needs a default; write "

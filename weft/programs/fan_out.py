@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import anyio
 import anyio.abc
@@ -157,7 +157,7 @@ class fan_out(Generic[Item, T]):
             self._left -= 1
             if error is None:
                 self._read += 1
-                return value  # pyright: ignore[reportReturnType] - T may itself be optional
+                return cast("T", value)  # which may itself be optional
             if not isinstance(error, BudgetExceeded):
                 raise error
             self._over = error

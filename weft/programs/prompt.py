@@ -193,3 +193,17 @@ class Prompt:
     def __repr__(self) -> str:
         turns = [f"{m.role}={m.content[:40]!r}" for m in self.messages]
         return f"Prompt({', '.join(turns)}{', open' if self.open else ''})"
+
+
+def check_prompt(prompt: object) -> None:
+    """See that there is something to answer.
+
+    Raises:
+        UsageError: it is no Prompt, or the empty one.
+    """
+    if not isinstance(prompt, Prompt):
+        shown = repr(prompt)
+        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+        raise UsageError(f"the prompt is {shown}, but must be a Prompt; write Prompt.user(...)")
+    if prompt.role is None:
+        raise UsageError("prompt is empty; begin with Prompt.user(...)")

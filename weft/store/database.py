@@ -256,14 +256,14 @@ def _open(url: URL, name: str) -> Engine:
             raise StoreError(f"store {name} can't be opened ({error.strerror})") from None
     engine = create_engine(url, **options)
 
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: object) -> None:  # pyright: ignore[reportUnusedFunction]
+    def prepare(connection: Any, _: object) -> None:
         cursor = connection.cursor()
         # A crash of the machine may lose the last results, a crash of weft none.
         for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=NORMAL"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    event.listen(engine, "connect", prepare)
     return engine
 
 

@@ -111,6 +111,9 @@ async def test_an_empty_prompt_and_an_unknown_role_are_refused():
     async with Pool(ScriptedEngine("x")):
         with pytest.raises(UsageError, match="begin with Prompt"):
             await generate(Prompt())
+        for ask in (generate, lambda text: score(text, ["a"])):
+            with pytest.raises(UsageError, match=r"the prompt is 'q', but must be a Prompt"):
+                await ask("q")
         with pytest.raises(UnknownName, match="role 'verifyer'; did you mean verifier"):
             await generate(Prompt.user("q"), role="verifyer")
 

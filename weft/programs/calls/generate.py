@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, cast, overload
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,7 +17,7 @@ from weft.programs.calls.completion import Completion
 from weft.programs.calls.json_text import json_texts
 from weft.programs.calls.settings import check_more, settings_text, usual_settings
 from weft.programs.history.outcome import Outcome
-from weft.programs.prompt import Prompt
+from weft.programs.prompt import Prompt, check_prompt
 from weft.programs.scope import Scope, current
 from weft.types import MoreSampling, Sampling
 
@@ -130,7 +130,7 @@ async def generate(
     if more:
         check_more(more)
     if returns is not None:
-        if not isinstance(returns, type) or not issubclass(returns, BaseModel):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(cast(object, returns), type) or not issubclass(returns, BaseModel):
             raise UsageError(f"returns={returns!r} must be a class of pydantic's BaseModel")
         schema = returns.model_json_schema()
     if schema is None and not more:
@@ -220,6 +220,7 @@ def _check(
     logprobs: int | None,
     seed: int | None,
 ) -> None:
+    check_prompt(prompt)
     for name, whole in (
         ("max_tokens", max_tokens),
         ("n", n),
@@ -229,10 +230,8 @@ def _check(
         if whole is not None and type(whole) is not int:
             raise UsageError(f"{name}={whole!r} must be a whole number")
     for name, number in (("temperature", temperature), ("top_p", top_p)):
-        if not isinstance(number, (float, int)) or not math.isfinite(number):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(cast(object, number), (float, int)) or not math.isfinite(number):
             raise UsageError(f"{name}={number!r} must be a number")
-    if prompt.role is None:
-        raise UsageError("prompt is empty; begin with Prompt.user(...)")
     if max_tokens is not None and max_tokens < 1:
         raise UsageError(f"max_tokens={max_tokens} must be at least 1")
     if temperature < 0:

@@ -9,7 +9,7 @@ from weft.concurrency import TaskGroup
 from weft.errors import UsageError
 from weft.orchestrator.group import CallGroup
 from weft.programs.calls.call import call
-from weft.programs.prompt import Prompt
+from weft.programs.prompt import Prompt, check_prompt
 from weft.programs.scope import Scope, current
 from weft.types import Sampling
 
@@ -44,6 +44,7 @@ async def score(
         BudgetExceeded: a budget in force is used up.
         EngineError: no engine could answer.
     """
+    check_prompt(prompt)
     scope = current()
     options = tuple(options)
     if not options or "" in options or len(set(options)) < len(options):

@@ -171,10 +171,11 @@ def _resolved(data: dict[str, Any], folder: Path, file: ConfigFile) -> dict[str,
     for place in _PATHS:
         if place in file.options:
             continue
-        section: Any = data
+        section = data
         for key in place[:-1]:
-            section = cast("Any", section).get(key) if isinstance(section, dict) else None
-        text = section.get(place[-1]) if isinstance(section, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            inner: object = section.get(key)
+            section = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
+        text = section.get(place[-1])
         if isinstance(text, str) and _is_path(place, text):
             section[place[-1]] = str(folder / Path(text).expanduser())
     return data
