@@ -126,7 +126,9 @@ def _default(p: Parameter) -> str:
 
 
 def _doc(part: type) -> str:
-    return (inspect.getdoc(part) or "").partition("\nArgs:")[0]
+    """What a part's author says of it; what dataclasses write by themselves says nothing."""
+    own = inspect.cleandoc(part.__doc__ or "")
+    return "" if own.startswith(f"{part.__name__}(") else own.partition("\nArgs:")[0]
 
 
 def _first_line(part: type) -> str:

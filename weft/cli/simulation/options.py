@@ -87,6 +87,9 @@ TraceFormat = Annotated[
 Tenants = Annotated[
     int, typer.Option(min=0, metavar="N", help="Share the programs between this many tenants.")
 ]
+Slo = Annotated[
+    float | None, typer.Option(metavar="S", help="Seconds in which a program should finish.")
+]
 Options = Annotated[
     list[str] | None,
     typer.Option(
@@ -96,6 +99,16 @@ Options = Annotated[
         help="A parameter of the trace's reader or of the generator.",
     ),
 ]
+
+
+def check_slo(seconds: float | None) -> None:
+    """See that programs can finish in the time in which they should.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    if seconds is not None and not seconds > 0:
+        raise UsageError(f"--slo {seconds:g} must be above 0; leave it out for none")
 
 
 def workload(

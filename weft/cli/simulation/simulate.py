@@ -10,7 +10,7 @@ import typer
 from weft.cli.common import Imports, stderr, stdout
 from weft.cli.simulation import options as simulated
 from weft.cli.simulation.bars import Bar
-from weft.errors import MissingExtra, UsageError
+from weft.errors import MissingExtra
 from weft.registry import import_all
 
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ def simulate(
     option: simulated.Options = None,
     format: simulated.TraceFormat = None,
     tenants: simulated.Tenants = 0,
-    slo: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="Seconds in which a program should finish."),
-    ] = None,
+    slo: simulated.Slo = None,
     belady: Annotated[
         bool, typer.Option(help="Compare hit rates with Belady's optimum on the same placement.")
     ] = True,
@@ -70,8 +67,7 @@ def simulate(
 
     import_all(imports or [])
 
-    if slo is not None and not slo > 0:
-        raise UsageError(f"--slo {slo:g} must be above 0; leave it out for none")
+    simulated.check_slo(slo)
     policies = {p.spec: p for p in map(load_policy, policy or [DEFAULT])}
     fleet = simulated.fleet(engines, gpu, model, parallel, kv_tokens, block_size, concurrency)
     work = simulated.workload(

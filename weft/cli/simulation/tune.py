@@ -59,10 +59,7 @@ def tune(
     option: simulated.Options = None,
     format: simulated.TraceFormat = None,
     tenants: simulated.Tenants = 0,
-    slo: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="Seconds in which a program should finish."),
-    ] = None,
+    slo: simulated.Slo = None,
     seed: simulated.Seed = 0,
     imports: Imports = None,
     out: Annotated[
@@ -79,6 +76,7 @@ def tune(
     from weft.simulation.experiments.experiment import Experiment
 
     import_all(imports or [])
+    simulated.check_slo(slo)
     sought = search.objective(objective)
     fleet = simulated.fleet(engines, gpu, model, parallel, kv_tokens, block_size, concurrency)
     work = simulated.workload(
