@@ -130,7 +130,7 @@ async def generate(
     if more:
         check_more(more)
     if returns is not None:
-        if not isinstance(cast(object, returns), type) or not issubclass(returns, BaseModel):
+        if not isinstance(returns, type) or not issubclass(returns, BaseModel):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"returns={returns!r} must be a class of pydantic's BaseModel")
         schema = returns.model_json_schema()
     if schema is None and not more:

@@ -118,7 +118,7 @@ def changed(old: ServiceConfig, new: ServiceConfig) -> Changes:
 def _with_options(file: ConfigFile, options: Options) -> ConfigFile:
     data: dict[str, Any] = dict(file.data)
     for name, (place, value) in options.items():
-        section = data
+        section: dict[Any, Any] = data
         for key in place[:-1]:
             inner: Any = section.get(str(key))
             if inner is not None and not isinstance(inner, Mapping):
@@ -171,10 +171,10 @@ def _resolved(data: dict[str, Any], folder: Path, file: ConfigFile) -> dict[str,
     for place in _PATHS:
         if place in file.options:
             continue
-        section = data
+        section: dict[Any, Any] = data
         for key in place[:-1]:
             inner: object = section.get(key)
-            section = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
+            section = cast("dict[Any, Any]", inner) if isinstance(inner, dict) else {}
         text = section.get(place[-1])
         if isinstance(text, str) and _is_path(place, text):
             section[place[-1]] = str(folder / Path(text).expanduser())
