@@ -425,8 +425,6 @@ async def test_a_programs_context_is_what_it_comes_back_to(branches, size: int):
     policy = Apart()
     async with Pool(*[ScriptedEngine("abc", name=n) for n in "ab"], policy=policy) as pool:
         await run(agent, pool=pool)
-    *early, second, samples = policy.kept
-    assert len(early) >= 2
-    assert set(early) == {(size + 6, "a")}
-    assert second == (size + 17, "b")
-    assert samples == (size + 28, "b")
+    trunk = (size + 6, "a")
+    assert list(dict.fromkeys(policy.kept)) == [trunk, (size + 17, "b"), (size + 28, "b")]
+    assert policy.kept.count(trunk) >= 2
