@@ -127,6 +127,9 @@ class Thinking:
     def _begin(self, text: str) -> str:
         """The text so far, less what begins thinking at its beginning; or it is held."""
         begun = text.lstrip()
+        if begun and begun[0] not in "a<":  # by far the most common case
+            self._fresh, self._held = False, ""
+            return text
         if _ANALYSIS.startswith(begun) or _starts(_BEGINNINGS, begun.lower()):
             self._held = text
             return ""

@@ -58,13 +58,17 @@ class CallQueue:
 
     def first(self, now: float) -> Ticket | None:
         """The ticket that is next."""
-        if not self._here:
+        here = self._here
+        if not here:
             return None
-        due = self._due()
-        if due is not None and due[0] <= now:
-            return due[-1]
+        # As `_stands` has it; asked several times a call, so without calls of its own.
+        due = self._by_time
+        while due and here.get(due[0][-1]) != due[0][-2]:
+            heapq.heappop(due)
+        if due and due[0][0] <= now:
+            return due[0][-1]
         queue = self._by_key
-        while queue and not self._stands(queue[0]):
+        while queue and here.get(queue[0][-1]) != queue[0][-2]:
             heapq.heappop(queue)
         return queue[0][-1] if queue else None
 

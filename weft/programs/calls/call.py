@@ -324,7 +324,7 @@ class _Call:
             await held.admit(self._scope.pool, self._model, prompt_tokens, most)
 
     def _hear_void(self, text: str) -> None:
-        self._hear(replace(self.outcome, text=text))
+        self._hear(replace(self.outcome, text=text, read=None))
 
     def _hear(self, outcome: Outcome, *, whole: bool = False) -> None:
         hear = self._scope.hear

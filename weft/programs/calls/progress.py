@@ -171,6 +171,7 @@ class CallProgress:
         if not outcome.engine:
             return
         outcome.text, outcome.reasoning = "".join(self._text), "".join(self._reasoning)
+        outcome.read = self._thinking
         outcome.tokens, outcome.logprobs = tuple(self._tokens), tuple(self._logprobs)
         ended = now()
         outcome.timing = Timing(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -27,6 +27,7 @@ class Outcome:
         limit: of that budget.
         cancelled: whether its program cancelled it.
         after: seconds between the end of what came before in its run and the call.
+        read: the text, as it was read while it came.
     """
 
     id: str
@@ -48,10 +49,13 @@ class Outcome:
     reasoning: str = ""
     inside: bool = False
     missing: tuple[str, ...] = ()
+    read: Thinking | None = field(default=None, repr=False, compare=False)
 
     @property
     def thinking(self) -> Thinking:
         """The text read: its thinking and its answer."""
+        if self.read is not None and not self.read.inside:
+            return self.read
         return split_thinking(self.text, self.inside, self.ended)
 
     def cut(self, most: int, price: Price) -> Outcome:
@@ -66,6 +70,7 @@ class Outcome:
         cost = price.of(prompt=used.prompt, cached=used.cached, completion=generated)
         return replace(
             self,
+            read=None,
             text=self.text[: len(self.text) * most // (len(self.tokens) or used.completion)],
             tokens=self.tokens[:most],
             logprobs=self.logprobs[:most],
@@ -115,7 +120,7 @@ class Outcome:
         return cls(**data | {"id": id})
 
 
-_APART = ("id", "usage", "timing")
+_APART = ("id", "usage", "timing", "read")
 _DEFAULTS = {
     kind: [(f.name, f.default) for f in fields(kind) if f.name not in _APART]
     for kind in (Outcome, Usage, Timing)
