@@ -86,7 +86,7 @@ STREAMS: dict[str, bytes] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("size", [1, 7, 10**6])
+@pytest.mark.parametrize("size", [1, 10**6])
 @pytest.mark.parametrize("form", STREAMS)
 async def test_forms(endpoint: Endpoint, form: str, size: int):
     endpoint.answer, endpoint.size = STREAMS[form], size
