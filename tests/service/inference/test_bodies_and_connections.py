@@ -79,7 +79,7 @@ async def test_compressed_bodies_are_served_at_every_endpoint() -> None:
             for sent, said in (
                 (body, "compressed by gzip; say so in the header content-encoding"),
                 (zstd.compress(b"{}"), "compressed by zstd"),
-                ('{"model": "m"}'.encode("utf-16"), "send it as UTF-8"),
+                ('{"model": "m"}'.encode("utf-16"), "send JSON as UTF-8"),
                 (b"", "the body is empty"),
             ):
                 answer = await service.http.post(CHAT, content=sent)

@@ -300,4 +300,4 @@ async def test_what_does_not_fit_the_engines_is_told_likewise() -> None:
             answer = await service.post("/v1/messages", messages=long)
             assert answer.status_code == 400
             message = answer.json()["error"]["message"]
-            assert message == "prompt is too long: 2501 tokens > 1024 maximum"
+            assert message == "prompt is too long: 2502 tokens > 1024 maximum"

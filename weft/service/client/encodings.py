@@ -69,7 +69,7 @@ def no_text(raw: bytes) -> str:
         if raw.startswith(begins):
             return f"the body is compressed by {name}; say so in the header content-encoding"
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:4]:
-        return "the body is not UTF-8 but UTF-16 or UTF-32; send it as UTF-8"
+        return "the body is UTF-16 or UTF-32; send JSON as UTF-8"
     return ""
 
 
