@@ -86,12 +86,12 @@ async def test_before_its_first_byte_a_request_is_tried_again() -> None:
 
 
 BROKEN = {
-    "in an event": CHUNKED + b"%x\r\n%b" % (len(EVENT), EVENT[:20]),
+    "in an event": CHUNKED + b"%x\r\n%b" % (2 * len(EVENT), EVENT + EVENT[:20]),
     "between events": CHUNKED + b"%x\r\n%b\r\n" % (len(EVENT), EVENT),
     "before the last one": CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(EVENT), EVENT),
     "with its connection": STREAM + b"\r\n" + EVENT,
     "in a wrong chunk": CHUNKED + b"%x\r\n%b\r\nzz\r\n" % (len(EVENT), EVENT),
-    "as no events": CHUNKED + b"5\r\nhello\r\n0\r\n\r\n",
+    "as no events": CHUNKED + b"%x\r\n%bhello\r\n0\r\n\r\n" % (len(EVENT) + 5, EVENT),
 }
 
 
