@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -111,9 +112,10 @@ async def test_an_empty_prompt_and_an_unknown_role_are_refused():
     async with Pool(ScriptedEngine("x")):
         with pytest.raises(UsageError, match="begin with Prompt"):
             await generate(Prompt())
-        for ask in (generate, lambda text: score(text, ["a"])):
+        text: Any = "q"
+        for ask in (generate(text), score(text, ["a"])):
             with pytest.raises(UsageError, match=r"the prompt is 'q', but must be a Prompt"):
-                await ask("q")
+                await ask
         with pytest.raises(UnknownName, match="role 'verifyer'; did you mean verifier"):
             await generate(Prompt.user("q"), role="verifyer")
 
