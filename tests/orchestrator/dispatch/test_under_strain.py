@@ -189,7 +189,7 @@ def test_programs_whose_engine_is_lost_are_forgotten_in_time():
 
 def test_a_program_that_is_held_is_known_until_its_end():
     world = World("sticky", lease=60.0)
-    program = Program("run", "solver", deadline=4000.0, most_calls=9, held=True)
+    program = Program("run", "solver", deadline=4000.0, most_calls=9, in_block=True)
     world.dispatcher.begin(program)
     world.end(world.ask("run"))
     assert program.claim
