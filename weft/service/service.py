@@ -244,12 +244,13 @@ class Service:
     def chunk(self, model: str) -> int:
         """Bytes of text that stand for a block of a model's engines.
 
-        What is learned of the model's tokens is taken up when it makes a difference only, for
-        prefixes that are cut otherwise are not found again.
+        What is learned of the model's tokens is taken up when it makes a large difference only,
+        for prefixes that are cut otherwise are not found again. Texts by turns of prose and of
+        code make less.
         """
         now = self.block_size(model) * self.conversations.lengths.token_bytes(model)
         chunk = self._chunks.get(model, 0)
-        if not 0.9 * chunk < now < 1.1 * chunk:
+        if not 0.8 * chunk < now < 1.25 * chunk:
             chunk = self._chunks[model] = max(1, round(now))
             if self.memory is not None:
                 self.memory.keep_texts()

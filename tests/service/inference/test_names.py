@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
+import random
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 
 from live_service import BODIES, CHAT, GENERATING, RawEngine, answered, raw_engine, serving
 from waiting import until
+from weft.orchestrator.estimates.text_lengths import TextSize
 from weft.service.config.file import ServiceConfig
 
 pytestmark = pytest.mark.loops("asyncio")
@@ -44,7 +47,7 @@ class Named:
         self.bodies.append(body)
         if "hold" in json.dumps(body):
             await self.held.wait()
-        usage = {"prompt_tokens": 9, "completion_tokens": 1}
+        usage = {"prompt_tokens": max(9, len(sent) // 4), "completion_tokens": 1}
         answer = {"id": "a", "model": body["model"], "choices": [], "usage": usage}
         writer.write(answered(self.status, json.dumps(self.said or answer).encode()))
 
@@ -101,6 +104,19 @@ async def test_prefixes_of_a_second_name_are_shared_and_those_of_an_adapter_are_
         assert len(service.inside.scheduler.replicas) == 1
 
 
+async def test_prose_and_code_by_turns_do_not_have_prefixes_cut_anew_each_time() -> None:
+    async with engine_of(card("a")) as (engine, _), serving(engine.url) as service:
+        lengths, sizes = service.inside.conversations.lengths, [service.inside.chunk("a")]
+        draw = random.Random(3)
+        for _ in range(500):
+            size = draw.randint(500, 50_000)
+            lengths.learn("a", TextSize(1, size), round(size / draw.choice((2.9, 3.6, 4.3))))
+            sizes.append(service.inside.chunk("a"))
+        changes = [size for one, size in itertools.pairwise(sizes) if one != size]
+        assert len(changes) <= 2
+        assert all(2.9 < size / service.inside.block_size("a") < 4.3 for size in sizes[1:])
+
+
 async def test_an_adapter_goes_only_where_it_is_loaded() -> None:
     one, two = engine_of(card("a")), engine_of(card("a"), card("lora", parent="a"))
     async with one as (first, plain), two as (second, adapted):
@@ -115,7 +131,7 @@ async def test_an_adapter_goes_only_where_it_is_loaded() -> None:
             assert plain.models
             # Loaded while the engine runs: found when it is asked for.
             first.models.append(card("late", parent="a"))
-            service.inside.named._asked = -1e9
+            service.inside.named._last_look = -1e9
             assert (await service.post(model="late")).status_code == 200
             assert plain.models[-1] == "late"
             assert "late" not in adapted.models
