@@ -12,6 +12,7 @@ import asyncio
 import gc
 import ipaddress
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -143,6 +144,17 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what stays: modules and tests."""
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Have `--last-failed` know tests by their own names, without the group behind the `@`."""
+    cache = getattr(session.config, "cache", None)
+    if cache is not None and not hasattr(session.config, "workerinput"):
+        failed: dict[str, bool] = cache.get("cache/lastfailed", {})
+        names = {re.sub(r"@[^@\]]*$", "", name): True for name in failed}
+        if names != failed:
+            cache.set("cache/lastfailed", names)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

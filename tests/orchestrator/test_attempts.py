@@ -222,7 +222,7 @@ class Busy(ScriptedEngine):
         (1, 3.0, {}, "fine", 3.0, 3.4),
         (8, 1.0, {}, "fine", 8.0, 9.0),
         (1, 3600.0, {}, "fine", 30.0, 31.1),  # within bounds
-        (1, None, {}, "fine", 0.5, 0.8),
+        (1, None, {}, "fine", 0.5, 0.83),  # 0.5, up to half as much, and a tenth of that
         (99, None, {}, "it is busy", 7.5, 10.0),  # 0.5 + 1 + 2 + 4
         (99, 10.0, {}, "it is busy", 290.0, 300.0),
         (99, 1.0, {"attempts": 3}, "it is busy", 2.0, 2.3),

@@ -27,7 +27,7 @@ def write_events(path: Path, events: Iterable[Event]) -> None:
         with path.open("w", encoding="utf-8") as file:
             for event in events:
                 row = {
-                    "at": round(event.at, 9),
+                    "at": event.at,  # as it is, so that figures of the file are those of the run
                     "kind": event.kind,
                     "id": event.id,
                     "parent": event.parent,
@@ -42,7 +42,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Prompt):
         return plain_prompt(value)
     if isinstance(value, Outcome):
-        left_out = ("tokens", "logprobs", "ask_logprobs")
+        left_out = ("tokens", "logprobs", "ask_logprobs", "read")
         return {k: v for k, v in asdict(value).items() if k not in left_out}
     return str(value)
 
