@@ -34,18 +34,20 @@ class Victim(VLLMEngine):
     died = ""
 
     async def complete(self, request: Request, on_delta: OnDelta) -> None:
-        if not self.dying:
-            return await super().complete(request, on_delta)
-        self.dying = False
-        long = replace(request.sampling, max_tokens=None, ignore_eos=True)
+        take: OnDelta = on_delta
+        if self.dying:
+            self.dying = False
+            sampling = replace(request.sampling, max_tokens=None, ignore_eos=True)
+            request = replace(request, sampling=sampling)
 
-        def fall(delta: Delta) -> None:
-            os.kill(self.pid, signal.SIGKILL)
-            on_delta(delta)
+            def fall(delta: Delta) -> None:
+                os.kill(self.pid, signal.SIGKILL)
+                on_delta(delta)
 
+            take = fall
         try:
-            await super().complete(replace(request, sampling=long), fall)
-        except EngineUnavailable as error:
+            await super().complete(request, take)
+        except EngineUnavailable as error:  # what else runs there dies too, or finds nobody
             self.died = str(error)
             raise
 

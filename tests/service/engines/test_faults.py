@@ -77,7 +77,7 @@ async def test_an_engine_killed_under_load_loses_nothing_that_had_not_begun() ->
                     await until(lambda: len(whole) > 50 and len(streams) > 50)
                     used = {answer.headers["x-weft-engine"] for answer in whole}
                     assert used == {"one", "two"}
-                    running = engines[0].in_flight
+                    running = next(r for r in engines if r.name == "one").in_flight
                     victim.kill()
                     victim.wait()
                     await until(lambda: sum(not r.alive for r in engines) == 1)
