@@ -73,8 +73,8 @@ def load(engine: EngineView) -> int:
     return engine.in_flight + engine.queued
 
 
-def crowding(engine: EngineView) -> float:
-    """The same, as a share of the calls that the engine can run at once; may exceed 1."""
+def demand(engine: EngineView) -> float:
+    """`load` as a share of the calls that the engine can run at once; may exceed 1."""
     return load(engine) / engine.concurrency
 
 

@@ -9,7 +9,7 @@ from weft.orchestrator.estimates.ttl import holding
 from weft.orchestrator.policies.parts import (
     allowed,
     critical_path,
-    crowding,
+    demand,
     home_of,
     load,
     resides,
@@ -183,8 +183,8 @@ class Weft(Policy):
             other = min(engines, key=load)
             leaves = cost(near) > _FAR * cost(other)
         else:  # the call would wait there until another ends
-            other = min(engines, key=crowding)
-            leaves = crowding(near) > _FULL * crowding(other)
+            other = min(engines, key=demand)
+            leaves = demand(near) > _FULL * demand(other)
         return other if leaves and self._fits(call, other, self._growth(call, view)) else None
 
     def _crowd(self, call: CallView, engine: EngineView) -> float:
@@ -192,8 +192,8 @@ class Weft(Policy):
 
         Calls that run there wait for a long prompt step by step, so it counts for each of them.
         """
-        load = call.prompt_tokens - engine.cached(call)
-        return float(load + max(0, load - _STEP) * engine.in_flight + engine.attached)
+        uncached = call.prompt_tokens - engine.cached(call)
+        return float(uncached + max(0, uncached - _STEP) * engine.in_flight + engine.attached)
 
     def _fits(self, call: CallView, engine: EngineView, growth: float) -> bool:
         """Whether it would be admitted there now without displacing anyone."""

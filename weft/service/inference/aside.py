@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+import orjson
+
+from weft.service.client.json_writing import write_pieces
 
 LARGE = 1 << 20
 """Bytes of a body that takes so long to read that others would wait for it."""
@@ -27,3 +30,13 @@ async def aside(function: Callable[[*_Ts], _T], *values: *_Ts) -> _T:
         limiter = anyio.CapacityLimiter(_THREADS)
         _limiter.set(limiter)
     return await anyio.to_thread.run_sync(function, *values, limiter=limiter)
+
+
+def written(body: Any, raw: bytes) -> bytes:
+    """A body in JSON; in pieces if that which came was large.
+
+    Args:
+        body: as it is now.
+        raw: as it came.
+    """
+    return write_pieces(body) if len(raw) > LARGE else orjson.dumps(body)

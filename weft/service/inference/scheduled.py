@@ -7,11 +7,11 @@ from hashlib import sha256
 
 from weft.errors import ContextExceeded, EngineBusy, EngineUnavailable, Refused, RequestFailed
 from weft.service.engines.served_names import Served
-from weft.service.inference.aside import LARGE, aside
+from weft.service.inference.aside import LARGE, aside, written
 from weft.service.inference.choice import first_able
 from weft.service.inference.forward import Forward
 from weft.service.inference.request import GUESS, ClientRequest
-from weft.service.inference.sending import spliced, written
+from weft.service.inference.sending import spliced
 from weft.service.inference.text_call import TextCall
 from weft.service.programs.known_requests import (
     ConversationPlace,

@@ -9,15 +9,13 @@ import orjson
 from weft.errors import RequestFailed, UsageError
 from weft.service.client.client import Header
 from weft.service.client.exchange import STREAM
-from weft.service.client.json_writing import write_pieces
 from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
-from weft.service.inference.aside import LARGE, aside
+from weft.service.inference.aside import LARGE, aside, written
 from weft.service.inference.refusing import raise_failure
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.translated import TranslatedReply, lacks_endpoint
 from weft.service.protocols.events import object_in
-from weft.service.protocols.protocol import Body
 from weft.service.protocols.told_whole import as_events
 from weft.service.protocols.translation import CHAT, Translation, always, no_count, where_lacking
 
@@ -32,16 +30,6 @@ _FRAME = (b"content-type", b"content-length")
 
 _BY_PRIORITY = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 """Where vLLM takes a priority."""
-
-
-def written(body: Body, raw: bytes) -> bytes:
-    """A body in JSON; in pieces if that which came was large.
-
-    Args:
-        body: as it is now.
-        raw: as it came.
-    """
-    return write_pieces(body) if len(raw) > LARGE else orjson.dumps(body)
 
 
 def _reworded(upstream: Upstream, raw: bytes) -> bytes:
@@ -159,7 +147,8 @@ async def _translate(
 ) -> Reply:
     """Send the request as one of chat completions."""
     body = request.body
-    large = len(request.exchange.raw) > LARGE
+    came = request.exchange.raw
+    large = len(came) > LARGE
     try:
         chat = await aside(translation.asked, body) if large else translation.asked(body)
         answer = translation.answer(body)
@@ -174,7 +163,7 @@ async def _translate(
         chat.setdefault("cache_salt", request.tenant.salt)
     if translation.target == CHAT:
         chat = upstream.wording.of(chat)
-    raw = await aside(write_pieces, chat) if large else orjson.dumps(chat)
+    raw = await aside(written, chat, came) if large else written(chat, came)
     reply = await upstream.send("POST", translation.target, headers, raw)
     await _made_usual(reply, upstream.url, chat.get("stream") is True)
     if (

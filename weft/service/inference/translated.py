@@ -9,9 +9,8 @@ import orjson
 
 from weft.backends.refusals import server_message
 from weft.errors import RequestFailed
-from weft.service.client.json_writing import write_pieces
 from weft.service.engines.reply import Reply
-from weft.service.inference.aside import LARGE, aside
+from weft.service.inference.aside import LARGE, aside, written
 from weft.service.protocols.events import member, object_in
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.translation import AnswerTeller
@@ -104,8 +103,7 @@ class TranslatedReply(Reply):
         if not chat or (chat.get("error") and not chat.get("choices")):
             return raw
         try:
-            told = self._answer.whole(chat)
-            return write_pieces(told) if len(raw) > LARGE else orjson.dumps(told)
+            return written(self._answer.whole(chat), raw)
         except (TypeError, AttributeError, LookupError) as error:
             raise RequestFailed(f"the engine's answer can't be understood ({error})") from None
 
