@@ -15,4 +15,5 @@ def call(of: ProgramRecord, **fields: Any) -> CallRecord:
     made: dict[str, Any] = {"came": T, "sent": T + 0.25, "first": T + 0.5, "ended": T + 3.0}
     made |= {"engine": "gpu0", "status": 200, "outcome": "done", "attempts": 1}
     made |= {"placement_reason": "its home", "prompt": 100, "cached": 60, "generated": 7}
+    made |= {"counted": True}
     return CallRecord("c1", of, "/v1/messages", "m", **(made | fields))

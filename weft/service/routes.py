@@ -104,7 +104,7 @@ class Routes:
             card = {**cards[behind], "id": id, "root": behind}
         card = card or self._strategy(id, id) or (self._strategy(id, behind) if behind else None)
         if card is None:
-            raise UnknownName("model", id, cards)
+            raise UnknownName("model", id, {*cards, *self._service.config.aliases})
         return JSONResponse(_card(request, card))
 
     def _cards(self) -> list[Mapping[str, Any]]:

@@ -154,7 +154,14 @@ async def test_aliases_and_patterns() -> None:
             lost = await service.post(model="lost")
             assert lost.status_code == 404
             assert "'lost' stands for 'nothing'" in lost.json()["error"]["message"]
-            assert (await service.post(model="xclaude-")).status_code == 404
+            unknown = await service.post(model="xclaude-")
+            assert unknown.status_code == 404
+            assert "did you mean" in unknown.json()["error"]["message"]
+            for other in (
+                await service.post(model="gpt-4"),
+                await service.http.get("/v1/models/gpt-4"),
+            ):
+                assert "did you mean gpt-5?" in other.json()["error"]["message"]
             listed = {m["id"]: m for m in (await service.http.get("/v1/models")).json()["data"]}
             assert list(listed) == ["a", "b", "claude-own", "gpt-5"]
             assert listed["gpt-5"]["root"] == "b"

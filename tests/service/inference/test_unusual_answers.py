@@ -6,9 +6,11 @@ import asyncio
 import json
 from typing import Any
 
+import anthropic
+import openai
 import pytest
 
-from live_service import CHAT, LiveService, answered, raw_engine, serving
+from live_service import BODIES, CHAT, LiveService, answered, raw_engine, serving
 from waiting import until
 
 pytestmark = pytest.mark.loops("asyncio")
@@ -158,3 +160,74 @@ async def test_statuses_that_are_seldom_seen(stream: bool) -> None:
             "sends on to 'https://m/' (307); give the address" in answer.json()["error"]["message"]
         )
         assert calls(service) == [(200, "done"), (502, "broken")]
+
+
+PARTS: list[dict[str, Any]] = [
+    {"type": "thinking", "thinking": "so", "signature": "s"},
+    {"type": "text", "text": "Hello " * 20},
+    {"type": "tool_use", "id": "t", "name": "ls", "input": {"a": [1]}},
+]
+ITEMS: list[dict[str, Any]] = [
+    {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "so"}]},
+    {
+        "type": "message",
+        "id": "i",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": "Hello " * 20, "annotations": []}],
+    },
+    {"type": "function_call", "id": "f", "call_id": "t", "name": "ls", "arguments": '{"a":[1]}'},
+]
+MESSAGE = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": PARTS}
+RESPONSE = {"id": "r", "object": "response", "status": "completed", "output": ITEMS}
+USAGE = {"input_tokens": 40, "output_tokens": 9}
+
+
+def whole_in_its_own_form(**more: Any) -> Any:
+    async def reply(sent: bytes, writer: asyncio.StreamWriter) -> None:
+        said = MESSAGE | {"stop_reason": "tool_use"} if b"/v1/messages" in sent else RESPONSE
+        writer.write(answered(200, json.dumps(said | more).encode()))
+
+    return reply
+
+
+async def test_whole_answers_of_other_protocols_are_told_as_their_streams() -> None:
+    async with (
+        raw_engine(whole_in_its_own_form(usage=USAGE)) as engine,
+        serving(engine.url) as service,
+    ):
+        url = f"http://127.0.0.1:{service.port}"
+        async with anthropic.AsyncAnthropic(base_url=url, api_key="k") as client:
+            asked: Any = BODIES["/v1/messages"] | {"extra_headers": NAMED}
+            async with client.messages.stream(**asked) as events:
+                message = await events.get_final_message()
+        told = [one.model_dump(include=set(PARTS[i])) for i, one in enumerate(message.content)]
+        assert (told, message.stop_reason) == (PARTS, "tool_use")
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k") as other:
+            asked = BODIES["/v1/responses"] | {"extra_headers": NAMED}
+            async with other.responses.stream(**asked) as pieces:
+                kinds = [event.type async for event in pieces]
+                response = await pieces.get_final_response()
+        assert response.output_text == "Hello " * 20
+        assert kinds.count("response.output_item.done") == len(ITEMS)
+        records = service.inside.registry.programs["p"].calls
+        assert [(one.prompt, one.generated, one.tool) for one in records] == [(40, 9, "ls")] * 2
+        assert all(one.counted for one in records)
+
+
+async def test_what_an_engine_does_not_count_is_estimated_by_its_length() -> None:
+    async with raw_engine(whole_in_its_own_form()) as engine, serving(engine.url) as service:
+        for path in ("/v1/messages", "/v1/responses"):
+            for stream in (False, True):
+                await service.post(path, NAMED, stream=stream)
+        engine.reply = parts(*[EVENT.replace(b'"a"', b'"%b"' % (b"Hello " * 10))] * 2, DONE)
+        await service.post(CHAT, NAMED, stream=True)
+        await until(service.idle)
+        view = (await service.http.get("/v1/programs/p")).json()
+        calls = view["graph"]["nodes"]
+        assert [one["estimated"] for one in calls] == [True] * 5
+        assert view["generated"] == sum(one["generated"] for one in calls)
+        for one in calls:
+            assert 20 <= one["generated"] <= 60, "about 120 bytes"
+        lengths = service.inside.conversations.lengths
+        assert lengths.dump()["text"] == {}, "estimates teach nothing"

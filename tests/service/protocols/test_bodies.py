@@ -394,12 +394,12 @@ def test_bodies_nested_too_deep_are_no_error() -> None:
                     "prompt_tokens_details": {"cached_tokens": 16},
                 },
             },
-            Used(20, 16, 5, "bash"),
+            Used(20, 16, 5, "bash", told=True),
         ),
         (
             TEXT,
             {"choices": [{"text": "x"}], "usage": {"prompt_tokens": 2, "completion_tokens": 1}},
-            Used(2, None, 1),
+            Used(2, None, 1, told=True),
         ),
         (
             RESPONSES,
@@ -412,7 +412,7 @@ def test_bodies_nested_too_deep_are_no_error() -> None:
                     "input_tokens_details": {"cached_tokens": 0},
                 },
             },
-            Used(20, 0, 5, "local_shell", "resp_1"),
+            Used(20, 0, 5, "local_shell", "resp_1", told=True),
         ),
         (
             MESSAGES,
@@ -425,7 +425,7 @@ def test_bodies_nested_too_deep_are_no_error() -> None:
                     "cache_creation_input_tokens": 1,
                 },
             },
-            Used(20, 16, 5, "Bash"),
+            Used(20, 16, 5, "Bash", told=True),
         ),
         ("/v1/messages/count_tokens", {"input_tokens": 20}, Used(20)),
         ("/v1/embeddings", {"usage": {"prompt_tokens": 20}}, Used(20)),

@@ -82,9 +82,9 @@ MESSAGES = [
 ]
 ASKED = {"stream": True, "stream_options": {"include_usage": True}}
 STREAMS = {
-    "/v1/chat/completions": (CHAT, ASKED, Used(20, 16, 5, "bash")),
-    "/v1/responses": (RESPONSES, {}, Used(20, 16, 5, "shell", "resp_1")),
-    "/v1/messages": (MESSAGES, {}, Used(20, 16, 5, "Edit")),
+    "/v1/chat/completions": (CHAT, ASKED, Used(20, 16, 5, "bash", told=True)),
+    "/v1/responses": (RESPONSES, {}, Used(20, 16, 5, "shell", "resp_1", told=True)),
+    "/v1/messages": (MESSAGES, {}, Used(20, 16, 5, "Edit", told=True)),
 }
 
 
@@ -119,7 +119,7 @@ def test_usage_that_was_not_asked_for_is_taken_out(line: bytes, places: list[int
     meter = PROTOCOLS["/v1/chat/completions"].meter({"stream": True})
     out = fed(meter, cut(b"".join(CHAT).replace(b"\n", line), places))
     assert out == b"".join([one for one in CHAT if one is not USAGE]).replace(b"\n", line)
-    assert meter.used == Used(20, 16, 5, "bash")
+    assert meter.used == Used(20, 16, 5, "bash", told=True)
     assert meter.finished
 
 
@@ -259,7 +259,7 @@ def test_usage_with_every_event_is_kept() -> None:
     event = chat_event(choices=[{"index": 0, "delta": {"content": "x"}}], usage=usage)
     meter = PROTOCOLS["/v1/chat/completions"].meter({"stream": True})
     assert meter.feed(event) == event
-    assert meter.used == Used(2, None, 1)
+    assert meter.used == Used(2, None, 1, told=True)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ class Upstream:
         self.url, self.wording = url, wording or Wording()
         self.lacks: set[str] = set()
         """Endpoints that the engine does not have."""
+        self.counts = True
+        """Whether the engine says how many tokens its answers have, as far as is known."""
         self._host, self._tls = parts.hostname or "", parts.scheme == "https"
         self._port = parts.port or (443 if self._tls else 80)
         self._base = parts.path.rstrip("/")

@@ -38,7 +38,7 @@ async def choose(service: Service, model: str) -> Chosen:
             f"{model!r} stands for {behind!r}, which no engine serves now; correct `aliases`, or "
             "see why the engine is not there",
         )
-    raise UnknownName("model", model, known)
+    raise UnknownName("model", model, {*known, *service.config.aliases})
 
 
 def _named(service: Service, model: str) -> Chosen | None:

@@ -25,7 +25,7 @@ from weft.service.inference.request import ClientRequest
 from weft.service.inference.sending import send, with_priority
 from weft.service.inference.stream import Stream, note
 from weft.service.inference.translated import TranslatedReply
-from weft.service.protocols.answer_text import text_of
+from weft.service.protocols.answer_text import generated_bytes, text_of
 from weft.service.protocols.events import begins, first_said, object_in
 from weft.service.protocols.protocol import Body, Used
 from weft.service.protocols.told_errors import error_in, first_error
@@ -165,13 +165,17 @@ class Forward:
             if b'"error"' in first and (words := first_error(first)):
                 await turn_down_within(self._request, words, reply, ticket)
                 return False
-            stream = Stream(self._request, self._keeps)
+            assert ticket.replica is not None
+            upstream = self._service.upstreams[ticket.replica]
+            stream = Stream(self._request, self._keeps, upstream.counts)
             if self._request.body.get("background") is True and self.kept:
                 proper = await self._background(ticket).pass_on(stream, first, reply)
                 self.answer = self.answer or stream.answer
                 return proper
             proper = await stream.pass_on(first, reply, ticket)
             self.answer, self.text = stream.answer, stream.text
+            if proper:
+                upstream.counts = stream.counts
             return proper
         answer = await reply.whole()
         record = self._record
@@ -180,7 +184,11 @@ class Forward:
             await turn_down_as(self._request, reply, answer, self._context)
             return False
         large = len(answer) > LARGE
-        said, used = await aside(self._read_large, answer) if large else self._read(answer)
+        model = ticket.call.request.model
+        if large:
+            said, used = await aside(self._read_large, answer, model)
+        else:
+            said, used = self._read(answer, model)
         if "error" in said and (words := error_in(said)):
             await turn_down_within(self._request, words, reply, ticket)
             return False
@@ -227,14 +235,30 @@ class Forward:
         self._service.tell(exchange, record)
         await exchange.whole(200, answer, reply.kind or JSON)
 
-    def _read(self, answer: bytes) -> tuple[Body, Used]:
-        """An answer as an object, and what it says of itself; one that is no object is an error."""
+    def _read(self, answer: bytes, model: str = "") -> tuple[Body, Used]:
+        """An answer as an object, and what it says of itself.
+
+        Args:
+            answer: its bytes.
+            model: that generated it; empty if none did.
+
+        Raises:
+            RequestFailed: it is no object.
+        """
         said = object_in(answer)
         if not said:
             raise self._no_object()
-        return said, self._protocol.used(said)
+        return said, self._used(said, model)
 
-    def _read_large(self, answer: bytes) -> tuple[Body, Used]:
+    def _used(self, said: Body, model: str) -> Used:
+        """What an answer says of itself; its tokens are guessed by its text if it does not say."""
+        used = self._protocol.used(said)
+        if model and not used.told:
+            size = generated_bytes(said)
+            used.generated = self._service.conversations.tokens_in(size, model)
+        return used
+
+    def _read_large(self, answer: bytes, model: str = "") -> tuple[Body, Used]:
         """The same for one that is large, for a thread of its own: its lists are emptied again."""
         try:
             said = read_pieces(answer, bounded=False)
@@ -244,7 +268,7 @@ class Forward:
             take_apart(said)
             raise self._no_object()
         found = cast(Body, said)
-        used = self._protocol.used(found)
+        used = self._used(found, model)
         for value in found.values():
             if isinstance(value, list):
                 take_apart(value)

@@ -102,7 +102,7 @@ async def _serve(request: ClientRequest, served: Served, asked: Served) -> None:
             service.note_holder(tenant.name, answer, record.engine)
         service.conversations.end(
             place,
-            prompt=record.prompt if record is not None else 0,
+            prompt=record.prompt if record is not None and record.counted else 0,
             failed=record is None,
             answer=answer or "",
             engine=record.engine if record is not None else "",

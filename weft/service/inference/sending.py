@@ -78,7 +78,7 @@ async def send(
             raw = await aside(_reworded, upstream, raw) if large else _reworded(upstream, raw)
         reply = await upstream.send("POST", path, headers, raw)
         if reply.status != 200 or request.streamed:
-            await _made_usual(reply, upstream.url, request.streamed)
+            await _made_usual(reply, upstream, request.streamed)
         translation = where_lacking(path) if reply.status >= 400 else None
         if translation is not None and await _lacks(request, reply, upstream):
             reply = await _translate(request, translation, upstream, headers)
@@ -87,7 +87,7 @@ async def send(
     return reply
 
 
-async def _made_usual(reply: Reply, url: str, streamed: bool) -> None:
+async def _made_usual(reply: Reply, upstream: Upstream, streamed: bool) -> None:
     """Make an answer that is told in an unusual way one of the usual.
 
     Raises:
@@ -99,27 +99,31 @@ async def _made_usual(reply: Reply, url: str, streamed: bool) -> None:
             reply.close()
             said = f"sends on to {place.decode('latin-1')[:_PLACE]!r}" if place else "sends on"
             raise RequestFailed(
-                f"the engine at {url} {said} ({reply.status}); give the address where it answers "
-                "itself"
+                f"the engine at {upstream.url} {said} ({reply.status}); give the address where "
+                "it answers itself"
             )
         reply.status = 200
     kind = reply.kind if streamed and reply.status == 200 else None
     if kind is not None and b"json" in kind[1]:
-        await _as_stream(reply, url)
+        await _as_stream(reply, upstream)
 
 
-async def _as_stream(reply: Reply, url: str) -> None:
+async def _as_stream(reply: Reply, upstream: Upstream) -> None:
     """Let an answer that is one JSON object be read as a stream.
 
     Raises:
-        RequestFailed: it is of another form than those of chat and completions.
+        RequestFailed: it is of a form of no protocol.
     """
     try:
         come = await reply.read()
         if come.lstrip().startswith(b"{"):
-            come = as_events(object_in(come + await reply.whole()))
+            said = object_in(come + await reply.whole())
+            come = as_events(said)
             if not come:
-                raise RequestFailed(f"the engine at {url} answers whole where a stream was asked")
+                raise RequestFailed(
+                    f"the engine at {upstream.url} answers whole where a stream was asked"
+                )
+            upstream.counts = bool(said.get("usage"))
             reply.headers = [STREAM, *[h for h in reply.headers if h[0] not in _FRAME]]
     except BaseException:
         reply.close()
@@ -165,7 +169,7 @@ async def _translate(
         chat = upstream.wording.of(chat)
     raw = await aside(written, chat, came) if large else written(chat, came)
     reply = await upstream.send("POST", translation.target, headers, raw)
-    await _made_usual(reply, upstream.url, chat.get("stream") is True)
+    await _made_usual(reply, upstream, chat.get("stream") is True)
     if (
         translation.target != CHAT
         and reply.status >= 400

@@ -60,6 +60,7 @@ async def run_strategy(request: ClientRequest, model: StrategyModel) -> None:
             spent = calls.journal.usage
             record.prompt, record.cached = spent.prompt, spent.cached
             record.generated, used = spent.generated, spent.total
+            record.counted = True
         record.outcome = "done"
     finally:
         tenant.leave(GUESS, used)

@@ -26,20 +26,22 @@ class Stream:
     Args:
         request: the client's; its record has begun.
         keeps: whether the end of its text is wanted afterwards.
+        counts: whether the engine is known to say how many tokens its answers have.
 
     Attributes:
         answer: id of the answer, if it has one and ended properly.
         begun: told of the answer's id as soon as the engine tells it; None if nobody is.
     """
 
-    def __init__(self, request: ClientRequest, keeps: bool = False) -> None:
+    def __init__(self, request: ClientRequest, keeps: bool = False, counts: bool = True) -> None:
         assert request.record is not None, "the record has begun"
         self._service, self._exchange = request.service, request.exchange
         self._protocol, self._record = request.protocol, request.record
         self._meter = request.protocol.meter(request.wish)
         self._used = self._meter.used
         self.answer = ""
-        self._end = StreamEnd() if keeps else None
+        self._keeps = keeps
+        self._end = StreamEnd() if keeps or not counts else None
         self.begun: Callable[[str], None] | None = None
 
     async def pass_on(self, first: bytes, reply: Reply, ticket: Ticket) -> bool:
@@ -84,6 +86,9 @@ class Stream:
         await exchange.end(rest)
         record.error, used = meter.failure, self._used
         record.outcome = "broken" if meter.failure else "done"
+        if self._end is not None and not used.told:
+            size = self._end.generated_bytes()
+            used.generated = self._service.conversations.tokens_in(size, ticket.call.request.model)
         note(used, record, ticket)
         self.answer = used.id
         if ticket.replica is not None and not meter.failure:
@@ -127,9 +132,15 @@ class Stream:
         self._end.take(chunk)
 
     @property
+    def counts(self) -> bool:
+        """Whether the engine said how many tokens the answer has."""
+        return self._used.told
+
+    @property
     def text(self) -> str:
         """The end of the answer's text, if it is wanted and asks for no tool."""
-        return self._end.text() if self._end is not None and not self._used.tool else ""
+        kept = self._end is not None and self._keeps and not self._used.tool
+        return self._end.text() if self._end is not None and kept else ""
 
     def _tell_begun(self) -> None:
         if self.begun is not None and self._used.id:
@@ -157,4 +168,5 @@ def note(used: Used, record: CallRecord, ticket: Ticket) -> None:
     if used.prompt:
         record.prompt = used.prompt
     record.cached = used.cached or 0
+    record.counted = used.told and used.prompt > 0
     ticket.call.tool = used.tool

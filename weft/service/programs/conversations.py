@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -222,6 +223,10 @@ class Conversations:
             self._answers.move_to_end((place.tenant, answer))
             if len(self._answers) > self._most:
                 self._answers.popitem(last=False)
+
+    def tokens_in(self, size: int, model: str) -> int:
+        """Tokens that so many bytes of a model's text have, as far as can be said."""
+        return math.ceil(size / self.lengths.token_bytes(model))
 
     def end_program(self, program: str) -> None:
         """A program is over: no conversation that begins goes on with it."""

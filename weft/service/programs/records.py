@@ -51,6 +51,7 @@ class CallRecord:
         error: what went wrong; empty if nothing did.
         tool: the tool that the answer asks for, as far as it tells.
         trace: the client's W3C `traceparent`; empty if it sent none.
+        counted: whether the engine said how many tokens those are; else they are estimates.
         within: id of the request that it is a part of, as a strategy's calls are; else empty.
     """
 
@@ -75,6 +76,7 @@ class CallRecord:
     error: str = ""
     tool: str = ""
     trace: str = ""
+    counted: bool = False
     within: str = ""
 
     @property

@@ -36,7 +36,6 @@ class EventMeter(Meter):
         self.finished = False
         self.failure = ""
         self._tail = bytearray()  # of an event that is not whole
-        self._told = False  # the engine said how many tokens it generated
 
     def feed(self, chunk: bytes) -> bytes:
         """See Meter."""
@@ -73,7 +72,7 @@ class EventMeter(Meter):
 
     def _count(self, events: bytes) -> None:
         """Take each event for a token, until the engine says."""
-        if not self._told:
+        if not self.used.told:
             # A line break within JSON is escaped, so that this is the beginning of a line.
             self.used.generated += events.count(b"\ndata:") + events.startswith(b"data:")
 

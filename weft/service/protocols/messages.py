@@ -93,7 +93,7 @@ class Messages(Protocol):
     def used(self, answer: Body) -> Used:
         """See Protocol."""
         used = Used()
-        _read_usage(used, answer.get("usage"))
+        used.told = _read_usage(used, answer.get("usage"))
         content = answer.get("content")
         for block in cast(list[Any], content) if isinstance(content, list) else []:
             used.tool = used.tool or _tool(block)
@@ -181,7 +181,7 @@ class _Meter(EventMeter):
             case "content_block_start":
                 self.used.tool = self.used.tool or _tool(value.get("content_block"))
             case "message_delta":
-                self._told = _read_usage(self.used, value.get("usage")) or self._told
+                self.used.told = _read_usage(self.used, value.get("usage")) or self.used.told
                 self._stopped = bool(member(value, "delta", "stop_reason")) or self._stopped
             case "message_stop":
                 self.finished = True
@@ -213,7 +213,10 @@ def _read_usage(used: Used, usage: Any) -> bool:
             + tokens(cached)
             + tokens(member(usage, "cache_creation_input_tokens"))
         )
-    used.generated = tokens(member(usage, "output_tokens"))
+    generated = tokens(member(usage, "output_tokens"))
+    if not (used.prompt or generated):
+        return False  # nothing was counted
+    used.generated = generated
     return True
 
 

@@ -108,7 +108,7 @@ class _Meter(EventMeter):
         for event in split(events):
             if b"[DONE]" in event and data_of(event) == DONE:
                 self.finished, self._strip = True, False
-                if not self._told:
+                if not self.used.told:
                     self.used.generated -= 1
                 kept.append(event)
             elif not self._take(event):
@@ -128,7 +128,6 @@ class _Meter(EventMeter):
             _read_tool(self.used, value, "delta")
         if not with_usage or not _read_usage(self.used, value):
             return False
-        self._told = True
         if self._strip and value.get("choices") == []:
             self._strip = False
             return True
@@ -141,8 +140,9 @@ def _read_usage(used: Used, value: Body) -> bool:
     if not isinstance(usage, dict):
         return False
     one = cast(dict[str, Any], usage)
-    used.prompt = tokens(one.get("prompt_tokens"))
-    used.generated = tokens(one.get("completion_tokens"))
+    prompt, generated = tokens(one.get("prompt_tokens")), tokens(one.get("completion_tokens"))
+    if prompt or generated:  # else nothing was counted
+        used.prompt, used.generated, used.told = prompt, generated, True
     used.cached = known_tokens(member(one, "prompt_tokens_details", "cached_tokens"))
     return True
 

@@ -22,6 +22,7 @@ class Used:
         generated: tokens of the answer.
         tool: the first tool that it asks for; empty if none.
         id: its own id, where a later request can go on from it by that id; else empty.
+        told: whether it says how many tokens it has; else `generated` is a guess.
     """
 
     prompt: int = 0
@@ -29,6 +30,7 @@ class Used:
     generated: int = 0
     tool: str = ""
     id: str = ""
+    told: bool = False
 
 
 class Meter(ABC):

@@ -184,7 +184,7 @@ class _Meter(EventMeter):
     def _end(self, response: Any) -> None:
         self.finished = True
         if isinstance(response, dict):
-            self._told = _read_response(self.used, cast(Body, response)) or self._told
+            _read_response(self.used, cast(Body, response))
 
 
 def _input_problem(body: Body) -> str:
@@ -199,8 +199,8 @@ def _input_problem(body: Body) -> str:
     return "input must be text or a non-empty list of items"
 
 
-def _read_response(used: Used, response: Body) -> bool:
-    """Take a whole response; returns whether it tells its usage."""
+def _read_response(used: Used, response: Body) -> None:
+    """Take a whole response."""
     if isinstance(response.get("id"), str):
         used.id = response["id"]
     output = response.get("output")
@@ -208,11 +208,14 @@ def _read_response(used: Used, response: Body) -> bool:
         used.tool = used.tool or _tool(item)
     usage = response.get("usage")
     if not isinstance(usage, dict):
-        return False
-    used.prompt = tokens(member(usage, "input_tokens"))
-    used.generated = tokens(member(usage, "output_tokens"))
+        return
+    prompt, generated = (
+        tokens(member(usage, "input_tokens")),
+        tokens(member(usage, "output_tokens")),
+    )
+    if prompt or generated:  # else nothing was counted
+        used.prompt, used.generated, used.told = prompt, generated, True
     used.cached = known_tokens(member(usage, "input_tokens_details", "cached_tokens"))
-    return True
 
 
 def _tool(item: Any) -> str:

@@ -71,6 +71,7 @@ class StrategyCalls:
             used = outcome.usage
             call.prompt, call.cached = used.prompt, used.cached
             call.generated = used.completion + used.cancelled
+            call.counted = True
             if status == 200 and not call.first:
                 call.first = call.sent + outcome.timing.first_token
         self._registry.call_ended(call)

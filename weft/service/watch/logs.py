@@ -153,6 +153,8 @@ class EventLog:
             "where": call.placement_reason,
             "wait": call.wait_reason,
         }
+        if not call.counted:
+            fields["estimated"] = True
         _write("call", fields, {"error": call.error, "tool": call.tool})
 
     def program_ended(self, program: ProgramRecord, reason: str) -> None:

@@ -122,6 +122,7 @@ def call_view(call: CallRecord, now: float, shown: Shown = str) -> View:
         "cached": call.cached,
         "generated": call.generated,
         "media": call.media,
+        "estimated": not call.counted,
     }
 
 
