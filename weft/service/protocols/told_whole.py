@@ -56,8 +56,8 @@ def _message(answer: Body) -> bytes:
     ends = {key: answer.get(key) for key in ("stop_reason", "stop_sequence")}
     none = {"input_tokens": 0, "output_tokens": 0}
     usage = none | cast(Body, answer.get("usage") or {})
-    begun = {"content": [], "usage": usage | {"output_tokens": 0}}
-    message = {**answer, **dict.fromkeys(ends), **begun}
+    begun: Body = {"content": [], "usage": usage | {"output_tokens": 0}}
+    message: Body = {**answer, **dict.fromkeys(ends), **begun}
     events: list[Body] = [{"type": "message_start", "message": message}]
     for index, block in enumerate(_bodies(answer["content"])):
         bare, deltas = _opened(block)
@@ -98,7 +98,7 @@ def _response(answer: Body) -> bytes:
         events.append({"type": kind, "sequence_number": len(events), **fields})
 
     status = answer.get("status")
-    begun = {**answer, "status": "in_progress", "output": [], "usage": None, "error": None}
+    begun: Body = {**answer, "status": "in_progress", "output": [], "usage": None, "error": None}
     tell("response.created", response=begun)
     tell("response.in_progress", response=begun)
     for index, item in enumerate(_bodies(answer["output"])):
@@ -136,7 +136,7 @@ def _tell_part(tell: Callable[..., None], place: Body, part: Body) -> None:
     }.get(kind, ("output_text", "content_part"))
     key = "refusal" if kind == "refusal" else "text"
     text = part.get(key) or ""
-    extra = {"logprobs": part.get("logprobs") or []} if kind == "output_text" else {}
+    extra: Body = {"logprobs": part.get("logprobs") or []} if kind == "output_text" else {}
     if frame:
         tell(f"response.{frame}.added", part={**part, key: ""}, **place)
     tell(f"response.{kind}.delta", delta=text, **extra, **place)
