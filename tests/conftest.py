@@ -48,48 +48,8 @@ LONG = (
 )
 """Files that take long: the last ones should be short, so that all processes end at about the same
 time."""
-UNMEASURED = (
-    "test_architecture.py",
-    "test_attempts.py",
-    "test_bad_input.py",
-    "test_batching.py",
-    "test_batching_as_vllm.py",
-    "test_best_so_far.py",
-    "test_call_queue.py",
-    "test_coding_agents.py",
-    "test_costs.py",
-    "test_countdown_model.py",
-    "test_docs.py",
-    "test_fidelity.py",
-    "test_gateway_reload.py",
-    "test_gateway_waiting.py",
-    "test_media_requests.py",
-    "test_openapi.py",
-    "test_optimum.py",
-    "test_other_tokens.py",
-    "test_outcomes.py",
-    "test_particle_filter.py",
-    "test_plot.py",
-    "test_poison.py",
-    "test_policies.py",
-    "test_policies_at_work.py",
-    "test_prefix_index.py",
-    "test_queueing_theory.py",
-    "test_replay.py",
-    "test_report.py",
-    "test_rerun.py",
-    "test_scheduler.py",
-    "test_silence.py",
-    "test_silent_sessions.py",
-    "test_strategy_budget.py",
-    "test_ttl.py",
-    "test_under_strain.py",
-    "test_verdicts.py",
-    "test_voting.py",
-    "test_weft_branches.py",
-    "test_weft_policy.py",
-)
-"""Files whose tests' coverage is not measured: other tests cover nearly all that these do."""
+
+pytest_plugins = ["coverage_of_weft"]
 
 settings.register_profile("weft", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("weft")
@@ -104,20 +64,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Measure a test once; share tests out by files, where several processes run them.
+    """Share tests out by files, where several processes run them.
 
     So what a module starts is started once. All tests on real vLLM are in one process, for they
     share replicas; they begin first, since they take longest.
     """
-    if config.pluginmanager.has_plugin("_cov"):
-        for item in items:
-            # Measuring doubles the time of a test that runs much Python, so of the runs of a
-            # test on several event loops only the one on asyncio is measured, and no file that
-            # runs long what shorter ones run too.
-            callspec = getattr(item, "callspec", None)
-            trio = callspec is not None and callspec.params.get("anyio_backend") == "trio"
-            if trio or item.path.name in UNMEASURED:
-                item.add_marker("no_cover")
     if not hasattr(config, "workerinput"):
         return
     for item in items:
