@@ -48,6 +48,10 @@ def said(message: str, **more: object) -> bytes:
         (400, said("the request exceeds the available context size"), ContextExceeded),
         (400, said("Input is too long for requested model."), ContextExceeded),
         (413, said("prompt is too long: 9 tokens > 8 maximum"), ContextExceeded),
+        (422, said("`inputs` must have less than 9 tokens. Given: 10"), ContextExceeded),
+        (400, said("Prompt exceeds max length"), ContextExceeded),
+        (500, said("the request exceeds the available context size"), ContextExceeded),
+        (500, said("max_seq_len can't be read"), RequestFailed),
     ],
 )
 def test_each_status_has_its_kind(status: int, body: bytes, kind: type[EngineError]) -> None:

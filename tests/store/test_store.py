@@ -69,7 +69,7 @@ def test_a_file_that_is_no_store_is_one_clear_sentence(tmp_path):
     path.write_text("not a database, but long enough to be taken for one " * 30)
     with pytest.raises(StoreError, match=r"notes.txt can't be opened .*not a database"):
         Store(path)
-    with pytest.raises(StoreError, match="can't be opened"):
+    with pytest.raises(StoreError, match=r"folder of store .* can't be made"):
         Store(path / "below" / "s.sqlite")
 
 

@@ -33,11 +33,18 @@ _FOR_GOOD = ("insufficient_quota", "billing_hard_limit_reached")
 """What 429 is also said for, though no waiting helps."""
 
 _TOO_LONG = re.compile(
-    r"context[ _]length|max_model_len|maximum model length|context window|context size|"
-    r"(?:prompt|input) is too long|prompt too long|max_num_tokens|maximum prompt length|"
-    r"maximum number of tokens allowed",
+    r"context[ _](?:length|window|size|limit)|max_model_len|maximum model length|"
+    r"(?:prompt|input) is too long|prompt too long|maximum (?:prompt|sequence) length|"
+    r"maximum number of tokens allowed|range of input length|model token limit|"
+    # parameters of servers
+    r"max_(?:num_tokens|seq_len|total_tokens|req_input_len|input_length)|session_len|n_ctx\b|"
+    r"`inputs` (?:must have less than|tokens \+ `max_new_tokens` must be)|"
+    r"(?:prompt|input)(?: length| tokens?)?(?: \(?\d+(?: tokens)?\)?)? exceeds? "
+    r"(?:the |maximum |max |allowed |model's |input |token )+(?:length|limit)",
     re.IGNORECASE,
 )
+_COMPARED = re.compile(r"exceed|too (?:long|large|big)|longer|larger|greater", re.IGNORECASE)
+"""Some servers refuse a prompt with 500. They fail for other reasons that name lengths too."""
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
@@ -64,15 +71,23 @@ def refusal(
     headers = headers or {}
     if status in BUSY and code not in _FOR_GOOD and headers.get("x-should-retry") != "false":
         return EngineBusy(f"{url} is busy ({status}): {said}", retry_after(headers), status)
+    if status == 500 and says_too_long(status, said):
+        return too_long(prompt, context, said)
     if status in LOST:
         return EngineUnavailable(f"the engine at {url} can't be reached ({status}): {said}")
     if status >= 500 or status in FAILED:
         return RequestFailed(f"the engine at {url} answered {status}: {said}", status, said)
-    if code == "context_length_exceeded" or _TOO_LONG.search(said):
+    if code == "context_length_exceeded" or says_too_long(status, said):
         return too_long(prompt, context, said)
     if status in (401, 403):
         return RequestRejected(f"{url} refuses the key ({status}): {said}; pass `api_key`")
     return RequestRejected(f"the engine at {url} refused the request ({status}): {said}")
+
+
+def says_too_long(status: int, message: str) -> bool:
+    """Whether a refusal says that the context has no room for what was asked."""
+    said = _TOO_LONG.search(message) is not None
+    return said and (status != 500 or _COMPARED.search(message) is not None)
 
 
 def error_in(event: Mapping[str, Any]) -> Any:

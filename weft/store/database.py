@@ -253,7 +253,9 @@ def _open(url: URL, name: str) -> Engine:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"store {name} can't be opened ({error.strerror})") from None
+            raise StoreError(
+                f"the folder of store {name} can't be made ({error.strerror}); name another"
+            ) from None
     engine = create_engine(url, **options)
 
     def prepare(connection: Any, _: object) -> None:

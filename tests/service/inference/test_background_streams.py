@@ -14,6 +14,7 @@ import pytest
 
 from live_service import LiveService, answered, raw_engine, serving
 from waiting import PATIENCE, until
+from weft.errors import Refused
 
 pytestmark = pytest.mark.loops("asyncio")
 
@@ -183,7 +184,8 @@ async def test_cancelling_the_response_ends_the_call() -> None:
         assert [call.outcome for call in program.calls] == ["cancelled"]
 
 
-async def test_a_client_that_took_nothing_when_it_left_holds_nothing_up() -> None:
+@pytest.mark.parametrize("dropped", [False, True])
+async def test_a_client_that_took_nothing_when_it_left_holds_nothing_up(dropped: bool) -> None:
     maker = Maker()
     async with made_by(maker) as (service, _):
         async with httpx.AsyncClient(base_url=service.http.base_url, timeout=PATIENCE) as http:
@@ -192,6 +194,8 @@ async def test_a_client_that_took_nothing_when_it_left_holds_nothing_up() -> Non
                 await until(lambda: len(service.inside.exchanges) == 1)
                 (exchange,) = service.inside.exchanges
                 exchange.on_held(True)
+                if dropped:
+                    exchange.drop(Refused(408, "the client took nothing"))
         await go_on(maker)
         await until(service.idle)
         assert not maker.lost

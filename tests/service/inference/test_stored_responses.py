@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import uuid
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -149,6 +151,23 @@ async def test_holders_are_known_over_restarts(tmp_path: Path) -> None:
                 later = {"model": "m", "input": "more", "previous_response_id": lost}
                 answer = await service.http.post("/v1/responses", json=later)
                 assert answer.json()["error"]["code"] == "previous_response_not_found"
+
+
+async def test_a_service_that_stops_leaves_responses_that_it_will_know_again(
+    tmp_path: Path,
+) -> None:
+    kept, store = str(tmp_path / "s.db"), Store()
+    async with raw_engine(store, gets=True) as engine:
+        for place, status in ((kept, "queued"), (None, "cancelled")):
+            limits = {"drain_seconds": 0.1}
+            async with serving(engine.url, store=place, limits=limits) as service:
+                made = await service.post("/v1/responses", background=True)
+                os.kill(os.getpid(), signal.SIGTERM)
+                await until(service.idle)
+            assert store.kept[made.json()["id"]]["status"] == status
+        first = next(iter(store.kept))
+        async with serving(engine.url, store=kept) as service:
+            assert (await service.http.get(f"/v1/responses/{first}")).json()["status"] == "queued"
 
 
 async def test_a_response_in_the_background_takes_room_until_it_is_made() -> None:

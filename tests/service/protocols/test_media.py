@@ -79,6 +79,7 @@ BODIES: list[tuple[str, Body]] = [
     (MESSAGES, {"messages": [said({"type": "document", "source": {"type": "url", "url": "u"}})]}),
     (MESSAGES, result(IMAGE)),
     (MESSAGES, result({"type": "resource", "resource": {"mimeType": "a/b", "blob": DATA}})),
+    (MESSAGES, result({"type": "shot", "value": DATA})),
     (MESSAGES, result({"type": "picture", "url": URL})),
     (MESSAGES, result({"type": "text", "text": "a"}, {"type": "document", "source": BASE64})),
     (MESSAGES, {"messages": [said({"type": "mcp_tool_result", "content": [IMAGE]})]}),

@@ -30,6 +30,9 @@ TOO_LONG = [  # the prompt alone
     "The input token count (40000) exceeds the maximum number of tokens allowed (32768).",
     "This model's maximum prompt length is 32768 but the request contains 40000 tokens.",
     "The prompt is too long: 40000, model maximum context length: 32768",
+    "Input length (40000 tokens) exceeds the maximum allowed length (32768 tokens). Use a shorter "
+    "input or enable --allow-auto-truncate.",
+    "Input validation error: `inputs` must have less than 32768 tokens. Given: 40000",
 ]
 WITH_ANSWER = [  # the prompt and the answer that was asked for
     LIMIT + "you requested 20000 output tokens and your prompt contains 25000 input tokens, for a "
@@ -129,6 +132,9 @@ def test_a_prompt_that_fills_the_context() -> None:
         "the request exceeds the available context size, try increasing it",
         "Input is too long for requested model.",
         "prompt too long; exceeded max context length by 9 tokens",
+        "the input length exceeds the context length",
+        "Prompt exceeds max length",
+        "The number of tokens to keep from the initial prompt is greater than the context length.",
     ],
 )
 def test_words_without_numbers(message: str) -> None:
@@ -143,6 +149,11 @@ def test_words_without_numbers(message: str) -> None:
 def test_other_words_are_no_overflow(message: str) -> None:
     assert Overflow.read(ErrorWords(400, message)) is None
     assert Overflow.read(ErrorWords(404, TOO_LONG[0])) is None
+    assert Overflow.read(ErrorWords(500, "the KV cache of max_seq_len can't be allocated")) is None
+    for said in ("Range of input length should be [1, 9]", "exceeded model token limit: 9"):
+        assert Overflow.read(ErrorWords(400, said)) == Overflow(None, 9)
+    late = Overflow.read(ErrorWords(500, "the request exceeds the available context size"))
+    assert late == Overflow(None, None)
 
 
 def test_what_weft_itself_refuses() -> None:

@@ -147,7 +147,10 @@ class Exchange:
             self._cancel()
 
     def drop(self, reason: Refused) -> None:
-        """End the request, and the connection with it."""
+        """End the connection, and the request with it unless that goes on without its client."""
+        if self.goes_on:
+            self._client.abort()
+            return
         self.cancel(reason)
         self.left = True
         self._client.abort()

@@ -146,7 +146,8 @@ class BackgroundResponse:
                 record.error, record.outcome = "", "cancelled"
 
     async def _stop(self) -> None:
-        """Have the engine stop, if the program was released or the service stops."""
-        if self._exchange.cut is not None:
+        """Have the engine stop, unless a service that ends will know the response again."""
+        cut, known = self._exchange.cut, self._service.memory is not None
+        if cut is not None and not (known and self._service.draining and cut.status == 503):
             with anyio.move_on_after(1.0, shield=True):
                 await stop(self._upstream, self._place, self._headers)

@@ -8,6 +8,7 @@ counts tokens counts marks.
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import xxhash
@@ -43,7 +44,7 @@ def is_media(part: dict[str, Any]) -> bool:
 def holds_media(part: dict[str, Any], deep: int = 2) -> bool:
     """Whether an object of another kind holds bytes, as resources of tool servers do.
 
-    They stand there as a `data:` address, or beside the name of their type.
+    They stand there as a `data:` address, beside the name of their type, or as base64 alone.
 
     Args:
         part: the object.
@@ -56,6 +57,8 @@ def holds_media(part: dict[str, Any], deep: int = 2) -> bool:
                 return True
             if value.startswith("data:") and ";base64," in value[:200]:
                 return True
+            if len(value) > _NO_WORD and _BASE64.fullmatch(value):
+                return True
         elif (
             type(value) is dict and deep > 1 and holds_media(cast(dict[str, Any], value), deep - 1)
         ):
@@ -65,6 +68,8 @@ def holds_media(part: dict[str, Any], deep: int = 2) -> bool:
 
 _TYPES = frozenset(("mimeType", "mime_type", "mediaType", "media_type"))
 _DATA = ("data", "blob", "bytes")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+_NO_WORD = 2048  # characters that no text has in one word
 
 
 def media_bytes(part: Any) -> bytes:

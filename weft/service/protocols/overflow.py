@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from weft.backends.refusals import says_too_long
 from weft.errors import ContextExceeded
 from weft.service.protocols.errors import TOO_LONG, ErrorWords
 
@@ -44,13 +45,16 @@ _FORMS = [
         # llama.cpp
         r"request \((?P<prompt>\d+) tokens\) exceeds the available context size "
         r"\((?P<context>\d+)",
+        r"input length \((?P<prompt>\d+) tokens\) exceeds the maximum allowed length "
+        r"\((?P<context>\d+)",
         # text-generation-inference
+        r"`inputs` must have less than (?P<context>\d+) tokens\. Given: (?P<prompt>\d+)",
         r"must be <= (?P<context>\d+)\. Given: (?P<prompt>\d+) `inputs` tokens and "
         r"(?P<answer>\d+) ",
         # TensorRT-LLM
         r"prompt length \((?P<prompt>\d+)\).{1,40}max_tokens \((?P<answer>\d+)\) should not exceed "
         r"max_num_tokens \((?P<context>\d+)\)",
-        # Mistral, Google, xAI, Fireworks, LM Studio
+        # Mistral, Google, xAI, Fireworks, LM Studio, Qwen, Moonshot
         r"contains (?P<prompt>\d+) tokens.{1,60} (?P<context>\d+) maximum context length",
         r"token count \((?P<prompt>\d+)\) exceeds the maximum number of tokens allowed "
         r"\((?P<context>\d+)\)",
@@ -58,16 +62,16 @@ _FORMS = [
         r"tokens",
         r"prompt is too long: (?P<prompt>\d+), model maximum context length: (?P<context>\d+)",
         r"loaded with context length of only (?P<context>\d+)",
+        r"range of input length should be \[\d+, (?P<context>\d+)\]",
+        r"exceeded model token limit: (?P<context>\d+)",
         # Anthropic
         r"prompt is too long: (?P<prompt>\d+) tokens > (?P<context>\d+)",
         r"exceed context limit: (?P<prompt>\d+) \+ (?P<answer>\d+) > (?P<context>\d+)",
         # whoever else
         r"maximum context length (?:is|of) (?P<context>\d+)",
-        r"max(?:imum)? context length|context window|(?:prompt|input) is too long|prompt too long",
         r"prompt token count of (?P<prompt>\d+) exceeds the limit of (?P<context>\d+)",
         r"tokens in the prompt cannot exceed (?P<context>\d+)",
         r"request body too large for .{1,80}max size: (?P<context>\d+) tokens",
-        r"available context size|maximum number of tokens allowed|maximum prompt length",
     )
 ]
 _CODES = (
@@ -77,7 +81,7 @@ _CODES = (
     "exceed_context_size_error",
 )
 """Codes and types that say it."""
-_STATUSES = (400, 413, 422)
+_STATUSES = (400, 413, 422, 500)
 _LOOKED_AT = 4000  # characters of a message: behind them engines quote what the client sent
 
 
@@ -113,7 +117,8 @@ class Overflow:
                 said = {name: int(number) for name, number in found.groupdict().items() if number}
                 prompt, context, answer = map(said.get, ("prompt", "context", "answer"))
                 return cls(prompt, context, answer, "at least" in message)
-        return cls(None, None) if words.code in _CODES or words.kind in _CODES else None
+        said = words.code in _CODES or words.kind in _CODES or says_too_long(words.status, message)
+        return cls(None, None) if said else None
 
     @classmethod
     def of(cls, error: ContextExceeded) -> Overflow:

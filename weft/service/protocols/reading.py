@@ -123,7 +123,7 @@ def content_bytes(content: Any) -> bytes:
         elif kind == "tool_use":
             parts.append(_named(part.get("name")) + _encoded(part.get("input")))
         elif kind == "tool_result":
-            parts.append(_named(part.get("tool_use_id")) + content_bytes(part.get("content")))
+            parts.append(_named(part.get("tool_use_id")) + _nested_bytes(part.get("content")))
         elif is_media(part):
             parts.append(_media_bytes(part))
         else:
