@@ -20,11 +20,19 @@ OnDelta = Callable[[Delta], None]
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """What an engine says of itself now: requests running and waiting, share of KV in use."""
+    """What an engine says of itself.
+
+    Attributes:
+        running: requests now.
+        waiting: requests now.
+        kv_usage: share of KV in use now.
+        preemptions: requests that it threw out for want of KV, since it began.
+    """
 
     running: int = 0
     waiting: int = 0
     kv_usage: float = 0.0
+    preemptions: int = 0
 
 
 class Engine(ABC):

@@ -67,7 +67,8 @@ class EngineView(Protocol):
     def window(self) -> float:
         """Programs that the engine seems to hold, found by trying; infinite until it was full.
 
-        Additive increase and multiplicative decrease by the share of its KV that is claimed.
+        Additive increase and multiplicative decrease by the share of its KV that is claimed, and
+        by the engine's preemptions where they are seen.
         """
         ...
 

@@ -37,3 +37,14 @@ def test_it_grows_by_one_in_a_round_and_only_if_it_is_what_keeps_others_out() ->
     assert limits(window, 3, 0.5, 3)[-1] == 4
     assert limits(window, 3, 0.5, 20)[-1] == 4  # there is room for one more as it is
     assert limits(window, 4, 0.85, 20)[-1] == 4  # nearly full
+
+
+def test_preemptions_count_as_kv_that_is_full() -> None:
+    window = Window()
+    window.preempted(8)
+    assert window.limit == 4
+    window.preempted(8)  # those that were let in too early have not left yet
+    assert window.limit == 4
+    assert limits(window, 4, 0.5, 4)[-1] == 5
+    window.preempted(4)
+    assert window.limit == 2

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import inf
+
 import anyio
 
 from waiting import until
@@ -16,6 +18,7 @@ class Moody(ScriptedEngine):
 
     mood = "well"
     asked = 0
+    thrown_out = 7
 
     async def load(self) -> EngineLoad:
         self.asked += 1
@@ -23,7 +26,7 @@ class Moody(ScriptedEngine):
             await anyio.sleep_forever()
         if self.mood == "gone":
             raise EngineUnavailable("gone")
-        return EngineLoad(self.asked, 0, 0.5)
+        return EngineLoad(self.asked, 0, 0.5, self.thrown_out)
 
 
 async def test_loads_are_kept_as_long_as_engines_give_them() -> None:
@@ -47,6 +50,10 @@ async def test_loads_are_kept_as_long_as_engines_give_them() -> None:
             other.mood = "well"
             await rounds(3)
             assert loads.keys() == {"one", "other"}
+        assert scheduler.replicas[1].window == inf  # what was before tells nothing of now
+        other.thrown_out += 1
+        await rounds(3)
+        assert [replica.window for replica in scheduler.replicas] == [inf, 1]
         scheduler.replicas[1].take_out(EngineUnavailable("gone"))
         await rounds(3)
         assert loads.keys() == {"one"}

@@ -58,6 +58,7 @@ class Endpoints:
             f'vllm:num_requests_running{{engine="0"}} {load.running:.1f}',
             f'vllm:num_requests_waiting{{engine="0"}} {load.waiting:.1f}',
             f'vllm:kv_cache_usage_perc{{engine="0"}} {load.kv_usage}',
+            f'vllm:num_preemptions_total{{engine="0"}} {load.preemptions:.1f}',
             f'vllm:cache_config_info{{block_size="{self.engine.block_size}",'
             f'num_gpu_blocks="{blocks}"}} 1.0',
         ]

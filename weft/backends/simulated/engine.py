@@ -193,10 +193,11 @@ class SimulatedEngine(Engine):
         self._dead = False
 
     async def load(self) -> EngineLoad:
-        """What runs and waits, and the share of blocks in use."""
+        """What runs and waits, the share of blocks in use, and preemptions."""
         batch = self._batch
         used = batch.index.pinned / batch.index.capacity
-        return EngineLoad(len(batch.running), len(batch.waiting), used)
+        thrown_out = batch.counters.preemptions
+        return EngineLoad(len(batch.running), len(batch.waiting), used, thrown_out)
 
     async def healthy(self) -> bool:
         """Whether it is not dead."""

@@ -274,12 +274,13 @@ class VLLMEngine(Engine):
             await follow(sources[0], index)
 
     async def load(self) -> EngineLoad:
-        """Running and waiting requests and KV usage, from the server's metrics."""
+        """Running and waiting requests, KV usage and preemptions, from the server's metrics."""
         text = await self._metrics()
         return EngineLoad(
             int(gauge(text, "vllm:num_requests_running")),
             int(gauge(text, "vllm:num_requests_waiting")),
             gauge(text, "vllm:kv_cache_usage_perc"),
+            int(gauge(text, "vllm:num_preemptions_total")),
         )
 
     async def _metrics(self) -> str:

@@ -55,6 +55,7 @@ class Replica:
         """Called when its last call has ended."""
         self.speed = speed if speed is not None else Speed()
         self._window = Window()
+        self._preemptions: int | None = None
         self.process = engine.process
         """Which of the processes that served there it knows."""
         self.block_size = engine.block_size
@@ -292,9 +293,15 @@ class Replica:
         """Programs that hold a claim here."""
         return list(self._claiming)
 
+    def note_preemptions(self, count: int) -> None:
+        """The engine told how many requests it has thrown out since it began."""
+        if self._preemptions is not None and count > self._preemptions:
+            self._window.preempted(self.programs)
+        self._preemptions = count
+
     def forget(self) -> None:
         """Another process serves there: what was believed of its cache and speed is void."""
-        self.process, self._window = self.engine.process, Window()
+        self.process, self._window, self._preemptions = self.engine.process, Window(), None
         self.speed.forget()
         self._reset()
 

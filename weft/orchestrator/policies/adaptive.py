@@ -17,9 +17,10 @@ class Adaptive(Sticky):
     live there at 95%. So it needs no tuning, and is what `cap` has to be measured against where
     nobody knows the right k.
 
-    The original looks at the engine's own KV use and at its preemptions, which a scheduler above
-    an engine does not see. Here room counts as used that running calls and programs between
-    calls take. A program that lives on an engine stays there when the limit falls.
+    The original looks at the engine's own KV use. Here room counts as used that running calls and
+    programs between calls take. `weft serve` also reads the engines' preemptions, each of which
+    halves the limit like KV that is full. A program that lives on an engine stays there when the
+    limit falls.
     """
 
     def admit(self, call: CallView, engine: EngineView, view: View) -> Admission:

@@ -37,7 +37,9 @@ async def _ask(replica: Replica, loads: dict[str, EngineLoad], limit: float) -> 
     with anyio.move_on_after(limit):
         try:
             with blaming("engine", type(replica.engine)):
-                loads[replica.name] = expect(await replica.engine.load(), EngineLoad, "load")
+                load = expect(await replica.engine.load(), EngineLoad, "load")
+            loads[replica.name] = load
+            replica.note_preemptions(load.preemptions)
             return
         except (EngineError, PartFailed):
             pass
