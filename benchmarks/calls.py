@@ -18,6 +18,7 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -106,21 +107,11 @@ async def cpu(work: Work) -> float:
     return time.process_time() - begun
 
 
-async def costs(calls: int, rounds: int, folder: Path) -> dict[str, tuple[float, float]]:
-    """Of the floor and of several ways to call: microseconds a call, and times the floor's.
-
-    The least of all rounds, and the median of the ratios within a round.
-    """
+@asynccontextmanager
+async def ways(calls: int) -> AsyncIterator[dict[str, Work]]:
+    """The floor, and several ways to call so many times."""
     number = iter(range(10**9))
     pool, many = Pool(Instant()), Pool(Instant())
-
-    async def stored() -> None:
-        with Store(folder / f"{next(number)}.db") as store:
-            await run(within, calls, pool=pool, store=store)
-
-    async def again() -> None:
-        with Store(folder / "0.db") as store:
-            await run(within, calls, pool=pool, store=store)
 
     async def programs() -> None:
         async def one() -> None:
@@ -130,17 +121,31 @@ async def costs(calls: int, rounds: int, folder: Path) -> dict[str, tuple[float,
             for _ in range(calls):
                 group.start_soon(one)
 
-    ways: dict[str, Work] = {
-        "floor": lambda: floor(calls),
-        "call": lambda: run(within, calls, pool=pool),
-        "call with a Store": stored,
-        "call from the Store": again,
-        "call, a program each": programs,
-    }
-    took: dict[str, list[float]] = {name: [] for name in ways}
-    async with many, pool:
+    with tempfile.TemporaryDirectory() as folder:
+
+        async def stored(name: object) -> None:
+            with Store(Path(folder) / f"{name}.db") as store:
+                await run(within, calls, pool=pool, store=store)
+
+        async with many, pool:
+            yield {
+                "floor": lambda: floor(calls),
+                "call": lambda: run(within, calls, pool=pool),
+                "call with a Store": lambda: stored(next(number)),
+                "call from the Store": lambda: stored(0),
+                "call, a program each": programs,
+            }
+
+
+async def costs(calls: int, rounds: int) -> dict[str, tuple[float, float]]:
+    """Of the floor and of several ways to call: microseconds a call, and times the floor's.
+
+    The least of all rounds, and the median of the ratios within a round.
+    """
+    async with ways(calls) as found:
+        took: dict[str, list[float]] = {name: [] for name in found}
         for _ in range(rounds):
-            for name, work in ways.items():
+            for name, work in found.items():
                 took[name].append(await cpu(work))
     return {
         name: (
@@ -149,6 +154,17 @@ async def costs(calls: int, rounds: int, folder: Path) -> dict[str, tuple[float,
         )
         for name, seconds in took.items()
     }
+
+
+async def driven(calls: int) -> None:
+    """Call in each way that a line of the input names, and say when that is done."""
+    async with ways(calls) as found:
+        for line in sys.stdin:
+            if line == "collect\n":
+                gc.collect()
+            else:
+                await found[line.strip()]()
+            print("done", flush=True)
 
 
 async def steps(tokens: int, count: int) -> tuple[float, float]:
@@ -240,8 +256,7 @@ async def main(quick: bool) -> list[dict[str, Any]]:
         )
 
     calls, rounds = (300, 7) if quick else (2000, 7)
-    with tempfile.TemporaryDirectory() as folder:
-        found = await costs(calls, rounds, Path(folder))
+    found = await costs(calls, rounds)
     base, _ = found.pop("floor")
     for name, (cost, ratio) in found.items():
         row(name, "us", cost, floor=base)
@@ -262,7 +277,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer calls and rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    parser.add_argument("--driven", type=int, metavar="CALLS", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.driven:
+        anyio.run(driven, given.driven)
+        sys.exit()
     found = anyio.run(main, given.quick)
     print(f"weft {weft.__version__}")
     for r in found:

@@ -189,6 +189,11 @@ class Running:
         self.url = f"http://127.0.0.1:{port}"
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """Of its first process."""
+        return self._process.pid
+
     def _tree(self) -> list[psutil.Process]:
         first = psutil.Process(self._process.pid)
         return [first, *first.children(recursive=True)]

@@ -97,6 +97,7 @@ class Profiles:
         self._store, self._enough, self._half_life, self._most = store, enough, half_life, most
         self.graphs = Graphs(store, enough=enough)
         self._known: OrderedDict[_Key, Distribution] = OrderedDict()
+        self._answering: dict[_Key, _Key] = {}  # which key has enough; () for none
         self._changed: set[_Key] = set()
         self._dropped: set[_Key] = set()
         for text, kept in (store.profiles() if store is not None else {}).items():
@@ -288,22 +289,35 @@ class Profiles:
                 known = all_known[part] = Distribution(self._half_life, _words(part))
                 self._dropped.discard(part)
             known.add(value)
+            if known.count == self._enough:
+                self._answering.clear()
             all_known.move_to_end(part)
             self._changed.add(part)
             part = part[:-1]
         while len(all_known) > self._most:
             part, _ = all_known.popitem(last=False)
+            self._answering.clear()
             self._changed.discard(part)
             self._dropped.add(part)
 
     def _find(self, key: _Key) -> Distribution | None:
-        while key:
-            known = self._known.get(key)
-            if known is not None and known.count >= self._enough:
-                self._known.move_to_end(key)
-                return known
-            key = key[:-1]
-        return None
+        part = self._answering.get(key)
+        if part is None:
+            part = self._answer_of(key)
+        if not part:
+            return None
+        self._known.move_to_end(part)
+        return self._known[part]
+
+    def _answer_of(self, key: _Key) -> _Key:
+        """Which of the key and the more general ones has enough samples; () for none."""
+        part = key
+        while part and ((known := self._known.get(part)) is None or known.count < self._enough):
+            part = part[:-1]
+        if len(self._answering) >= self._most:
+            self._answering.clear()
+        self._answering[key] = part
+        return part
 
 
 @lru_cache(maxsize=256)

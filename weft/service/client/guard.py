@@ -33,12 +33,25 @@ def too_deep(raw: bytes, body: object) -> bool:
         raw: the JSON text.
         body: what orjson made of it, which stands for nothing else that it can't write.
     """
-    if raw.count(b"[") + raw.count(b"{") < _DEEP:
+    if not _begins_many(raw):
         return False
     try:
         orjson.dumps(body)
     except orjson.JSONEncodeError:
         return True
+    return False
+
+
+def _begins_many(raw: bytes) -> bool:
+    """Whether JSON has 250 brackets that open. To find them is far quicker than to count all."""
+    found = 0
+    for bracket in (b"[", b"{"):
+        at = raw.find(bracket)
+        while at >= 0:
+            found += 1
+            if found == _DEEP:
+                return True
+            at = raw.find(bracket, at + 1)
     return False
 
 

@@ -69,7 +69,7 @@ class Forward:
             ],
         ]
 
-    async def schedule(self, call: Call, earlier: Ticket | None) -> None:
+    def schedule(self, call: Call, earlier: Ticket | None) -> Awaitable[Ticket]:
         """Run a call; engines that fail before the first byte of an answer are replaced.
 
         Args:
@@ -81,7 +81,8 @@ class Forward:
                 open meanwhile.
         """
         service = self._service
-        await Attempts(service.scheduler, call, self, earlier, service.config.limits.retries).run()
+        retries = service.config.limits.retries
+        return Attempts(service.scheduler, call, self, earlier, retries).run()
 
     @property
     def begun(self) -> bool:
@@ -105,8 +106,10 @@ class Forward:
         raw, engine = self._raw, ticket.replica.engine
         if engine.priority:
             raw = with_priority(self._request, raw, ticket.program.priority)
-        reply = await self._send(service.upstreams[ticket.replica], raw)
+        reply = await send(self._request, service.upstreams[ticket.replica], self._headers, raw)
         try:
+            if isinstance(reply, TranslatedReply):
+                self.kept = False
             service.scheduler.note_begun(ticket)
             if reply.status == 200 and (rest := used_up(reply.headers)):
                 service.scheduler.note_used_up(ticket, rest)
@@ -149,12 +152,6 @@ class Forward:
                 f"({reason()}); try again in {math.ceil(wait)} s",
                 wait,
             )
-
-    async def _send(self, upstream: Upstream, raw: bytes) -> Reply:
-        reply = await send(self._request, upstream, self._headers, raw)
-        if isinstance(reply, TranslatedReply):
-            self.kept = False
-        return reply
 
     async def _answer(self, reply: Reply, ticket: Ticket) -> bool:
         """Give the client what the engine answers; returns whether it was a proper answer."""
@@ -307,7 +304,7 @@ class Forward:
 
     async def _pass(self, upstream: Upstream) -> None:
         record = self._record
-        reply = await self._send(upstream, self._raw)
+        reply = await send(self._request, upstream, self._headers, self._raw)
         try:
             answer = await reply.whole()
             record.first = self._service.registry.clock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from hashlib import sha256
 
 from weft.errors import ContextExceeded, EngineBusy, EngineUnavailable, Refused, RequestFailed
@@ -35,23 +35,26 @@ _AWAY = (EngineUnavailable, EngineBusy, RequestFailed, ContextExceeded, Refused)
 """What may be raised where another model could do."""
 
 
-async def run_scheduled(request: ClientRequest, chosen: Sequence[Served]) -> None:
+def run_scheduled(request: ClientRequest, chosen: Sequence[Served]) -> Awaitable[None]:
     """Answer a call of a program by the first that can of what its model stands for.
 
     Raises:
         EngineError, Refused: nothing was sent to the client yet, unless
             its stream was kept open meanwhile.
     """
-    asked = chosen[0]
-    if len(chosen) > 1:
-        chosen = first_able(request.service, chosen)
-        for request.fallbacks in range(len(chosen) - 1, 0, -1):
-            try:
-                return await _serve(request, chosen[-1 - request.fallbacks], asked)
-            except _AWAY as error:
-                if not request.falls_back(error):
-                    raise
-        request.fallbacks = 0
+    if len(chosen) == 1:
+        return _serve(request, chosen[0], chosen[0])
+    return _serve_by_first(request, first_able(request.service, chosen), chosen[0])
+
+
+async def _serve_by_first(request: ClientRequest, chosen: Sequence[Served], asked: Served) -> None:
+    for request.fallbacks in range(len(chosen) - 1, 0, -1):
+        try:
+            return await _serve(request, chosen[-1 - request.fallbacks], asked)
+        except _AWAY as error:
+            if not request.falls_back(error):
+                raise
+    request.fallbacks = 0
     await _serve(request, chosen[-1], asked)
 
 
@@ -158,12 +161,11 @@ async def _run(
             exchange.keep_open(lambda: service.tell(exchange, record))
 
         def chain(wanted: int) -> Sequence[int]:
-            if wanted == size:
-                return place.prefix.hashes
             root = place.prefix.root
             return TextPrefix.of(pieces, place.prefix.chunk * wanted // size, root).hashes
 
-        call = TextCall(record.id, model, id, place.tokens, limit, chain, identity.stage)
+        hashes, stage = place.prefix.hashes, identity.stage
+        call = TextCall(record.id, model, id, place.tokens, limit, hashes, size, chain, stage)
         call.only = (place.engine,) if place.engine else served.only
         call.stays = not request.fallbacks
         call.patience = limits.queue_seconds * _PATIENCE

@@ -22,11 +22,13 @@ class TextCall(Call):
         program: id of its program.
         tokens: of the prompt, as estimated.
         limit: most tokens of the answer, if the client says so.
-        chain: gives the chained hashes of the prompt's blocks, by block size.
+        hashes: chained, of the prompt's blocks on the engines of the model.
+        block_size: of these engines.
+        chain: gives the same by block size, for other engines.
         stage: the part of the program that asks.
     """
 
-    __slots__ = ("_chain", "_tokens")
+    __slots__ = ("_block_size", "_chain", "_text_hashes", "_tokens")
 
     def __init__(
         self,
@@ -35,11 +37,14 @@ class TextCall(Call):
         program: str,
         tokens: int,
         limit: int | None,
+        hashes: Sequence[int],
+        block_size: int,
         chain: Callable[[int], Sequence[int]],
         stage: str = "",
     ) -> None:
         super().__init__(Request(id, model, (), sampling=_sampling(limit)), program, stage=stage)
         self._tokens, self._chain = max(1, tokens), chain  # the shortest texts too
+        self._text_hashes, self._block_size = hashes, block_size
 
     @property
     def prompt_tokens(self) -> int:
@@ -48,7 +53,7 @@ class TextCall(Call):
 
     def hashes(self, block_size: int) -> Sequence[int]:
         """Chained hashes of the prompt's whole blocks of text."""
-        return self._chain(block_size)
+        return self._text_hashes if block_size == self._block_size else self._chain(block_size)
 
     def reported_hashes(self, block_size: int, answer: Sequence[int] = ()) -> Sequence[int]:
         """None: what engines report is hashed over tokens."""
@@ -56,7 +61,7 @@ class TextCall(Call):
 
     def grown(self, block_size: int, answer: Sequence[int], count: int) -> Sequence[int]:
         """Those of the prompt: the answer's text comes back with the next one."""
-        return self._chain(block_size)
+        return self.hashes(block_size)
 
 
 @lru_cache(1024)

@@ -263,6 +263,8 @@ def _more(message: bytes, length: int, known: int) -> bool:
 def _folder_in(message: bytes) -> bytes:
     """The first folder that a message names as the one that is worked in; empty if none."""
     head = message[:_FIRST]
+    if b"/" not in head and b"\\" not in head:  # no path: quicker to see than the words
+        return b""
     if not (b"irectory" in head or b"cwd" in head or b"orkspace" in head or b"older" in head):
         return b""
     found = _folder.search(head)

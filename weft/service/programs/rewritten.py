@@ -10,7 +10,8 @@ from weft.service.programs.passages import Passages
 
 _BASES = 8  # under which one history is remembered
 _SKETCHES = 1000  # of system prompts and tools that are remembered
-_LINES = 400  # of one that are
+_LINES = 400  # of one that are, its beginning and its end among them
+_LINE = 256  # bytes of a line that count
 _END = 32  # bytes of its beginning and its end
 _NOTHING = frozenset[int]()
 
@@ -45,7 +46,9 @@ class Rewritten:
         body, chain = history.body, history.chain
         for count in range(len(body), 0, -1):
             bases = self._bodies.get(chain[count - 1])
-            known = [heads[key] for b in bases or () if (key := chain[count - 1] ^ b) in heads]
+            if bases is None:
+                continue
+            known = [heads[key] for b in bases if (key := chain[count - 1] ^ b) in heads]
             if count == len(body):  # a first request that is equal begins a program
                 known = [head for head in known if not head.first]
             if known and (head := self._likest(known, history)) is not None:
@@ -119,7 +122,12 @@ def _sketch(lead: Sequence[bytes]) -> frozenset[int]:
     """
     found: set[int] = set()
     for piece in lead:
-        parts = piece.split(b"\n", _LINES)[1:]  # the role
-        parts += [piece[:_END], piece[-_END:]]
-        found.update([digest(part.translate(None, b"0123456789")) for part in parts if part])
+        parts = [piece[:_END], piece[-_END:]]
+        start = piece.find(b"\n") + 1  # behind the role
+        while start and len(parts) < _LINES:
+            end = piece.find(b"\n", start)
+            parts.append(piece[start : min(end, start + _LINE) if end >= 0 else start + _LINE])
+            start = end + 1
+        bare = b"\0".join(parts).translate(None, b"0123456789")  # the roles end lines too
+        found.update([digest(part) for part in bare.split(b"\0") if part])
     return frozenset(found)

@@ -38,7 +38,7 @@ class TextPrefix:
 
     def extended(self, pieces: Iterable[bytes]) -> TextPrefix:
         """The prefix of this prompt with more behind it; reads only the new bytes."""
-        new = self.rest + b"".join(pieces)
+        new = b"".join([self.rest, *pieces])
         chunk, hashes = self.chunk, array("Q", self.hashes)
         last = hashes[-1] if hashes else self.root
         whole = len(new) - len(new) % chunk

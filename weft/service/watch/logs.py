@@ -155,7 +155,7 @@ class EventLog:
         }
         if not call.counted:
             fields["estimated"] = True
-        _write("call", fields, {"error": call.error, "tool": call.tool})
+        _log.handle(_Event("call", fields, {"error": call.error, "tool": call.tool}))
 
     def program_ended(self, program: ProgramRecord, reason: str) -> None:
         """Write a program's line."""
@@ -176,11 +176,19 @@ class EventLog:
             "generated": program.generated,
             "waited": round(program.waited, 3),
         }
-        _write("program", fields, {})
+        _log.handle(_Event("program", fields, {}))
 
 
-def _write(event: str, fields: dict[str, Any], told: dict[str, str]) -> None:
-    # Looking for the line of code that logs would cost as much as all the rest.
-    record = logging.LogRecord(_log.name, logging.INFO, "", 0, event, None, None)
-    record.fields, record.told = fields, told
-    _log.handle(record)
+class _Event(logging.LogRecord):
+    """A record of something that happened. It has no line of code, which is dear to look for."""
+
+    def __init__(self, event: str, fields: dict[str, Any], told: dict[str, str]) -> None:
+        vars(self).update(_BLANK)
+        self.created = now = time.time()
+        self.msecs = float(int(1000 * (now - int(now))))
+        self.relativeCreated += 1000 * (now - _BLANK["created"])
+        self.msg, self.fields, self.told = event, fields, told
+
+
+_BLANK = vars(logging.LogRecord(_log.name, logging.INFO, "", 0, "", None, None))
+"""What all such records have in common: to make each anew takes longer than to write it."""

@@ -32,8 +32,11 @@ def read_order(answer: Order) -> tuple[tuple[float, ...], float, str]:
         if type(part) not in _PLAIN or part != part:
             key = tuple(_number(part, "its key has") for part in key)
             break
+    reason = answer.reason
+    if type(reason) is str and type(overdue) is float and overdue == overdue:
+        return key, overdue, reason
     when = math.inf if overdue is None else _number(overdue, "its overdue is")
-    return key, when, _reason(answer.reason)
+    return key, when, _reason(reason)
 
 
 def read_placement(answer: Placement, view: View) -> tuple[Replica, str, bool]:
@@ -68,6 +71,14 @@ def read_retention(answer: Retention) -> Retention:
     """For how long a program keeps its room, as numbers that can be compared."""
     if type(answer) is not Retention:
         _check(answer, Retention)
+    elif (
+        type(answer.seconds) is float
+        and type(answer.rank) is float
+        and answer.seconds == answer.seconds
+        and answer.rank == answer.rank
+        and type(answer.reason) is str
+    ):
+        return Retention(answer.seconds, answer.reason, answer.rank)
     seconds, rank = _number(answer.seconds, "its seconds are"), _number(answer.rank, "its rank is")
     return Retention(seconds, _reason(answer.reason), rank)
 
