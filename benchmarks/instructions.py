@@ -98,7 +98,6 @@ async def requests(folder: Path) -> dict[str, float]:
                 await served(up.port, make, each)
                 counted = counter.read(name) - idle * (time.perf_counter() - begun)
                 found[name] = counted / each / CONNECTIONS
-    print(found, flush=True)
     found["streamed chunk"] = (found["stream of 50 chunks"] - found["2 KB, unrelated"]) / CHUNKS
     return found
 
@@ -128,11 +127,13 @@ def calls(folder: Path) -> dict[str, float]:
     pipe = subprocess.PIPE
     found: dict[str, float] = {}
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1) as process:
-        assert process.stdin is not None and process.stdout is not None
+        to, back = process.stdin, process.stdout
+        assert to is not None
+        assert back is not None
 
         def work(name: str) -> None:
-            print(name, file=process.stdin, flush=True)
-            if not process.stdout.readline():
+            print(name, file=to, flush=True)
+            if not back.readline():
                 raise SystemExit(f"{script} ended")
 
         work("collect")
@@ -143,7 +144,7 @@ def calls(folder: Path) -> dict[str, float]:
             counter.zero()
             work(name)
             found[name] = counter.read(name) / CALLS
-        process.stdin.close()
+        to.close()
     return found
 
 
