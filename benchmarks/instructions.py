@@ -2,12 +2,11 @@
 
     python benchmarks/instructions.py [requests|calls] [--tree DIR] [--profiles DIR]
 
-CPU time is noise where other work shares the machine; a count of instructions comes out the same
-within a percent. Work runs once to warm up and is then counted, by valgrind's callgrind: requests
-of `benchmarks/gateway.py` on 16 connections (with so long between streamed chunks that each is
-read by itself), less what an idle service does in that time; and calls of `benchmarks/calls.py`.
-What the kernel does for the process is not in it. `--tree` measures another working tree's
-package. `--profiles` keeps callgrind's files, for callgrind_annotate.
+CPU time is noise where other work shares the machine; instructions are not. Work runs once to
+warm up and is then counted by valgrind's callgrind: requests of `benchmarks/gateway.py` on 16
+connections (with so long between streamed chunks that each is read by itself), less what an idle
+service does in that time, and calls of `benchmarks/calls.py`. The kernel's part is not counted.
+`--tree` measures another working tree's package; `--profiles` keeps callgrind's files.
 """
 
 from __future__ import annotations
@@ -31,24 +30,24 @@ from load import Source, connected, growing, right, unrelated
 from upstream import CHUNKS, MODEL
 
 PACE = 200  # ms between chunks
-IDLE = 4.0  # s
+IDLE = 12.0  # s
 CALLS = 1000
-CASES: dict[str, tuple[Callable[[], Source], int]] = {
+CASES: dict[str, tuple[Callable[[], Source], int]] = {  # and requests of each connection
     "2 KB, unrelated": (lambda: unrelated(2048), 8),
     "2 KB, growing": (lambda: growing(2048), 8),
     "64 KB, unrelated": (lambda: unrelated(65536), 4),
     "64 KB, growing": (lambda: growing(65536), 8),
     "stream of 50 chunks": (lambda: unrelated(2048, stream=True, pace=PACE), 1),
 }
-"""What a connection sends, and how many of them in a round."""
 WAYS = ("floor", "call", "call with a Store", "call from the Store", "call, a program each")
-"""As `benchmarks/calls.py` calls them."""
+PROGRAM = str(Path(sys.executable).with_name("weft"))
+SCRIPT = str(Path(__file__).with_name("calls.py"))
 
 
-def valgrind(folder: Path) -> list[str]:
-    """Words before a command that have it counted, from when counting is switched on."""
-    out = f"--callgrind-out-file={folder}/counts"
-    return ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", out]
+def valgrind(folder: Path, *command: str) -> list[str]:
+    """A command that is counted from when counting is switched on."""
+    start = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no"]
+    return [*start, f"--callgrind-out-file={folder}/counts", sys.executable, *command]
 
 
 class Counter:
@@ -56,29 +55,24 @@ class Counter:
 
     def __init__(self, pid: int, folder: Path) -> None:
         self._pid, self._folder, self._dumps = pid, folder, 0
-        self._tell("instrumentation", "on")
+        self.tell("instrumentation", "on")
 
-    def _tell(self, *words: str) -> None:
+    def tell(self, *words: str) -> None:
+        """Tell callgrind something, such as `zero`: to count anew."""
         subprocess.run(["vgdb", f"--pid={self._pid}", *words], check=True, capture_output=True)
-
-    def zero(self) -> None:
-        """Count from now on."""
-        self._tell("zero")
 
     def read(self, name: str) -> int:
         """Instructions since the last zero or read; the profile is kept under this name."""
-        self._tell("dump")
+        self.tell("dump")
         self._dumps += 1
         dump = self._folder / f"counts.{self._dumps}"
-        counted = int(dump.read_text().rpartition("totals: ")[2].split()[0])
-        dump.rename(self._folder / name.replace(",", "").replace(" ", "-"))
-        return counted
+        dump = dump.rename(self._folder / name.replace(",", "").replace(" ", "-"))
+        return int(dump.read_text().rpartition("totals: ")[2].split()[0])
 
 
 async def requests(folder: Path) -> dict[str, float]:
     """Instructions of a request, by its kind."""
-    command = [*valgrind(folder), sys.executable, str(Path(sys.executable).with_name("weft"))]
-    weft = gateways.weft(shlex.join([*command, "serve"]))
+    weft = gateways.weft(shlex.join(valgrind(folder, PROGRAM, "serve")))
     found: dict[str, float] = {}
     with upstreams(0) as ports:
         for port in ports:
@@ -87,13 +81,12 @@ async def requests(folder: Path) -> dict[str, float]:
         async with gateways.running(weft, urls, MODEL) as up:
             counter = Counter(up.pid, folder)
             await served(up.port, *CASES["2 KB, unrelated"])
-            counter.zero()
+            counter.tell("zero")
             await asyncio.sleep(IDLE)
             idle = counter.read("idle") / IDLE
-            print(f"idle: {idle / 1e6:.3g} million a second", flush=True)
             for name, (make, each) in CASES.items():
                 await served(up.port, make, each)
-                counter.zero()
+                counter.tell("zero")
                 begun = time.perf_counter()
                 await served(up.port, make, each)
                 counted = counter.read(name) - idle * (time.perf_counter() - begun)
@@ -107,13 +100,10 @@ async def served(port: int, make: Callable[[], Source], each: int) -> None:
 
     async def work() -> None:
         connection = await connected(port)
-        try:
-            for data in islice(make(), each):
-                answer = await connection.ask(data)
-                if not right(answer):
-                    raise SystemExit(f"a wrong answer: {answer[:400]!r}")
-        finally:
-            connection.transport.abort()
+        for data in islice(make(), each):
+            if not right(answer := await connection.ask(data)):
+                raise SystemExit(f"a wrong answer: {answer[:400]!r}")
+        connection.transport.abort()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(CONNECTIONS):
@@ -122,36 +112,31 @@ async def served(port: int, make: Callable[[], Source], each: int) -> None:
 
 def calls(folder: Path) -> dict[str, float]:
     """Instructions of a call, by its way, and of the floor."""
-    script = str(Path(__file__).with_name("calls.py"))
-    command = [*valgrind(folder), sys.executable, script, "--driven", str(CALLS)]
-    pipe = subprocess.PIPE
+    command, pipe = valgrind(folder, SCRIPT, "--driven", str(CALLS)), subprocess.PIPE
     found: dict[str, float] = {}
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         to, back = process.stdin, process.stdout
-        assert to is not None
-        assert back is not None
 
         def work(name: str) -> None:
             print(name, file=to, flush=True)
-            if not back.readline():
-                raise SystemExit(f"{script} ended")
+            if back is None or not back.readline():
+                raise SystemExit(f"{SCRIPT} ended")
 
         work("collect")
         counter = Counter(process.pid, folder)
         for name in WAYS:
             work(name)
             work("collect")
-            counter.zero()
+            counter.tell("zero")
             work(name)
             found[name] = counter.read(name) / CALLS
-        to.close()
+        process.stdin.close()  # type: ignore[union-attr]
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("what", nargs="?", choices=["requests", "calls"], help="default: both")
     parser.add_argument("--tree", type=Path, metavar="DIR", help="another working tree")
     parser.add_argument("--profiles", type=Path, metavar="DIR", help="keep profiles there")
@@ -159,6 +144,7 @@ def main() -> None:
     if not shutil.which("valgrind"):
         raise SystemExit("valgrind is not installed: install your system's package `valgrind`")
     os.environ["PYTHONHASHSEED"] = "0"
+    gateways.START = 900.0  # under valgrind nothing starts quickly
     # Large copies by vectors: of `rep movsb` each byte would count.
     os.environ["GLIBC_TUNABLES"] = f"glibc.cpu.x86_rep_movsb_threshold={1 << 40}"
     if options.tree is not None:

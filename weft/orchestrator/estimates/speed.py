@@ -153,7 +153,7 @@ class _Line:
                 seen.popleft()
             self._run = 0
             self._fit()
-        elif self._fresh >= _FEW * (2 if len(seen) == _KEPT else 1):
+        elif self._fresh >= (_KEPT if len(seen) == _KEPT else _FEW):
             self._fit()
 
     def dump(self) -> list[tuple[float, float, float]]:
