@@ -45,7 +45,7 @@ class App:
             await answer(scope, receive, send)
         elif _header(scope, b"upgrade").lower() == "websocket":
             await _no_websocket(scope, receive, send)
-        elif method == "OPTIONS" and self._service.origins:
+        elif method == "OPTIONS" and self._service.origins and _header(scope, b"origin"):
             await self._preflight(scope)(scope, receive, send)
         else:
             await self._rest(scope, receive, self._marked(scope, send))

@@ -177,6 +177,7 @@ async def test_pages_of_listed_origins_may_ask() -> None:
                 foreign = await service.http.post(path, json=body, headers=KEY | other)
                 assert "access-control-allow-origin" not in foreign.headers
             assert (await service.http.options(path, headers=other | asks)).status_code == 403
+            assert (await service.http.options("/v1/models")).status_code == 405  # for no page
             models = await service.http.get("/v1/models", headers=KEY | page)
             assert models.headers["access-control-allow-origin"] == "https://app.example"
         async with serving(engine.url) as service:

@@ -68,11 +68,21 @@ def no_text(raw: bytes) -> str:
     for begins, name in _BEGINNINGS.items():
         if raw.startswith(begins):
             return f"the body is compressed by {name}; say so in the header content-encoding"
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:4]:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or raw[:4].strip(b"\0") in (b"{", b"["):
         return "the body is UTF-16 or UTF-32; send JSON as UTF-8"
+    if b"\0" in raw[:_LOOKED_AT] or not _is_text(raw[:_LOOKED_AT]):
+        return (
+            "the body is no text; if it is compressed, say by what in the header content-encoding"
+        )
     return ""
 
 
+def _is_text(raw: bytes) -> bool:
+    """Whether bytes are UTF-8, but for the last character, which may be cut."""
+    return "\ufffd" not in raw.decode(errors="replace")[:-1]
+
+
+_LOOKED_AT = 100  # bytes
 _BEGINNINGS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
