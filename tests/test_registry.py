@@ -764,15 +764,20 @@ async def test_what_is_no_answer_or_no_score_is_told(put: Put) -> None:
             await run(parse_strategy("mine.py:Mute"), question(), pool=pool)
         for wrong, why in (
             ("Answer(5, None)", "text must be str, not 5"),
-            ("Answer('x', 'x', score='high')", "score must be Real, not 'high'"),
+            ("Answer('x', 'x', score='high')", "score must be a number, not 'high'"),
             ("Answer('x', 'x', score=float('nan'))", "score nan"),
             ("Answer('x', 'x', details=None)", "details must be dict, not None"),
             ("Answer", "must be Answer, not <class"),
+            ("self.solve(question)", "must be Answer, not a coroutine; await it"),
+            ("await never()", "StopIteration"),
         ):
             put(
                 "wrong.py",
                 f"""
                 from weft.search import Answer, Strategy, strategy
+
+                async def never():
+                    raise StopIteration
 
                 @strategy("wrong")
                 class Wrong(Strategy):
@@ -786,7 +791,7 @@ async def test_what_is_no_answer_or_no_score_is_told(put: Put) -> None:
             ):
                 await run(parse_strategy("wrong.py:Wrong"), question(), pool=pool)
         odd = parse_strategy("best_of_n(n=2, verifier=mine.py:Odd)")
-        with pytest.raises(PartFailed, match=r"verifier Odd failed at .*mine.py:\d+: ValueError"):
+        with pytest.raises(PartFailed, match=r"verifier Odd failed at .*mine.py:\d+: TypeError"):
             await run(odd, question(), pool=pool)
 
 

@@ -6,9 +6,10 @@ import inspect
 import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from numbers import Real
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, SupportsFloat, TypeVar, cast
 
 from weft.concurrency import first_error
 from weft.errors import PartFailed, WeftError
@@ -17,6 +18,8 @@ from weft.interrupts import must_pass
 T = TypeVar("T")
 _WEFT = str(Path(__file__).parent)
 _PYTHON = str(Path(os.__file__).parent)
+_NAMES: dict[type[Any], str] = {Real: "a number", SupportsFloat: "a number"}
+_LONGEST = 2000  # characters of an exception's message; the exception itself has all of it
 
 
 def place_of(part: Callable[..., object]) -> str:
@@ -53,15 +56,26 @@ def _is_users(file: str) -> bool:
 
 def said(error: BaseException) -> str:
     """An exception's type and message; the type alone if its message can't be had."""
-    try:
-        message = " ".join(str(error).split())
-    except Exception:
-        message = ""
+    message = " ".join((_text_of(str, error) or "").split())
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST - 3]}..."
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def sentence(kind: str, part: Callable[..., object], error: BaseException) -> str:
-    """What went wrong in a part of a kind, with its name and the line that raised."""
+def sentence(
+    kind: str,
+    part: Callable[..., object],
+    error: BaseException,
+    outer: BaseException | None = None,
+) -> str:
+    """What went wrong in a part of a kind, with its name and the line that raised.
+
+    Args:
+        kind: what the part is.
+        part: its class or function.
+        error: that the part raised.
+        outer: the group that the error came in, if any.
+    """
     part = inspect.unwrap(part)
     try:
         file = inspect.getsourcefile(part)
@@ -69,26 +83,32 @@ def sentence(kind: str, part: Callable[..., object], error: BaseException) -> st
         file = None
     if file is not None and file.startswith(_WEFT):  # what it was given is more likely wrong
         file = None
-    at = (file and raised_at(error, file)) or raised_at(error) or place_of(part)
+    # A StopIteration in a coroutine is another error's cause; errors of a group may have no line.
+    errors = [one for one in (error, error.__cause__, outer) if one is not None]
+    lines = [raised_at(one, file) for one in errors if file] + [raised_at(one) for one in errors]
+    at = next(filter(None, lines), None) or place_of(part)
     return f"{kind} {part.__name__} failed at {at}: {said(error)}"
 
 
-def expect(given: Any, wanted: type[Any], what: str) -> Any:
+def expect(given: Any, wanted: type[Any], what: str, *, awaited: bool = False) -> Any:
     """What a part gave, if it is what is wanted.
 
     Args:
         given: by the part.
         wanted: the type that it must have.
         what: the part was asked for.
+        awaited: the part's method is async, and was awaited.
 
     Raises:
         TypeError: it is something else.
     """
     if isinstance(given, wanted):
         return given
-    needed = wanted.__name__
+    needed = _NAMES.get(wanted, wanted.__name__)
     if inspect.iscoroutine(given):
         given.close()
+        if awaited:
+            raise TypeError(f"{what} must be {needed}, not a coroutine; await it")
         raise TypeError(f"{what} is async, but must give {needed} at once; leave out async")
     raise TypeError(f"{what} must be {needed}, not {_shown(given)}")
 
@@ -107,11 +127,20 @@ def truth(given: Any, what: str) -> bool:
 
 
 def _shown(given: object) -> str:
-    try:
-        text = repr(given)
-    except Exception:
+    text = _text_of(repr, given)
+    if text is None:
         return f"an object of {type(given).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _text_of(write: Callable[[object], str], given: object) -> str | None:
+    """An object's text without half characters, which UTF-8 can't write; None if it has none."""
+    try:
+        return write(given).encode("utf-8", "backslashreplace").decode()
+    except BaseException as error:
+        if must_pass(error):
+            raise
+        return None
 
 
 class blaming:
@@ -152,7 +181,7 @@ class blaming:
         first = first_error(error)
         if isinstance(first, WeftError):
             raise first
-        raise PartFailed(sentence(self._kind, self._part, first)) from first
+        raise PartFailed(sentence(self._kind, self._part, first, error)) from first
 
     def _passes(self, error: BaseException) -> bool:
         """Whether an exception that is no `Exception` is not the part's own doing."""

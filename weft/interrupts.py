@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import anyio
+
+from weft.concurrency import event_loop
 
 _receivers = 0
 
@@ -35,9 +38,17 @@ def must_pass(error: BaseException) -> bool:
     """Whether an exception is not the doing of the code that raises it.
 
     That is so where somebody ends the process by Ctrl-C, cancels the running task, or closes a
-    generator.
+    coroutine that nothing runs any more.
     """
-    return is_interrupt(error) or isinstance(error, GeneratorExit) or is_cancellation(error)
+    return is_interrupt(error) or is_cancellation(error) or _is_closing(error)
+
+
+def _is_closing(error: BaseException) -> bool:
+    """Whether the coroutine that catches an exception is closed, after its event loop's end."""
+    if not isinstance(error, GeneratorExit) or event_loop() is not None:
+        return False
+    caught = error.__traceback__
+    return caught is None or bool(caught.tb_frame.f_code.co_flags & inspect.CO_COROUTINE)
 
 
 def is_cancellation(error: BaseException) -> bool:

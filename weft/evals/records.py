@@ -129,7 +129,8 @@ def _locked(file: int) -> bool:
 def write(path: Path, text: str) -> None:
     """Replace a file at once, so that a crash leaves either the old or the new one."""
     temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, encoding="utf-8")
+    # Half a character, which a part may give and UTF-8 can't write, is written as JSON escapes it.
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     os.replace(temporary, path)
 
 

@@ -98,11 +98,11 @@ class Policy(Parametric):
 
     def admit(self, call: CallView, engine: EngineView, view: View) -> Admission:
         """Whether the call may enter the engine now. The engine has room."""
-        return _ENTER
+        return Admission(True, "everyone is admitted")
 
     def order(self, call: CallView, view: View) -> Order:
         """The call's place among the calls that wait; asked once, when the call comes."""
-        return _ARRIVAL
+        return Order((), "first come, first served")
 
     @abstractmethod
     def place(self, call: CallView, view: View) -> Placement:
@@ -110,12 +110,8 @@ class Policy(Parametric):
 
     def retain(self, program: Program, engine: EngineView, view: View) -> Retention:
         """For how long the program keeps its room. Its last running call has just ended."""
-        return _NOTHING
+        return Retention(0.0, "no claim between calls")
 
-
-_ENTER = Admission(True, "everyone is admitted")
-_ARRIVAL = Order((), "first come, first served")
-_NOTHING = Retention(0.0, "no claim between calls")
 
 P = TypeVar("P", bound=type[Policy])
 POLICIES = PartRegistry(

@@ -198,7 +198,7 @@ class Strategy(Parametric, ABC):
 
 def _checked(given: Any) -> Answer:
     """What `solve` gave, if it is an answer."""
-    answer: Answer = expect(given, Answer, "solve")
+    answer: Answer = expect(given, Answer, "solve", awaited=True)
     if answer.text is not None:
         expect(answer.text, str, "solve's text")
     if answer.score is not None and not isfinite(expect(answer.score, Real, "solve's score")):

@@ -18,11 +18,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, SupportsFloat, TypeVar, dataclass_transform
 from weakref import WeakKeyDictionary
 
 from weft.errors import UnknownName, Unsupported, UsageError
-from weft.faults import blaming
+from weft.faults import blaming, expect
 from weft.orchestrator.pool import Pool
 from weft.parameters import Parametric, param
 from weft.programs import Completion, node
@@ -120,9 +120,16 @@ class Verifier(Parametric, ABC):
             PartFailed: the verifier's code raised an exception that is not weft's, or gave what
                 is no number.
         """
-        self.check(question)
         with blaming("verifier", type(self)):
-            score = float(await self.score(question, text, confidence))
+            self.check(question)
+            score = float(
+                expect(
+                    await self.score(question, text, confidence),
+                    SupportsFloat,
+                    "score",
+                    awaited=True,
+                )
+            )
             if math.isnan(score):
                 raise ValueError("the score is no number")
         return min(1.0, max(0.0, score))

@@ -131,6 +131,12 @@ def test_a_line_is_a_line_whatever_clients_send(logged: Logged) -> None:
         assert len(text) < 1000
 
 
+def test_half_a_character_is_escaped(logged: Logged) -> None:
+    stream = logged()
+    logging.getLogger("weft.somewhere").warning("a part said \ud800")
+    assert json.loads(stream.getvalue())["message"] == "a part said \ud800"
+
+
 def test_text_for_terminals(logged: Logged) -> None:
     stream = logged("text")
     EventLog().call_ended(call(program(), tool="bash"))

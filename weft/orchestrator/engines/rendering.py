@@ -82,7 +82,7 @@ class Rendering:
 async def _ids(engine: Engine, ask: Ask) -> Tokens:
     """What an engine says, if it is token ids."""
     with blaming("engine", type(engine)):
-        ids = expect(await ask(engine), tuple, "its token ids")
+        ids = expect(await ask(engine), tuple, "its token ids", awaited=True)
         if ids and not isinstance(ids[0], int):
             raise TypeError(f"its token ids must be whole numbers, not {ids[0]!r}")
         return ids

@@ -37,9 +37,9 @@ async def _ask(replica: Replica, loads: dict[str, EngineLoad], limit: float) -> 
     with anyio.move_on_after(limit):
         try:
             with blaming("engine", type(replica.engine)):
-                load = expect(await replica.engine.load(), EngineLoad, "load")
+                load = expect(await replica.engine.load(), EngineLoad, "load", awaited=True)
+                replica.note_preemptions(load.preemptions)
             loads[replica.name] = load
-            replica.note_preemptions(load.preemptions)
             return
         except (EngineError, PartFailed):
             pass

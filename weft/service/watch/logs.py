@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -93,7 +94,10 @@ class Formatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = self._exception(record.exc_info)
         if self._json:
-            return self._encoder.encode(line).decode()
+            try:
+                return self._encoder.encode(line).decode()
+            except UnicodeEncodeError:  # half a character, in what an exception says
+                return json.dumps(line)
         return _text(line)
 
     def _time(self, at: float) -> str:

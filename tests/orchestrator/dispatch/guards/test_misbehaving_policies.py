@@ -452,6 +452,39 @@ def test_an_answer_that_is_changed_later_changes_nothing():
         world.end(name)
 
 
+def test_what_every_policy_inherits_is_changed_for_nobody_else():
+    def admit(decision: Any, call: Any, engine: Any, view: Any) -> Admission:
+        inherited = Policy.admit(policy, call, engine, view)
+        inherited.enter, inherited.reason = False, "not now"
+        return inherited
+
+    policy = Moody({"admit": admit})
+    for policy, running in ((policy, 0), ("fcfs", 1)):
+        world = World(policy)
+        world.ask("a")
+        assert len(world.running) == running
+
+
+def test_reasons_can_be_written_everywhere():
+    """In logs, in UTF-8, and at a bearable length."""
+    long = "\ud800" * 100_000
+    policy = Moody(
+        {
+            "place": lambda decision, *_: Placement(decision.engine, long),
+            "admit": lambda *_: Admission(True, long),
+            "order": lambda *_: Order((), long),
+            "retain": lambda *_: Retention(0.0, long),
+        }
+    )
+    world = World(policy, concurrency=1)
+    first = world.ask("a")
+    world.ask("b")
+    world.end(first)
+    reasons = [decision.reason for decision in world.log]
+    assert max(map(len, reasons)) < 3000  # a call's reason is that of its order and its placement
+    assert all(reason.encode("utf-8") for reason in reasons)
+
+
 def test_the_view_gives_no_list_that_could_be_changed():
     def greedy(decision: Any, call: Any, view: Any) -> Any:
         view.engines.clear()

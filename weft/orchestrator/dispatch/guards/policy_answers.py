@@ -15,6 +15,7 @@ from weft.orchestrator.program import Program
 from weft.orchestrator.views import View
 
 _PLAIN = {int, float, bool}
+_LONGEST = 1000  # characters of a reason that are kept: it goes into logs and heads of answers
 
 
 class NoAnswer(Exception):
@@ -46,16 +47,14 @@ def read_placement(answer: Placement, view: View) -> tuple[Replica, str, bool]:
     engine, firm, reason = answer.engine, answer.firm, answer.reason
     if not isinstance(engine, Replica) or engine not in view.engines:
         raise NoAnswer(f"{_shown(engine)} is none of the engines in view")
-    if type(firm) is bool and type(reason) is str:
-        return engine, reason, firm
-    return engine, _reason(reason), _truth(firm, "its firm is")
+    return engine, _reason(reason), firm if type(firm) is bool else _truth(firm, "its firm is")
 
 
 def read_admission(answer: Admission, replica: Replica) -> Admission:
     """Whether a call may enter; what it displaces holds a claim on the engine."""
     if type(answer) is not Admission:
         _check(answer, Admission)
-    elif answer.enter is True and type(answer.reason) is str:
+    elif answer.enter is True and _reason(answer.reason) is answer.reason:
         return answer
     if _truth(answer.enter, "its enter is"):
         return Admission(True, _reason(answer.reason))
@@ -113,11 +112,12 @@ def _truth(value: Any, what: str) -> bool:
 
 
 def _reason(value: Any) -> str:
-    if type(value) is str:
+    """A reason that can be written everywhere: not too long, and without half characters."""
+    if type(value) is str and len(value) <= _LONGEST and value.isascii():
         return value
     if not isinstance(value, str):
         raise NoAnswer(f"its reason is {_shown(value)}, not a text")
-    return str.__str__(value)
+    return str.__str__(value)[:_LONGEST].encode("utf-8", "replace").decode()
 
 
 def _shown(value: Any) -> str:
