@@ -459,8 +459,8 @@ def test_what_every_policy_inherits_is_changed_for_nobody_else():
         return inherited
 
     policy = Moody({"admit": admit})
-    for policy, running in ((policy, 0), ("fcfs", 1)):
-        world = World(policy)
+    for mine, running in ((policy, 0), ("fcfs", 1)):
+        world = World(mine)
         world.ask("a")
         assert len(world.running) == running
 
