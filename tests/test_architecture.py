@@ -35,14 +35,14 @@ BELOW = {
     "parameters": {"spec"},
     "spec": {"importing"},
     "importing": {"faults"},
-    "faults": {"concurrency", "interrupts"},
+    "faults": {"interrupts"},
     "config_file": {"errors"},
     "plots": {"extras"},
     "extras": {"errors"},
     "thinking": set[str](),
     "types": set[str](),
     "concurrency": {"errors"},
-    "interrupts": set[str](),
+    "interrupts": {"concurrency"},
     "errors": set[str](),
 }
 """What stands directly below each layer. A layer may import all that is below it."""
