@@ -46,13 +46,10 @@ MINE = """
 from weft.orchestrator import Placement, Policy, policy
 from weft.parameters import param
 from weft.programs import generate
-from weft.search import Answer, Strategy, strategy
-from weft.search.verifiers import Verifier, verifier
-from weft.evals.tasks.task import Sample, Task, task
+from weft.search import Answer, Question, Reader, Strategy, Verifier, reader, strategy, verifier
+from weft.evals import Sample, Task, task
 from weft.programs import Prompt
-from weft.search import Question
-from weft.simulation.sources import Source, source
-from weft.simulation.workload import Job, PlannedCall
+from weft.simulation import Job, PlannedCall, Source, source
 
 
 @policy("brisk")
@@ -84,9 +81,6 @@ class Length(Verifier):
 
     async def score(self, question, text, confidence):
         return 1 / (1 + len(text))
-
-
-from weft.search.readers import Reader, reader
 
 
 @reader("loud")
@@ -276,8 +270,8 @@ def test_a_name_taken_twice_names_both_places(put: Put, tmp_path: Path) -> None:
     parse_policy("one.py:Brisk")
     with pytest.raises(UsageError) as caught:
         parse_policy("two.py:Brisk")
-    assert f"{first}:14" in str(caught.value)
-    assert f"{second}:14" in str(caught.value)
+    assert f"{first}:11" in str(caught.value)
+    assert f"{second}:11" in str(caught.value)
     put("own.py", MINE.replace('"brisk"', '"cap"'))
     with pytest.raises(UsageError, match=r"'cap' is that of two policies: .*policies/\w+\.py:\d+"):
         parse_policy("own.py:Brisk")
@@ -398,10 +392,19 @@ def test_specs_may_be_written_as_yaml(put: Put) -> None:
         ("@policy", "@policy needs a name"),
         ("@task", "@task needs a name"),
         ("@engine_kind", "@engine_kind needs a name"),
-        ("@strategy('odd')", "is no strategy; it must be a class that extends weft.search.strat"),
-        ("@policy('odd')", "is no policy; it must be a class that extends weft.orchestrator.pol"),
-        ("@task('odd')", "is no task; it must be a class that extends"),
-        ("@engine_kind('odd')", "is no engine; it must be a class that extends"),
+        (
+            "@strategy('odd')",
+            "is no strategy; it must be a class that extends weft.search.Strategy,",
+        ),
+        (
+            "@policy('odd')",
+            "is no policy; it must be a class that extends weft.orchestrator.Policy,",
+        ),
+        ("@task('odd')", "is no task; it must be a class that extends weft.evals.Task,"),
+        (
+            "@engine_kind('odd')",
+            "is no engine; it must be a class that extends weft.backends.Engine",
+        ),
     ],
 )
 @pytest.mark.parametrize("what", ["class Odd: ...", "def odd(): ..."])
@@ -611,7 +614,7 @@ def test_paths_of_a_users_task(put: Put, monkeypatch: pytest.MonkeyPatch) -> Non
         (
             "from weft.orchestrator import Policy, policy\n@policy('b')\nclass Brisk(Policy): ...",
             "mine.py:Brisk",
-            ["Brisk in mine.py has no place; write it"],
+            ["mine.py:2: Brisk in mine.py has no place; write it"],
         ),
         (
             "from weft.orchestrator import Policy, policy\n@policy('b-c')\nclass B(Policy): ...",
@@ -626,7 +629,7 @@ def test_paths_of_a_users_task(put: Put, monkeypatch: pytest.MonkeyPatch) -> Non
         (
             MINE.replace("    def place", "    def __post_init__(self): 1 / 0\n\n    def place"),
             "mine.py:Brisk",
-            ["policy Brisk failed at", "mine.py:20: ZeroDivisionError"],
+            ["policy Brisk failed at", "mine.py:17: ZeroDivisionError"],
         ),
     ],
 )  # fmt: skip

@@ -264,15 +264,17 @@ class PartRegistry(Generic[T]):
             if getattr(getattr(part, name, None), "__isabstractmethod__", False)
         )
         if missing:
-            raise UsageError(f"{what} has no {' and no '.join(missing)}; write it")
+            raise UsageError(
+                f"{place_of(part)}: {what} has no {' and no '.join(missing)}; write it"
+            )
         if not self._nameless and not any(known is part for known in self._known.values()):
             raise UsageError(f"{what} has no name; mark the class @{self.mark}(NAME)")
         return cast("type[T]", part)
 
     def _unfit(self, what: str) -> UsageError:
         return UsageError(
-            f"{what} is no {self.kind}; it must be a class that extends "
-            f"{self.base.__module__}.{self.base.__name__}, marked @{self.mark}(NAME)"
+            f"{what} is no {self.kind}; it must be a class that extends {_public(self.base)}, "
+            f"marked @{self.mark}(NAME)"
         )
 
     def _twice(self, name: str, first: str, second: str) -> UsageError:
@@ -299,6 +301,16 @@ class Listed:
 
 def _one(kind: str) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _public(base: type) -> str:
+    """The name by which users import a class: that of the largest room which exports it."""
+    rooms = base.__module__.split(".")
+    for end in range(1, len(rooms)):
+        room = ".".join(rooms[:end])
+        if base.__name__ in getattr(sys.modules.get(room), "__all__", ()):
+            return f"{room}.{base.__name__}"
+    return f"{base.__module__}.{base.__name__}"
 
 
 def plural(kind: str) -> str:

@@ -5,3 +5,20 @@ words. To add an engine, fulfil `Engine` in a module of its own and give the cla
 rooms below hold what is more than one file. Trades away: an engine knows nothing of programs,
 so whatever depends on them is the scheduler's.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from weft.backends.engine import Engine
+    from weft.backends.kinds.kind import EngineKind, engine_kind
+
+__all__ = ["Engine", "EngineKind", "engine_kind"]
+
+
+def __getattr__(name: str) -> Any:
+    # Nothing is loaded for those who want one of the modules here alone.
+    if name in __all__:
+        room = "engine" if name == "Engine" else "kinds"
+        return getattr(import_module(f"weft.backends.{room}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,3 +3,7 @@
 Called by `weft eval` and `weft demo`. To add a task, mark a class `@task`. Trades away: results are
 files in one folder, with one writer at a time.
 """
+
+from weft.evals.tasks import Sample, Task, task
+
+__all__ = ["Sample", "Task", "task"]

@@ -4,13 +4,15 @@ Sampling strategies draw whole answers and choose among them; step searches grow
 answers on one shared engine (`frontier`). All are made from specs such as
 `best_of_n(n=16, verifier=model)`.
 
-Called by evaluations and by the service. To add a strategy or verifier, mark a class `@strategy`
-or `@verifier`. Trades away: a strategy sees texts and scores, not the inside of a model.
+Called by evaluations and by the service. To add a strategy, verifier or reader, mark a class
+`@strategy`, `@verifier` or `@reader`. Trades away: a strategy sees texts and scores, not the
+inside of a model.
 """
 
 from __future__ import annotations
 
 from weft.parameters import param
+from weft.search.readers import Reader, reader
 from weft.search.sampling.best_of_n import BestOfN
 from weft.search.sampling.first_finish import FirstFinish
 from weft.search.sampling.greedy import Greedy
@@ -21,22 +23,28 @@ from weft.search.step_search.astar import AStar
 from weft.search.step_search.beam import Beam
 from weft.search.step_search.particle_filter import ParticleFilter
 from weft.search.strategy import Answer, Question, Strategy, parse_strategy, strategies, strategy
+from weft.search.verifiers import Confidence, Verifier, verifier
 
 __all__ = [
     "AStar",
     "Answer",
     "Beam",
     "BestOfN",
+    "Confidence",
     "FirstFinish",
     "Greedy",
     "Majority",
     "ParticleFilter",
     "Question",
+    "Reader",
     "ShortMAtK",
     "Strategy",
+    "Verifier",
     "WeightedMajority",
     "param",
     "parse_strategy",
+    "reader",
     "strategies",
     "strategy",
+    "verifier",
 ]

@@ -7,3 +7,17 @@ mark a class `@source` or `@arrivals`. Trades away: networks and tokenization ta
 from weft.extras import need
 
 need("simulate", "the simulator")
+
+from weft.simulation.arrivals import Arrivals, arrivals  # noqa: E402
+from weft.simulation.sources import Source, source  # noqa: E402
+from weft.simulation.workload import Job, Parallel, PlannedCall  # noqa: E402
+
+__all__ = [
+    "Arrivals",
+    "Job",
+    "Parallel",
+    "PlannedCall",
+    "Source",
+    "arrivals",
+    "source",
+]
