@@ -125,7 +125,7 @@ def test_run_a_program(weft: Weft, file: Path) -> None:
         assert "3 calls" in result.stderr
         drawn = weft("run", "mine.py:twice", "--arg", "question=42", "-e", url, "--graph")
         assert "flowchart" in drawn.stdout
-        assert weft("run", "mine.py:plain", "-a", "text=12", "-e", url).stdout == "12\n"
+        assert weft("run", "mine:plain", "-a", "text=12", "-e", url).stdout == "12\n"
         limited = weft("run", "mine.py:twice", "-a", "question=a", "-e", url, "--budget", "calls=1")
         said(limited, "budget of 1 calls used up")
         said(weft("run", "mine.py:broken", "-e", url), "mine.py:15: ValueError: no good")
@@ -136,6 +136,7 @@ def test_run_a_program(weft: Weft, file: Path) -> None:
     [
         (["mine.py"], ["FILE.py:PROGRAM"]),
         (["none.py:x"], ["there is no file none.py"]),
+        (["none:x"], ["there is no module none"]),
         (["mine.py:twise"], ["unknown program in mine.py 'twise'; did you mean twice"]),
         (["mine.py:twice"], ["needs question; give --arg question=VALUE"]),
         (["mine.py:twice", "-a", "question=x", "-a", "time=1"], ["'time'; did you mean times"]),

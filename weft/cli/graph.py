@@ -24,8 +24,8 @@ def graph(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="FILE.py:PROGRAM as it is declared; with --learned a program's name; or the "
-            "folder that weft run wrote by --out.",
+            help="FILE.py:PROGRAM or module:PROGRAM as it is declared; with --learned a program's "
+            "name; or the folder that weft run wrote by --out.",
         ),
     ],
     learned: Annotated[

@@ -27,6 +27,7 @@ from weft.cli.common import (
 from weft.errors import UnknownName, UsageError
 from weft.faults import blaming
 from weft.importing import load as load_module
+from weft.importing import reference
 from weft.registry import import_all
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ Program = Callable[..., Awaitable[Any]]
 
 def run(
     what: Annotated[
-        str, typer.Argument(metavar="FILE.py:PROGRAM", help="A file, and an async function in it.")
+        str,
+        typer.Argument(
+            metavar="FILE.py:PROGRAM",
+            help="A file or a module, and an async function in it.",
+        ),
     ],
     arg: Annotated[
         list[str] | None,
@@ -182,17 +187,15 @@ async def _run(
 
 
 def load(what: str) -> Program:
-    """The program that `FILE.py:NAME` names.
+    """The program that `FILE.py:NAME` or `module:NAME` names.
 
     Raises:
-        UsageError: the file can't be read or run, or has no such program.
+        UsageError: the file or module can't be imported, or has no such program.
     """
-    file, colon, name = what.rpartition(":")
-    if not colon or not name or not file:
-        raise UsageError(f"{what!r} must be written as FILE.py:PROGRAM")
-    if not file.endswith(".py"):
-        raise UsageError(f"{file} is no Python file; its name must end with .py")
-    module = load_module(file)
+    if (found := reference(what)) is None:
+        raise UsageError(f"{what!r} must be written as FILE.py:PROGRAM or module:PROGRAM")
+    where, name = found
+    module = load_module(where)
     programs = {
         key: value
         for key, value in vars(module).items()
@@ -201,8 +204,8 @@ def load(what: str) -> Program:
     }
     if name not in programs:
         if not programs:
-            raise UsageError(f"{file} has no async functions to run")
-        raise UnknownName(f"program in {file}", name, programs)
+            raise UsageError(f"{where} has no async functions to run")
+        raise UnknownName(f"program in {where}", name, programs)
     return cast(Program, programs[name])
 
 
