@@ -125,7 +125,7 @@ def test_run_a_program(weft: Weft, file: Path) -> None:
         assert "3 calls" in result.stderr
         drawn = weft("run", "mine.py:twice", "--arg", "question=42", "-e", url, "--graph")
         assert "flowchart" in drawn.stdout
-        assert weft("run", "mine:plain", "-a", "text=12", "-e", url).stdout == "12\n"
+        assert weft("run", "mine:plain", "-a", "text=12", "-e", url, "-p", "cap").stdout == "12\n"
         limited = weft("run", "mine.py:twice", "-a", "question=a", "-e", url, "--budget", "calls=1")
         said(limited, "budget of 1 calls used up")
         said(weft("run", "mine.py:broken", "-e", url), "mine.py:15: ValueError: no good")

@@ -30,14 +30,10 @@ class CommandGroup(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except WeftError as e:
-            complain(str(e))
-            raise typer.Exit(2) from None
-        except ExceptionGroup as e:
-            known, rest = e.split(WeftError)
-            if rest is not None or known is None:
+        except Exception as e:
+            if not isinstance(error := first_error(e), WeftError):
                 raise
-            complain(str(first_error(known)))
+            complain(str(error))
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             complain("interrupted")
@@ -182,6 +178,7 @@ PolicyText = Annotated[
     str | None,
     typer.Option(
         "--policy",
+        "-p",
         metavar="SPEC|FILE",
         help="The scheduler's policy, such as cap(k=8), or a file that weft tune wrote.",
     ),
