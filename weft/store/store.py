@@ -50,7 +50,7 @@ _calls = Table(
 )
 _RESULT = select(_calls.c.order, _calls.c.done, _calls.c.outcome, _calls.c.run)
 _BY_KEY = _RESULT.where(_calls.c.key == bindparam("key"))
-_LAST = select(func.max(_calls.c.order)).where(_calls.c.run == bindparam("run"))
+_LAST = _RESULT.where(_calls.c.run == bindparam("run")).order_by(_calls.c.order.desc()).limit(1)
 _FOLLOWING = (
     _RESULT.where(
         and_(_calls.c.run == bindparam("run"), _calls.c.done, _calls.c.order > bindparam("after"))
@@ -145,11 +145,10 @@ class Store:
             group.flush()
         return self._first(_BY_KEY, {"key": key})
 
-    def last(self, run: str) -> int:
-        """The order of a run's last result; -1 if it has none."""
+    def last(self, run: str) -> StoredResult | None:
+        """A run's last result, finished or not; None if it has none."""
         self._flush()
-        row = self.database.first(_LAST, {"run": run})
-        return -1 if row is None or row[0] is None else row[0]
+        return self._first(_LAST, {"run": run})
 
     def following(self, run: str, order: int) -> StoredResult | None:
         """The first finished result of a run that came after the one of an order."""

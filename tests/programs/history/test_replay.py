@@ -12,8 +12,9 @@ import anyio
 import pytest
 import trio
 
-from weft import Limits, Pool, Prompt, fan_out, generate, run, score
+from weft import Limits, Pool, Prompt, budget, fan_out, generate, run, score
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
+from weft.errors import BudgetExceeded
 from weft.orchestrator.policies.weft import Weft
 from weft.orchestrator.policy import Order, policy
 from weft.orchestrator.views import CallView, View
@@ -143,7 +144,7 @@ async def test_no_loser_is_sent_again_while_a_tool_is_slower_than_the_first_time
             return await anext(agents)
 
     def reply(request: Any) -> Scripted:
-        return Scripted("yes", seconds=1 + int(request.messages[-1].content) % 10)
+        return Scripted("yes", seconds=1 + 2 * (int(request.messages[-1].content) % 10))
 
     engine = ScriptedEngine(reply)
     async with Pool(engine, store=Store()) as pool:
@@ -332,3 +333,104 @@ async def test_a_call_that_lost_to_something_else_is_not_paid_for_again(by: str)
         again = await run(lose, pool=pool)
     assert first.value == again.value
     assert len(engine.requests) == 1
+
+
+async def _work(i: int) -> str:
+    """Call, use a tool for two seconds, and call again."""
+    first = await ask(i)
+    await anyio.sleep(2)
+    return first + await ask(i + 10)
+
+
+async def _tool_wins() -> str:
+    async def race(i: int) -> str:
+        if i:
+            await anyio.sleep(3.5)
+            return "tool"
+        return await _work(1)
+
+    async with fan_out(race, range(2)) as found:
+        return await anext(found)
+
+
+async def _tool_loses() -> list[str]:
+    async def race(i: int) -> str:
+        if i:
+            await anyio.sleep(5.5)
+            return "tool"
+        return await _work(1)
+
+    async with fan_out(race, range(2), quorum=2) as found:
+        return [one async for one in found]
+
+
+async def _timeout_in_a_tool() -> str:
+    with anyio.move_on_after(3.5):
+        return await _work(1)
+    return "timeout"
+
+
+async def _timeout_beside_a_loser() -> str:
+    async def race(i: int) -> str:
+        with anyio.move_on_after(1.5 if i else None):
+            return await ask(i + 3)
+        return "timeout"
+
+    async with fan_out(race, range(2)) as found:
+        return await anext(found)
+
+
+async def _seconds_end_in_a_tool() -> str:
+    try:
+        with budget(seconds=3.7):
+            return await _work(1)
+    except BudgetExceeded as over:
+        return over.resource
+
+
+async def _seconds_end_in_an_answer() -> str:
+    try:
+        with budget(seconds=2.2):
+            return await ask(3)
+    except BudgetExceeded as over:
+        return over.text
+
+
+async def _refused_before_another_ends() -> list[str]:
+    async def one(i: int) -> str:
+        try:
+            with budget(calls=1):
+                return await ask(i + 1) + await ask(i + 11)
+        except BudgetExceeded:
+            return f"{i} is over"
+
+    async with fan_out(one, range(3)) as found:
+        return [each async for each in found]
+
+
+@pytest.mark.loops("virtual")
+@pytest.mark.parametrize(
+    "program",
+    [
+        _tool_wins,
+        _tool_loses,
+        _timeout_in_a_tool,
+        _timeout_beside_a_loser,
+        _seconds_end_in_a_tool,
+        _seconds_end_in_an_answer,
+        _refused_before_another_ends,
+    ],
+)
+async def test_a_repeated_run_takes_the_same_course_at_no_cost(program: Any):
+    def reply(request: Any) -> Scripted:
+        asked = int(request.messages[-1].content)
+        return Scripted(f"{asked:04}", seconds=(asked % 10) * 0.5)
+
+    engine = ScriptedEngine(reply)
+    async with Pool(engine, store=Store()) as pool:
+        first = await run(program, pool=pool)
+        sent = len(engine.requests)
+        again = await run(program, pool=pool)
+    assert (again.value, again.usage) == (first.value, first.usage)
+    assert len(engine.requests) == sent
+    assert again.seconds <= first.seconds + 0.001

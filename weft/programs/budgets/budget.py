@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
@@ -18,6 +18,7 @@ from weft.types import Usage
 
 if TYPE_CHECKING:
     from weft.programs.budgets.reservation import Reservation
+    from weft.programs.history.replay import Replay
 
 _GRACE = 0.5  # seconds for a program to give its best so far after its time is up
 _ROUNDING = 1e-9  # of a limit in dollars: sums of many small prices are not exact
@@ -102,6 +103,8 @@ class budget:
         spent: what was spent.
         exceeded: the error of the first limit that was crossed; None if none was.
         deadline: when the time is up, on anyio's clock.
+        around: when the first timeout around it ends that is no budget's; known where time that
+            stored results took counts.
 
     Raises:
         UsageError: a limit is not above 0, or dollars are limited and an engine has no price.
@@ -130,8 +133,11 @@ class budget:
         self.held = Amounts()
         self.queue: OrderedDict[Reservation, None] = OrderedDict()
         """Calls that wait for what others hold, first come first."""
+        self.around: float | None = None
         self._reservations: set[Reservation] = set()
         self._noted = False
+        self._replay: Replay | None = None
+        self._skipped = 0.0
 
     @property
     def late(self) -> int:
@@ -148,6 +154,10 @@ class budget:
         if self.limits.seconds is not None:
             self.deadline = self._started + self.limits.seconds
             self._time.deadline = self.deadline + _GRACE
+            if scope.replay is not None and scope.charge_stored:
+                self.around = timeout(scope.budgets)
+                self._replay = scope.replay
+                self._replay.charge_time(self)
         self._time.__enter__()
         self._bind(scope)
         self._entered = enter(replace(scope, budgets=(*scope.budgets, self)))
@@ -161,6 +171,8 @@ class budget:
         trace: TracebackType | None,
     ) -> bool | None:
         self._entered.__exit__(None, None, None)
+        if self._replay is not None:
+            self._replay.leave(self)
         if self._program is not None and self._bounds is not None:
             self._program.unbind(self._bounds)
         swallowed = self._time.__exit__(kind, error, trace)
@@ -199,9 +211,22 @@ class budget:
     def out_of_time(self) -> BudgetExceeded:
         """Note that the time is up."""
         assert self.limits.seconds is not None
-        self._cross("seconds", self.limits.seconds, anyio.current_time() - self._started)
+        spent = anyio.current_time() - self._started + self._skipped
+        self._cross("seconds", self.limits.seconds, spent)
         assert self.exceeded is not None
         return self.exceeded
+
+    def skip(self, seconds: float) -> None:
+        """Count time that a stored result took the first time, and does not take now."""
+        self._skipped += seconds
+        self.deadline -= seconds
+        self._time.deadline -= seconds
+        for reservation in self._reservations:
+            reservation.scope.deadline = min(reservation.scope.deadline, self.deadline)
+        if self._program is not None and self._bounds is not None:
+            self._program.unbind(self._bounds)
+            self._bounds = replace(self._bounds, deadline=self.deadline)
+            self._program.bind(self._bounds)
 
     def rooms(
         self, prompt: int, prompt_price: float = 0.0, price: float = 0.0
@@ -274,6 +299,18 @@ class budget:
             self._journal.note(
                 "budget", resource, self._scope_id, resource=resource, limit=limit, spent=spent
             )
+
+
+def timeout(budgets: Iterable[budget]) -> float:
+    """When the first timeout ends in which the code is; infinite without one.
+
+    Budgets whose time passes as the first time are none.
+    """
+    ends, around, first = anyio.current_effective_deadline(), math.inf, math.inf
+    for b in budgets:
+        if b.around is not None:
+            around, first = b.around, min(first, b.deadline)
+    return ends if ends < first else around
 
 
 def _one(calls: int) -> float:

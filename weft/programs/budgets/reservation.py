@@ -111,6 +111,21 @@ class Reservation:
         finally:
             self._unqueue()
 
+    def refuse(self, prompt: int) -> None:
+        """Raise if a call would not be let in however long it waited.
+
+        Args:
+            prompt: its tokens.
+
+        Raises:
+            BudgetExceeded: it would not.
+        """
+        for b in self._budgets:
+            b.check()
+            for resource, _, ever in b.rooms(prompt, *self._prices):
+                if ever < 1:
+                    raise b.refusal(resource, prompt)
+
     def renew(self) -> None:
         """Hold as much once more, for an engine was lost and another is to try.
 

@@ -13,6 +13,7 @@ from weft.concurrency import now
 from weft.errors import BudgetExceeded
 from weft.orchestrator.call import Call
 from weft.orchestrator.pool import Pool
+from weft.programs.budgets.budget import timeout
 from weft.programs.budgets.reservation import Reservation
 from weft.programs.calls.progress import CallProgress
 from weft.programs.calls.settings import settings_text
@@ -253,10 +254,17 @@ class _Call:
                 await self._again(known, stored)
                 return True
         self.outcome.after = now() - scope.journal.last_end
-        if scope.replay is not None:
+        if scope.replay is not None and not scope.replay.over(stored):
+            if stored is None and self.reservation is not None:
+                self.reservation.refuse(await self._prompt_tokens())
+            ends = timeout(scope.budgets)
             known = self._known
-            lived = known.timing.total if known is not None and known.cancelled else None
-            await scope.replay.await_end(stored, lived)
+            if stored is not None and known is not None and not known.cancelled:
+                # It failed, or was held to less than now: it is sent again when its turn comes.
+                await scope.replay.await_due(stored, known.at, ends)
+            else:
+                lost = (known.at, known.timing.total) if known is not None else None
+                await scope.replay.await_end(stored, lost, ends)
         if scope.program is not None and scope.program.stored:
             scope.program.away_for(self.outcome.after, now())
         return False
@@ -270,7 +278,7 @@ class _Call:
             away = known.after if program.acting is not None else 0.0
             program.trail.call(program, scope.stage, scope.group, away)
         if scope.replay is not None:
-            await scope.replay.await_due(stored)
+            await scope.replay.await_due(stored, known.at, timeout(scope.budgets))
         held, done = self.reservation, stored.done
         if done and (most := self._too_few(known)) is not None:
             self._known = known = known.cut(most, scope.pool.models.dearest(self._model))
@@ -318,6 +326,14 @@ class _Call:
             and held_to <= known.most_tokens
         )
 
+    async def _prompt_tokens(self) -> int:
+        """Tokens of the prompt; 0 where only an engine can count them."""
+        if not self._scope.pool.models.takes_tokens(self._model):
+            return 0
+        settings = template_settings(self._sampling)
+        path = await token_path(self._prompt, self._scope.pool, self._model, settings)
+        return len(path.tokens) + len(self._suffix)
+
     async def _admit(self, held: Reservation, prompt_tokens: int) -> None:
         if not held.admitted:
             most = self._sampling.max_tokens
@@ -335,7 +351,9 @@ class _Call:
         scope = self._scope
         scope.spend(self.outcome.usage)
         if scope.store is not None:
-            run = scope.replay.run if scope.replay is not None else None
+            run = None
+            if scope.replay is not None:
+                run, self.outcome.at = scope.replay.run, scope.replay.clock()
             self.kept = scope.store.put_soon(self._key, self.outcome.record(), done=done, run=run)
 
     def _break_off(self, error: BaseException) -> None:
@@ -343,7 +361,6 @@ class _Call:
         outcome, journal, stored = self.outcome, self._scope.journal, False
         if isinstance(error, BudgetExceeded):
             outcome.ended_by, outcome.limit = error.resource, error.limit
-            error.text = outcome.text
         elif outcome is not self._known:
             outcome.cancelled = not isinstance(error, Exception)
         if outcome is self._known:
@@ -357,6 +374,8 @@ class _Call:
             if self._scope.charge_stored:
                 for b in self._scope.budgets:
                     b.charge(outcome.usage)
+        if isinstance(error, BudgetExceeded):
+            error.text = outcome.text
         self._hear(outcome)
         failed = isinstance(error, Exception) and not isinstance(error, BudgetExceeded)
         more = {"error": str(error)} if failed else {}

@@ -27,6 +27,8 @@ class Outcome:
         limit: of that budget.
         cancelled: whether its program cancelled it.
         after: seconds between the end of what came before in its run and the call.
+        at: when it ended, in seconds since its run began; what came from a Store counts as long
+            as it took the first time.
         read: the text, as it was read while it came.
     """
 
@@ -44,6 +46,7 @@ class Outcome:
     limit: float = 0.0
     cancelled: bool = False
     after: float = 0.0
+    at: float = 0.0
     timing: Timing = UNTIMED
     engine: str = ""
     reasoning: str = ""

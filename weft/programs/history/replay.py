@@ -1,4 +1,4 @@
-"""Giving stored results back in the order in which they first came.
+"""Giving stored results back in the order, and at the times, in which they first came.
 
 A program that takes the first of many answers must take the same one when it is run again
 from the Store, and must not send the others to an engine meanwhile. So stored results are
@@ -7,9 +7,15 @@ without a stored result waits until none is left to release, and while the progr
 its way to the next one, with a tool perhaps: a minute more than twice as long as the first time
 if a branch of the program is known to work, otherwise a second more and a minute at most.
 
-A call that something cancelled the first time, a faster tool or a timeout, is likely cancelled
-again. So it waits about twice as long as it lived then, a minute at most, if a branch works or a
-timeout is near.
+A run has a clock, which is the time of its first run. When all branches wait for stored results,
+the clock jumps to the next result. While a branch works, with a tool perhaps, or a timeout is
+near, the clock goes on as clocks do, and results come when they first came: so the same one wins
+a race with a tool or a timeout. What the clock jumps is charged to budgets of seconds. After a
+minute of this the clock jumps all the same.
+
+A call that something cancelled the first time is likely cancelled again, and a call that had not
+been sent when the earlier run ended is likely not sent. So it waits about twice as long as the
+earlier run still lasted then, a minute at most, if a branch works or a timeout is near.
 """
 
 from __future__ import annotations
@@ -18,21 +24,23 @@ import heapq
 import itertools
 import json
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from weft.concurrency import until_idle
+from weft.concurrency import now, until_idle
 
 if TYPE_CHECKING:
+    from weft.programs.budgets.budget import budget
     from weft.store.store import Store, StoredResult
 
 _SLACK = 1.0  # seconds that a program may take longer to its next call than the first time
 _LONG = 60.0  # the same where a branch of it works, and the most that is waited otherwise
+_TINY = 1e-6  # seconds; a shorter time may not pass by a clock
 
 
 class Replay:
-    """The stored results that a run waits for.
+    """The stored results that a run waits for, and the run's clock.
 
     Args:
         store: has them.
@@ -61,6 +69,22 @@ class Replay:
         self._movement = 0
         self._moved: anyio.Event | None = None  # if somebody waits for a movement
         self._driven = False
+        self._began, self._jumped = now(), 0.0
+        self._end = 0.0  # of the earlier run, by its clock
+        self._timed: set[budget] = set()
+        self._slow_since: float | None = None  # since when results come when they first came
+
+    def clock(self) -> float:
+        """Seconds since the run began; what came from the Store took as long as the first time."""
+        return now() - self._began + self._jumped
+
+    def charge_time(self, spent: budget) -> None:
+        """Have the time that stored results took count for a budget."""
+        self._timed.add(spent)
+
+    def leave(self, spent: budget) -> None:
+        """A budget is closed."""
+        self._timed.discard(spent)
 
     def branches(self, count: int) -> _Branches:
         """So many more branches, or fewer, for the time of a block."""
@@ -73,29 +97,38 @@ class Replay:
         if self._moved is not None:
             self._moved.set()
 
-    async def await_due(self, stored: StoredResult) -> None:
-        """Wait until a stored result is due."""
+    def over(self, stored: StoredResult | None) -> bool:
+        """Whether a call has nothing to wait for, since all of the earlier run has come."""
+        return stored is None and self._new
+
+    async def await_due(self, stored: StoredResult, at: float, timeout: float) -> None:
+        """Wait until a stored result is due.
+
+        Args:
+            stored: the result.
+            at: when it came, by the clock of its run.
+            timeout: when the first timeout ends that the call is in, on anyio's clock.
+        """
         self._see(stored)
-        waiter = _Waiter()
+        waiter = _Waiter(at if stored.run == self.run else 0.0, timeout)
         heapq.heappush(self._due, (stored.order, next(self._numbers), waiter))
         await self._wait(waiter)
 
-    async def await_end(self, stored: StoredResult | None, lived: float | None = None) -> None:
+    async def await_end(
+        self, stored: StoredResult | None, lost: tuple[float, float] | None, timeout: float
+    ) -> None:
         """Wait until no stored result is left to release.
 
         Args:
             stored: what is known of the call that waits, if it was sent before.
-            lived: seconds after which the program cancelled it, if it did.
+            lost: when the program cancelled it, by the clock of its run, and after how many
+                seconds, if it was sent before.
+            timeout: when the first timeout ends that the call is in, on anyio's clock.
         """
         if stored is not None:
             self._see(stored)
-        elif self._new:
-            return
-        waiter = _Waiter()
-        if lived is not None:
-            at = anyio.current_time()
-            waiter.until = at + min(_LONG, 2 * lived + _SLACK)
-            waiter.dies = anyio.current_effective_deadline() <= waiter.until
+        waiter = _Waiter(0.0, timeout)
+        waiter.lost = lost
         self._missing.append(waiter)
         await self._wait(waiter)
 
@@ -103,7 +136,9 @@ class Replay:
         self._new = False
         if not self._seen and stored.run is not None and stored.run.endswith(self._kind):
             self._seen, self.run = True, stored.run
-            self._last = self._store.last(stored.run)
+            last = self._store.last(stored.run)
+            if last is not None:
+                self._last, self._end = last.order, _kept(last, "at")
 
     async def _wait(self, waiter: _Waiter) -> None:
         """Wait for release. One of those that wait drives for all."""
@@ -146,37 +181,81 @@ class Replay:
             while self._due and self._due[0][2].gone:
                 heapq.heappop(self._due)
             if self._due:
+                early = self._due[0][2].at - self.clock()
+                if early > _TINY and (rest := min(early, self._slowly())) > 0:
+                    await self._rest(rest)
+                    continue
                 order, _, waiter = heapq.heappop(self._due)
+                self._jump(early)
                 self._out.add(order)
                 self._release(waiter)
             elif (patience := self._patience()) is not None:
-                moved = self._moved = anyio.Event()
-                with anyio.move_on_after(patience) as rest:
-                    await moved.wait()
-                self._moved = None
-                if rest.cancelled_caught:
-                    self._last = self._passed  # the run takes another course
+                if await self._rest(patience):
+                    self._last, self._end = self._passed, 0.0  # the run takes another course
             else:
                 # Nothing of an earlier run is left, so what follows is new.
-                self._new = True
-                missing, self._missing, at = self._missing, [], anyio.current_time()
-                for waiter in missing:
-                    if waiter.until > at and (self.working > 0 or waiter.dies):
-                        self._missing.append(waiter)
-                    else:
-                        self._release(waiter)
+                at = now()
+                self._missing, free = self._held_back(at)
+                for waiter in free:
+                    self._release(waiter)
+                self._new = not self._missing
                 if not driver.released:
-                    moved = self._moved = anyio.Event()
-                    with anyio.move_on_after(min(one.until for one in self._missing) - at):
-                        await moved.wait()
-                    self._moved = None
+                    await self._rest(min(one.until for one in self._missing) - at)
+
+    def _slowly(self) -> float:
+        """Seconds for which the clock may not jump, since something else goes on."""
+        at = now()
+        near = at + _LONG
+        if self.working <= 0 and not any(
+            waiter.timeout <= near and not waiter.gone
+            for waiter in (*(due for _, _, due in self._due), *self._missing)
+        ):
+            self._slow_since = None
+            return 0.0
+        if self._slow_since is None:
+            self._slow_since = at
+        return self._slow_since + _LONG - at
+
+    def _jump(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        self._jumped += seconds
+        for spent in self._timed:
+            spent.skip(seconds)
+
+    async def _rest(self, seconds: float) -> bool:
+        """Wait for a movement; whether there was none."""
+        moved = self._moved = anyio.Event()
+        with anyio.move_on_after(seconds) as rest:
+            await moved.wait()
+        self._moved = None
+        return rest.cancelled_caught
+
+    def _held_back(self, at: float) -> tuple[list[_Waiter], list[_Waiter]]:
+        """The calls that are held back since the earlier run cancelled or did not send them.
+
+        And those that are not.
+        """
+        waiting, clock = [one for one in self._missing if not one.gone], self.clock()
+        for one in waiting:
+            if one.until < 0:
+                lasts = self._end - clock
+                if one.lost is not None:
+                    ended, lived = one.lost
+                    lasts = max(lived, ended - clock)
+                one.until = at + min(_LONG, 2 * lasts + _SLACK) if lasts > 0 else 0.0
+        if self.working <= 0 and not any(at < one.timeout <= one.until for one in waiting):
+            return [], waiting
+        return [one for one in waiting if one.until > at], [
+            one for one in waiting if one.until <= at
+        ]
 
     def _patience(self) -> float | None:
         """Seconds to wait for the next stored result to be asked for; None if none is left."""
         following = self._following()
         if following is None:
             return None
-        after: float = json.loads(following.outcome).get("after", 0.0)
+        after = _kept(following, "after")
         return 2 * after + _LONG if self.working > 0 else min(_LONG, 2 * after + _SLACK)
 
     def _following(self) -> StoredResult | None:
@@ -197,6 +276,12 @@ class Replay:
         self._movement += 1
 
 
+def _kept(stored: StoredResult, seconds: str) -> float:
+    """One of the times of a stored result."""
+    kept: dict[str, Any] = json.loads(stored.outcome)
+    return kept.get(seconds, 0.0)
+
+
 class _Branches:
     __slots__ = ("_count", "_replay")
 
@@ -213,9 +298,11 @@ class _Branches:
 class _Waiter:
     """A call that waits."""
 
-    __slots__ = ("dies", "gone", "released", "until", "woken")
+    __slots__ = ("at", "gone", "lost", "released", "timeout", "until", "woken")
 
-    def __init__(self) -> None:
+    def __init__(self, at: float, timeout: float) -> None:
+        self.at, self.timeout = at, timeout
+        self.lost: tuple[float, float] | None = None
+        self.until = -1.0  # not known yet
         self.released = self.gone = False
-        self.until, self.dies = 0.0, False
         self.woken = anyio.Event()
