@@ -2,7 +2,7 @@
 
     python benchmarks/instructions.py [requests|calls] [--tree DIR] [--profiles DIR]
 
-CPU time is noise where other work shares the machine; instructions are not. Work runs once to
+Instructions are far less noise than CPU time where other work shares the machine. Work runs once to
 warm up and is then counted by valgrind's callgrind: requests of `benchmarks/gateway.py` on 16
 connections (with so long between streamed chunks that each is read by itself), less what an idle
 service does in that time, and calls of `benchmarks/calls.py`. The kernel's part is not counted.
