@@ -6,12 +6,14 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import anyio
+
 from weft.backends.retry import Waits
 from weft.errors import EngineBusy, EngineError, EngineUnavailable, RequestFailed
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.health.health import Health
+from weft.orchestrator.health.health import Fault, Health
 
 if TYPE_CHECKING:
     from weft.orchestrator.scheduler import Scheduler
@@ -75,7 +77,7 @@ class Attempts:
             whatever happens.
     """
 
-    __slots__ = ("_busy", "_call", "_earlier", "_request", "_retries", "_scheduler", "_suspect")
+    __slots__ = ("_busy", "_call", "_earlier", "_fault", "_request", "_retries", "_scheduler")
 
     def __init__(
         self,
@@ -87,7 +89,7 @@ class Attempts:
     ) -> None:
         self._scheduler, self._call, self._request = scheduler, call, request
         self._earlier, self._retries = earlier, retries
-        self._suspect: Replica | None = None
+        self._fault: Fault | None = None
         self._busy: BusyEngines | None = None
 
     async def run(self) -> Ticket:
@@ -130,8 +132,9 @@ class Attempts:
             if before is not None:
                 scheduler.dispatcher.give_up(before)
             raise
-        if self._suspect not in (None, ticket.replica) and request.ending()[3]:
-            scheduler.health.note_fault(self._suspect)
+        fault = self._fault
+        if fault is not None and fault.replica is not ticket.replica and request.ending()[3]:
+            scheduler.health.note_fault(fault)
         return ticket
 
     async def _after(self, ticket: Ticket, error: EngineError) -> float:
@@ -146,9 +149,9 @@ class Attempts:
         elif not isinstance(error, EngineUnavailable | RequestFailed):
             raise error
         elif not await health.check(replica, error):
-            if self._suspect is not None or replica.engine.retry.attempts == 1:
+            if self._fault is not None or replica.engine.retry.attempts == 1:
                 raise error
-            self._suspect = replica
+            self._fault = Fault(replica, ticket.bound_at, self._scheduler.clock())
         if self._request.begun or not self._retries:
             raise error
         self._retries -= 1
@@ -166,7 +169,7 @@ class Attempts:
         )
         if self._request.begun or not self._retries or spent:
             raise error
-        suspect = () if self._suspect is None else (self._suspect,)
+        suspect = () if self._fault is None else (self._fault.replica,)
         ticket.avoid = (*self._busy.at(now), *suspect)
         wait, opens = self._busy.first(now), scheduler.opens(self._call, ticket.avoid)
         if opens == 0:
@@ -195,8 +198,9 @@ async def send_unscheduled(
     Raises:
         EngineError: what the last engine failed with.
     """
-    suspect: Replica | None = None
+    fault: Fault | None = None
     for last, replica in enumerate(replicas, 1 - len(replicas)):
+        begun = anyio.current_time()
         try:
             answer = await send(replica)
         except EngineBusy:
@@ -204,12 +208,12 @@ async def send_unscheduled(
                 raise
         except (EngineUnavailable, RequestFailed) as error:
             well = not await health.check(replica, error)
-            if not last or (well and suspect is not None):
+            if not last or (well and fault is not None):
                 raise
-            suspect = replica if well else suspect
+            fault = Fault(replica, begun, anyio.current_time()) if well else fault
         else:
-            if suspect is not None:
-                health.note_fault(suspect)
+            if fault is not None:
+                health.note_fault(fault)
             return answer
     raise AssertionError("unreachable")
 

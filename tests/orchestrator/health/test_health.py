@@ -7,6 +7,7 @@ import pytest
 
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineUnavailable
+from weft.orchestrator.health.health import Fault
 from weft.orchestrator.policies.spread import RoundRobin
 from weft.orchestrator.scheduler import Scheduler
 
@@ -90,21 +91,48 @@ async def test_a_question_that_is_cancelled_leaves_the_next_to_ask(anyio_backend
 async def test_one_at_fault_rests_after_three_calls_in_a_row(anyio_backend: str) -> None:
     scheduler = scheduler_of(Ill(), Ill())
     first, _ = scheduler.replicas
-    for _ in range(2):
-        scheduler.health.note_fault(first)
+    for n in range(2):
+        scheduler.health.note_fault(Fault(first, n, n + 0.5))
     scheduler.health.note_success(first)
     for n in range(1, 4):
         assert first.alive
-        scheduler.health.note_fault(first)
+        scheduler.health.note_fault(Fault(first, n, n + 0.5))
         assert first.alive is (n < 3)
-    assert "3 calls in a row that others served" in str(first.error)
+    assert "failed 3 times in a row at calls that others served" in str(first.error)
+
+
+async def test_calls_that_fail_together_are_one_fault(anyio_backend: str) -> None:
+    scheduler = scheduler_of(Ill(), Ill())
+    first, _ = scheduler.replicas
+    for begun in (0.0, 1.0, 2.0):
+        assert first.alive
+        for n in range(9):
+            scheduler.health.note_fault(Fault(first, begun, begun + 0.5 + n / 100))
+    assert not first.alive
+
+
+async def test_one_that_rests_is_back_at_once_when_no_other_is_left(anyio_backend: str) -> None:
+    scheduler = scheduler_of(Ill(), other := Ill())
+    first, second = scheduler.replicas
+    async with anyio.create_task_group() as group:
+        group.start_soon(scheduler.watch, 100.0)
+        await anyio.wait_all_tasks_blocked()
+        for n in range(3):
+            scheduler.health.note_fault(Fault(first, n, n + 0.5))
+        await anyio.wait_all_tasks_blocked()
+        assert not first.alive
+        other.well = False
+        assert await scheduler.check(second, DEAD)
+        await scheduler.await_engine("scripted")
+        assert [first.alive, second.alive] == [True, False]
+        group.cancel_scope.cancel()
 
 
 async def test_the_last_of_a_model_never_rests(anyio_backend: str) -> None:
     scheduler = scheduler_of(Ill(), Ill("other"))
     first, _ = scheduler.replicas
-    for _ in range(9):
-        scheduler.health.note_fault(first)
+    for n in range(9):
+        scheduler.health.note_fault(Fault(first, n, n + 0.5))
     assert first.alive
 
 
