@@ -24,7 +24,7 @@ from agent_world import CONTEXT, World, recorded, streaming
 from weft.backends.scripted.requests import ScriptRequest
 from weft.backends.scripted.script import Scripted
 from weft.service.protocols import PROTOCOLS
-from weft.service.protocols.errors import ErrorWords
+from weft.service.protocols.errors.error_words import ErrorWords
 from weft.types import Request
 
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(900)]

@@ -15,7 +15,7 @@ from weft.errors import UnknownName, WeftError
 from weft.service.client.client import Header
 from weft.service.inference.gateway import Gateway, status_of
 from weft.service.protocols import PROTOCOLS, Protocol
-from weft.service.protocols.errors import ErrorWords, openai_error
+from weft.service.protocols.errors.error_words import ErrorWords, openai_error
 from weft.service.protocols.unscheduled.passed import METHODS, Passed, StoredResponse
 from weft.service.routes import Routes
 from weft.service.service import Service

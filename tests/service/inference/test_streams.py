@@ -212,7 +212,7 @@ async def test_an_error_of_the_meter_ends_the_stream_with_an_error_event(
             raise Wrong
         return chunk
 
-    monkeypatch.setattr("weft.service.protocols.events.EventMeter.feed", feed)
+    monkeypatch.setattr("weft.service.protocols.answers.meters.EventMeter.feed", feed)
     async with raw_engine(good) as engine, serving(engine.url) as service:
         async with service.streaming() as response:
             got = await response.aread()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from live_service import CHAT, GENERATING, LiveService, answered, raw_engine, serving
-from weft.service.protocols.errors import ErrorWords
-from weft.service.protocols.told_errors import error_in
+from weft.service.protocols.errors.error_words import ErrorWords
+from weft.service.protocols.errors.told_errors import error_in
 
 pytestmark = pytest.mark.loops("asyncio")
 

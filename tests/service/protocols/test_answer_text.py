@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from weft.service.protocols.answer_text import StreamEnd, text_of
+from weft.service.protocols.answers.answer_text import StreamEnd, text_of
 
 
 def events(*values: object) -> bytes:

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from weft.service.protocols import PROTOCOLS
-from weft.service.protocols.errors import ErrorWords
+from weft.service.protocols.errors.error_words import ErrorWords
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 ASK: Any = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

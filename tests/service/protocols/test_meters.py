@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.service.protocols import PROTOCOLS, Meter, Used
-from weft.service.protocols.errors import ErrorWords
+from weft.service.protocols.errors.error_words import ErrorWords
 from weft.service.protocols.events import LONGEST, begins, first_said
 
 

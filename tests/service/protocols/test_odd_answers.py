@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from weft.service.protocols.errors import ErrorWords
+from weft.service.protocols.errors.error_words import ErrorWords
+from weft.service.protocols.errors.overflow import Overflow
 from weft.service.protocols.events import object_of, split
-from weft.service.protocols.overflow import Overflow
 from weft.service.protocols.translation import where_lacking
 
 PATHS = ["/v1/messages", "/v1/responses"]

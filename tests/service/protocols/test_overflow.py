@@ -8,8 +8,8 @@ import pytest
 
 from weft.errors import ContextExceeded
 from weft.service.protocols import PROTOCOLS
-from weft.service.protocols.errors import ErrorWords
-from weft.service.protocols.overflow import Overflow
+from weft.service.protocols.errors.error_words import ErrorWords
+from weft.service.protocols.errors.overflow import Overflow
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 LIMIT = "This model's maximum context length is 32768 tokens. However, "

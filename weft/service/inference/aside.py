@@ -32,6 +32,11 @@ async def aside(function: Callable[[*_Ts], _T], *values: *_Ts) -> _T:
     return await anyio.to_thread.run_sync(function, *values, limiter=limiter)
 
 
+async def aside_if_large(size: int, function: Callable[[*_Ts], _T], *values: *_Ts) -> _T:
+    """Call a function; in a thread if the body of `size` bytes that it works on is large."""
+    return await aside(function, *values) if size > LARGE else function(*values)
+
+
 def written(body: Any, raw: bytes) -> bytes:
     """A body in JSON; in pieces if that which came was large.
 

@@ -25,10 +25,10 @@ from weft.service.inference.request import ClientRequest
 from weft.service.inference.sending import send, with_priority
 from weft.service.inference.stream import Stream, note
 from weft.service.inference.translated import TranslatedReply
-from weft.service.protocols.answer_text import generated_bytes, text_of
+from weft.service.protocols.answers.answer_text import generated_bytes, text_of
+from weft.service.protocols.errors.told_errors import error_at_start, error_in
 from weft.service.protocols.events import begins, first_said, object_in
 from weft.service.protocols.protocol import Body, Used
-from weft.service.protocols.told_errors import error_in, first_error
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
@@ -159,7 +159,7 @@ class Forward:
             first = await reply.read()
             if not begins(first):
                 first = await self._first(reply, first)
-            if b'"error"' in first and (words := first_error(first)):
+            if b'"error"' in first and (words := error_at_start(first)):
                 await turn_down_within(self._request, words, reply, ticket)
                 return False
             assert ticket.replica is not None

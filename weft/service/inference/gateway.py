@@ -44,8 +44,8 @@ from weft.service.inference.request import ClientRequest
 from weft.service.inference.scheduled import direct, run_scheduled
 from weft.service.inference.strategy_answer import run_strategy
 from weft.service.programs.records import LEFT, CallRecord, Outcome
-from weft.service.protocols.errors import ErrorWords
-from weft.service.protocols.overflow import Overflow
+from weft.service.protocols.errors.error_words import ErrorWords
+from weft.service.protocols.errors.overflow import Overflow
 from weft.service.protocols.protocol import Body, Protocol
 from weft.service.protocols.unscheduled.passed import Passed
 from weft.service.service import Service

@@ -12,9 +12,9 @@ from weft.service.client.exchange import JSON
 from weft.service.engines.reply import Reply
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.translated import TranslatedReply
-from weft.service.protocols.errors import ErrorWords, engine_words, openai_body
+from weft.service.protocols.errors.error_words import ErrorWords, engine_words, openai_body
+from weft.service.protocols.errors.overflow import Overflow
 from weft.service.protocols.events import object_in
-from weft.service.protocols.overflow import Overflow
 
 _TOLD = (b"retry-after", b"x-should-retry")
 """Headers of engines that clients get with what they are refused."""

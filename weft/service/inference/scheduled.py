@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from weft.errors import ContextExceeded, EngineBusy, EngineUnavailable, Refused, RequestFailed
 from weft.service.engines.served_names import Served
-from weft.service.inference.aside import LARGE, aside, written
+from weft.service.inference.aside import LARGE, aside, aside_if_large, written
 from weft.service.inference.choice import first_able
 from weft.service.inference.forward import Forward
 from weft.service.inference.request import GUESS, ClientRequest
@@ -21,7 +21,7 @@ from weft.service.programs.known_requests import (
     seed_of,
 )
 from weft.service.programs.text_prefix import TextPrefix
-from weft.service.protocols.errors import NO_RESPONSE
+from weft.service.protocols.errors.error_words import NO_RESPONSE
 from weft.service.protocols.protocol import Body, Protocol
 
 _PATIENCE = 0.5
@@ -169,6 +169,7 @@ async def _run(
         call.only = (place.engine,) if place.engine else served.only
         call.stays = not request.fallbacks
         call.patience = limits.queue_seconds * _PATIENCE
+        # Written out: of each request, a coroutine more would cost as much as all of this.
         raw = await aside(_raw, request) if len(exchange.raw) > LARGE else _raw(request)
         service.mark_changed(place, size)
         earlier = service.places.take(id, exchange.raw)
@@ -226,8 +227,7 @@ async def direct(request: ClientRequest, chosen: Sequence[Served]) -> None:
         changed = protocol.mend(body) or request.changed
         raw = exchange.raw
         if changed:
-            large = len(raw) > LARGE
-            raw = await aside(written, body, raw) if large else written(body, raw)
+            raw = await aside_if_large(len(raw), written, body, raw)
         forward = Forward(request, raw)
         replicas = sorted(service.named.replicas(served), key=lambda r: r.in_flight)
         if not replicas:

@@ -11,12 +11,12 @@ from weft.service.client.client import Header
 from weft.service.client.exchange import STREAM
 from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
-from weft.service.inference.aside import LARGE, aside, written
+from weft.service.inference.aside import aside_if_large, written
 from weft.service.inference.refusing import raise_failure
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.translated import TranslatedReply, lacks_endpoint
+from weft.service.protocols.answers.told_whole import as_events
 from weft.service.protocols.events import object_in
-from weft.service.protocols.told_whole import as_events
 from weft.service.protocols.translation import CHAT, Translation, always, no_count, where_lacking
 
 _ODD = (TypeError, AttributeError, LookupError, ValueError)
@@ -74,8 +74,7 @@ async def send(
         reply = await _translate(request, translation, upstream, headers)
     else:
         if upstream.wording and path == CHAT:
-            large = len(raw) > LARGE
-            raw = await aside(_reworded, upstream, raw) if large else _reworded(upstream, raw)
+            raw = await aside_if_large(len(raw), _reworded, upstream, raw)
         reply = await upstream.send("POST", path, headers, raw)
         if reply.status != 200 or request.streamed:
             await _made_usual(reply, upstream, request.streamed)
@@ -152,9 +151,8 @@ async def _translate(
     """Send the request as one of chat completions."""
     body = request.body
     came = request.exchange.raw
-    large = len(came) > LARGE
     try:
-        chat = await aside(translation.asked, body) if large else translation.asked(body)
+        chat = await aside_if_large(len(came), translation.asked, body)
         answer = translation.answer(body)
     except UsageError:
         raise
@@ -167,7 +165,7 @@ async def _translate(
         chat.setdefault("cache_salt", request.tenant.salt)
     if translation.target == CHAT:
         chat = upstream.wording.of(chat)
-    raw = await aside(written, chat, came) if large else written(chat, came)
+    raw = await aside_if_large(len(came), written, chat, came)
     reply = await upstream.send("POST", translation.target, headers, raw)
     await _made_usual(reply, upstream, chat.get("stream") is True)
     if (

@@ -11,8 +11,8 @@ from weft.service.client.exchange import BREAK, STREAM
 from weft.service.engines.reply import Reply
 from weft.service.inference.request import ClientRequest
 from weft.service.programs.records import CallRecord
-from weft.service.protocols.answer_text import StreamEnd
-from weft.service.protocols.errors import ErrorWords
+from weft.service.protocols.answers.answer_text import StreamEnd
+from weft.service.protocols.errors.error_words import ErrorWords
 from weft.service.protocols.protocol import Used
 
 

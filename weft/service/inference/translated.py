@@ -10,7 +10,7 @@ import orjson
 from weft.backends.refusals import server_message
 from weft.errors import RequestFailed
 from weft.service.engines.reply import Reply
-from weft.service.inference.aside import LARGE, aside, written
+from weft.service.inference.aside import aside_if_large, written
 from weft.service.protocols.events import member, object_in
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.translation import AnswerTeller
@@ -95,7 +95,7 @@ class TranslatedReply(Reply):
         raw = await self._reply.whole()
         if self._streamed or self.status != 200:
             return raw
-        return await aside(self._told, raw) if len(raw) > LARGE else self._told(raw)
+        return await aside_if_large(len(raw), self._told, raw)
 
     def _told(self, raw: bytes) -> bytes:
         """A whole answer in the client's protocol."""

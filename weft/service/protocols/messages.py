@@ -6,18 +6,17 @@ from typing import Any, cast
 
 import orjson
 
+from weft.service.protocols.answers.meters import EventMeter, Through
 from weft.service.protocols.claude_code import mend_turns, without_billing
-from weft.service.protocols.errors import ErrorWords
+from weft.service.protocols.errors.error_words import ErrorWords
+from weft.service.protocols.errors.overflow import Overflow
 from weft.service.protocols.events import (
-    EventMeter,
-    Through,
     known_tokens,
     member,
     object_of,
     split,
     tokens,
 )
-from weft.service.protocols.overflow import Overflow
 from weft.service.protocols.protocol import Body, Meter, Protocol, Used
 from weft.service.protocols.reading import (
     content_bytes,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from weft.service.protocols.errors import ErrorWords, openai_body, openai_event
+from weft.service.protocols.answers.meters import EventMeter
+from weft.service.protocols.errors.error_words import ErrorWords, openai_body, openai_event
 from weft.service.protocols.events import (
     DONE,
-    EventMeter,
     data_of,
     known_tokens,
     member,

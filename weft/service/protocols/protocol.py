@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any
 
-from weft.service.protocols.errors import TOO_LONG, ErrorWords
-from weft.service.protocols.overflow import Overflow
+from weft.service.protocols.errors.error_words import TOO_LONG, ErrorWords
+from weft.service.protocols.errors.overflow import Overflow
 
 Body = dict[str, Any]
 

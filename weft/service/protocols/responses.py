@@ -6,10 +6,15 @@ from typing import Any, cast
 
 import orjson
 
+from weft.service.protocols.answers.meters import EventMeter
 from weft.service.protocols.compaction import unfolded
-from weft.service.protocols.errors import TOO_LONG, ErrorWords, openai_body, openai_error
+from weft.service.protocols.errors.error_words import (
+    TOO_LONG,
+    ErrorWords,
+    openai_body,
+    openai_error,
+)
 from weft.service.protocols.events import (
-    EventMeter,
     known_tokens,
     member,
     object_of,

@@ -8,7 +8,7 @@ import orjson
 
 from weft.errors import Refused
 from weft.service.protocols.compaction import TRIGGER, own_summary
-from weft.service.protocols.errors import NO_RESPONSE
+from weft.service.protocols.errors.error_words import NO_RESPONSE
 from weft.service.protocols.events import member
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.translation.response_teller import ResponseTeller

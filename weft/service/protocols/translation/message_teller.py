@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import orjson
 
-from weft.service.protocols.errors import ErrorWords
+from weft.service.protocols.errors.error_words import ErrorWords
 from weft.service.protocols.events import member
 from weft.service.protocols.messages import anthropic_error
 from weft.service.protocols.protocol import Body

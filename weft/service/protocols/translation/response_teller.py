@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import orjson
 
-from weft.service.protocols.errors import ErrorWords
+from weft.service.protocols.errors.error_words import ErrorWords
 from weft.service.protocols.events import member, object_in
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.responses import failed_code

@@ -10,10 +10,10 @@ from uuid import uuid4
 import orjson
 
 from weft.errors import RequestFailed, UsageError
-from weft.service.protocols.errors import ErrorWords
+from weft.service.protocols.errors.error_words import ErrorWords
+from weft.service.protocols.errors.told_errors import error_in
 from weft.service.protocols.events import LONGEST, data_of, member, split, tokens, whole_events
 from weft.service.protocols.protocol import Body
-from weft.service.protocols.told_errors import error_in
 from weft.service.protocols.translation.call_order import CallOrder
 
 CHAT = "/v1/chat/completions"

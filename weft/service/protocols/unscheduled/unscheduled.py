@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from weft.service.protocols.errors import ErrorWords, openai_body, openai_event
-from weft.service.protocols.events import Through, known_tokens, member, tokens
+from weft.service.protocols.answers.meters import Through
+from weft.service.protocols.errors.error_words import ErrorWords, openai_body, openai_event
+from weft.service.protocols.events import known_tokens, member, tokens
 from weft.service.protocols.protocol import Body, Meter, Protocol, Used
 
 

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import orjson
 
+from weft.service.protocols.errors.told_errors import error_in
 from weft.service.protocols.events import member
 from weft.service.protocols.protocol import Body
-from weft.service.protocols.told_errors import error_in
 
 
 def as_events(answer: Body) -> bytes:

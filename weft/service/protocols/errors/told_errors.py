@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from weft.service.protocols.errors import ErrorWords, engine_words
+from weft.service.protocols.errors.error_words import ErrorWords, engine_words
+from weft.service.protocols.errors.overflow import Overflow
 from weft.service.protocols.events import first_said, member, object_in
-from weft.service.protocols.overflow import Overflow
-from weft.service.protocols.protocol import Body
 
 _STATUSES = {
     "invalid_request_error": 400,
@@ -27,7 +26,7 @@ _STATUSES = {
 """Statuses of types and codes; all others say that the engine failed."""
 
 
-def first_error(first: bytes) -> ErrorWords | None:
+def error_at_start(first: bytes) -> ErrorWords | None:
     """The error that a stream begins with, if it begins with one.
 
     Args:
@@ -36,7 +35,7 @@ def first_error(first: bytes) -> ErrorWords | None:
     return error_in(object_in(first_said(first)))
 
 
-def error_in(said: Body) -> ErrorWords | None:
+def error_in(said: dict[str, Any]) -> ErrorWords | None:
     """The error that an answer or an event tells of in place of an answer, with its status."""
     error: Any = said.get("error")
     if said.get("type") == "error" and not error:

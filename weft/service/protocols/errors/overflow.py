@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from weft.backends.refusals import says_too_long
 from weft.errors import ContextExceeded
-from weft.service.protocols.errors import TOO_LONG, ErrorWords
+from weft.service.protocols.errors.error_words import TOO_LONG, ErrorWords
 
 _FORMS = [
     re.compile(form, re.DOTALL | re.IGNORECASE)
