@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 _NEAR, _FAR = 1e-9, 1e15  # nothing is smaller or larger as far as weft is concerned
 _FINE, _FURTHER = 4, 40  # times beyond all experience that are looked at: to the octave, in all
+_TIMES = [2 ** (i / _FINE) for i in range(1, _FURTHER)]
 _LEVELS = 32  # of the chance of a return that are told apart
 
 Holds = tuple[list[float], list[tuple[float, float]]]
@@ -148,12 +149,16 @@ class Piecewise:
     def _flatten(self, level: int) -> Holds:
         """Make the concave hull of those points from the left, and its slopes, negated."""
         hull, falls = [(0.0, 0.0, 0.0)], list[float]()
-        total, whole, last = self.total + 1, self.padded(0.0)[1], self.high[-1]
+        total, whole, last, mean = self.total + 1, self.padded(0.0)[1], self.high[-1], self.mean
         back = level / _LEVELS
-        for seconds in (*self.high, *(last * 2 ** (i / _FINE) for i in range(1, _FURTHER))):
-            beyond, rest = self.padded(seconds)
-            upto = back * (1 - beyond / total)
-            cost = back * (whole - rest) / total + (1 - back) * seconds
+        away, each = 1 - back, back / total
+        for seconds, beyond, rest in (
+            *zip(self.high, self.beyond, self.rest, strict=True),
+            *[(last * times, 0.0, 0.0) for times in _TIMES],
+        ):
+            share = mean / (mean + seconds)  # of the imagined sample, as `padded` has it
+            upto = back - each * (beyond + share * share)
+            cost = each * (whole - rest - mean * share) + away * seconds
             while True:
                 run, rise = cost - hull[-1][0], upto - hull[-1][1]
                 fall = -rise / run if run > 0 else -math.inf

@@ -16,6 +16,9 @@ from weft.service.client.rest_of_request import RestOfRequest
 _DEEP = 250
 """Nesting that any JSON library takes; orjson writes 253 levels and reads 1,024."""
 
+_LARGE = 8192
+"""Bytes from which on it is quicker to look for brackets than to write it all."""
+
 _TLS = b"\x16\x03"
 """How a connection begins that is to be encrypted."""
 
@@ -33,7 +36,7 @@ def too_deep(raw: bytes, body: object) -> bool:
         raw: the JSON text.
         body: what orjson made of it, which stands for nothing else that it can't write.
     """
-    if not _begins_many(raw):
+    if len(raw) > _LARGE and not _begins_many(raw):
         return False
     try:
         orjson.dumps(body)

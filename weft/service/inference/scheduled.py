@@ -66,8 +66,8 @@ async def _serve(request: ClientRequest, served: Served, asked: Served) -> None:
     named = request.named(identity.id)
     request.check(named)
     request.serve_by(served)
-    chunk, measured = service.chunk(model), None
-    if len(exchange.raw) > LARGE and not protocol.previous(body):
+    chunk, measured, previous = service.chunk(model), None, protocol.previous(body)
+    if len(exchange.raw) > LARGE and not previous:
         root = root_of(tenant.salt, served.adapter)
         seed = seed_of(tenant.name, asked.adapter or asked.model, identity.who)
         changed, pieces, measured = await aside(_measure, protocol, body, seed, chunk, root)
@@ -82,7 +82,7 @@ async def _serve(request: ClientRequest, served: Served, asked: Served) -> None:
         measured=measured,
         program=named,
         salt=tenant.salt,
-        previous=protocol.previous(body),
+        previous=previous,
         resent=identity.resent,
         key=identity.key,
         asked=asked.adapter or asked.model,
@@ -90,7 +90,6 @@ async def _serve(request: ClientRequest, served: Served, asked: Served) -> None:
         who=identity.who,
         host=exchange.host,
     )
-    previous = protocol.previous(body)
     if previous and not place.engine:
         place.engine = service.holders.engine(tenant.name, previous)
     answer: str | None = None

@@ -17,7 +17,7 @@ LONGEST = 128
 _HERE = ("127.0.0.1", "::1")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Identity:
     """Who asks. All ids are printable and of bounded length.
 

@@ -45,10 +45,11 @@ class Rewritten:
         """
         body, chain = history.body, history.chain
         for count in range(len(body), 0, -1):
-            bases = self._bodies.get(chain[count - 1])
+            last = chain[count - 1]
+            bases = self._bodies.get(last)
             if bases is None:
                 continue
-            known = [heads[key] for b in bases if (key := chain[count - 1] ^ b) in heads]
+            known = [head for base in bases if (head := heads.get(last ^ base)) is not None]
             if count == len(body):  # a first request that is equal begins a program
                 known = [head for head in known if not head.first]
             if known and (head := self._likest(known, history)) is not None:
@@ -96,8 +97,10 @@ class Rewritten:
         else:
             self._bodies.move_to_end(last)
             if bases[-1] != base:
-                others = tuple(one for one in bases if one != base)
-                self._bodies[last] = (*others[-_BASES + 1 :], base)
+                if base in bases:
+                    at = bases.index(base)
+                    bases = bases[:at] + bases[at + 1 :]
+                self._bodies[last] = (*bases[-_BASES + 1 :], base)
 
     def _likest(self, known: list[KnownRequest], history: History) -> KnownRequest | None:
         """The request whose tools and system prompt are most like these; of equals the latest.

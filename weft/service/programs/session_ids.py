@@ -25,6 +25,7 @@ _MEMBERS = (
     *("session_id", "sessionId", "conversation_id", "conversationId", "chat_id", "chatId"),
     *("thread_id", "threadId", "task_id", "taskId"),
 )
+_MAYBE = frozenset((*_BODY, "prompt_cache_key", "metadata", "conversation"))
 # What clients send that forgot to fill in an id: sessions of different users would be one.
 _EMPTY = frozenset(("", "null", "none", "nil", "undefined", "nan", "false", "true", "unknown"))
 _EMPTY_OBJECT = "[object Object]"
@@ -50,6 +51,8 @@ def session_id(headers: Mapping[str, str], body: Mapping[str, Any]) -> tuple[str
     if own:
         _, name, value = min(own)
         return value, name
+    if _MAYBE.isdisjoint(body) and "baggage" not in headers:
+        return "", "baggage"
     get = body.get
     if found := _text(get("prompt_cache_key")):
         return found, "prompt_cache_key"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import xxhash
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TextPrefix:
-    """Chained hashes of a prompt's whole chunks.
+    """Chained hashes of a prompt's whole chunks; never changed.
 
     Two prompts with the same first `k` chunks have the same first `k` hashes, and no others
     (but for collisions of 64 bits).

@@ -29,10 +29,9 @@ def read_order(answer: Order) -> tuple[tuple[float, ...], float, str]:
     key, overdue = answer.key, answer.overdue
     if type(key) is not tuple:
         raise NoAnswer(f"its key is {_shown(key)}, not a tuple of numbers")
-    for part in key:
-        if type(part) not in _PLAIN or part != part:
-            key = tuple(_number(part, "its key has") for part in key)
-            break
+    # A sum is not a number if a part is not.
+    if not _PLAIN.issuperset(map(type, key)) or (total := sum(key)) != total:
+        key = tuple(_number(part, "its key has") for part in key)
     reason = answer.reason
     if type(reason) is str and type(overdue) is float and overdue == overdue:
         return key, overdue, reason
