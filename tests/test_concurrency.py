@@ -100,7 +100,7 @@ def test_groups_are_unwrapped_in_one_place() -> None:
             r"except\*?\s*(Base)?ExceptionGroup|anyio\.create_task_group", path.read_text()
         )
     }
-    assert found == {"concurrency.py", "cli/common.py", "simulation/simulate.py"}
+    assert found == {"concurrency.py", "simulation/simulate.py"}
 
 
 async def hop(times: int, done: list[int]) -> None:

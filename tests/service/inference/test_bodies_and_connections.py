@@ -81,8 +81,8 @@ async def test_compressed_bodies_are_served_at_every_endpoint() -> None:
                 (zstd.compress(b"{}"), "compressed by zstd"),
                 ('{"model": "m"}'.encode("utf-16"), "send JSON as UTF-8"),
                 ('{"model": "m"}'.encode("utf-32-le"), "send JSON as UTF-8"),
-                (brotli.compress(b'{"model": "m"}'), "is no text; if it is compressed"),
-                (zlib.compress(b'{"model": "m"}'), "is no text; if it is compressed"),
+                (brotli.compress(b'{"model": "m"}'), "not even text; if it is compressed"),
+                (zlib.compress(b'{"model": "m"}'), "not even text; if it is compressed"),
                 ('{"model": "\u00e9}'.encode(), "is not JSON"),
                 (b"", "the body is empty"),
             ):

@@ -72,7 +72,8 @@ def no_text(raw: bytes) -> str:
         return "the body is UTF-16 or UTF-32; send JSON as UTF-8"
     if b"\0" in raw[:_LOOKED_AT] or not _is_text(raw[:_LOOKED_AT]):
         return (
-            "the body is no text; if it is compressed, say by what in the header content-encoding"
+            "the body is no JSON, not even text; if it is compressed, say by what in the header "
+            "content-encoding"
         )
     return ""
 

@@ -32,11 +32,9 @@ def read_order(answer: Order) -> tuple[tuple[float, ...], float, str]:
     # A sum is not a number if a part is not.
     if not _PLAIN.issuperset(map(type, key)) or (total := sum(key)) != total:
         key = tuple(_number(part, "its key has") for part in key)
-    reason = answer.reason
-    if type(reason) is str and type(overdue) is float and overdue == overdue:
-        return key, overdue, reason
-    when = math.inf if overdue is None else _number(overdue, "its overdue is")
-    return key, when, _reason(reason)
+    if type(overdue) is not float or overdue != overdue:
+        overdue = math.inf if overdue is None else _number(overdue, "its overdue is")
+    return key, overdue, _reason(answer.reason)
 
 
 def read_placement(answer: Placement, view: View) -> tuple[Replica, str, bool]:
@@ -74,9 +72,8 @@ def read_retention(answer: Retention) -> Retention:
         and type(answer.rank) is float
         and answer.seconds == answer.seconds
         and answer.rank == answer.rank
-        and type(answer.reason) is str
     ):
-        return Retention(answer.seconds, answer.reason, answer.rank)
+        return Retention(answer.seconds, _reason(answer.reason), answer.rank)
     seconds, rank = _number(answer.seconds, "its seconds are"), _number(answer.rank, "its rank is")
     return Retention(seconds, _reason(answer.reason), rank)
 
