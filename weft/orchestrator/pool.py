@@ -144,7 +144,7 @@ class Pool:
         """Open the pool without a block; `aclose` closes it.
 
         Raises:
-            As entering the block does.
+            WeftError: as entering the block does.
         """
         return await self.__aenter__()
 
