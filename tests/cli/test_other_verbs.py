@@ -20,7 +20,7 @@ from waiting import block_until
 from weft.backends.mock.server import running
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.evals.tasks.countdown_player import Player
-from weft.evals.tasks.registry import tasks
+from weft.evals.tasks.task import TASKS
 from weft.search import strategies
 
 Weft = Callable[..., Result]
@@ -76,7 +76,7 @@ def test_usage_errors_exit_with_2(weft: Weft) -> None:
 def test_strategies_and_tasks(weft: Weft) -> None:
     listed = weft("strategies").stdout
     assert all(name in listed for name in strategies())
-    assert all(name in weft("tasks").stdout for name in tasks())
+    assert all(name in weft("tasks").stdout for name in TASKS.known())
     shown = weft("strategies", "best_of_n").stdout
     assert "verifier" in shown
     assert "16" in shown or "8" in shown

@@ -7,11 +7,11 @@ import pytest
 from weft.errors import ConfigError
 from weft.evals.runner import with_sampling
 from weft.evals.suite import load
-from weft.evals.tasks.registry import tasks
+from weft.evals.tasks.task import TASKS
 
 
 def test_the_shipped_suites_load() -> None:
-    for task in tasks().values():
+    for task in TASKS.known().values():
         if task.suite is not None:
             suite = load(task.suite)
             found, strategies = suite.parts()

@@ -68,19 +68,6 @@ def best_hits(accesses: Sequence[Access], capacity: int) -> list[int]:
     return hits
 
 
-def lru_hits(accesses: Sequence[Access], capacity: int) -> list[int]:
-    """Block hits of each call as the engine evicts; for arguments and errors see `best_hits`."""
-    _check(accesses, capacity)
-    index = PrefixIndex(capacity)
-    hits: list[int] = []
-    for access in accesses:
-        hold = index.open(access.blocks, access.prompt)
-        hits.append(hold.blocks)
-        index.grow(hold, access.blocks, len(access.blocks))
-        index.close(hold)
-    return hits
-
-
 def _next_hits(accesses: Sequence[Access]) -> list[list[tuple[int, int]]]:
     """For each call, the later calls that next have blocks of it, and how many they can hit."""
     # From the last call to the first, a cache without bounds tells for each block which call

@@ -170,7 +170,7 @@ class PrefixIndex:
 
         Args:
             hold: an open hold; nothing happens if it was closed.
-            owner: whom `victims` is to name for these blocks.
+            owner: whom `owners` is to name for these blocks.
         """
         if hold not in self._holds:
             return
@@ -194,15 +194,6 @@ class PrefixIndex:
         if release.blocks:
             self.pinned -= release.blocks
             self._releases[release] = None
-
-    def victims(self, blocks: int) -> Iterator[tuple[object, int]]:
-        """What an allocation of so many blocks would evict: owners and blocks, in order."""
-        excess = self.cached + self._private + blocks - self.capacity
-        for release in self._releases:
-            if excess <= 0:
-                return
-            yield release.owner, min(excess, release.blocks)
-            excess -= release.blocks
 
     def owners(self, hashes: Sequence[int]) -> Iterator[tuple[object, int]]:
         """The leading blocks that are held: who released them last, and how many, in order.

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from weft.evals.labels import curve, labels
@@ -18,7 +17,7 @@ from weft.plots import COLOURS, FAINT, INK, MARKERS, drawing, round_numbers, sav
 def svg(results: Sequence[Result]) -> str:
     """The plot as an `<svg>` element to be put into a page."""
     out = io.StringIO()
-    _draw(results, out, "svg")
+    _draw(results, out)
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(INK, "var(--ink)").replace(FAINT, "var(--faint)")
     head, rest = text.split(">", 1)
@@ -28,13 +27,7 @@ def svg(results: Sequence[Result]) -> str:
     return f'{head} role="img" aria-label="accuracy against tokens a problem">{rest}'
 
 
-def png(results: Sequence[Result], path: Path) -> None:
-    """The plot as a picture on white."""
-    with path.open("wb") as out:
-        _draw(results, out, "png")
-
-
-def _draw(results: Sequence[Result], out: Any, form: str) -> None:
+def _draw(results: Sequence[Result], out: io.StringIO) -> None:
     shown = [r for r in results if r.n]
     with drawing(5.2, 4.4) as figure:
         ticker: Any = import_module("matplotlib.ticker")
@@ -68,7 +61,7 @@ def _draw(results: Sequence[Result], out: Any, form: str) -> None:
         axes.set_axisbelow(True)
         colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(curves)}
         _label(figure, axes, shown, colours)
-        save(figure, out, form, transparent=True)
+        save(figure, out, "svg", transparent=True)
 
 
 def _label(figure: Any, axes: Any, results: Sequence[Result], colours: dict[str, str]) -> None:

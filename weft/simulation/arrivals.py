@@ -50,11 +50,6 @@ def arrivals(name: str) -> Callable[[A], A]:
     return ARRIVALS.mark_as(name)
 
 
-def arrival_processes() -> Mapping[str, type[Arrivals]]:
-    """The arrival processes that are known by name."""
-    return ARRIVALS.known()
-
-
 def parse_arrivals(spec: str | Mapping[str, Any] | Arrivals) -> Arrivals:
     """The arrival process that a spec describes.
 

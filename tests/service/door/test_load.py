@@ -28,7 +28,6 @@ def test_what_has_room_is_taken_in() -> None:
     assert queue.load.check(10, 60, new=True) is None
     queue.waiting = 7
     assert queue.load.check(10, 60, new=True) is None
-    assert queue.load.shed == 0
 
 
 def test_programs_under_way_may_fill_what_new_ones_may_not() -> None:
@@ -36,7 +35,6 @@ def test_programs_under_way_may_fill_what_new_ones_may_not() -> None:
         queue = Queue(waiting)
         assert (queue.load.check(10, 60, new=True) is None) == new
         assert (queue.load.check(10, 60, new=False) is None) == known
-        assert queue.load.shed == (not new) + (not known)
 
 
 def test_a_refusal_says_why_and_when_to_come_again() -> None:

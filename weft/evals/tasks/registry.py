@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from weft.errors import ConfigError
@@ -15,11 +14,6 @@ _LINES = (".jsonl", ".ndjson")
 def is_lines(text: str) -> bool:
     """Whether this is the name of a file with problems."""
     return text.strip().lower().endswith(_LINES)
-
-
-def tasks() -> Mapping[str, type[Task]]:
-    """The tasks that are known by name."""
-    return TASKS.known()
 
 
 def parse_task(spec: str) -> Task:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from weft.errors import StoreError, UsageError
-from weft.orchestrator.estimates.execution_graph import Ahead, ExecutionGraph
+from weft.orchestrator.estimates.execution_graph import ExecutionGraph
 from weft.orchestrator.estimates.graph_state import OUTSIDE, State
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from weft.store.store import Store
 
 _MOST = 500  # names of programs
-_NOTHING_AHEAD = Ahead(0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,11 +113,6 @@ class AStarFrontier(Frontier):
         self._seen: set[tuple[Path, str]] = set()
 
     @property
-    def open_paths(self) -> list[Path]:
-        """The paths not yet taken."""
-        return [o.path for o in self._open]
-
-    @property
     def best_unfinished(self) -> Path | None:
         """The next path that would be extended."""
         live = [o for o in self._open if not o.path.finished]

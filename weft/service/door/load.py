@@ -32,8 +32,6 @@ class LoadShedder:
     ) -> None:
         self._waiting, self._clock = waiting, clock
         self._starts: deque[float] = deque()
-        self.shed = 0
-        """Calls that were refused."""
 
     def note_start(self) -> None:
         """A call that had waited was started."""
@@ -70,6 +68,5 @@ class LoadShedder:
             why = f"the queue is longer than what can be served in {patience:.0f} s"
         else:
             return None
-        self.shed += 1
         wait = max(_SOON, min(_LATE, self.seconds()))
         return Refused(503, f"{why}; try again in {math.ceil(wait)} s", wait)

@@ -179,7 +179,6 @@ class EngineConnection(asyncio.Protocol):
         self.reply: Reply | None = None
         self.used = 0
         self.heard = 0.0
-        self.reusable = True
         self.closed = False
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
