@@ -197,6 +197,18 @@ def test_averages_of_the_logarithm() -> None:
     assert known.log_moments == pytest.approx((weight, weight, weight))
 
 
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=40), st.sampled_from([3.0, math.inf]))
+def test_samples_may_come_together_or_one_by_one(values: list[int], half_life: float) -> None:
+    together, single = Distribution(half_life), Distribution(half_life)
+    for value in values:
+        together.add(value)
+        single.add(value)
+        assert single.log_moments[0] > 0  # asked at once
+    assert together.log_moments == pytest.approx(single.log_moments)
+    assert together.mean == pytest.approx(single.mean)
+    assert [together.cdf(x) for x in (0, 1, 2)] == pytest.approx([single.cdf(x) for x in (0, 1, 2)])
+
+
 def test_a_prior_has_its_quantiles_and_says_so() -> None:
     prior = Distribution.log_normal(1.0, 30.0, "a guess")
     assert prior.quantile(0.5) == pytest.approx(1, rel=0.05)

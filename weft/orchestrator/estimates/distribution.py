@@ -97,25 +97,37 @@ class Distribution:
         buckets, keep, ln, floor = self._buckets, 1.0 - _RECENT, math.log, math.floor
         weight, first, second = self._recent
         gain, growth = self._sorted, self._growth
-        for value in self._new:
-            gain *= growth
+        new = self._new
+        begin, end = 0, len(new)
+        while begin < end:
+            value, stop = new[begin], begin + 1
+            while stop < end and new[stop] == value:
+                stop += 1
+            run, begin = stop - begin, stop  # equal ones in a row are one step, as counts often are
+            added = gain = gain * growth
+            recent = _RECENT
+            if run > 1:
+                gain *= growth ** (run - 1)
+                # The sum of a geometric series.
+                added = run * gain if growth == 1 else (gain * growth - added) / (growth - 1)
+                recent = 1.0 - keep**run
             log = ln(value if value > 1e-6 else 1e-6)
             index = floor(log * _PER_LOG)
             if not _LOWEST <= index <= _HIGHEST:
                 index = _LOWEST if index < _LOWEST else _HIGHEST
             if index in buckets:
                 mass, mean, spread = buckets[index]
-                mass += gain
+                mass += added
                 off = value - mean
-                mean += off * gain / mass
-                buckets[index] = (mass, mean, spread + gain * off * (value - mean))
+                mean += off * added / mass
+                buckets[index] = (mass, mean, spread + added * off * (value - mean))
             else:
-                buckets[index] = (gain, value, 0.0)
-            weight = keep * weight + _RECENT
-            first = keep * first + _RECENT * log
-            second = keep * second + _RECENT * log * log
+                buckets[index] = (added, value, 0.0)
+            weight += recent * (1.0 - weight)
+            first += recent * (log - first)
+            second += recent * (log * log - second)
         self._recent, self._sorted = (weight, first, second), gain
-        self._new.clear()
+        new.clear()
 
     @property
     def samples(self) -> float:
