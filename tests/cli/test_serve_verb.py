@@ -105,6 +105,20 @@ def test_check_and_schema(weft: Weft, server: Server) -> None:
     assert weft("serve", "weft.yaml", "--check").stdout == "weft.yaml is valid\n"
     Path("weft.yaml").write_text("engines: [http://h:1]\nlisten: {prt: 1}\n")
     said(weft("serve", "weft.yaml", "--check"), "weft.yaml:2: listen.prt: there is no such field")
+    Path("near.py").write_text(
+        "from weft.backends.scripted.engine import ScriptedEngine\n"
+        "class Near(ScriptedEngine):\n"
+        "    def __init__(self, url: str = '') -> None:\n"
+        "        super().__init__('Hello')\n"
+        "        self.url = url\n"
+    )
+    for spec in ("near.py:Near", "scripted:Hello"):
+        Path("weft.yaml").write_text(f'engines: ["{spec}"]\n')
+        said(weft("serve", "weft.yaml", "--check"), "takes no requests over HTTP", "set `url` in")
+    Path("weft.yaml").write_text(f"engines: [{{spec: \"near.py:Near(url='{URL}')\"}}]\n")
+    assert weft("serve", "weft.yaml", "--check").stdout == "weft.yaml is valid\n"
+    said(weft("serve", "-e", f"{URL}?key=NO_SUCH_KEY", "--check"), "NO_SUCH_KEY is not set")
+    assert weft("serve", "--local", "1", "--check").exit_code == 0
     printed = json.loads(weft("serve", "--print-schema").stdout)
     assert {"listen", "engines", "tenants", "limits"} <= set(printed["properties"])
     assert not hasattr(server, "config"), "nothing was served"

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from weft.errors import PartFailed
+from weft.errors import PartFailed, UsageError
+from weft.evals.tasks import guarded_task
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.task import Sample, Task
 from weft.programs import Prompt
@@ -145,6 +146,14 @@ def test_what_a_task_changes_is_a_copy() -> None:
     assert answer.details == {1: 2}
 
 
-def test_samples_are_as_many_as_were_asked_for() -> None:
+SOME = [Sample(str(i)) for i in range(5)]
+
+
+def test_samples_are_as_many_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     endless = GuardedTask(Given(samples=lambda _: (Sample(str(i)) for i in range(10**9))))
     assert [sample.id for sample in endless.samples(3, 0)] == ["0", "1", "2"]
+    monkeypatch.setattr(guarded_task, "_MOST", 4)
+    with pytest.raises(UsageError, match=r"Given gives more than 4 samples.*say by --limit"):
+        endless.samples(None, 0)
+    assert len(endless.samples(9, 0)) == 9
+    assert len(GuardedTask(Given(samples=lambda _: SOME)).samples(None, 0)) == 5, "it has an end"

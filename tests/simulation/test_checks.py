@@ -155,6 +155,13 @@ def test_a_job_begins_once() -> None:
         play(lambda: [job(call())], Timed(lambda jobs: ((0.0, one) for one in [*jobs, *jobs])))
 
 
+def test_nothing_to_play_is_said() -> None:
+    with pytest.raises(UsageError, match="workload given has no programs; change its parameters"):
+        play(lambda: [])
+    with pytest.raises(PartFailed, match=r"arrival process Timed failed at .* lets none of the"):
+        play(lambda: [job(call())], Timed(lambda _: []))
+
+
 def test_what_can_be_played_is() -> None:
     steps = (call(), Parallel(((call(),), (call(wait=2),)), enough=1), Parallel(()))
     assert play(lambda: [job(*steps, slo=9, arrival=0, calls=3), Job("b", iter(steps))]) == 2

@@ -88,6 +88,11 @@ def serve(
 
     config = reread()
     if check:
+        import anyio
+
+        from weft.service.engines.membership import check_engines
+
+        anyio.run(check_engines, config)
         print(f"{file or 'the configuration'} is valid")
         return
     check_address(config.listen.host, config.listen.port)

@@ -93,7 +93,19 @@ async def play(
             elif (wait := begun + at - anyio.current_time()) > 0:
                 await anyio.sleep(wait)
             group.start_soon(one, job)
+        if last < 0:
+            _check_some(workload, kind)
     return played
+
+
+def _check_some(workload: Workload, arrivals: type[Arrivals]) -> None:
+    """Say why nothing was played."""
+    if next(iter(workload), None) is None:
+        raise UsageError(
+            f"workload {workload.name} has no programs; change its parameters, or name another"
+        )
+    with blaming("arrival process", arrivals):
+        raise ValueError("it lets none of the workload's programs begin")
 
 
 def _concurrency(arrivals: Arrivals) -> int:

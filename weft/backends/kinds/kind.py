@@ -26,9 +26,12 @@ class EngineKind(ABC):
 
     Attributes:
         verbatim: what follows the colon of a spec is taken as it is, and no options follow.
+        starts: whether `open` may start something, such as a server; `weft serve --check` then
+            does not open the kind.
     """
 
     verbatim: ClassVar[bool] = False
+    starts: ClassVar[bool] = True
 
     @classmethod
     def read(cls, text: str) -> Mapping[str, str]:

@@ -27,6 +27,8 @@ class VLLM(EngineKind):
         priority: whether the server was started with `--scheduling-policy priority`.
     """
 
+    starts = False
+
     def __init__(
         self,
         url: str,
@@ -65,6 +67,8 @@ class OpenAI(EngineKind):
             between.
         extra: fields to send with every request, a JSON object.
     """
+
+    starts = False
 
     def __init__(
         self,
@@ -155,6 +159,7 @@ class ScriptedAnswers(EngineKind):
     """
 
     verbatim = True
+    starts = False
 
     def __init__(self, answer: str = "") -> None:
         self.answer = answer

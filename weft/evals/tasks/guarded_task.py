@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from copy import deepcopy
 from dataclasses import replace
 from itertools import islice
@@ -10,12 +10,15 @@ from numbers import Real
 from operator import eq
 from typing import Any, TypeVar
 
+from weft.errors import UsageError
 from weft.evals.tasks.task import Sample, Task
 from weft.faults import blaming, expect, truth
 from weft.programs import Prompt
 from weft.search.strategy import Answer, Question
 
 T = TypeVar("T")
+_MOST = 100_000
+"""Samples of a task that gives them one by one, and may have no end."""
 _NUMBERS = {
     "max_tokens": int,
     "max_think_tokens": int,
@@ -55,18 +58,27 @@ class GuardedTask:
             return expect(self.task.fingerprint, str, "fingerprint")
 
     def samples(self, limit: int | None, seed: int) -> list[Sample]:
-        """The first `limit` problems, all if None; at least one, each with an id of its own."""
+        """The first `limit` problems, all if None; at least one, each with an id of its own.
+
+        Raises:
+            UsageError: without a limit the task gives more than can be meant.
+        """
         with blaming("task", self._kind):
             given = expect(self.task.samples(limit, seed), Iterable, "samples")
-            found = [expect(one, Sample, "a sample") for one in islice(given, limit)]
+            found: dict[str, Sample] = {}
+            for one in islice(given, limit):
+                sample = expect(one, Sample, "a sample")
+                if expect(sample.id, str, "a sample's id") in found:
+                    raise ValueError(f"two of its samples have the id {sample.id!r}")
+                if limit is None and len(found) == _MOST and not isinstance(given, Sized):
+                    raise UsageError(
+                        f"task {self._kind.__name__} gives more than {_MOST:,} samples, perhaps "
+                        "without end; say by --limit (in a suite: limit) how many to take"
+                    )
+                found[sample.id] = sample
             if not found:
                 raise ValueError("it has no samples")
-            ids: set[str] = set()
-            for sample in found:
-                if expect(sample.id, str, "a sample's id") in ids:
-                    raise ValueError(f"two of its samples have the id {sample.id!r}")
-                ids.add(sample.id)
-            return found
+            return list(found.values())
 
     def question(self, sample: Sample, seed: int) -> Question:
         """A sample's question, whose functions are guarded too, for they are called later."""

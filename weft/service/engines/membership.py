@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from types import TracebackType
 
 import anyio
@@ -75,17 +75,7 @@ class Engines:
             WeftError: it is not what it should be.
         """
         stack = AsyncExitStack()
-        key = config.api_key.get_secret_value() if config.api_key is not None else None
-        engines = await stack.enter_async_context(
-            open_engines(
-                [config.spec],
-                model=config.model,
-                replicas=replicas,
-                api_key=key,
-                further=config.further,
-                on_progress=_log.info,
-            )
-        )
+        engines = await stack.enter_async_context(_opened(config, replicas))
         self._opened[config.title] = stack, engines
         for engine in engines:
             if config.name is not None:
@@ -100,11 +90,7 @@ class Engines:
             )
             if config.silence is not None or "silence" in parse(config.spec).options:
                 self._upstreams.own.add(engine)
-            if not engine.url:
-                raise UsageError(
-                    f"engine {engine.name} takes no requests over HTTP, which weft serve needs; "
-                    f"set `url` in {type(engine).__name__}, or give a server's address"
-                )
+            _check_url(engine)
             self._names.add(engine, given=config.name is not None)
             await self._pool.add(engine)
 
@@ -130,3 +116,44 @@ class Engines:
     async def _close(self) -> None:
         for stack, _ in self._opened.values():
             await stack.aclose()
+
+
+async def check_engines(config: ServiceConfig) -> None:
+    """Find what is wrong with engines before the service starts, without asking any server.
+
+    Kinds that may start something are left out.
+
+    Raises:
+        WeftError: an engine is not what it should be.
+    """
+    for one in config.engines:
+        if getattr(parse(one.spec).kind, "starts", False):
+            continue
+        async with _opened(one) as engines:
+            for engine in engines:
+                try:
+                    _check_url(engine)
+                finally:
+                    with suppress(Exception):  # it was never connected
+                        await engine.aclose()
+
+
+def _opened(config: EngineConfig, replicas: int = 1) -> AbstractAsyncContextManager[list[Engine]]:
+    """The engines of one entry."""
+    key = config.api_key.get_secret_value() if config.api_key is not None else None
+    return open_engines(
+        [config.spec],
+        model=config.model,
+        replicas=replicas,
+        api_key=key,
+        further=config.further,
+        on_progress=_log.info,
+    )
+
+
+def _check_url(engine: Engine) -> None:
+    if not engine.url:
+        raise UsageError(
+            f"engine {engine.name} takes no requests over HTTP, which weft serve needs; "
+            f"set `url` in {type(engine).__name__}, or give a server's address"
+        )
