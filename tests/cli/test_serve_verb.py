@@ -26,8 +26,14 @@ class Server:
     config: ServiceConfig
     reread: Callable[[], ServiceConfig]
 
-    def serve(self, config: ServiceConfig, reread: Callable[[], ServiceConfig]) -> None:
+    def serve(
+        self,
+        config: ServiceConfig,
+        reread: Callable[[], ServiceConfig],
+        opened: Callable[[], None],
+    ) -> None:
         self.config, self.reread = config, reread
+        opened()
 
 
 @pytest.fixture

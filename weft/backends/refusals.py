@@ -34,10 +34,14 @@ _FOR_GOOD = ("insufficient_quota", "billing_hard_limit_reached")
 
 _TOO_LONG = re.compile(
     r"context[ _](?:length|window|size|limit)|max_model_len|maximum model length|"
-    r"(?:prompt|input) is too long|prompt too long|maximum (?:prompt|sequence) length|"
+    r"(?:prompt|input|messages?|conversation) (?:is|are) too long|(?:prompt|tokens?) too long|"
+    r"prompt is too (?:large|big)|maximum (?:prompt|sequence) length|"
     r"maximum number of tokens allowed|range of input length|model token limit|"
+    r"token count(?: of)?(?: \(?\d+\)?)? exceeds|tokens? exceeds? |too many (?:input |prompt )?tokens|"
+    r"reduce the (?:length|size|number of tokens) (?:of|in) (?:the|your) (?:input|messages|prompt)|"
     # parameters of servers
-    r"max_(?:num_tokens|seq_len|total_tokens|req_input_len|input_length)|session_len|n_ctx\b|"
+    r"max_(?:num_tokens|seq_len|total_tokens|req_input_len|input_length|length is)|session_len|"
+    r"n_ctx\b|expected maxLength|"
     r"`inputs` (?:must have less than|tokens \+ `max_new_tokens` must be)|"
     r"(?:prompt|input)(?: length| tokens?)?(?: \(?\d+(?: tokens)?\)?)? exceeds? "
     r"(?:the |maximum |max |allowed |model's |input |token )+(?:length|limit)",

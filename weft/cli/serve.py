@@ -97,11 +97,14 @@ def serve(
         return
     check_address(config.listen.host, config.listen.port)
     console = stderr()
-    for line in _greeting(config):
-        console.print(line, markup=False)
+
+    def greet() -> None:
+        for line in _greeting(config):
+            console.print(line, markup=False)
+
     from weft.service import server
 
-    server.serve(config, reread)
+    server.serve(config, reread, greet)
 
 
 def _options(

@@ -27,25 +27,30 @@ from weft.service.watch.logs import set_up
 from weft.service.watch.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
-_LAST_WORDS = 2  # seconds to tell clients that there is no more time
+_LAST_WORDS = 5  # seconds to tell clients, and engines, that there is no more time
 _FILES = 65_536
 _TURN = 0.0005  # seconds
 _IDLE_CONNECTION = 75  # seconds that a client's idle connection is kept
 
 
-def serve(config: ServiceConfig, reread: Callable[[], ServiceConfig] | None = None) -> None:
+def serve(
+    config: ServiceConfig,
+    reread: Callable[[], ServiceConfig] | None = None,
+    opened: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until interrupted or terminated; SIGHUP reads the configuration anew.
 
     Args:
         config: of the service.
         reread: reads the configuration anew.
+        opened: called when all that the configuration names is open.
 
     Raises:
         UsageError: the address can't be listened at, or an engine is not what it should be.
     """
     allow_files()
     options = {"use_uvloop": _has_uvloop()}
-    anyio.run(_serve, config, reread, backend="asyncio", backend_options=options)
+    anyio.run(_serve, config, reread, opened, backend="asyncio", backend_options=options)
 
 
 def allow_files() -> None:
@@ -64,7 +69,11 @@ def allow_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _serve(config: ServiceConfig, reread: Callable[[], ServiceConfig] | None) -> None:
+async def _serve(
+    config: ServiceConfig,
+    reread: Callable[[], ServiceConfig] | None,
+    opened: Callable[[], None],
+) -> None:
     set_up(
         "text" if sys.stderr.isatty() else "json",
         config.telemetry.log_level,
@@ -72,6 +81,7 @@ async def _serve(config: ServiceConfig, reread: Callable[[], ServiceConfig] | No
     )
     listening = _listen(config)
     async with Service(config, reread) as service:
+        opened()
         await Server(service).work(listening)
 
 
@@ -148,18 +158,30 @@ class Server(uvicorn.Server):
             async with TaskGroup() as group:
                 async for number in signals:
                     self.handle_exit(number, None)
+                    self._leave_to_engines()
                     group.start_soon(self._cut_off)
+
+    def _leave_to_engines(self) -> None:
+        """Wait for nothing that nobody waits for here, and that will be known again."""
+        if self._service.memory is not None:
+            for exchange in list(self._service.exchanges):
+                if exchange.alone:
+                    exchange.cancel(_stopped())
 
     async def _cut_off(self) -> None:
         """End what is still under way when the time to drain is over, and say so."""
         await anyio.sleep(self._service.config.limits.drain_seconds)
         for exchange in list(self._service.exchanges):
-            exchange.cancel(Refused(503, "the service has stopped; try again", 5.0))
+            exchange.cancel(_stopped())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; a second signal stops at once."""
         self._service.draining = True
         super().handle_exit(sig, frame)
+
+
+def _stopped() -> Refused:
+    return Refused(503, "the service has stopped; try again", 5.0)
 
 
 async def _reloads(service: Service) -> None:

@@ -129,6 +129,7 @@ async def test_a_response_is_made_though_its_client_has_left() -> None:
         (exchange,) = service.inside.exchanges
         cycle = exchange._client._cycle
         await until(lambda: cycle.disconnected)  # the service has heard of it
+        assert exchange.alone
         assert service.inside.scheduler.in_flight == 1
         found = await client.responses.retrieve("resp_1")
         assert found.status == "in_progress"

@@ -264,7 +264,8 @@ async def test_a_stream_of_a_released_program_ends_with_an_error() -> None:
             got = b"".join([part async for part in parts])
         error = json.loads(got.partition(b"data: ")[2].split(b"\n")[0])["error"]
         assert (error["type"], "released" in error["message"]) == ("conflict_error", True)
-        assert record.calls[0].outcome == "cancelled"
+        (call,) = record.calls
+        assert (call.status, call.outcome) == (200, "cancelled")
 
 
 async def test_overflows_over_http() -> None:

@@ -33,6 +33,11 @@ TOO_LONG = [  # the prompt alone
     "Input length (40000 tokens) exceeds the maximum allowed length (32768 tokens). Use a shorter "
     "input or enable --allow-auto-truncate.",
     "Input validation error: `inputs` must have less than 32768 tokens. Given: 40000",
+    "Token count of 40000 exceeds model's limit of 32768",
+    "Please reduce the length of the messages or completion. Current length is 40000 while limit "
+    "is 32768",
+    "Token indices sequence length is longer than the specified maximum sequence length for this "
+    "model (40000 > 32768).",
 ]
 WITH_ANSWER = [  # the prompt and the answer that was asked for
     LIMIT + "you requested 20000 output tokens and your prompt contains 25000 input tokens, for a "
@@ -51,6 +56,8 @@ WITH_ANSWER = [  # the prompt and the answer that was asked for
     "`max_new_tokens`",
     "The sum of prompt length (25000), query length (0) and max_tokens (20000) should not exceed "
     "max_num_tokens (32768)",
+    "This endpoint's maximum context length is 32768 tokens. However, you requested about 45000 "
+    "tokens (25000 of text input, 0 of tool input, 20000 in the output). Please reduce the length.",
     "input length and `max_tokens` exceed context limit: 25000 + 20000 > 32768, decrease input "
     "length or `max_tokens` and try again",
 ]
@@ -134,6 +141,11 @@ def test_a_prompt_that_fills_the_context() -> None:
         "prompt too long; exceeded max context length by 9 tokens",
         "the input length exceeds the context length",
         "Prompt exceeds max length",
+        "Token count exceeds model's limit",
+        "prompt is too large",
+        "Please reduce the length of the messages or completion.",
+        "context window exceeds limit (2013)",
+        "expected maxLength: 20000, actual: 25000, please reformat your input",
         "The number of tokens to keep from the initial prompt is greater than the context length.",
     ],
 )
@@ -142,9 +154,21 @@ def test_words_without_numbers(message: str) -> None:
     assert told(CHAT, message).code == "context_length_exceeded"
 
 
+def test_words_with_the_context_alone() -> None:
+    found = ALONE.search(told(MESSAGES, "max_length is 32768", 40_000).message)
+    assert found is not None
+    assert found.groups() == ("40000", "32768")
+
+
 @pytest.mark.parametrize(
     "message",
-    ["no such thing", "max_tokens must be at least 1, got 0", "model not found", "invalid image"],
+    [
+        "no such thing",
+        "max_tokens must be at least 1, got 0",
+        "model not found",
+        "image is too large: 30000000 bytes exceeds the limit of 20000000",
+        "string too long. Expected a string with maximum length 64, but got one with length 70.",
+    ],
 )
 def test_other_words_are_no_overflow(message: str) -> None:
     assert Overflow.read(ErrorWords(400, message)) is None

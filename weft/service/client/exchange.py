@@ -58,6 +58,7 @@ class Exchange:
         ended: whether the last of the answer is out.
         left: whether the client left.
         goes_on: whether the request goes on when the client leaves.
+        alone: whether it goes on, and the client has left or has its answer.
         cut: why the request was cancelled from within the service; None if it was not.
         answer: id of the answer that has begun, once that is known.
         program: id of the program that it belongs to, once that is known.
@@ -74,6 +75,7 @@ class Exchange:
         "_since",
         "_source",
         "_task",
+        "alone",
         "answer",
         "begun",
         "cut",
@@ -103,7 +105,7 @@ class Exchange:
             given = _values(scope, b"content-encoding") + _values(scope, b"transfer-encoding")
             self.encodings = ",".join(given)
         self.program = self.answer = ""
-        self.begun = self.ended = self.left = self.goes_on = False
+        self.begun = self.ended = self.left = self.goes_on = self.alone = False
         self.cut: Refused | None = None
         self._since = 0.0
         self._open: Callable[[], None] | None = None
@@ -126,6 +128,7 @@ class Exchange:
     def on_lost(self) -> None:
         """The client is gone."""
         if self.goes_on:
+            self.alone = True
             self.on_held(False)  # it takes nothing, but nobody waits for that
         elif not self.ended:
             self.left = True

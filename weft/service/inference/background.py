@@ -20,6 +20,8 @@ from weft.service.protocols.protocol import Body, Used
 
 _FIRST, _LONGEST = 0.1, 2.0
 """Seconds between two questions, at first and at most."""
+_STOPPING = 4.0
+"""Seconds that an engine has to take note that a response is not wanted any more."""
 _LOST = 5
 """Questions without an answer after which nothing more is expected."""
 
@@ -123,6 +125,7 @@ class BackgroundResponse:
     async def follow(self, id: str) -> None:
         """Keep the room of a response that the client was told of, until it is made."""
         self._know(id)
+        self._exchange.alone = True
         await self._until_made()
 
     def _know(self, id: str) -> None:
@@ -149,5 +152,5 @@ class BackgroundResponse:
         """Have the engine stop, unless a service that ends will know the response again."""
         cut, known = self._exchange.cut, self._service.memory is not None
         if cut is not None and not (known and self._service.draining and cut.status == 503):
-            with anyio.move_on_after(1.0, shield=True):
+            with anyio.move_on_after(_STOPPING, shield=True):
                 await stop(self._upstream, self._place, self._headers)

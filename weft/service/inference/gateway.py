@@ -103,7 +103,7 @@ class _Request:
         except WeftError as error:
             _, retry_after = status_of(error)
             again, outcome = not final(error), _outcome(error)
-            if exchange.cut is not None and exchange.cut.status == 409:
+            if exchange.cut is not None and (exchange.cut.status == 409 or exchange.alone):
                 outcome = "cancelled"
             await self._fail(self._words(error), str(error), outcome, retry_after, again)
         except OSError:
@@ -163,7 +163,10 @@ class _Request:
         exchange, protocol = self._exchange, self._protocol
         record = self._record or self._turn_away()
         if record is not None:
-            record.status, record.error = words.status, error
+            if record.outcome != "done":  # else only what follows the answer was cut
+                record.error = error
+            if not (exchange.begun and record.first):  # else the head's status stays
+                record.status = words.status
             if outcome == "refused" and record.first and words.status >= 500:
                 outcome = "broken"  # the answer had begun
             record.outcome = record.outcome or outcome

@@ -7,6 +7,7 @@ or ask for fewer tokens. Each engine has words of its own.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weft.backends.refusals import says_too_long
@@ -64,6 +65,9 @@ _FORMS = [
         r"loaded with context length of only (?P<context>\d+)",
         r"range of input length should be \[\d+, (?P<context>\d+)\]",
         r"exceeded model token limit: (?P<context>\d+)",
+        r"current length is (?P<prompt>\d+) while limit is (?P<context>\d+)",
+        r"context length is (?P<context>\d+) tokens.{1,20}you requested about \d+ tokens "
+        r"\((?P<prompt>\d+) of text input.{1,60}?(?P<answer>\d+) in the output",
         # Anthropic
         r"prompt is too long: (?P<prompt>\d+) tokens > (?P<context>\d+)",
         r"exceed context limit: (?P<prompt>\d+) \+ (?P<answer>\d+) > (?P<context>\d+)",
@@ -74,6 +78,16 @@ _FORMS = [
         r"request body too large for .{1,80}max size: (?P<context>\d+) tokens",
     )
 ]
+_NUMBERS = [
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        r"(?P<prompt>\d+)[^\d.]{1,60}(?:exceed|too|longer|larger|greater|more|>)[^\d.]{1,60}"
+        r"(?P<context>\d+)",
+        r"\((?P<prompt>\d+) > (?P<context>\d+)\)",
+        r"(?:limit|maximum|max_length|allowed|at most)(?: is| of|:)? (?P<context>\d{3,})",
+    )
+]
+"""Numbers in words that are known for nothing but that the prompt is too long."""
 _CODES = (
     TOO_LONG,
     "model_max_prompt_tokens_exceeded",
@@ -112,13 +126,20 @@ class Overflow:
         if words.status not in _STATUSES:
             return None
         message = words.message[:_LOOKED_AT]
-        for form in _FORMS:
+        if over := cls._found(_FORMS, message):
+            return over
+        said = words.code in _CODES or words.kind in _CODES or says_too_long(words.status, message)
+        return (cls._found(_NUMBERS, message) or cls(None, None)) if said else None
+
+    @classmethod
+    def _found(cls, forms: Sequence[re.Pattern[str]], message: str) -> Overflow | None:
+        """The overflow that a message tells of in one of these forms."""
+        for form in forms:
             if found := form.search(message):
                 said = {name: int(number) for name, number in found.groupdict().items() if number}
                 prompt, context, answer = map(said.get, ("prompt", "context", "answer"))
                 return cls(prompt, context, answer, "at least" in message)
-        said = words.code in _CODES or words.kind in _CODES or says_too_long(words.status, message)
-        return cls(None, None) if said else None
+        return None
 
     @classmethod
     def of(cls, error: ContextExceeded) -> Overflow:
