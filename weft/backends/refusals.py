@@ -37,7 +37,8 @@ _TOO_LONG = re.compile(
     r"(?:prompt|input|messages?|conversation) (?:is|are) too long|(?:prompt|tokens?) too long|"
     r"prompt is too (?:large|big)|maximum (?:prompt|sequence) length|"
     r"maximum number of tokens allowed|range of input length|model token limit|"
-    r"token count(?: of)?(?: \(?\d+\)?)? exceeds|tokens? exceeds? |too many (?:input |prompt )?tokens|"
+    r"token count(?: of)?(?: \(?\d+\)?)? exceeds|tokens? exceeds? |"
+    r"too many (?:input |prompt )?tokens|"
     r"reduce the (?:length|size|number of tokens) (?:of|in) (?:the|your) (?:input|messages|prompt)|"
     # parameters of servers
     r"max_(?:num_tokens|seq_len|total_tokens|req_input_len|input_length|length is)|session_len|"

@@ -98,9 +98,11 @@ class Routes:
         cards = {str(card["id"]): card for card in self._cards()}
         if id not in cards and await self._service.named.look_again():
             cards = {str(card["id"]): card for card in self._cards()}
-        card = cards.get(id)
-        behind = self._service.named.alias(id)
-        if card is None and behind in cards:
+        named = self._service.named
+        card, behind = cards.get(id) or named.card(id), named.alias(id)
+        if card is not None and card["id"] != id:
+            card = {**card, "id": id, "root": behind}
+        elif card is None and behind in cards:
             card = {**cards[behind], "id": id, "root": behind}
         card = card or self._strategy(id, id) or (self._strategy(id, behind) if behind else None)
         if card is None:

@@ -18,6 +18,9 @@ import pytest
 
 from live_service import BODIES, CHAT, GENERATING, RawEngine, answered, raw_engine, serving
 from waiting import until
+from weft.backends.mock import server as mock
+from weft.backends.scripted.engine import ScriptedEngine
+from weft.backends.scripted.script import Scripted
 from weft.orchestrator.estimates.text_lengths import TextSize
 from weft.service.config.file import ServiceConfig
 
@@ -208,6 +211,48 @@ async def test_another_model_takes_over_when_the_first_is_down_full_or_too_short
             assert (await service.post(model="never")).json()["model"] == "b"
             assert (await service.post(model="b")).json()["model"] == "b"
         assert service.idle()
+
+
+async def test_aliases_stand_for_groups_and_aliases_and_have_fallbacks() -> None:
+    aliases = {"gpt": "a", "newest": "gpt", "far": "cloud", "x-*": "far", "b-too": "b"}
+    fallbacks = {"gpt": "b-too", "a": ["cloud"]}
+    one, two, three = engine_of(card("a")), engine_of(card("b")), engine_of(card("c", 777))
+    async with one as (first, named_a), two as (second, named_b), three as (third, named_c):
+        engines = [first.url, second.url, {"spec": third.url, "group": "cloud"}]
+        async with serving(*engines, aliases=aliases, fallbacks=fallbacks) as service:
+            for name in ("gpt", "newest"):
+                assert (await service.post(model=name)).json()["model"] == "a"
+            for name in ("far", "x-1", "cloud"):
+                assert (await service.post(model=name)).json()["model"] == "c"
+                found = (await service.http.get(f"/v1/models/{name}")).json()
+                assert (found["id"], found["max_model_len"]) == (name, 777)
+            listed = {m["id"]: m for m in (await service.http.get("/v1/models")).json()["data"]}
+            assert list(listed) == ["a", "b", "gpt", "newest", "far", "b-too"]
+            assert listed["far"]["max_model_len"] == 777
+            named_a.status, named_a.said = 500, {"error": {"message": "broken"}}
+            assert (await service.post(model="gpt")).json()["model"] == "b"
+            assert (await service.post(model="a")).json()["model"] == "c"
+            assert (len(named_b.models), len(named_c.models)) == (1, 4)
+
+
+async def test_a_prompt_that_there_is_no_kv_for_now_falls_back_in_one_call() -> None:
+    script = [Scripted("x"), Scripted("x", hangs=True)]
+    small, large = ScriptedEngine(script, model="a", kv_tokens=2048), ScriptedEngine("y", model="b")
+    with mock.running(small) as one, mock.running(large) as two:
+        async with serving(one, two, fallbacks={"a": ["b"]}) as service:
+
+            def ask(number: int) -> asyncio.Task[Any]:
+                said = [{"role": "user", "content": f"{number}" + "word" * 300}]
+                named = {"x-weft-program": str(number)}
+                return asyncio.create_task(service.post(CHAT, named, model="a", messages=said))
+
+            assert (await ask(1)).json()["model"] == "a"  # now lengths are known
+            holding = ask(2)
+            await until(lambda: small.running == 1)
+            assert (await ask(3)).json()["model"] == "b"
+            (call,) = service.inside.registry.programs["3"].calls
+            assert (call.model, call.outcome, call.attempts) == ("b", "done", 1)
+            holding.cancel()
 
 
 async def test_a_model_that_is_down_is_taken_over_from() -> None:

@@ -168,3 +168,17 @@ async def test_responses_of_other_tenants_are_not_known() -> None:
         mine = await service.post(RESPONSES, heads["ann"], previous_response_id=previous)
     assert other.headers["x-weft-program"].startswith("bob/")
     assert mine.headers["x-weft-program"] == first.headers["x-weft-program"]
+
+
+async def test_fallbacks_leave_a_response_to_the_engine_that_has_it() -> None:
+    listed = [[{"id": name, "max_model_len": 9999}] for name in "ab"]
+    async with (
+        raw_engine(Keeper(), models=listed[0]) as one,
+        raw_engine(Keeper(), models=listed[1]) as two,
+        serving(one.url, two.url, fallbacks={"a": ["b"]}) as service,
+    ):
+        made = await service.post(RESPONSES, model="b")
+        for _ in range(2):
+            more = {"model": "a", "previous_response_id": made.json()["id"]}
+            made = await service.post(RESPONSES, **more)
+            assert (made.status_code, made.headers["x-weft-engine"]) == (200, two.url)

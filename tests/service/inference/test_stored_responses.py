@@ -165,7 +165,9 @@ async def test_a_service_that_stops_leaves_responses_that_it_will_know_again(
                 made = await service.post("/v1/responses", background=True)
                 os.kill(os.getpid(), signal.SIGTERM)
                 await until(service.idle)
-                (program,) = service.inside.registry.ended or service.inside.registry.programs.values()
+                (program,) = (
+                    service.inside.registry.ended or service.inside.registry.programs.values()
+                )
                 assert [(call.status, call.outcome) for call in program.calls] == [(200, "done")]
             assert store.kept[made.json()["id"]]["status"] == status
         first = next(iter(store.kept))

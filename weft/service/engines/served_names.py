@@ -62,6 +62,7 @@ class ServedNames:
         self._changes = -1
         self._named: dict[str, Served] = {}
         self._cards: dict[str, Card] = {}
+        self._group_cards: dict[str, Card] = {}
         self.reload(config)
 
     def reload(self, config: ServiceConfig) -> None:
@@ -77,6 +78,13 @@ class ServedNames:
             self._renew()
         return self._named.get(name)
 
+    def find(self, name: str) -> Served | None:
+        """The same, also for what an alias stands for."""
+        found = self.get(name)
+        if found is None and (behind := self.alias(name)) is not None:
+            found = self.get(behind)
+        return found
+
     @property
     def groups(self) -> set[str]:
         """The names of groups."""
@@ -85,13 +93,20 @@ class ServedNames:
     def alias(self, name: str) -> str | None:
         """The name that stands behind an alias or the first pattern that fits."""
         found = self._aliases.get(name)
-        if found is not None:
-            return found
-        return next((n for pattern, n in self._patterns if pattern.fullmatch(name)), None)
+        if found is None:
+            found = next((n for pattern, n in self._patterns if pattern.fullmatch(name)), None)
+        for _ in self._aliases:  # one may stand for another, in a circle too
+            if found is None or self.get(found) is not None or found not in self._aliases:
+                break
+            found = self._aliases[found]
+        return found
 
-    def fallbacks(self, name: str) -> Sequence[str]:
-        """What takes over from a name, in this order."""
-        return self._fallbacks.get(name, ())
+    def fallbacks(self, name: str) -> Sequence[Served]:
+        """What takes over from a name, in this order, as far as engines serve it."""
+        names = self._fallbacks.get(name)
+        if not names:
+            return ()
+        return [found for found in map(self.find, names) if found is not None]
 
     def unserved(self, known: Callable[[str], bool]) -> list[str]:
         """A sentence for each name in the configuration that leads nowhere now.
@@ -99,7 +114,11 @@ class ServedNames:
         Args:
             known: whether a name is served by other than engines.
         """
-        pairs = [(f"aliases.{alias}", name) for alias, name in self._aliases.items()]
+        pairs = [
+            (f"aliases.{alias}", name)
+            for alias, name in self._aliases.items()
+            if not known(self.alias(name) or name)
+        ]
         pairs += [
             (f"fallbacks.{model}", name)
             for model, names in self._fallbacks.items()
@@ -108,7 +127,7 @@ class ServedNames:
         return [
             f"{place} is {name!r}, which no engine serves now"
             for place, name in pairs
-            if self.get(name) is None and not known(name)
+            if self.find(name) is None
         ]
 
     def __iter__(self) -> Iterator[str]:
@@ -126,9 +145,10 @@ class ServedNames:
         return list(found.values())
 
     def card(self, name: str) -> Card | None:
-        """What engines tell of a name."""
-        served = self.get(name)
-        return self._cards.get(served.name) if served is not None else None
+        """What engines tell of a name, or of the model of a group or an alias."""
+        if self.get(name) is None:
+            name = self.alias(name) or name
+        return self._cards.get(name) or self._group_cards.get(name)
 
     def replicas(self, served: Served) -> list[Replica]:
         """The engines that serve a name and are in service."""
@@ -167,7 +187,7 @@ class ServedNames:
 
     def _renew(self) -> None:
         self._changes = self._scheduler.changes
-        self._named, self._cards = {}, {}
+        self._named, self._cards, self._group_cards = {}, {}, {}
         for model, replicas in self._scheduler.by_model().items():
             self._add(model, replicas)
 
@@ -179,6 +199,8 @@ class ServedNames:
             (plain if group is None else grouped.setdefault(group, [])).append(replica)
         for group, members in grouped.items():
             self._named.setdefault(group, _served(model, model, members, replicas))
+            card = {**_card(model, members), "id": group, "root": model}
+            self._group_cards.setdefault(group, card)
         listed = {r: {model, *(str(card.get("id")) for card in r.engine.cards)} for r in plain}
         names = {name: None for r in plain for name in (model, *sorted(listed[r]))}
         for name in names:

@@ -42,23 +42,19 @@ async def choose(service: Service, model: str) -> Chosen:
 
 
 def _named(service: Service, model: str) -> Chosen | None:
-    found = _direct(service, model)
-    if found is None and (behind := service.named.alias(model)) is not None:
-        found = _direct(service, behind)
-    return found
+    named = service.named
+    found, others = _direct(service, model), named.fallbacks(model)
+    if found is None and (behind := named.alias(model)) is not None:
+        found, others = _direct(service, behind), others or named.fallbacks(behind)
+    if isinstance(found, Served):
+        return (found, *others) if others else (found,)
+    return found or others or None
 
 
-def _direct(service: Service, model: str) -> Chosen | None:
-    named, strategies = service.named, service.strategies
-    if model not in strategies.offers:
-        served, others = named.get(model), named.fallbacks(model)
-        if others:
-            found = [one for one in map(named.get, others) if one is not None]
-            if served is not None or found:
-                return found if served is None else [served, *found]
-        if served is not None:
-            return (served,)
-    return strategies.find(model)
+def _direct(service: Service, model: str) -> StrategyModel | Served | None:
+    if model not in service.strategies.offers and (served := service.named.get(model)) is not None:
+        return served
+    return service.strategies.find(model)
 
 
 def first_able(service: Service, chosen: Sequence[Served]) -> Sequence[Served]:
@@ -70,7 +66,21 @@ def first_able(service: Service, chosen: Sequence[Served]) -> Sequence[Served]:
         return chosen
     replicas = service.named.replicas
     alive = [one for one in chosen if replicas(one)] or chosen
-    return sorted(alive, key=lambda one: all(map(_full, replicas(one))))
+    return sorted(alive, key=lambda one: not has_free_slot(service, one))
+
+
+def has_free_slot(service: Service, served: Served) -> bool:
+    """Whether an engine of it may take one more request now."""
+    return not all(map(_full, service.named.replicas(served)))
+
+
+def holding(service: Service, chosen: Sequence[Served], engine: str) -> Sequence[Served]:
+    """Those that an engine serves."""
+    return [
+        one
+        for one in chosen
+        if service.has(one.model, engine) and (not one.only or engine in one.only)
+    ]
 
 
 def _full(replica: Replica) -> bool:

@@ -20,6 +20,7 @@ from weft.service.engines.reply import Reply
 from weft.service.engines.upstream import Upstream
 from weft.service.inference.aside import LARGE, aside
 from weft.service.inference.background import BackgroundResponse, is_running
+from weft.service.inference.choice import has_free_slot
 from weft.service.inference.refusing import turn_down_as, turn_down_within
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.sending import send, with_priority
@@ -121,6 +122,8 @@ class Forward:
         """Wait for an engine, or for a busy one's time."""
         service, record = self._service, self._record
         record.wait_reason = f"{ticket.engine} is busy" if seconds else ticket.reason
+        if any(has_free_slot(service, one) for one in self._request.fallbacks):
+            raise Refused(503, f"no room for this request now: {record.wait_reason}", 1.0)
         started = False
         try:
             if seconds:

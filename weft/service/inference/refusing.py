@@ -53,7 +53,7 @@ async def turn_down_within(
     assert record is not None
     assert replica is not None
     url, body = service.upstreams[replica].url, openai_body(words)
-    raise_refusal(url, words.status, body, reply.headers, request.fallbacks > 0)
+    raise_refusal(url, words.status, body, reply.headers, bool(request.fallbacks))
     record.first = record.first or service.registry.clock()
     await _turn_down(request, words, reply, replica.engine.context, None)
 

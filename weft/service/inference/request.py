@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from weft.errors import ContextExceeded, Refused, WeftError
+from weft.errors import Refused, WeftError
 from weft.service.client.exchange import Exchange
 from weft.service.door.tenants import Tenant
 from weft.service.engines.served_names import Served
@@ -34,7 +35,7 @@ class ClientRequest:
         wish: the body as the client sent it; `body` may be mended.
         identity: the program that it belongs to, as far as the client says.
         changed: whether the body is not what the client sent, and must be encoded anew.
-        fallbacks: how many more models there are to fall back to.
+        fallbacks: what there is to fall back to.
         record: of the call, once there is one.
     """
 
@@ -45,7 +46,8 @@ class ClientRequest:
         self.tenant, self.body = tenant, body
         self.streamed = protocol.streamed(body)
         self.wish = dict(body) if self.streamed else body
-        self.changed, self.fallbacks = False, 0
+        self.changed = False
+        self.fallbacks: Sequence[Served] = ()
         self.identity = identify(exchange.headers, body, exchange.host)
         self.record: CallRecord | None = None
 
@@ -80,10 +82,8 @@ class ClientRequest:
             return True
         if record.first:
             return False
-        record.outcome = "refused"
-        record.status = 400 if isinstance(error, ContextExceeded) else 503
-        record.error, self.record = str(error), None
-        self.service.registry.call_ended(record)
+        # It is one call, whoever serves it in the end.
+        record.sent, record.engine, record.placement_reason, record.outcome = 0.0, "", "", ""
         return True
 
     def begin(self, id: str, source: str, model: str, parent: str) -> CallRecord:
@@ -102,6 +102,13 @@ class ClientRequest:
         name = self.identity.name
         program = service.registry.begin(id, tenant.name, name, source, self.named(parent))
         service.begin(program, tenant)
+        record = self.record
+        if record is not None and record.program is program:
+            record.model = model
+            return record
+        if record is not None:
+            record.outcome, record.status = "refused", 503
+            service.registry.call_ended(record)
         record = self.record = service.registry.call(program, self.protocol.path, model)
         record.trace = self.exchange.headers.get("traceparent", "")
         self.exchange.program = id

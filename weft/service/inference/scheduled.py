@@ -8,7 +8,7 @@ from hashlib import sha256
 from weft.errors import ContextExceeded, EngineBusy, EngineUnavailable, Refused, RequestFailed
 from weft.service.engines.served_names import Served
 from weft.service.inference.aside import LARGE, aside, aside_if_large, written
-from weft.service.inference.choice import first_able
+from weft.service.inference.choice import first_able, holding
 from weft.service.inference.forward import Forward
 from weft.service.inference.request import GUESS, ClientRequest
 from weft.service.inference.sending import spliced
@@ -44,17 +44,23 @@ def run_scheduled(request: ClientRequest, chosen: Sequence[Served]) -> Awaitable
     """
     if len(chosen) == 1:
         return _serve(request, chosen[0], chosen[0])
-    return _serve_by_first(request, first_able(request.service, chosen), chosen[0])
+    service = request.service
+    previous = request.protocol.previous(request.body)
+    engine = service.holders.engine(request.tenant.name, previous) if previous else ""
+    if engine:  # no other engine knows the response
+        return _serve(request, (*holding(service, chosen, engine), chosen[0])[0], chosen[0])
+    return _serve_by_first(request, first_able(service, chosen), chosen[0])
 
 
 async def _serve_by_first(request: ClientRequest, chosen: Sequence[Served], asked: Served) -> None:
-    for request.fallbacks in range(len(chosen) - 1, 0, -1):
+    for at, served in enumerate(chosen[:-1], 1):
+        request.fallbacks = chosen[at:]
         try:
-            return await _serve(request, chosen[-1 - request.fallbacks], asked)
+            return await _serve(request, served, asked)
         except _AWAY as error:
             if not request.falls_back(error):
                 raise
-    request.fallbacks = 0
+    request.fallbacks = ()
     await _serve(request, chosen[-1], asked)
 
 

@@ -82,7 +82,7 @@ async def send(
         if translation is not None and await _lacks(request, reply, upstream):
             reply = await _translate(request, translation, upstream, headers)
     if reply.status >= 400:
-        await raise_failure(reply, upstream.url, request.fallbacks > 0)
+        await raise_failure(reply, upstream.url, bool(request.fallbacks))
     return reply
 
 
