@@ -60,6 +60,19 @@ def test_what_changes_before_a_conversation_begins_no_program(
     assert ask(known, *changed, *history(1, turns + 1)).program == first.program
 
 
+@pytest.mark.parametrize("part", [b"user\n%b\x1e%b", b"user\n%b\n%b\n"])
+def test_reminders_around_a_short_task_come_and_go(part: bytes) -> None:
+    known, task = Conversations(), b"<task>fix it</task>"
+    ask(known, TOOLS, system(), say(9, b"user"))  # somebody else's
+    first = ask(known, TOOLS, system(), part % (task, b"<time>9:59</time>"))
+    said: list[bytes] = []
+    for turn in range(3):
+        said += [b"assistant\nDone.", part % (b"more %d" % turn, b"<time>9:%d</time>" % turn)]
+        start = (b"user\n" + task, part % (b"<files>%d</files>" % turn, task))[turn % 2]
+        asked = ask(known, TOOLS, system(turn), start, *said)
+        assert (asked.program, asked.new) == (first.program, False)
+
+
 def test_with_a_clock_in_the_system_prompt_equal_tasks_stay_apart() -> None:
     known = Conversations()
     first = [ask(known, TOOLS, system(day), TASK).program for day in range(8)]

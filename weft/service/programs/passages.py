@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from weft.service.programs.known_requests import BEFORE, Said, digest
@@ -9,6 +10,10 @@ from weft.service.programs.known_requests import BEFORE, Said, digest
 _SHORTEST = 48  # bytes of a message that tells anything
 _END = 48  # bytes at a message's beginning and at its end that do
 _LOOKED_AT = 3  # messages whose ends are looked at, at a history's beginning and at its end
+_AROUND = b" \t\r\n\x1e"
+_NAME = 64  # bytes of a tag
+_NEAR = 8  # bytes between a tag and the end of its message
+_OPENS, _CLOSES = re.compile(rb"<([\w-]+)[^<>]*>"), re.compile(rb"</([\w-]+)>")
 _ANSWER = b"assistant\n"
 _NOBODY = ""
 
@@ -24,8 +29,9 @@ class Passages:
     - Of what came after a conversation's first request, whole messages count, one of each
       request: the answer as a rule. The first request is what agents with the same task, or in
       the same folder, have in common.
-    - Of each last message, which clients change later, beginning and end count; but only in a
-      history that goes on after it with an answer: else it is the same task given again.
+    - Of each last message, which clients change later, beginning and end count, without what
+      stands in tags before or behind (`bare`); but only in a history that goes on after it with
+      an answer: else it is the same task given again.
 
     Args:
         most: messages and ends of messages that are remembered; the oldest go.
@@ -53,6 +59,7 @@ class Passages:
         last = pieces[-1]
         if last.startswith(BEFORE):
             last = next((one for one in reversed(pieces) if not one.startswith(BEFORE)), last)
+        last = bare(last)
         beginning = digest(last[:_END], space)
         self._ends.add(beginning, line)
         if len(last) > _END:
@@ -77,13 +84,38 @@ class Passages:
                 _count(votes, self._whole.get(digest(piece, space)))
         if any(piece.startswith(_ANSWER) for piece in pieces[:-1]):
             earlier = pieces[:-1]
-            for piece in {*earlier[:_LOOKED_AT], *earlier[-_LOOKED_AT:]}:
+            for piece in {bare(one) for one in (*earlier[:_LOOKED_AT], *earlier[-_LOOKED_AT:])}:
                 for end in {piece[:_END], piece[-_END:]}:
                     _count(votes, self._ends.get(digest(end, space)))
         ranked = sorted(votes.items(), key=lambda item: -item[1])
         if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
             return _NOBODY
         return ranked[0][0]
+
+
+def bare(message: bytes) -> bytes:
+    """A message without the blocks in tags at its beginning and end, such as reminders.
+
+    One that is nothing else keeps the first of them: `<task>`, say.
+    """
+    start = message.find(b"\n") + 1
+    head, tail = message[start : start + _NEAR].lstrip(_AROUND), message[-_NEAR:].rstrip(_AROUND)
+    if not head.startswith(b"<") and not tail.endswith(b">"):
+        return message
+    role, text = message[:start], message[start:]
+    text = text.strip(_AROUND)
+    while (closes := _CLOSES.fullmatch(text, text.rfind(b"</", -_NAME))) is not None:
+        start = text.rfind(b"<" + closes[1])
+        if start <= 0:
+            break
+        text = text[:start].rstrip(_AROUND)
+    while (found := _OPENS.match(text)) is not None:
+        end = text.find(b"</%b>" % found[1])
+        rest = text[end + len(found[1]) + 3 :].lstrip(_AROUND) if end >= 0 else b""
+        if not rest:
+            break
+        text = rest
+    return role + text
 
 
 class _Owners:
