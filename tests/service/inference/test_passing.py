@@ -8,6 +8,7 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from pydantic import ValidationError
@@ -189,3 +190,35 @@ async def test_pages_of_listed_origins_may_ask() -> None:
         async with serving(engine.url, origins=["*"]) as service:
             answer = await service.post(_headers=page)
             assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/files"])
+@pytest.mark.parametrize("kind", ["audio/mpeg", "text/event-stream"])
+async def test_what_breaks_within_an_answer_is_told_once_and_is_no_success(
+    path: str, kind: str
+) -> None:
+    async def breaks(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answered(200, b"data: 1\n\n" * 9, kind)[:-3])
+        await writer.drain()
+        writer.close()
+
+    async with (
+        raw_engine(breaks, gets=True) as one,
+        raw_engine(breaks, gets=True) as two,
+        serving(one.url, two.url) as service,
+    ):
+        got = b""
+        try:
+            async with service.http.stream("POST", path, json={"model": "m"}) as answer:
+                assert answer.status_code == 200
+                async for part in answer.aiter_raw():
+                    got += part
+        except httpx.RemoteProtocolError:
+            assert kind == "audio/mpeg"
+        assert got.startswith(b"data: 1")
+        assert (b"broke the connection" in got) == (kind != "audio/mpeg")
+        await until(service.idle)
+        assert one.asked + two.asked == 1
+        metrics = (await service.http.get("/metrics")).text
+        assert 'outcome="broken"' in metrics
+        assert 'outcome="done"' not in metrics

@@ -286,6 +286,11 @@ class Exchange:
             await self._await_taken()
         self._client.end(part)
 
+    def break_off(self) -> None:
+        """Cut the connection, so that the client sees that what it has is not whole."""
+        self.ended = True
+        self._client.abort()
+
     async def whole(self, status: int, body: bytes, kind: Header = JSON) -> None:
         """Send a whole answer."""
         self.begun = self.ended = True

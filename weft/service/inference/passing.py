@@ -7,22 +7,25 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from weft.errors import Refused, UsageError
+from weft.backends.refusals import server_message
+from weft.errors import EngineSilent, EngineUnavailable, Refused, UsageError
 from weft.orchestrator.dispatch.replica import Replica
 from weft.service.client.client import Header
-from weft.service.client.exchange import JSON
+from weft.service.client.exchange import BREAK, JSON
 from weft.service.engines.reply import Reply
 from weft.service.engines.served_names import Served
 from weft.service.inference.choice import choose, first_able
 from weft.service.inference.refusing import raise_failure
 from weft.service.inference.request import ClientRequest
 from weft.service.programs.records import CallRecord
+from weft.service.protocols.errors.error_words import ErrorWords
 from weft.service.protocols.reading import model_problem
 from weft.service.protocols.unscheduled.passed import StoredResponse, asked_model, renamed
 from weft.service.strategies.model import StrategyModel
 
 _SENT = ("content-type", "accept", "range", "openai-beta")
 """Headers that say what is sent or wished."""
+_EVENTS = b"text/event-stream"
 _TOLD = frozenset((b"content-disposition", b"content-range", b"accept-ranges"))
 """Headers of answers that clients get too."""
 
@@ -79,9 +82,11 @@ async def pass_on(request: ClientRequest) -> None:
         try:
             if reply.status >= 400:
                 await raise_failure(reply, upstream.url)
+            first = await reply.read()
             record.status, record.first = reply.status, service.registry.clock()
-            record.outcome = "done" if reply.status < 400 else "refused"
-            await _answer(request, record, reply)
+            broke = await _answer(request, record, reply, first)
+            if broke is not None:
+                await service.scheduler.check(replica, broke)
         finally:
             reply.close()
 
@@ -129,18 +134,40 @@ async def _serving(request: ClientRequest, model: str) -> Served:
     return served
 
 
-async def _answer(request: ClientRequest, record: CallRecord, reply: Reply) -> None:
-    """Give the client what the engine answers, as it comes."""
-    exchange = request.exchange
+async def _answer(
+    request: ClientRequest, record: CallRecord, reply: Reply, part: bytes
+) -> EngineUnavailable | None:
+    """Give the client what the engine answers, as it comes; returns how it broke, if it did.
+
+    Args:
+        request: the client's.
+        record: of the call.
+        reply: of the engine.
+        part: what has come of it.
+    """
+    exchange, kind = request.exchange, reply.kind or JSON
     request.service.tell(exchange, record)
+    if reply.status >= 400:
+        record.error = f"the engine answered {reply.status}: {server_message(part)}"
     for name, value in reply.headers:
         if name in _TOLD:
             exchange.add(name, value.decode("latin-1"))
-    part = await reply.read()
-    if not part:
-        await exchange.whole(reply.status, b"", reply.kind or JSON)
-        return
-    await exchange.begin(reply.status, reply.kind or JSON, part)
-    while part := await reply.read():
-        await exchange.part(part)
-    await exchange.end()
+    if part:
+        await exchange.begin(reply.status, kind, part)
+        try:
+            while part := await reply.read():
+                await exchange.part(part)
+        except EngineUnavailable as error:
+            silent = isinstance(error, EngineSilent)
+            record.error, record.outcome = str(error), "timed_out" if silent else "broken"
+            if kind[1].startswith(_EVENTS):
+                words = ErrorWords(504 if silent else 502, request.service.words(error))
+                await exchange.end(BREAK + request.protocol.error_event(words))
+            else:  # what comes is no text: only the end of the connection can tell
+                exchange.break_off()
+            return error
+        await exchange.end()
+    else:
+        await exchange.whole(reply.status, b"", kind)
+    record.outcome = "done" if reply.status < 400 else "refused"
+    return None
