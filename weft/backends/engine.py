@@ -119,9 +119,9 @@ class Engine(ABC):
             UsageError: a value is out of range.
         """
         if concurrency is not None:
-            if concurrency < 1:
-                raise UsageError(f"concurrency={concurrency} must be at least 1")
-            self.concurrency = concurrency
+            if concurrency % 1 or not concurrency >= 1:
+                raise UsageError(f"concurrency={concurrency} must be a whole number of at least 1")
+            self.concurrency = int(concurrency)
         if rate is not None:
             self.rate = _above_zero("rate", rate)
         if silence is not None:

@@ -68,6 +68,7 @@ def test_options_of_all_engines(text: str) -> None:
     [
         ("openai:m?omt=1", "unknown parameter of engine openai 'omt'; did you mean omit"),
         ("openai:m?rate=soon", "engine 'openai:m': rate=soon must be a number"),
+        ("openai:m?concurrency=1.5", "concurrency=1.5 must be a whole number"),
         ("openai:m?rate=0", "engine 'openai:m': rate=0"),
         ("openai:m?model=n", "model is there twice"),
         ("openai:m?", None),

@@ -293,7 +293,9 @@ def test_usage_under_other_names(usage: Any, expected: Counts):
 
 def test_parts_and_ends():
     assert parts([{"type": "text", "text": "a"}, {"type": "reasoning", "text": "b"}]) == ("a", "b")
-    assert parts(None) == ("", "")
+    assert parts(None) == parts([]) == parts([{"type": "image"}]) == ("", "")
+    parsed = [42, True, {"a": 1}, [1, {"b": None}]]
+    assert [json.loads(parts(one)[0]) for one in parsed] == parsed
     assert [finish_of(one) for one in ("eos_token", "MAX_TOKENS", None)] == [
         "stop", "length", "unknown"
     ]  # fmt: skip

@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse
 from hosted_endpoint import USED, Endpoint, chunk, data, error, serving
 from weft import Pool, Prompt, generate, score
 from weft.backends.openai import OpenAIEngine
+from weft.backends.openai.complaints import complaints
+from weft.backends.openai.dialect import Dialect
 from weft.backends.openai.phrasing import nearest
 from weft.backends.openai.schemas import strict
 from weft.backends.system_turns import folded
@@ -215,6 +217,55 @@ async def test_what_is_learned(
     assert len(endpoint.bodies) == once + 1
 
 
+SENT = {
+    "temperature": 2.0,
+    "max_tokens": 9999,
+    "seed": 1,
+    "presence_penalty": 0.5,
+    "logprobs": True,
+    "stream": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "learned"),
+    [
+        ("temperature参数非法。[0.0,1.0]", {"temperature": 1.0}),
+        ("Unsupported: max_tokens. Use max_output_tokens", {"max_output_tokens": 9999}),
+        (
+            "maxOutputTokens is 9999 but the range is from 1 (inclusive) to 8193 (exclusive)",
+            {"max_tokens": 8192},
+        ),
+        ("max_tokens must be less than 4097", {"max_tokens": 4096}),
+        ("temperature must be >= 0 and < 2", {"temperature": 1.99}),
+        ("The model m does not support parameter seed.", {"seed": None}),
+        ("Argument not supported on this model: presencePenalty", {"presence_penalty": None}),
+        ("Penalty is not enabled for this model", {"presence_penalty": None}),
+        ("Streaming is not supported", {"stream": None}),
+        ({"errors": [{"field": "seed", "message": "is not supported"}]}, {"seed": None}),
+        ({"message": "Invalid", "errors": {"seed": ["Unknown field"]}}, {"seed": None}),
+        ({"error": {"message": "Invalid", "details": [{"field": "seed"}]}}, {}),
+        ("The model m does not exist", {}),
+    ],
+)
+def test_other_words(refusal: Any, learned: dict[str, Any]):
+    dialect = Dialect("the engine", f"http://{refusal}", "m")
+    body = dialect.body({"model": "m", "messages": [], **SENT}, None)
+    taught = [dialect.learn(one, body, ()) for one in complaints(refusal)]
+    assert any(taught) == bool(learned)
+    said = dialect.body(SENT, None).fields
+    assert {name: said.get(name) for name in learned} == learned
+    assert set(SENT) - set(said) <= {"max_tokens", *learned}
+
+
+@pytest.mark.parametrize("status", [200, 403, 500])
+async def test_refusals_by_other_statuses(endpoint: Endpoint, status: int):
+    refusal = error("You can't use seed: not supported", code="400", status=status)
+    endpoint.refuse = without("seed", refusal)
+    answer = await asked(endpoint, seed=1)
+    assert (answer.text, answer.missing, len(endpoint.bodies)) == ("hi", ("seed",), 2)
+
+
 async def test_an_endpoint_that_may_not_stream(endpoint: Endpoint):
     endpoint.refuse = without(
         "stream",
@@ -236,6 +287,17 @@ async def test_a_limit_that_cannot_be_sent_is_held_to(endpoint: Endpoint):
     endpoint.answer = data(*(chunk(content=f"w{i} ") for i in range(50)), chunk("stop"), USED)
     answer = await asked(endpoint, max_tokens=3)
     assert (answer.text, answer.finish_reason, answer.whole) == ("w0 w1 w2 ", "length", False)
+
+
+async def test_an_endpoint_that_does_not_hold_to_the_limit(endpoint: Endpoint):
+    used = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 9}}
+    endpoint.answer = data(*[chunk(content="word ")] * 9, chunk("stop"), used)
+    answer = await asked(endpoint, max_tokens=3)
+    assert (answer.usage.completion, answer.missing) == (9, ("max_tokens",))
+    endpoint.answer = data(*[chunk(content="word ")] * 900, chunk("stop"), used)
+    answer = await asked(endpoint, max_tokens=3)
+    assert (answer.finish_reason, "max_tokens" in answer.missing) == ("length", True)
+    assert len(answer.text) < 500
 
 
 async def test_a_template_without_system_turns(endpoint: Endpoint):

@@ -145,7 +145,8 @@ def _options(plain: str, given: Mapping[str, Any]) -> dict[str, Any]:
         try:
             found[name] = OPTIONS[name](value)
         except (TypeError, ValueError):
-            raise UsageError(f"engine {plain!r}: {name}={value} must be a number") from None
+            what = "a whole number" if OPTIONS[name] is int else "a number"
+            raise UsageError(f"engine {plain!r}: {name}={value} must be {what}") from None
     try:
         ScriptedEngine("").allow(**{k: v for k, v in found.items() if k != "key"})
     except UsageError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -12,11 +13,14 @@ from weft.backends.engine import OnDelta
 from weft.backends.openai.sse import DONE
 from weft.backends.openai.usage import Counts, counts
 from weft.backends.refusals import error_in, in_stream
-from weft.errors import RequestFailed
+from weft.errors import RequestFailed, RequestRejected
 from weft.types import Delta, FinishReason, TokenLogprob
 
 _LETTERS = 6
 """Bytes that a token has at least, in the mean; for chunks of many tokens, until usage tells."""
+
+_LONGEST, _RUN = 16, 256
+"""Letters that tokens have at most in the mean, and those of a run of one letter."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +30,37 @@ class Wanted:
     Attributes:
         stop: strings that end the answer.
         logprobs: whether log-probabilities were asked for.
-        limit: most tokens, where the endpoint does not hold to them itself.
+        limit: most tokens.
+        held: whether the endpoint was told so.
         missing: what could not be asked for.
     """
 
     stop: tuple[str, ...] = ()
     logprobs: bool = False
     limit: int | None = None
+    held: bool = False
     missing: tuple[str, ...] = ()
 
 
 async def relay(
-    stream: AsyncIterator[Mapping[str, Any]], wanted: Wanted, on_delta: OnDelta, url: str
-) -> None:
+    stream: AsyncIterator[Mapping[str, Any]],
+    wanted: Wanted,
+    on_delta: OnDelta,
+    url: str,
+    learn: Callable[[Any], bool],
+) -> bool:
     """Hand a stream's pieces on, up to its end, a stop string or the limit.
+
+    Args:
+        stream: its events.
+        wanted: what it is to give.
+        on_delta: takes the pieces.
+        url: of the endpoint.
+        learn: told of a refusal that stands in place of an answer; whether the request may be
+            sent again for what that taught.
+
+    Returns:
+        whether there was an answer; otherwise the request is to be sent again.
 
     Raises:
         EngineError: the stream tells of an error, or breaks off.
@@ -55,9 +76,13 @@ async def relay(
             if answer.over or error is not None:
                 scope.cancel()  # unlike leaving the loop, this ends the generators below it
     if error is not None:
-        raise in_stream(url, error)
+        failure = in_stream(url, error)
+        if isinstance(failure, RequestRejected) and not answer.begun and learn(error):
+            return False
+        raise failure
     if not answer.over and not answer.end():
         raise RequestFailed(f"{url} broke off in the middle of an answer; try again")
+    return True
 
 
 class Relayed:
@@ -76,6 +101,11 @@ class Relayed:
         self._counts = Counts()
         self._finish: str | None = None
         self._refused = self._done = self._logprobs = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has said anything."""
+        return bool(self._text or self._reasoning)
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Read one event."""
@@ -124,11 +154,10 @@ class Relayed:
         end = stop_end(self._text, text, self._wanted.stop)
         self._text += text
         self._reasoning += thought
-        limit = self._wanted.limit
         finish: FinishReason | None = None
         if end is not None:
             text, finish = text[:end], "stop"
-        elif limit is not None and self._counted >= limit:
+        elif self._too_long():
             finish = "length"
         if finish is None:
             self._on_delta(Delta(text, count=count, logprobs=logprobs, reasoning=thought))
@@ -147,6 +176,17 @@ class Relayed:
             )
         )
 
+    def _too_long(self) -> bool:
+        """Whether the answer is to be broken off.
+
+        Endpoints cut answers in various ways, and some don't count thinking. One that was told
+        the limit has passed it only if the answer is longer than as many tokens ever are.
+        """
+        limit = self._wanted.limit
+        if limit is None or not self._wanted.held:
+            return limit is not None and self._counted >= limit
+        return len(self._text) > _LONGEST * limit + _RUN
+
     def _count(self, reported: int | None, logprobs: int) -> int:
         """How many tokens a piece has, as far as that can be known before the end."""
         if reported:  # so far in all
@@ -158,12 +198,11 @@ class Relayed:
 
     def end(self) -> bool:
         """Give the last piece; whether the stream has come to an end that is one."""
-        said = bool(self._text or self._reasoning)
-        if self._finish is None and not (self._done and said):
+        if self._finish is None and not (self._done and self.begun):
             return False
         given = finish_of(self._finish)
         finish = "refusal" if self._refused and given == "stop" else given
-        if said and not self._counts.completion:
+        if self.begun and not self._counts.completion:
             self._counts = replace(self._counts, completion=None)  # that can't be
         used = self._counts
         total = used.completion
@@ -182,9 +221,12 @@ class Relayed:
         return True
 
     def _missing(self) -> tuple[str, ...]:
+        used, limit = self._counts, self._wanted.limit
+        passed = limit is not None and (used.completion or 0) - (used.reasoning or 0) > limit
         gaps = {
+            "max_tokens": self._wanted.held and (passed or self._too_long()),
             "logprobs": self._wanted.logprobs and bool(self._text) and not self._logprobs,
-            "usage": self._counts.completion is None or self._counts.prompt is None,
+            "usage": used.completion is None or used.prompt is None,
             "finish_reason": self._finish is None and not self.over,
         }
         found = [name for name, gap in gaps.items() if gap]
@@ -225,7 +267,9 @@ def said(message: dict[str, Any]) -> tuple[str, str]:
 def parts(content: Any) -> tuple[str, str]:
     """The answer and the thinking in a message's content: a text, or a list of parts."""
     if not isinstance(content, list):
-        return text_of(content), ""
+        return text_of(content) or _written(content), ""
+    if content and not any(map(text_of, cast("list[Any]", content))):
+        return _written(content), ""
     text = thought = ""
     for part in cast("list[Any]", content):
         kind = str(_object(part).get("type", "text"))
@@ -236,6 +280,20 @@ def parts(content: Any) -> tuple[str, str]:
     return text, thought
 
 
+def _written(content: Any) -> str:
+    """What is neither a text nor a part, as JSON: some endpoints parse an answer that is JSON."""
+    within = cast("list[Any]", content) if isinstance(content, list) else [content]
+    if all(
+        isinstance(one, int | float) or (one and not _PART & _object(one).keys()) for one in within
+    ):
+        return json.dumps(content, ensure_ascii=False)
+    return ""
+
+
+_TEXTS = ("text", "thinking", "content", "summary", "reasoning", "value")
+_PART = {"type", *_TEXTS}
+
+
 def text_of(value: Any) -> str:
     """The text in whatever holds it: a text, a part, or a list of those."""
     if isinstance(value, str):
@@ -243,7 +301,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, list):
         return "".join(map(text_of, cast("list[Any]", value)))
     given = _object(value)
-    for name in ("text", "thinking", "content", "summary", "reasoning", "value"):
+    for name in _TEXTS:
         if name in given:
             return text_of(given[name])
     return ""

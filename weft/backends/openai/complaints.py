@@ -35,6 +35,12 @@ class Complaint:
         names = re.findall(r"[A-Za-z_]\w*", self.param)
         return [name for name in names if name not in ("body", "root", "__root__")]
 
+    @property
+    def refuses(self) -> bool:
+        """Whether a parameter is refused whatever its value."""
+        said = f"{self.message} {self.code.replace('_', ' ')}".lower()
+        return any(words in said for words in _REFUSED)
+
     def names(self, known: Iterable[str]) -> list[str]:
         """The names among `known` that it is about: by path, then quoted, then in words."""
         known = list(known)
@@ -44,12 +50,18 @@ class Complaint:
         quoted = re.findall(r"[`'\"]([A-Za-z_][\w.]*)[`'\"]", self.message)
         found = [name for one in quoted for name in one.split(".") if name in known]
         spoken = [(at.start(), name) for name in known if (at := _spoken(name, self.message))]
-        found += [name for _, name in sorted(spoken)]
+        # "The model does not take ..." is not about what names the model.
+        found += [name for _, name in sorted(spoken) if name not in ("model", "messages")]
         return list(dict.fromkeys(found))
 
     def most(self, value: float) -> float | None:
         """The largest value allowed, if it says one that is below `value`."""
-        return max((b for b in self._bounds(_MOST, ("le", "lt")) if b < value), default=None)
+        inclusive = [b for b in self._bounds(_MOST, ("le",)) if b < value]
+        exclusive = [b for b in self._bounds(_BELOW, ("lt",)) if b <= value]
+        # Counts are limited in hundreds, all else in ones.
+        below = [b - (1 if b > 10 else 0.01) for b in exclusive]
+        inclusive = [b for b in inclusive if b not in exclusive]
+        return max([*inclusive, *below], default=None)
 
     def least(self, value: float) -> float | None:
         """The smallest value allowed, or just above, if it says one that is not below `value`."""
@@ -84,11 +96,39 @@ def _spoken(name: str, message: str) -> re.Match[str] | None:
     """Where a name stands in words: also as topLogprobs, top-logprobs or `top logprobs`."""
     words = r"[_\s-]?".join(re.escape(part) for part in name.split("_"))
     words = words.replace("logprobs", r"log[\s-]?prob(?:abilitie)?s")
-    return re.search(rf"(?<![\w-]){words}(?![\w-])", message, re.IGNORECASE)
+    if name in LIMITS:
+        words = rf"{words}|max[_\s-]?(?:output|new)[_\s-]?tokens"
+    elif name == "stream":
+        words = "stream(?:ing|ed)?"
+    elif name in ("presence_penalty", "frequency_penalty"):
+        words = rf"{words}|(?<!_)penalt(?:y|ies)"
+    # Sentences in scripts without spaces may hold a name.
+    return re.search(rf"(?<![A-Za-z0-9_-])(?:{words})(?![A-Za-z0-9_-])", message, re.IGNORECASE)
+
+
+_REFUSED = (
+    "not supported",
+    "unsupported",
+    "not support",
+    "n't support",
+    "not permitted",
+    "not allowed",
+    "unknown",
+    "unrecognized",
+    "unexpected",
+    "unavailable",
+    "only the default",
+    "not enabled",
+)
+
+LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
+"""What endpoints call the limit of an answer."""
 
 
 _N = r"[`'\"(\[]*(-?\d[\d,_]*(?:\.\d+)?)"
-_RANGE = r"-?\d[\d,_]*(?:\.\d+)?[`'\")\]]*\s*(?:and|to|,|-|\u2013|\.\.)\s*" + _N
+_RANGE = (
+    r"-?\d[\d,_]*(?:\.\d+)?[`'\")\]]*\s*(?:\(inclusive\)\s*)?(?:and|to|,|-|\u2013|\.\.)\s*" + _N
+)
 _MOST = re.compile(
     r"(?:<=|≤|less than or equal to|equal to or less than|smaller than or equal to|at most"
     r"|up to|no (?:more|greater|larger) than|not (?:be )?(?:exceed|(?:greater|more|larger) than)"
@@ -103,6 +143,11 @@ _MOST = re.compile(
 _LEAST = re.compile(
     r"(?:>=|≥|greater than or equal to|larger than or equal to|at least|no less than"
     rf"|not be less than|minimum(?: \S+)*?[:=]?)\s*{_N}",
+    re.IGNORECASE,
+)
+_BELOW = re.compile(
+    rf"(?:(?<!-)<|(?:less|smaller|lower) than|below|under)\s*{_N}"
+    r"|(?:to|and|,|-)\s*(-?\d[\d,_]*(?:\.\d+)?)\s*\(exclusive",
     re.IGNORECASE,
 )
 _ABOVE = re.compile(rf"(?:>|greater than|larger than|more than|above)\s*{_N}", re.IGNORECASE)
@@ -153,15 +198,21 @@ def _of_pydantic(given: dict[str, Any]) -> Iterator[Complaint]:
 
 
 def _of_object(given: dict[str, Any], around: Complaint) -> Iterator[Complaint]:
-    param, code = given.get("param") or around.param, given.get("code") or around.code
-    here = Complaint("", str(param), str(code))
+    param = next((given[name] for name in _FIELD if given.get(name)), around.param)
+    here = Complaint("", str(param), str(given.get("code") or around.code))
     about: Any = given.get("metadata")
     raw = cast("dict[str, Any]", about).get("raw") if isinstance(about, dict) else None
-    for inner in (raw, *(given.get(name) for name in _INNER)):
-        if found := list(_read(inner, here)):
-            yield from found
-            return
+    found = [one for inner in _INNER for one in _read(given.get(inner), here)]
+    if found := [*_read(raw, here)] or found:
+        yield from found
+        return
+    for name, inner in given.items():  # some list what is wrong under the fields' names
+        if isinstance(inner, str | list | dict) and name not in _FIELD:
+            yield from _read(inner, replace(here, param=name))
 
 
-_INNER = ("error", "message", "detail", "details", "errors", "msg")
-"""Where an object holds what it says."""
+_INNER = ("error", "errors", "details", "message", "detail", "msg")
+"""Where an object holds what it says; lists of fields say it more clearly than words."""
+
+_FIELD = ("param", "field", "parameter", "property")
+"""Where it names what it is about."""

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from weft.backends.openai.complaints import Complaint
+from weft.backends.openai.complaints import LIMITS, Complaint
 from weft.backends.openai.phrasing import EFFORTS, NEUTRAL, Facts, Phrased, nearest, phrased
 from weft.backends.openai.schemas import FORMS
 from weft.backends.wording import Wording, merged
@@ -23,9 +23,6 @@ _log = logging.getLogger(__name__)
 
 _FEWER = (10, 8, 5, 4, 3, 2, 1)
 """Alternatives at a token that are tried where an endpoint does not say how many it allows."""
-
-_LIMITS = ("max_tokens", "max_completion_tokens")
-
 
 _known: dict[tuple[object, ...], Facts] = {}
 """What has been learned in this process, by endpoint, model and what was told of it."""
@@ -84,7 +81,7 @@ class Dialect:
         for name in names:
             if name in theirs:
                 return False
-            if name == "stream" and name not in found.path and not _refused(found):
+            if name == "stream" and name not in found.path and not found.refuses:
                 return False  # the word is in many a sentence
             if back.get(name, name) == "response_format":
                 return self._learn_form(found, body)
@@ -99,7 +96,7 @@ class Dialect:
             wanted = sent["top_logprobs"]
             most = found.most(wanted)
             if name == "top_logprobs" or most:
-                if most is None and not _refused(found):
+                if most is None and not found.refuses:
                     most = next((fewer for fewer in _FEWER if fewer < wanted), None)
                 if most:
                     return self._bound("top_logprobs", most)
@@ -112,7 +109,7 @@ class Dialect:
                 what = f"sends {nearest(value, efforts)!r} for {value!r}"
                 return self._note(name, what, efforts=efforts)
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and value != NEUTRAL.get(name) and not _refused(found):
+        if number and value != NEUTRAL.get(name) and not found.refuses:
             if (most := found.most(value)) is not None:
                 return self._bound(name, most)
             if (least := found.least(value)) is not None:
@@ -122,15 +119,17 @@ class Dialect:
 
     def _learn_limit(self, value: Any, found: Complaint) -> bool:
         facts = self.facts
-        if isinstance(value, int) and not _refused(found):
+        if isinstance(value, int) and not found.refuses:
             if most := found.most(value):
                 return self._bound("max_tokens", most)
             if (least := found.least(value)) is not None:
                 what = f"asks for {least:g} and breaks off by itself"
                 return self._note("max_tokens", what, least={**facts.least, "max_tokens": least})
         now = facts.rename.get("max_tokens", "max_tokens")
-        other = _LIMITS[now == _LIMITS[0]]
-        if facts.rename.get("max_tokens") is None or other in found.message:
+        others = [name for name in LIMITS if name != now]
+        told = next((name for name in others if _named(name, found.message)), None)
+        other = told or others[0]
+        if facts.rename.get("max_tokens") is None or told is not None:
             what = f"sends it as {other}"
             return self._note(now, what, rename={**facts.rename, "max_tokens": other})
         return self._omit("max_tokens")
@@ -167,32 +166,19 @@ class Dialect:
 
 
 _SYSTEM = re.compile(
-    r"\bsystem\b.{0,3} (?:role|message|prompt|instruction|turn)|role.{0,12}\bsystem\b",
+    r"\b(?:system|developer)\b.{0,3} (?:role|message|prompt|instruction|turn)"
+    r"|role.{0,12}\bsystem\b",
     re.IGNORECASE,
 )
 _EITHER = {"both", "either", "one", "together", "mutually"}
-_REFUSED = (
-    "not supported",
-    "unsupported",
-    "does not support",
-    "not permitted",
-    "not allowed",
-    "unknown",
-    "unrecognized",
-    "unexpected",
-    "unavailable",
-    "only the default",
-)
 
 
 def _words(text: str) -> set[str]:
     return set(text.lower().replace(",", " ").replace(".", " ").split())
 
 
-def _refused(found: Complaint) -> bool:
-    """Whether a parameter is refused whatever its value."""
-    said = f"{found.message} {found.code.replace('_', ' ')}".lower()
-    return any(words in said for words in _REFUSED)
+def _named(name: str, message: str) -> bool:
+    return re.search(rf"(?<!\w){name}(?!\w)", message) is not None
 
 
 def _of_schema(found: Complaint) -> bool:

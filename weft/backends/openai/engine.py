@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ import openai
 from weft.backends.engine import Engine, OnDelta
 from weft.backends.http import CONNECT, SILENCE, certificates, check_address, silent, unreachable
 from weft.backends.openai.chat import Wanted, one_line, relay
-from weft.backends.openai.complaints import complaints
+from weft.backends.openai.complaints import Complaint, complaints
 from weft.backends.openai.dialect import Dialect, Phrased
 from weft.backends.openai.sse import server_events
 from weft.backends.openai.words import TOP, fields_of, scored
@@ -186,14 +187,21 @@ class OpenAIEngine(Engine):
         how = request.sampling
         fields = fields_of(request)
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
-        # The package's own parsing leaves generators behind unfinished, which trio minds.
-        async with self._ask(request, fields) as (response, body):
-            if rest := used_up(response.headers.raw):
-                on_delta(Delta(rest=rest))
-            limit = None if body.limited else how.max_tokens
-            wanted = Wanted(how.stop, how.logprobs is not None, limit, body.missing)
-            stream = server_events(response.http_response.stream)
-            await relay(stream, wanted, on_delta, self.url)
+        own, answered, lessons = set(how.extra or {}), False, 0
+
+        def learn(error: Any) -> bool:
+            return lessons <= _LESSONS and self._teach(complaints(error), body, own)
+
+        while not answered:
+            # The package's own parsing leaves generators behind unfinished, which trio minds.
+            async with self._ask(request, fields) as (response, body):
+                if rest := used_up(response.headers.raw):
+                    on_delta(Delta(rest=rest))
+                logprobs, limit = how.logprobs is not None, how.max_tokens
+                wanted = Wanted(how.stop, logprobs, limit, body.limited, body.missing)
+                stream = server_events(response.http_response.stream)
+                lessons += 1
+                answered = await relay(stream, wanted, on_delta, self.url, learn)
 
     @asynccontextmanager
     async def _ask(
@@ -229,9 +237,14 @@ class OpenAIEngine(Engine):
 
     def _learn(self, error: openai.APIStatusError, body: Phrased, own: set[str]) -> bool:
         """Whether a refusal taught something, so that the request may be sent again."""
-        if error.status_code not in _TEACHING or _too_long(error):
+        if error.status_code not in _TEACHING + _PERHAPS or _too_long(error):
             return False
         found = complaints(error.body if error.body is not None else error.message)
+        if error.status_code in _PERHAPS:
+            found = [one for one in found if _CANNOT.search(one.message)]
+        return self._teach(found, body, own)
+
+    def _teach(self, found: list[Complaint], body: Phrased, own: set[str]) -> bool:
         return any([self._dialect.learn(one, body, own) for one in found])
 
     async def _score(self, request: Request) -> Delta:
@@ -298,6 +311,11 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
 
 _TEACHING = (400, 404, 422, 501)
 """Statuses with which endpoints refuse parameters."""
+
+_PERHAPS = (403, 500)
+"""Statuses that mean something else more often; words tell."""
+
+_CANNOT = re.compile(r"unsupported|n[o']t\b.{0,12}\b(?:support|allow|permit)", re.IGNORECASE)
 
 _LESSONS = 24
 """Most times that one request is sent again for what its refusals teach."""
