@@ -388,12 +388,19 @@ async def _seconds_end_in_a_tool() -> str:
         return over.resource
 
 
-async def _seconds_end_in_an_answer() -> str:
-    try:
-        with budget(seconds=2.2):
-            return await ask(3)
-    except BudgetExceeded as over:
-        return over.text
+async def _seconds_end_in_an_answer_beside_a_tool() -> list[str]:
+    async def one(i: int) -> str:
+        if i:
+            await anyio.sleep(5)
+            return "tool"
+        try:
+            with budget(seconds=2.2):
+                return await ask(3)
+        except BudgetExceeded as over:
+            return over.text  # what the answer had by then
+
+    async with fan_out(one, range(2)) as found:
+        return [each async for each in found]
 
 
 async def _refused_before_another_ends() -> list[str]:
@@ -417,7 +424,7 @@ async def _refused_before_another_ends() -> list[str]:
         _timeout_in_a_tool,
         _timeout_beside_a_loser,
         _seconds_end_in_a_tool,
-        _seconds_end_in_an_answer,
+        _seconds_end_in_an_answer_beside_a_tool,
         _refused_before_another_ends,
     ],
 )
