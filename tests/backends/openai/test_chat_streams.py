@@ -82,6 +82,13 @@ STREAMS: dict[str, bytes] = {
     "no stream at all": json.dumps({
         "choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
         "usage": USED["usage"]}, indent=1).encode(),
+    "an index in letters": data(
+        {"choices": [{"index": "0", "delta": {"content": "hi"}}]}, chunk("stop"), USED, "[done]"
+    ),
+    "an error behind the answer": data(chunk(content="hi"), chunk("stop"), USED, {"error": "x"}),
+    "an end in parts": data(
+        chunk(content="hi"), {"choices": [{"finish_reason": {"type": "stop"}}]}, USED
+    ),
     "their own words": data(chunk(content="hi"), chunk("end_turn"), USED),
 }  # fmt: skip
 
@@ -126,6 +133,8 @@ async def test_no_tokens_for_a_text_is_no_count(endpoint: Endpoint):
         [{"reasoning_content": "7 or 8"}, {"content": "5"}],
         [{"reasoning": "7 or", "reasoning_content": "7 or"}, {"reasoning": " 8"}, {"content": "5"}],
         [{"thinking": "7 or 8", "content": ""}, {"content": "5"}],
+        [{"thinking_blocks": [{"type": "thinking", "thinking": "7 or 8"}]}, {"content": "5"}],
+        [{"thoughts": "7 or 8"}, {"content": "5"}],
         [{"reasoning": {"content": "7 or 8"}}, {"content": "5"}],
         [{"reasoning_details": [{"type": "reasoning.text", "text": "7 or 8"}]}, {"content": "5"}],
         [{"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "7 or 8"}]}]},
@@ -174,6 +183,12 @@ async def test_other_ends_keep_their_names_and_give_no_vote(endpoint: Endpoint, 
     endpoint.answer = data(chunk(content='{"x": 7}'), chunk(finish), USED)
     with pytest.raises(OutputError, match=f"it ended by {finish.lower()}"):
         await asked(endpoint, returns=RootModel[dict[str, int]])
+
+
+async def test_calls_of_tools_are_no_answer_whatever_the_end_is_called(endpoint: Endpoint):
+    endpoint.answer = data(chunk(tool_calls=[{"index": 0, "id": "x"}]), chunk("stop"), USED)
+    answer = await asked(endpoint)
+    assert (answer.text, answer.finish_reason, answer.whole) == ("", "tool_calls", False)
 
 
 async def test_a_refusal_of_the_model(endpoint: Endpoint):

@@ -73,6 +73,8 @@ async def relay(
                 continue
             if (error := error_of(event)) is None:
                 answer.take(event)
+            elif answer.whole:
+                error = None  # it concerns what would follow, such as the usage
             if answer.over or error is not None:
                 scope.cancel()  # unlike leaving the loop, this ends the generators below it
     if error is not None:
@@ -100,12 +102,17 @@ class Relayed:
         self._bytes = self._counted = 0
         self._counts = Counts()
         self._finish: str | None = None
-        self._refused = self._done = self._logprobs = False
+        self._refused = self._done = self._logprobs = self._tools = False
 
     @property
     def begun(self) -> bool:
         """Whether it has said anything."""
         return bool(self._text or self._reasoning)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has come to its end, so that all of it is here."""
+        return self.begun and (self._done or finish_of(self._finish) == "stop")
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Read one event."""
@@ -120,7 +127,9 @@ class Relayed:
         delta = _object(choice.get("delta"))
         whole = _object(choice.get("message"))
         finish = choice.get("finish_reason") or whole.get("finish_reason")
+        finish = _object(finish).get("type") or finish
         self._finish = str(finish) if finish else self._finish
+        self._tools = self._tools or bool((delta or whole).get("tool_calls"))
         text, thought = said(delta) if delta else ("", "")
         if not delta and whole:
             # A server that does not stream, or one that repeats all at the end.
@@ -202,6 +211,8 @@ class Relayed:
             return False
         given = finish_of(self._finish)
         finish = "refusal" if self._refused and given == "stop" else given
+        if self._tools and given == "stop" and not self._text:
+            finish = "tool_calls"
         if self.begun and not self._counts.completion:
             self._counts = replace(self._counts, completion=None)  # that can't be
         used = self._counts
@@ -247,18 +258,32 @@ def _first_choice(event: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(choices, list):
         return None
     given = [_object(one) for one in cast("list[Any]", choices)]
-    return next((one for one in given if one and not one.get("index")), None)
+    return next((one for one in given if one and str(one.get("index") or 0) == "0"), None)
 
 
 def _object(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
+_THOUGHTS = (
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "reasoning_details",
+    "reasoning_text",
+    "thinking_content",
+    "thinking_blocks",
+    "thought",
+    "thoughts",
+)
+"""Where endpoints put thinking."""
+
+
 def said(message: dict[str, Any]) -> tuple[str, str]:
     """What a message, or a piece of one, adds to the answer and to the thinking."""
     content: Any = message.get("content")
     text, thought = parts(content)
-    for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"):
+    for name in _THOUGHTS:
         if found := text_of(message.get(name)):
             return text, thought + found  # the others would say the same
     return text, thought

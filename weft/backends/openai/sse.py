@@ -68,7 +68,7 @@ class EventLines:
             self._plain.append(line)
 
     def _piece(self, data: bytes) -> Iterator[dict[str, Any]]:
-        if data == b"[DONE]":
+        if data[:1] == b"[" and data.upper() == b"[DONE]":
             self._data.clear()
             yield DONE
             return
