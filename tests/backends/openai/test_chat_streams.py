@@ -11,7 +11,7 @@ from pydantic import RootModel
 from hosted_endpoint import HELLO, USED, Endpoint, chunk, data, serving
 from weft import Pool, Prompt, generate, run
 from weft.backends.openai import OpenAIEngine
-from weft.backends.openai.chat import finish_of, parts
+from weft.backends.openai.reading import finish_of, parts
 from weft.backends.openai.sse import DONE, EventLines, NoEvent
 from weft.backends.openai.usage import Counts, counts
 from weft.errors import EngineError, OutputError, Unsupported

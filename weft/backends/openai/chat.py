@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import anyio
 
 from weft.backends.engine import OnDelta
+from weft.backends.openai.reading import (
+    as_object,
+    error_of,
+    finish_of,
+    first_choice,
+    said,
+    stop_end,
+    text_of,
+    token_logprobs,
+)
 from weft.backends.openai.sse import DONE
 from weft.backends.openai.usage import Counts, counts
-from weft.backends.refusals import error_in, in_stream
+from weft.backends.refusals import in_stream
 from weft.errors import RequestFailed, RequestRejected
 from weft.types import Delta, FinishReason, TokenLogprob
 
@@ -119,15 +128,15 @@ class Relayed:
         if event is DONE:
             self._done = True
             return
-        choice = _first_choice(event)
+        choice = first_choice(event)
         now = counts(event, choice)
         self._counts = self._counts.later(now)
         if choice is None:
             return
-        delta = _object(choice.get("delta"))
-        whole = _object(choice.get("message"))
+        delta = as_object(choice.get("delta"))
+        whole = as_object(choice.get("message"))
         finish = choice.get("finish_reason") or whole.get("finish_reason")
-        finish = _object(finish).get("type") or finish
+        finish = as_object(finish).get("type") or finish
         self._finish = str(finish) if finish else self._finish
         self._tools = self._tools or bool((delta or whole).get("tool_calls"))
         text, thought = said(delta) if delta else ("", "")
@@ -242,137 +251,3 @@ class Relayed:
         }
         found = [name for name, gap in gaps.items() if gap]
         return tuple(dict.fromkeys((*self._wanted.missing, *found)))
-
-
-def error_of(event: Mapping[str, Any]) -> Any:
-    """The error that an event tells of, in itself or in its choice; None without one."""
-    choice = _first_choice(event)
-    return (choice.get("error") if choice else None) or error_in(event)
-
-
-def _first_choice(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The choice that was asked for: the first, should there be others."""
-    choices: Any = event.get("choices")
-    if isinstance(choices, dict):
-        choices = [choices]
-    if not isinstance(choices, list):
-        return None
-    given = [_object(one) for one in cast("list[Any]", choices)]
-    return next((one for one in given if one and str(one.get("index") or 0) == "0"), None)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-_THOUGHTS = (
-    "reasoning_content",
-    "reasoning",
-    "thinking",
-    "reasoning_details",
-    "reasoning_text",
-    "thinking_content",
-    "thinking_blocks",
-    "thought",
-    "thoughts",
-)
-"""Where endpoints put thinking."""
-
-
-def said(message: dict[str, Any]) -> tuple[str, str]:
-    """What a message, or a piece of one, adds to the answer and to the thinking."""
-    content: Any = message.get("content")
-    text, thought = parts(content)
-    for name in _THOUGHTS:
-        if found := text_of(message.get(name)):
-            return text, thought + found  # the others would say the same
-    return text, thought
-
-
-def parts(content: Any) -> tuple[str, str]:
-    """The answer and the thinking in a message's content: a text, or a list of parts."""
-    if not isinstance(content, list):
-        return text_of(content) or _written(content), ""
-    if content and not any(map(text_of, cast("list[Any]", content))):
-        return _written(content), ""
-    text = thought = ""
-    for part in cast("list[Any]", content):
-        kind = str(_object(part).get("type", "text"))
-        if "think" in kind or "reason" in kind:
-            thought += text_of(part)
-        else:
-            text += text_of(part)
-    return text, thought
-
-
-def _written(content: Any) -> str:
-    """What is neither a text nor a part, as JSON: some endpoints parse an answer that is JSON."""
-    within = cast("list[Any]", content) if isinstance(content, list) else [content]
-    if all(
-        isinstance(one, int | float) or (one and not _PART & _object(one).keys()) for one in within
-    ):
-        return json.dumps(content, ensure_ascii=False)
-    return ""
-
-
-_TEXTS = ("text", "thinking", "content", "summary", "reasoning", "value")
-_PART = {"type", *_TEXTS}
-
-
-def text_of(value: Any) -> str:
-    """The text in whatever holds it: a text, a part, or a list of those."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return "".join(map(text_of, cast("list[Any]", value)))
-    given = _object(value)
-    for name in _TEXTS:
-        if name in given:
-            return text_of(given[name])
-    return ""
-
-
-def stop_end(before: str, piece: str, stop: tuple[str, ...]) -> int | None:
-    """Where in `piece` the first stop string ends that ends there."""
-    longest = max(map(len, stop), default=0)
-    tail = before[-(longest - 1) :] if longest > 1 else ""
-    ends = [
-        at + len(one) - len(tail) for one in stop if (at := (tail + piece).find(one)) >= 0 and one
-    ]
-    return min(ends, default=None)
-
-
-def token_logprobs(reported: Any) -> tuple[TokenLogprob, ...]:
-    """One entry for each token, where they are reported."""
-    content: Any = _object(reported).get("content")
-    read: list[TokenLogprob] = []
-    for one in map(_object, cast("list[Any]", content) if isinstance(content, list) else []):
-        if isinstance(one.get("logprob"), int | float):
-            given = cast("list[Any]", one.get("top_logprobs") or [])
-            tops = [_object(other) for other in given]
-            top = {str(other.get("token")): float(other["logprob"]) for other in tops}
-            read.append(TokenLogprob(str(one.get("token")), float(one["logprob"]), top))
-    return tuple(read)
-
-
-_STOPPED = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed", "complete")
-_CUT = (
-    "length",
-    "max_tokens",
-    "max_output_tokens",
-    "model_length",
-    "model_context_window_exceeded",
-)
-
-
-def finish_of(reason: str | None) -> FinishReason:
-    """Our name for an endpoint's reason; `unknown` if it gives none."""
-    if reason is None:
-        return "unknown"
-    known = reason.lower()
-    return "stop" if known in _STOPPED else "length" if known in _CUT else known
-
-
-def one_line(text: str) -> str:
-    """A server's words, shortened to fit a sentence."""
-    return " ".join(text.split())[:400]

@@ -15,9 +15,10 @@ import openai
 
 from weft.backends.engine import Engine, OnDelta
 from weft.backends.http import CONNECT, SILENCE, certificates, check_address, silent, unreachable
-from weft.backends.openai.chat import Wanted, one_line, relay
+from weft.backends.openai.chat import Wanted, relay
 from weft.backends.openai.complaints import Complaint, complaints
 from weft.backends.openai.dialect import Dialect, Phrased
+from weft.backends.openai.reading import one_line
 from weft.backends.openai.sse import server_events
 from weft.backends.openai.words import TOP, fields_of, scored
 from weft.backends.refusals import GARBLED, garbled, refusal, used_up

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from weft.backends.openai.chat import finish_of, text_of
+from weft.backends.openai.reading import finish_of, text_of
 from weft.backends.openai.usage import counts
 from weft.backends.wire import TEMPLATE, further_fields, template_settings
 from weft.types import Delta, Request
