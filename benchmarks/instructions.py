@@ -130,7 +130,8 @@ def calls(folder: Path) -> dict[str, float]:
             counter.tell("zero")
             work(name)
             found[name] = counter.read(name) / CALLS
-        process.stdin.close()  # type: ignore[union-attr]
+        assert to is not None
+        to.close()
     return found
 
 

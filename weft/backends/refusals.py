@@ -108,20 +108,24 @@ def error_in(event: Mapping[str, Any]) -> Any:
 
 def in_stream(url: str, error: Any) -> EngineError:
     """What an error that a stream tells of amounts to."""
-    return refusal(url, _status(error), json.dumps({"error": error}).encode())
+    return refusal(url, status_of(error), json.dumps({"error": error}).encode())
 
 
 _STATUSES = (
     (re.compile(r"rate.?limit|too.many|quota|exhausted|throttl", re.IGNORECASE), 429),
+    (re.compile(r"overloaded.error", re.IGNORECASE), 529),
     (re.compile(r"overload|unavailable|capacity", re.IGNORECASE), 503),
-    (re.compile(r"invalid.?request|bad.?request|context.length", re.IGNORECASE), 400),
-    (re.compile(r"authentication|permission|invalid.api.key", re.IGNORECASE), 401),
+    (re.compile(r"too.large", re.IGNORECASE), 413),
+    (re.compile(r"not.?found", re.IGNORECASE), 404),
+    (re.compile(r"invalid.?(request|prompt)|bad.?request|context.length", re.IGNORECASE), 400),
+    (re.compile(r"permission", re.IGNORECASE), 403),
+    (re.compile(r"authentication|invalid.api.key", re.IGNORECASE), 401),
 )
 """What the words of errors that come without a status are called by HTTP."""
 
 
-def _status(error: Any) -> int:
-    """The HTTP status of an error that comes in a stream, by its number or its words."""
+def status_of(error: Any) -> int:
+    """The HTTP status of an error that stands where an answer should, by its number or words."""
     if not isinstance(error, dict):
         return 500
     fields = cast(dict[str, Any], error)

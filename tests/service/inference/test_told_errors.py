@@ -11,7 +11,7 @@ import pytest
 
 from live_service import CHAT, GENERATING, LiveService, answered, raw_engine, serving
 from weft.service.protocols.errors.error_words import ErrorWords
-from weft.service.protocols.errors.told_errors import error_in
+from weft.service.protocols.errors.told_errors import told_error
 
 pytestmark = pytest.mark.loops("asyncio")
 
@@ -183,10 +183,15 @@ async def test_what_engines_say_is_kept_but_not_all_of_it() -> None:
         ({"type": "response.failed", "response": {"error": {"message": "no"}}}, 500),
         ({"error": "no"}, 500),
         ({"error": {"message": "no", "code": 400, "status": "INVALID_ARGUMENT"}}, 400),
+        ({"error": {"message": "no", "status": "RESOURCE_EXHAUSTED"}}, 429),
+        ({"error": {"message": "no", "type": "service_unavailable"}}, 503),
+        ({"error": {"message": "no", "type": "request_too_large"}}, 413),
+        ({"error": {"message": "no", "type": "not_found_error"}}, 404),
+        ({"error": {"message": "no", "type": "permission_error"}}, 403),
     ],
 )
 def test_statuses_of_errors(said: dict[str, Any], status: int) -> None:
-    words = error_in(said)
+    words = told_error(said)
     assert words is not None
     assert (words.status, words.message) == (status, "no")
 
@@ -201,9 +206,9 @@ def test_statuses_of_errors(said: dict[str, Any], status: int) -> None:
     ],
 )
 def test_these_are_answers(said: dict[str, Any]) -> None:
-    assert error_in(said) is None
+    assert told_error(said) is None
 
 
 def test_the_words_are_the_engines() -> None:
-    words = error_in({"error": {"message": "m", "type": "rate_limit_error", "param": "p"}})
+    words = told_error({"error": {"message": "m", "type": "rate_limit_error", "param": "p"}})
     assert words == ErrorWords(429, "m", "rate_limit_error", None, "p")

@@ -84,11 +84,11 @@ def test_another_agent_is_another_program(known: Conversations, other: dict[str,
 @pytest.mark.parametrize(
     ("old", "new", "same"),
     [
-        ("Current working directory: /work/one\n", "Working directory: /work/one.", True),
-        ("Current working directory: /work/one\n", "Working directory: /work/two.", False),
-        ("<cwd>/work/one</cwd>", "<cwd>/work/two</cwd>", False),
+        ("Current working directory: /srv/one\n", "Working directory: /srv/one.", True),
+        ("Current working directory: /srv/one\n", "Working directory: /srv/two.", False),
+        ("<cwd>/srv/one</cwd>", "<cwd>/srv/two</cwd>", False),
         ("# Workspace Directory (C:\\one) Files", "# Workspace Directory (C:\\two) Files", False),
-        ("Current working directory: /work/one\n", "Here is what was done so far.", True),
+        ("Current working directory: /srv/one\n", "Here is what was done so far.", True),
         ("The directory is full.", "Look into the directory /tmp.", True),
     ],
 )

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Coroutine
 from dataclasses import replace
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from weft.backends.wire import template_settings
 from weft.concurrency import now
 from weft.errors import BudgetExceeded
 from weft.orchestrator.call import Call
-from weft.orchestrator.pool import Pool
 from weft.programs.budgets.budget import timeout
 from weft.programs.budgets.reservation import Reservation
+from weft.programs.calls.opened_thinking import begins_inside
 from weft.programs.calls.progress import CallProgress
-from weft.programs.calls.settings import settings_text
+from weft.programs.calls.stored import call_key, cut_as_before, held_to_fewer
 from weft.programs.calls.tokens import token_path
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
 from weft.programs.scope import Scope, left
-from weft.thinking import split_thinking
 from weft.types import Adapter, Request, Sampling
 
 if TYPE_CHECKING:
@@ -40,14 +37,6 @@ class _NoBudget:
 
 
 _UNLIMITED = _NoBudget()
-
-
-def call_key(
-    model: str, prompt: Prompt, sampling: Sampling, ask: tuple[str, ...], index: int
-) -> str:
-    """What determines a call's result: model, prompt, settings and sample index."""
-    settings = f"[{settings_text(sampling)}, {json.dumps(ask) if ask else '[]'}, {index}]"
-    return blake2b(prompt.key + f"\0{model}\0{settings}".encode(), digest_size=20).hexdigest()
 
 
 def call(
@@ -96,23 +85,6 @@ def call(
     one = _Call(scope, prompt, model, sampling, options, tokens, suffix, key, id)
     one.adapter = adapter
     return one.run()
-
-
-def begins_inside(prompt: Prompt, sampling: Sampling, pool: Pool, model: str) -> bool:
-    """Whether what is generated next begins within the model's thinking."""
-    if not prompt.open:
-        return sampling.thinking is not False and pool.models.opens_thinking(model)
-    written: list[str] = []
-    at: Prompt | None = prompt
-    while at is not None and at.open and at.call is None:
-        written.append(at.text)
-        at = at.parent
-    if at is not None and at.open:
-        inside = at.in_thinking
-    else:  # behind the template's own beginning of an answer, if nothing is written yet
-        begun = sampling.thinking is not False and pool.models.opens_thinking(model)
-        inside = begun and not "".join(written)
-    return split_thinking("".join(reversed(written)), inside).inside
 
 
 class _Call:
@@ -250,7 +222,7 @@ class _Call:
             # As when the result was made, so that what does not fit is the same.
             if self.reservation is not None:
                 await self._admit(self.reservation, known.prompt_tokens or known.usage.prompt)
-            if stored.done or self._cut_as_before(known):
+            if stored.done or cut_as_before(known, self.reservation, scope.budgets):
                 await self._again(known, stored)
                 return True
         self.outcome.after = now() - scope.journal.last_end
@@ -280,7 +252,7 @@ class _Call:
         if scope.replay is not None:
             await scope.replay.await_due(stored, known.at, timeout(scope.budgets))
         held, done = self.reservation, stored.done
-        if done and (most := self._too_few(known)) is not None:
+        if done and scope.charge_stored and (most := held_to_fewer(known, held)) is not None:
             self._known = known = known.cut(most, scope.pool.models.dearest(self._model))
             done = False
         self._pending = False
@@ -303,28 +275,6 @@ class _Call:
         if held is not None and held.check_end(None):
             assert held.end is not None
             raise held.end
-
-    def _too_few(self, known: Outcome) -> int | None:
-        """The tokens that a finished answer is held to, if it would not have finished with them."""
-        held = self.reservation
-        if held is None or held.most_tokens is None or not self._scope.charge_stored:
-            return None
-        most, before = held.most_tokens, known.most_tokens
-        fewer = before is None or most < before
-        return most if fewer and known.usage.completion > most else None
-
-    def _cut_as_before(self, known: Outcome) -> bool:
-        """Whether a budget would cut the call off no later than one did the first time."""
-        if known.ended_by == "seconds":
-            limits = [b.limits.seconds for b in self._scope.budgets]
-            return any(limit is not None and limit <= known.limit for limit in limits)
-        held_to = self.reservation.most_tokens if self.reservation is not None else None
-        return (
-            known.ended_by != ""
-            and known.most_tokens is not None
-            and held_to is not None
-            and held_to <= known.most_tokens
-        )
 
     async def _prompt_tokens(self) -> int:
         """Tokens of the prompt; 0 where only an engine can count them."""
@@ -374,10 +324,10 @@ class _Call:
             if self._scope.charge_stored:
                 for b in self._scope.budgets:
                     b.charge(outcome.usage)
+        failed = isinstance(error, Exception)
         if isinstance(error, BudgetExceeded):
-            error.text = outcome.text
+            error.text, failed = outcome.text, False
         self._hear(outcome)
-        failed = isinstance(error, Exception) and not isinstance(error, BudgetExceeded)
         more = {"error": str(error)} if failed else {}
         kind = "failed" if failed else "cancelled"
         journal.note(kind, outcome.id, outcome=outcome, stored=stored, **more)

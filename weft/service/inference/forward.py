@@ -27,7 +27,7 @@ from weft.service.inference.sending import send, with_priority
 from weft.service.inference.stream import Stream, note
 from weft.service.inference.translated import TranslatedReply
 from weft.service.protocols.answers.answer_text import generated_bytes, text_of
-from weft.service.protocols.errors.told_errors import error_at_start, error_in
+from weft.service.protocols.errors.told_errors import error_at_start, told_error
 from weft.service.protocols.events import begins, first_said, object_in
 from weft.service.protocols.protocol import Body, Used
 
@@ -189,7 +189,7 @@ class Forward:
             said, used = await aside(self._read_large, answer, model)
         else:
             said, used = self._read(answer, model)
-        if "error" in said and (words := error_in(said)):
+        if "error" in said and (words := told_error(said)):
             await turn_down_within(self._request, words, reply, ticket)
             return False
         self._note(used, ticket)

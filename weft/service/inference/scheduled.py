@@ -48,7 +48,7 @@ def run_scheduled(request: ClientRequest, chosen: Sequence[Served]) -> Awaitable
     previous = request.protocol.previous(request.body)
     engine = service.holders.engine(request.tenant.name, previous) if previous else ""
     if engine:  # no other engine knows the response
-        return _serve(request, (*holding(service, chosen, engine), chosen[0])[0], chosen[0])
+        return _serve(request, next(iter(holding(service, chosen, engine)), chosen[0]), chosen[0])
     return _serve_by_first(request, first_able(service, chosen), chosen[0])
 
 

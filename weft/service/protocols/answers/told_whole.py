@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import orjson
 
-from weft.service.protocols.errors.told_errors import error_in
+from weft.service.protocols.errors.told_errors import told_error
 from weft.service.protocols.events import member
 from weft.service.protocols.protocol import Body
 
@@ -23,7 +23,7 @@ def as_events(answer: Body) -> bytes:
         return _message(answer)
     if answer.get("object") == "response" and isinstance(answer.get("output"), list):
         return _response(answer)
-    return _event(answer) if error_in(answer) else b""
+    return _event(answer) if told_error(answer) else b""
 
 
 def _chat(answer: Body) -> bytes:

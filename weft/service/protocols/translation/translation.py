@@ -11,7 +11,7 @@ import orjson
 
 from weft.errors import RequestFailed, UsageError
 from weft.service.protocols.errors.error_words import ErrorWords
-from weft.service.protocols.errors.told_errors import error_in
+from weft.service.protocols.errors.told_errors import told_error
 from weft.service.protocols.events import LONGEST, data_of, member, split, tokens, whole_events
 from weft.service.protocols.protocol import Body
 from weft.service.protocols.translation.call_order import CallOrder
@@ -83,7 +83,7 @@ class AnswerTeller(ABC):
             value: Any = orjson.loads(data)
         except orjson.JSONDecodeError:
             return []
-        if isinstance(value, dict) and (words := error_in(cast(Body, value))):
+        if isinstance(value, dict) and (words := told_error(cast(Body, value))):
             self._over = True
             return self.failing(words)
         if isinstance(usage := member(value, "usage"), dict):
