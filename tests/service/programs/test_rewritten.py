@@ -6,6 +6,7 @@ import pytest
 
 from weft.service.programs.conversations import Conversations
 from weft.service.programs.known_requests import ConversationPlace
+from weft.service.programs.passages import bare
 
 TOOLS = b'[{"name":"bash"}]'
 SYSTEM = b"system\nYou edit code in /home/%b.\nYou answer briefly.\nToday is 2026-11-%d."
@@ -147,3 +148,10 @@ def test_a_task_that_is_given_again_is_another_program() -> None:
     shots = [b"user\nAn example of what to do.", b"assistant\nAn example of how it is done."]
     assert ask(known, TOOLS, system(), *shots, TASK).new
     assert ask(known, TOOLS, system(), *shots, say(7, b"user")).new
+
+
+@pytest.mark.parametrize("form", [b"user\nx%b", b"user\n%bx"])
+def test_of_many_blocks_only_some_are_looked_at(form: bytes) -> None:
+    """Each takes a look at all of the message, which may be long."""
+    many = form % (b"<a></a>" * 100)
+    assert len(many) - len(bare(many)) == 16 * len(b"<a></a>")

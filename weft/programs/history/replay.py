@@ -23,6 +23,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
+import math
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,7 @@ class Replay:
         self._out: set[int] = set()  # later ones that have been, too
         self._due: list[tuple[int, int, _Waiter]] = []
         self._missing: list[_Waiter] = []
+        self._limited: list[tuple[float, int, _Waiter]] = []  # that a timeout may end
         self._numbers = itertools.count()
         self._movement = 0
         self._moved: anyio.Event | None = None  # if somebody waits for a movement
@@ -142,6 +144,8 @@ class Replay:
 
     async def _wait(self, waiter: _Waiter) -> None:
         """Wait for release. One of those that wait drives for all."""
+        if waiter.timeout < math.inf:
+            heapq.heappush(self._limited, (waiter.timeout, next(self._numbers), waiter))
         with self.branches(-1):
             try:
                 while not waiter.released:
@@ -204,12 +208,10 @@ class Replay:
 
     def _slowly(self) -> float:
         """Seconds for which the clock may not jump, since something else goes on."""
-        at = now()
-        near = at + _LONG
-        if self.working <= 0 and not any(
-            waiter.timeout <= near and not waiter.gone
-            for waiter in (*(due for _, _, due in self._due), *self._missing)
-        ):
+        at, limited = now(), self._limited
+        while limited and limited[0][2].gone:
+            heapq.heappop(limited)
+        if self.working <= 0 and not (limited and limited[0][0] <= at + _LONG):
             self._slow_since = None
             return 0.0
         if self._slow_since is None:

@@ -12,6 +12,7 @@ _END = 48  # bytes at a message's beginning and at its end that do
 _LOOKED_AT = 3  # messages whose ends are looked at, at a history's beginning and at its end
 _AROUND = b" \t\r\n\x1e"
 _NAME = 64  # bytes of a tag
+_BLOCKS = 16  # at a message's beginning, and at its end, that are left out
 _NEAR = 8  # bytes between a tag and the end of its message
 _OPENS, _CLOSES = re.compile(rb"<([\w-]+)[^<>]*>"), re.compile(rb"</([\w-]+)>")
 _ANSWER = b"assistant\n"
@@ -96,7 +97,7 @@ class Passages:
 def bare(message: bytes) -> bytes:
     """A message without the blocks in tags at its beginning and end, such as reminders.
 
-    One that is nothing else keeps the first of them: `<task>`, say.
+    One that is nothing else keeps the first of them: `<task>`, say. Of many only some are left out.
     """
     start = message.find(b"\n") + 1
     head, tail = message[start : start + _NEAR].lstrip(_AROUND), message[-_NEAR:].rstrip(_AROUND)
@@ -104,12 +105,18 @@ def bare(message: bytes) -> bytes:
         return message
     role, text = message[:start], message[start:]
     text = text.strip(_AROUND)
-    while (closes := _CLOSES.fullmatch(text, text.rfind(b"</", -_NAME))) is not None:
+    for _ in range(_BLOCKS):  # each looks through the text
+        closes = _CLOSES.fullmatch(text, max(0, text.rfind(b"</", -_NAME)))
+        if closes is None:
+            break
         start = text.rfind(b"<" + closes[1])
         if start <= 0:
             break
         text = text[:start].rstrip(_AROUND)
-    while (found := _OPENS.match(text)) is not None:
+    for _ in range(_BLOCKS):
+        found = _OPENS.match(text)
+        if found is None:
+            break
         end = text.find(b"</%b>" % found[1])
         rest = text[end + len(found[1]) + 3 :].lstrip(_AROUND) if end >= 0 else b""
         if not rest:
