@@ -138,6 +138,8 @@ class budget:
         self._noted = False
         self._replay: Replay | None = None
         self._skipped = 0.0
+        self._ahead = False
+        """Whether reservations do not know yet how much earlier the time is up."""
 
     @property
     def late(self) -> int:
@@ -217,16 +219,33 @@ class budget:
         return self.exceeded
 
     def skip(self, seconds: float) -> None:
-        """Count time that a stored result took the first time, and does not take now."""
+        """Count time that a stored result took the first time, and does not take now.
+
+        Thousands of calls may wait for results, so they are told only when the time is up, or
+        by `settle`.
+        """
         self._skipped += seconds
         self.deadline -= seconds
         self._time.deadline -= seconds
-        for reservation in self._reservations:
-            reservation.scope.deadline = min(reservation.scope.deadline, self.deadline)
+        self._ahead = True
+        if self.deadline <= anyio.current_time():
+            self.settle()
         if self._program is not None and self._bounds is not None:
             self._program.unbind(self._bounds)
             self._bounds = replace(self._bounds, deadline=self.deadline)
             self._program.bind(self._bounds)
+
+    @property
+    def unsettled(self) -> float:
+        """When `settle` must have been called; infinite if it need not be."""
+        return self.deadline if self._ahead else math.inf
+
+    def settle(self) -> None:
+        """Have calls under way end when the time is up, of which some was skipped."""
+        if self._ahead:
+            self._ahead = False
+            for reservation in self._reservations:
+                reservation.scope.deadline = min(reservation.scope.deadline, self.deadline)
 
     def rooms(
         self, prompt: int, prompt_price: float = 0.0, price: float = 0.0

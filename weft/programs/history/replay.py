@@ -174,6 +174,9 @@ class Replay:
             self._missing.pop()
         if self._missing:
             self._missing[-1].woken.set()
+            return
+        for spent in self._timed:
+            spent.settle()
 
     async def _drive(self, driver: _Waiter) -> None:
         """Release one after the other, until the driver's own turn."""
@@ -228,10 +231,17 @@ class Replay:
     async def _rest(self, seconds: float) -> bool:
         """Wait for a movement; whether there was none."""
         moved = self._moved = anyio.Event()
-        with anyio.move_on_after(seconds) as rest:
+        unsettled = min((spent.unsettled for spent in self._timed), default=math.inf)
+        left = max(0.0, unsettled - now())
+        with anyio.move_on_after(min(seconds, left)) as rest:
             await moved.wait()
         self._moved = None
-        return rest.cancelled_caught
+        if left > seconds:
+            return rest.cancelled_caught
+        for spent in self._timed:
+            if spent.unsettled <= now():
+                spent.settle()
+        return False
 
     def _held_back(self, at: float) -> tuple[list[_Waiter], list[_Waiter]]:
         """The calls that are held back since the earlier run cancelled or did not send them.
