@@ -27,12 +27,11 @@ from weft.evals.runner import Plan, evaluate
 from weft.evals.suite import load as load_suite
 from weft.evals.tasks.jsonl import JsonlTask
 from weft.evals.tasks.registry import parse_task
-from weft.importing import names_only
+from weft.importing import import_all, names_only
 from weft.orchestrator.policy import POLICIES, parse_policy
 from weft.orchestrator.policy_file import dump_policy, load_policy
 from weft.orchestrator.pool import Pool
 from weft.programs import Prompt, generate, run
-from weft.registry import import_all
 from weft.search import Answer, BestOfN, Question, parse_strategy
 from weft.search.readers import parse_reader
 from weft.search.verifiers import read_verifier

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import blake2b
@@ -63,6 +63,16 @@ def load(where: str, folder: Path | None = None) -> ModuleType:
     if _names_only.get():
         raise UsageError(f"{where} can't be imported from here; use the name of a registered part")
     return _file(where, folder) if is_file(where) else _module(where)
+
+
+def import_all(sources: Sequence[str]) -> None:
+    """Import files and modules, so that what they mark is known by name.
+
+    Raises:
+        UsageError: one can't be imported.
+    """
+    for source in sources:
+        load(source)
 
 
 def absolute(where: str, folder: Path) -> str:

@@ -12,12 +12,12 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from weft.entry_points import bringer, brought, imported
 from weft.errors import UnknownName, UsageError, WeftError
-from weft.faults import place_of, said
+from weft.faults import place_of
 from weft.importing import load, reference
 from weft.making import build
 from weft.parameters import Parametric
@@ -150,10 +150,10 @@ class PartRegistry(Generic[T]):
         part = self._known.get(name)
         if part is not None and part.__module__.startswith("weft."):
             return part
-        offers = [e for e in _entry_points(self.group, tuple(sys.path)) if e.name == name]
+        offers = [e for e in brought(self.group) if e.name == name]
         if part is not None:
             offers = [e for e in offers if e.value != f"{part.__module__}:{part.__qualname__}"]
-        places = [*([place_of(part)] if part is not None else []), *map(_place, offers)]
+        places = [*([place_of(part)] if part is not None else []), *map(bringer, offers)]
         if len(places) > 1:
             raise self._twice(name, *places[:2])
         if part is not None:
@@ -165,8 +165,7 @@ class PartRegistry(Generic[T]):
     def names(self) -> list[str]:
         """All names, those of packages included; nothing of these is imported."""
         self._import_own()
-        brought = [e.name for e in _entry_points(self.group, tuple(sys.path))]
-        return sorted({*self._known, *brought})
+        return sorted({*self._known, *(offer.name for offer in brought(self.group))})
 
     def known(self) -> Mapping[str, type[T]]:
         """The classes that are marked by now, by name."""
@@ -177,7 +176,7 @@ class PartRegistry(Generic[T]):
         """All parts, those of packages imported, and what is wrong with packages' parts."""
         self._import_own()
         wrong: list[str] = []
-        for offer in _entry_points(self.group, tuple(sys.path)):
+        for offer in brought(self.group):
             try:
                 self._load(offer)
             except WeftError as e:
@@ -190,7 +189,7 @@ class PartRegistry(Generic[T]):
         if part.__module__.startswith("weft."):
             return "weft"
         value = f"{part.__module__}:{part.__qualname__}"
-        for offer in _entry_points(self.group, tuple(sys.path)):
+        for offer in brought(self.group):
             if offer.value == value and offer.dist is not None:
                 return f"{offer.dist.name} {offer.dist.version}"
         return place_of(part)
@@ -235,19 +234,12 @@ class PartRegistry(Generic[T]):
         return {n: c for n, c in self._known.items() if c.__module__ == module.__name__}
 
     def _load(self, offer: EntryPoint) -> type[T]:
-        try:
-            part: object = offer.load()
-        except (Exception, SystemExit) as e:
-            reason = str(e) if isinstance(e, WeftError) else said(e)
-            raise UsageError(
-                f"{self.kind} {offer.name!r} of {_place(offer)} can't be imported: {reason}; mend "
-                "or uninstall the package"
-            ) from e
-        found = self._fitting(part, f"{self.kind} {offer.name!r} of {_place(offer)}")
+        part = imported(offer, self.kind)
+        found = self._fitting(part, f"{self.kind} {offer.name!r} of {bringer(offer)}")
         name = next((n for n, c in self._known.items() if c is found), offer.name)
         if name != offer.name:
             raise UsageError(
-                f"{_place(offer)} brings the {self.kind} {name!r} under the name "
+                f"{bringer(offer)} brings the {self.kind} {name!r} under the name "
                 f"{offer.name!r}; give its entry point the same name"
             )
         if self._known.get(name) is not found:
@@ -332,26 +324,3 @@ def _there(part: type) -> bool:
     if module is None or "." in part.__qualname__:
         return module is not None
     return vars(module).get(part.__qualname__, part) is part
-
-
-def _place(offer: EntryPoint) -> str:
-    package = f"package {offer.dist.name}" if offer.dist is not None else "a package"
-    return f"{package} ({offer.value})"
-
-
-@lru_cache(maxsize=32)
-def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """The entry points of a group; `path` is where packages are looked for."""
-    from importlib.metadata import entry_points  # takes as long as the rest of this module
-
-    return tuple(entry_points(group=group))
-
-
-def import_all(sources: Sequence[str]) -> None:
-    """Import files and modules, so that what they mark is known by name.
-
-    Raises:
-        UsageError: one can't be imported.
-    """
-    for source in sources:
-        load(source)

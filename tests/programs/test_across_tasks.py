@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import anyio
 import pytest
 
-import weft
 from weft import Limits, Pool, Prompt, ScriptedEngine, budget, fan_out, generate, run, run_sync
 from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, EngineUnavailable, UsageError
+from weft.orchestrator.open_pools import find_pool
 
 T = TypeVar("T")
 ASK = Prompt.user("6 * 7?")
@@ -70,7 +70,7 @@ async def test_the_pool_around_the_code_comes_first() -> None:
     assert (await generate(ASK)).text == "latest"
     await cell(other.aclose)
     assert (await generate(ASK)).text == "latest"
-    last = weft.orchestrator.pool.find_pool()
+    last = find_pool()
     assert last is not None
     await last.aclose()
 

@@ -9,7 +9,7 @@ import typer
 
 from weft.cli.common import Imports, stderr
 from weft.errors import ConfigError, UnknownName, UsageError
-from weft.registry import import_all
+from weft.importing import import_all
 
 if TYPE_CHECKING:
     import networkx as nx

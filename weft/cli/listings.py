@@ -81,7 +81,8 @@ def tell(
 
     What is wrong with a package's parts is said on stderr; the others are listed.
     """
-    from weft.registry import Listed, import_all
+    from weft.importing import import_all
+    from weft.registry import Listed
     from weft.spec import read_spec
 
     import_all(imports or [])

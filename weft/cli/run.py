@@ -26,9 +26,8 @@ from weft.cli.common import (
 )
 from weft.errors import UnknownName, UsageError
 from weft.faults import blaming
+from weft.importing import import_all, reference
 from weft.importing import load as load_module
-from weft.importing import reference
-from weft.registry import import_all
 
 if TYPE_CHECKING:
     from weft.orchestrator.policy import Policy

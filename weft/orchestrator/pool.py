@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from contextvars import ContextVar, Token
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from anyio.abc import TaskStatus
 from weft.backends.checks import check_name
 from weft.backends.engine import Engine
 from weft.backends.kinds.specs import open_engines
-from weft.concurrency import TaskGroup, event_loop
+from weft.concurrency import TaskGroup
 from weft.errors import EngineUnavailable, UnknownName, UsageError
 from weft.orchestrator.decisions.decision import Observe
 from weft.orchestrator.dispatch.guards.standstill_guard import STANDSTILL
@@ -25,6 +25,7 @@ from weft.orchestrator.engines.rendering import Rendering
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.estimates.text_lengths import TextLengths
 from weft.orchestrator.hosted import Hosted
+from weft.orchestrator.open_pools import set_closed, set_open
 from weft.orchestrator.policy import DEFAULT, Policy
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import LEASE, OUTAGE, Scheduler
@@ -35,22 +36,6 @@ if TYPE_CHECKING:
     from weft.store.store import Store
 
 ROLES = ("solver", "verifier", "draft")
-
-current_pool: ContextVar[Pool | None] = ContextVar("weft_pool", default=None)
-_open_pools: list[tuple[Pool, object]] = []
-# With their event loops; the one that was opened last stands last.
-
-
-def find_pool() -> Pool | None:
-    """The pool around the running code; else the one that was opened last in this event loop.
-
-    So calls find a pool that was opened by another task, such as another cell of a notebook.
-    """
-    pool = current_pool.get()
-    if pool is not None and pool.is_open:
-        return pool
-    here = event_loop()
-    return next((p for p, loop in reversed(_open_pools) if here in (None, loop)), pool)
 
 
 class Pool:
@@ -136,8 +121,7 @@ class Pool:
         except BaseException:
             self._hosted = None
             raise
-        self._token = current_pool.set(self)
-        _open_pools.append((self, event_loop()))
+        self._token = set_open(self)
         return self
 
     async def open(self) -> Pool:
@@ -278,11 +262,8 @@ class Pool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._token is not None:
-            with suppress(ValueError):  # set in another context, such as a notebook's first cell
-                current_pool.reset(self._token)
-            self._token = None
-        _open_pools[:] = [one for one in _open_pools if one[0] is not self]
+        set_closed(self, self._token)
+        self._token = None
         hosted, self._hosted = self._hosted, None
         if hosted is not None:
             await hosted.close()

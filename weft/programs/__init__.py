@@ -5,7 +5,8 @@ Called by users' programs, by strategies and by evaluations. To add a kind of ca
 context variable, so a call needs no argument for the run but depends on where it is made.
 """
 
-from weft.programs.budgets.budget import Limits, budget
+from weft.programs.budgets.budget import budget
+from weft.programs.budgets.limits import Limits
 from weft.programs.calls.completion import Completion
 from weft.programs.calls.generate import generate
 from weft.programs.calls.score import score

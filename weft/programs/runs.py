@@ -17,8 +17,8 @@ from weft.concurrency import event_loop
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
-from weft.programs.budgets.budget import Limits
 from weft.programs.budgets.budget import budget as enforce
+from weft.programs.budgets.limits import Limits
 from weft.programs.declaration import NOTHING_DECLARED, declared
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from weft.errors import UsageError
 from weft.orchestrator.group import CallGroup
-from weft.orchestrator.pool import Pool, find_pool
+from weft.orchestrator.open_pools import find_pool
+from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.programs.declaration import NOTHING_DECLARED, Declaration
 from weft.programs.history.journal import Journal

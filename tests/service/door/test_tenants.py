@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from weft.service.config.api_key import hash_key, new_key
 from weft.service.config.file import ServiceConfig
-from weft.service.config.settings import TenantConfig
+from weft.service.config.tenant_settings import TenantConfig
 from weft.service.config.values import LONGEST_SALT
 from weft.service.door.tenants import Bucket, Refusal, Tenant, Tenants
 from work import steps

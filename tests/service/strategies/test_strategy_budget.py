@@ -11,7 +11,7 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits
 from weft.search import strategies
-from weft.service.config.settings import Strategies
+from weft.service.config.strategy_settings import Strategies
 from weft.service.strategies.offers import StrategyModels
 from weft.service.strategies.request import CHAT
 from weft.types import Request

@@ -5,23 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import AsyncGenerator, Collection, Generator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import openai
 
 from weft.backends.engine import Engine, OnDelta
-from weft.backends.http import CONNECT, SILENCE, certificates, check_address, silent, unreachable
+from weft.backends.http import CONNECT, SILENCE, certificates, check_address
 from weft.backends.openai.chat import Wanted, relay
 from weft.backends.openai.complaints import Complaint, complaints
 from weft.backends.openai.dialect import Dialect, Phrased
-from weft.backends.openai.reading import one_line
+from weft.backends.openai.listing import listed, of_a_website
+from weft.backends.openai.reaching import reaching
 from weft.backends.openai.sse import server_events
 from weft.backends.openai.words import TOP, fields_of, scored
-from weft.backends.refusals import GARBLED, garbled, refusal, used_up
+from weft.backends.refusals import GARBLED, garbled, used_up
 from weft.backends.retry import Retry
 from weft.backends.wording import Wording
 from weft.errors import (
@@ -29,7 +30,6 @@ from weft.errors import (
     EngineError,
     EngineUnavailable,
     NotAnEngine,
-    RequestFailed,
     UnknownName,
     Unsupported,
     UsageError,
@@ -125,15 +125,15 @@ class OpenAIEngine(Engine):
 
     async def _look(self) -> None:
         names: list[str] = []
-        with self._reaching():
+        with reaching(self.url):
             try:
                 answer: Any = await self._connected.models.with_raw_response.list()
                 self._gateway = GATEWAY in answer.headers
-                names = _listed(answer.http_response.json())
+                names = listed(answer.http_response.json())
             except openai.APIStatusError as error:
                 if error.status_code not in (403, 404, 405, 500, 501):
                     raise
-                if _of_a_website(error.response) and not await self._chats():
+                if of_a_website(error.response) and not await self._chats():
                     raise self._not_an_engine() from error
                 _log.warning(
                     "%s lists no models (%d); whether it serves %r will be seen",
@@ -154,8 +154,8 @@ class OpenAIEngine(Engine):
         try:
             answer = await create(model=self.model, messages=[])  # which generates nothing
         except openai.APIStatusError as error:
-            return not _of_a_website(error.response)
-        return not _of_a_website(answer.http_response)
+            return not of_a_website(error.response)
+        return not of_a_website(answer.http_response)
 
     def _not_an_engine(self) -> NotAnEngine:
         return NotAnEngine(
@@ -172,7 +172,7 @@ class OpenAIEngine(Engine):
             )
         if request.ask or not request.messages:
             raise Unsupported(f"{self.name} takes no token ids; use `ask_texts` and `messages`")
-        with self._reaching():
+        with reaching(self.url):
             if request.ask_texts:
                 try:
                     delta = await self._score(request)
@@ -263,7 +263,7 @@ class OpenAIEngine(Engine):
     async def healthy(self) -> bool:
         """Whether the endpoint answers now, be it with a refusal."""
         try:
-            with self._reaching():
+            with reaching(self.url):
                 await self._connected.models.list(timeout=5.0)
         except EngineUnavailable:
             return False
@@ -279,29 +279,6 @@ class OpenAIEngine(Engine):
             api, self._api = self._api, None
             with anyio.CancelScope(shield=True):
                 await api.close()
-
-    @contextmanager
-    def _reaching(self) -> Generator[None]:
-        """Turn the package's errors into ours."""
-        try:
-            yield
-        except openai.APITimeoutError as error:
-            raise silent(self.url) from error
-        except openai.APIConnectionError as error:
-            raise unreachable(self.url, error) from error
-        except openai.APIStatusError as error:
-            body, headers = error.response.content, error.response.headers
-            raise refusal(self.url, error.status_code, body, headers) from error
-        except openai.APIError as error:
-            said = one_line(error.message)
-            raise RequestFailed(f"{self.url} failed in an answer: {said}", said=said) from error
-        except Exception as error:
-            # Reading a stream lets the errors of the package's HTTP client through.
-            if type(error).__module__.partition(".")[0] not in _TRANSPORTS:
-                raise
-            if "Timeout" in type(error).__name__:
-                raise silent(self.url) from error
-            raise EngineUnavailable(f"{self.url} broke the connection; try again") from error
 
 
 _NAMES: Mapping[str, Mapping[str, str]] = {
@@ -322,32 +299,5 @@ _LESSONS = 24
 """Most times that one request is sent again for what its refusals teach."""
 
 
-def _listed(answer: Any) -> list[str]:
-    """The names in a list of models, in the forms that endpoints give it.
-
-    Raises:
-        ValueError: it is no such list.
-    """
-    if isinstance(answer, dict):
-        fields = cast("dict[str, Any]", answer)
-        if not fields.keys() & {"data", "models"}:
-            raise ValueError("no list of models")
-        answer = fields.get("data") or fields.get("models") or []
-    if not isinstance(answer, list):
-        raise ValueError("no list of models")
-    cards = [
-        cast("dict[str, Any]", one) for one in cast("list[Any]", answer) if isinstance(one, dict)
-    ]
-    names = [one.get("id") or one.get("name") for one in cards]
-    return [name for name in names if isinstance(name, str)]
-
-
 def _too_long(error: openai.APIStatusError) -> bool:
     return error.code == "context_length_exceeded" or "context length" in error.message
-
-
-_TRANSPORTS = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp")
-
-
-def _of_a_website(response: Any) -> bool:
-    return "html" in response.headers.get("content-type", "")

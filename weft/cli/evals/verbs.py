@@ -26,7 +26,7 @@ from weft.cli.common import (
     stdout,
 )
 from weft.errors import UsageError
-from weft.registry import import_all
+from weft.importing import import_all
 
 if TYPE_CHECKING:
     from weft.evals.results import Evaluation

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +12,8 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from weft.errors import StoreError, UsageError
 from weft.orchestrator.estimates.distribution import Distribution
+from weft.orchestrator.estimates.experience import Experience
 from weft.orchestrator.estimates.graphs import Graphs, Remaining
 
 if TYPE_CHECKING:
@@ -31,16 +28,6 @@ _TOOL = Distribution.log_normal(1.0, 30.0, "no experience of tools: median 1 s, 
 
 _BACK = 0.95  # of those that go on are back when a silent one counts as ended at the latest
 _SPREAD = 2.0  # times as long as announced takes one in 20
-
-_Key = tuple[str, ...]
-_WORDS = {
-    "answers": "answers",
-    "tools": "uses",
-    "calls": "finished runs",
-    "growth": "calls",
-    "returns": "first calls",
-    "silence": "programs that fell silent",
-}
 
 
 @dataclass(slots=True)
@@ -92,34 +79,19 @@ class Profiles:
         half_life: float = 500,
         most: int = 2000,
     ) -> None:
-        if most < 9:
-            raise UsageError(f"most={most} of profiles must be at least 9")
-        self._store, self._enough, self._half_life, self._most = store, enough, half_life, most
         self.graphs = Graphs(store, enough=enough)
-        self._known: OrderedDict[_Key, Distribution] = OrderedDict()
-        self._answering: dict[_Key, _Key] = {}  # which key has enough; () for none
-        self._changed: set[_Key] = set()
-        self._dropped: set[_Key] = set()
-        for text, kept in (store.profiles() if store is not None else {}).items():
-            try:
-                key = _parse(text)
-                known = Distribution.load(json.loads(kept), half_life, _words(key))
-            except (ValueError, UsageError):
-                raise StoreError(
-                    f"profile {text} in store {store and store.name} can't be read; use another"
-                ) from None
-            self._known[key] = known
+        self._experience = Experience(store, enough=enough, half_life=half_life, most=most)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._experience)
 
     def learn_answer(self, name: str, stage: str, tokens: int) -> None:
         """A call of this stage got an answer of so many tokens."""
-        self._learn(("answers", name, stage), tokens)
+        self._experience.learn(("answers", name, stage), tokens)
 
     def learn_tool(self, name: str, tool: str, seconds: float) -> None:
         """A program was away with this tool for so long."""
-        self._learn(("tools", name, tool), seconds)
+        self._experience.learn(("tools", name, tool), seconds)
 
     def learn_calls(self, name: str, calls: int) -> None:
         """A program ended after so many calls.
@@ -127,7 +99,7 @@ class Profiles:
         Of those that never say goodbye, tell it when their lease has expired.
         """
         if calls > 0:
-            self._learn(("calls", name), calls)
+            self._experience.learn(("calls", name), calls)
 
     def learn_run(self, program: Program) -> None:
         """A program ended: how many calls it made, and in which steps."""
@@ -136,40 +108,40 @@ class Profiles:
 
     def learn_growth(self, name: str, tokens: int) -> None:
         """A program's context grew by so many tokens from one call to the next."""
-        self._learn(("growth", name), tokens)
+        self._experience.learn(("growth", name), tokens)
 
     def growth(self, name: str, prior: float) -> float:
         """Tokens that a context grows by with each call; `prior` without experience."""
-        known = self._find(("growth", name))
+        known = self._experience.find(("growth", name))
         return prior if known is None else known.mean
 
     def learn_return(self, name: str, back: bool) -> None:
         """A program made a second call, or seems to have had only one."""
-        self._learn(("returns", name), float(back))
+        self._experience.learn(("returns", name), float(back))
 
     def fell_silent(self, name: str, calls: int) -> None:
         """A program that has made so many calls seems to make no more, at least for long."""
-        self._learn(("silence", name), calls)
+        self._experience.learn(("silence", name), calls)
 
     def returns(self, name: str) -> float:
         """The share of programs that come back after their first call; 1 without experience."""
-        known = self._find(("returns", name))
+        known = self._experience.find(("returns", name))
         return 1.0 if known is None else known.mean
 
     def answer_tokens(self, name: str, stage: str, prior: int = _ANSWER) -> Estimate:
         """The length of an answer; `prior` tokens where there is no experience."""
-        known = self._find(("answers", name, stage))
+        known = self._experience.find(("answers", name, stage))
         if known is None:
             return Estimate(prior, f"no experience: {prior}")
         return Estimate(known.mean, known.of, known.count)
 
     def answers_of(self, name: str, stage: str) -> Distribution | None:
         """Tokens of the answers of this stage alone, however few; None if there were none."""
-        return self._known.get(("answers", name, stage))
+        return self._experience.of(("answers", name, stage))
 
     def further_calls(self, name: str, done: int) -> Estimate:
         """How many calls a program will still make after those done, if it makes one more."""
-        known = self._find(("calls", name))
+        known = self._experience.find(("calls", name))
         if known is None:
             return Estimate(_CALLS + done, f"no experience: {_CALLS} and as many as there were")
         return Estimate(known.mean_beyond(done), known.of, known.count)
@@ -194,19 +166,19 @@ class Profiles:
 
         By when others fell silent; without experience that of the mean of `further_calls`.
         """
-        known = self._find(("returns", name)) if done == 1 else None
+        known = self._experience.find(("returns", name)) if done == 1 else None
         if known is not None:
             return known.mean
-        known = self._find(("silence", name)) or self._find(("calls", name))
+        known = self._experience.find(("silence", name)) or self._experience.find(("calls", name))
         return 1 - 1 / (_CALLS + done) if known is None else known.lasts(done - 0.5, 1.0)
 
     def tool(self, name: str, tool: str) -> Distribution:
         """Seconds that a program is away with a tool; its `source` says what they rest on."""
-        return self._find(("tools", name, tool)) or _TOOL
+        return self._experience.find(("tools", name, tool)) or _TOOL
 
     def knows_tool(self, name: str, tool: str) -> bool:
         """Whether programs of this name have waited for this tool."""
-        return ("tools", name, tool) in self._known
+        return self._experience.of(("tools", name, tool)) is not None
 
     def away(self, program: Program) -> Distribution:
         """Seconds that a program, between two calls, is away: as it announced, or by its tool."""
@@ -228,14 +200,14 @@ class Profiles:
         if done == 1:
             back = self.returns(program.name)
         else:
-            known = self._find(("calls", program.name))
+            known = self._experience.find(("calls", program.name))
             back = 1 - 1 / (_CALLS + done) if known is None else known.lasts(done - 0.5, 1.0)
         share = min(_BACK, 2 - 1 / back) if back > 0.5 else 0.0
         return self.away(program).quantile(share)
 
     def calls(self, name: str) -> Distribution | None:
         """Calls of a whole program; None without experience."""
-        return self._find(("calls", name))
+        return self._experience.find(("calls", name))
 
     def save(self) -> None:
         """Write what changed into the store.
@@ -243,7 +215,7 @@ class Profiles:
         Raises:
             StoreError: it can't be written; the next time tries again.
         """
-        with self._part(len(self._changed), self.graphs.changed) as write:
+        with self._part(self._experience.changed, self.graphs.changed) as write:
             write()
 
     async def save_aside(self) -> None:
@@ -252,7 +224,7 @@ class Profiles:
         Raises:
             StoreError: it can't be written; the next time tries again.
         """
-        parts = max(1, -(-len(self._changed) // _PART), -(-self.graphs.changed // _GRAPHS))
+        parts = max(1, -(-self._experience.changed // _PART), -(-self.graphs.changed // _GRAPHS))
         for _ in range(parts):
             with self._part(_PART, _GRAPHS) as write:
                 await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
@@ -260,78 +232,21 @@ class Profiles:
     @contextmanager
     def _part(self, most: int, graphs: int) -> Generator[Callable[[], None]]:
         """So much of what changed as something that writes it; what fails remains to be done."""
-        keys = list(itertools.islice(self._changed, most))
-        changed = {key: self._known[key].dump() for key in keys}
-        self._changed.difference_update(keys)
-        dropped, self._dropped = self._dropped, set()
-        write_graphs, undo = self.graphs.part(graphs)
+        write_experience, undo_experience = self._experience.part(most)
+        write_graphs, undo_graphs = self.graphs.part(graphs)
 
         def write() -> None:
-            if self._store is not None and (changed or dropped):
-                texts = {json.dumps(key): json.dumps(known) for key, known in changed.items()}
-                self._store.keep_profiles(texts, [json.dumps(key) for key in dropped])
+            write_experience()
             write_graphs()
 
         try:
             yield write
         except BaseException:
-            undo()
-            self._changed.update(key for key in keys if key in self._known)
-            self._dropped.update(key for key in dropped if key not in self._known)
+            undo_experience()
+            undo_graphs()
             raise
-
-    def _learn(self, key: _Key, value: float) -> None:
-        # From the special to the general, so that the general is dropped last.
-        all_known, part = self._known, key
-        while part:
-            known = all_known.get(part)
-            if known is None:
-                known = all_known[part] = Distribution(self._half_life, _words(part))
-                self._dropped.discard(part)
-            known.add(value)
-            if known.count == self._enough:
-                self._answering.clear()
-            all_known.move_to_end(part)
-            self._changed.add(part)
-            part = part[:-1]
-        while len(all_known) > self._most:
-            part, _ = all_known.popitem(last=False)
-            self._answering.clear()
-            self._changed.discard(part)
-            self._dropped.add(part)
-
-    def _find(self, key: _Key) -> Distribution | None:
-        part = self._answering.get(key)
-        if part is None:
-            part = self._answer_of(key)
-        if not part:
-            return None
-        self._known.move_to_end(part)
-        return self._known[part]
-
-    def _answer_of(self, key: _Key) -> _Key:
-        """Which of the key and the more general ones has enough samples; () for none."""
-        part = key
-        while part and ((known := self._known.get(part)) is None or known.count < self._enough):
-            part = part[:-1]
-        if len(self._answering) >= self._most:
-            self._answering.clear()
-        self._answering[key] = part
-        return part
 
 
 @lru_cache(maxsize=256)
 def _announced(seconds: float) -> Distribution:
     return Distribution.log_normal(seconds, _SPREAD * seconds, f"announced: {seconds:g} s")
-
-
-def _words(key: _Key) -> str:
-    names = [name for name in reversed(key[1:]) if name]
-    return f"{_WORDS[key[0]]} of {' in '.join(names) or 'all programs'}"
-
-
-def _parse(text: str) -> _Key:
-    key = tuple(str(part) for part in json.loads(text))
-    if not key or key[0] not in _WORDS:
-        raise ValueError
-    return key

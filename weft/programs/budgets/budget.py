@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +13,7 @@ import anyio
 
 from weft.errors import BudgetExceeded, UsageError
 from weft.orchestrator.program import Bounds
+from weft.programs.budgets.limits import Amounts, Limits
 from weft.programs.scope import Scope, current, enter
 from weft.types import Usage
 
@@ -22,50 +23,6 @@ if TYPE_CHECKING:
 
 _GRACE = 0.5  # seconds for a program to give its best so far after its time is up
 _ROUNDING = 1e-9  # of a limit in dollars: sums of many small prices are not exact
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a run or a block may spend; None is no limit.
-
-    Attributes:
-        tokens: prompt and generated tokens together.
-        calls: calls that reach an engine.
-        seconds: wall-clock time from where the budget is opened.
-        dollars: by the engines' prices.
-    """
-
-    tokens: int | None = None
-    calls: int | None = None
-    seconds: float | None = None
-    dollars: float | None = None
-
-    def __post_init__(self) -> None:
-        for f in fields(self):
-            limit = getattr(self, f.name)
-            if limit is None:
-                continue
-            if isinstance(limit, bool) or not (isinstance(limit, int | float) and limit > 0):
-                raise UsageError(
-                    f"budget {f.name}={limit!r} must be a number above 0; leave it out for no limit"
-                )
-            if f.name in ("tokens", "calls") and limit != math.inf and limit != int(limit):
-                raise UsageError(f"budget {f.name}={limit!r} must be a whole number")
-
-
-@dataclass(slots=True)
-class Amounts:
-    """What calls in flight hold of a budget."""
-
-    calls: int = 0
-    tokens: float = 0
-    dollars: float = 0.0
-
-    def add(self, other: Amounts, sign: int = 1) -> None:
-        """Add, or with `sign=-1` take away."""
-        self.calls += sign * other.calls
-        self.tokens += sign * other.tokens
-        self.dollars += sign * other.dollars
 
 
 class budget:

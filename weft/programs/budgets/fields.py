@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from weft.programs.budgets.budget import Limits
+from weft.programs.budgets.limits import Limits
 
 
 class Budget(BaseModel):

@@ -10,7 +10,8 @@ import anyio
 
 from weft.errors import BudgetExceeded
 from weft.orchestrator.pool import Pool
-from weft.programs.budgets.budget import Amounts, budget
+from weft.programs.budgets.budget import budget
+from weft.programs.budgets.limits import Amounts
 from weft.types import Usage
 
 _UNKNOWN = 32_768

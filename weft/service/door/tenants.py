@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from weft.service.config.settings import ServiceConfig, TenantConfig
+from weft.service.config.settings import ServiceConfig
+from weft.service.config.tenant_settings import TenantConfig
 
 BUSY = 1.0
 """Seconds after which to try again where nobody knows when something ends."""

@@ -14,7 +14,8 @@ from weft.backends.kinds.specs import open_engines, parse
 from weft.concurrency import TaskGroup
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
-from weft.service.config.settings import EngineConfig, ServiceConfig
+from weft.service.config.engine_settings import EngineConfig
+from weft.service.config.settings import ServiceConfig
 from weft.service.engines.public_names import EngineNames
 from weft.service.engines.upstreams import Upstreams
 

@@ -14,6 +14,8 @@ from weft.service.programs.known_requests import (
     ConversationPlace,
     History,
     KnownRequest,
+    KnownRequests,
+    grown_from,
     history_of,
     read_kept,
     root_of,
@@ -23,7 +25,6 @@ from weft.service.programs.line import Kept
 from weft.service.programs.restarts import Restarts
 from weft.service.programs.rewritten import Rewritten
 from weft.service.programs.text_prefix import TextPrefix
-from weft.service.protocols.media import SIZE, media_in
 
 
 class Conversations:
@@ -58,23 +59,22 @@ class Conversations:
         clock: Callable[[], float] = time.monotonic,
         lengths: TextLengths | None = None,
     ) -> None:
-        self._most, self._most_hashes = most, most_hashes
-        self._heads: OrderedDict[int, KnownRequest] = OrderedDict()
+        self._most = most
+        self._known = KnownRequests(most, most_hashes)
         self._rewritten = Rewritten(most)
         self._restarts = Restarts(clock)
         self._answers: OrderedDict[tuple[str, str], tuple[KnownRequest, str]] = OrderedDict()
-        self._hashes = 0
         self.lengths = lengths or TextLengths()
         self._numbers = itertools.count(1)
         self._mark = secrets.token_hex(6)  # so that ids differ from those of another start
 
     def __len__(self) -> int:
-        return len(self._heads)
+        return len(self._known.heads)
 
     @property
     def hashes(self) -> int:
         """Hashes that are held."""
-        return self._hashes
+        return self._known.hashes
 
     def find(
         self,
@@ -118,9 +118,9 @@ class Conversations:
             history, whole = history_of(pieces, seed), None
         else:
             history, whole = measured
-        last, lead = history.last, len(history.lead)
-        head = self._heads.get(last)
-        before, count = self._longest(history)
+        last, lead, heads = history.last, len(history.lead), self._known.heads
+        head = heads.get(last)
+        before, count = self._known.longest(history)
         known = lead + count if before is not None else 0
         if before is None:
             before = origin
@@ -134,7 +134,7 @@ class Conversations:
         elif before is not None:
             line = before.next(host)
         else:
-            line = self._rewritten.find(self._heads, history, host)
+            line = self._rewritten.find(heads, history, host)
             first = not line
         new = not line
         if new:
@@ -147,21 +147,21 @@ class Conversations:
         if head is None:
             head = KnownRequest(last, line, first, history.base, said)
             if history.body:
-                self._heads[last] = head
+                heads[last] = head
         else:
-            self._heads.move_to_end(last)
+            heads.move_to_end(last)
         head.line = line
         salted = root_of(salt, adapter)
         prefix = head.own(chunk, salted)
         if prefix is None:
             more = pieces[known:]
-            prefix = self._measure(head, before, more, pieces, chunk, salted, whole)
+            prefix = self._known.measure(head, before, more, pieces, chunk, salted, whole)
             head.turns = len(pieces)
-            grown = _grown(head, before, more)
+            grown = grown_from(head, before, more)
             head.tokens = head.tokens or self.lengths.tokens(model, grown)
             head.grown = grown if grown.media else None
         elif prefix is not head.prefix:
-            self._give(head, prefix, owned=head.whole)
+            self._known.give(head, prefix, owned=head.whole)
         if not program:
             program = self._restarts.ask(line, head.bytes)
         place = ConversationPlace(
@@ -181,7 +181,7 @@ class Conversations:
             place.model = ""  # not all of its prompt is known, so that nothing is learned from it
         head.go_on(line)
         head.waiting.append(place)
-        self._trim()
+        self._known.trim()
         return place
 
     def end(
@@ -218,7 +218,7 @@ class Conversations:
                 self.lengths.learn(place.model, TextSize(head.turns, head.bytes), prompt)
             elif place.model and head.grown is not None:
                 self.lengths.learn(place.model, head.grown, prompt)
-        if answer and self._heads.get(head.digest) is head:
+        if answer and self._known.heads.get(head.digest) is head:
             self._answers[place.tenant, answer] = head, engine
             self._answers.move_to_end((place.tenant, answer))
             if len(self._answers) > self._most:
@@ -247,30 +247,22 @@ class Conversations:
     def rows(self) -> list[tuple[bytes, str]]:
         """Digest and program of all that is remembered, the latest at the end."""
         program = self._restarts.program
-        return [(head.kept, program(head.line)) for head in self._heads.values()]
+        return [(head.kept, program(head.line)) for head in self._known.heads.values()]
 
     def load(self, rows: Iterable[tuple[bytes, str]]) -> None:
         """Remember what another process kept: programs that go on are recognised."""
+        heads = self._known.heads
         for kept, program in rows:
             number, base, said = read_kept(kept)
-            if number not in self._heads:
-                self._heads[number] = KnownRequest(number, program, False, base, said)
+            if number not in heads:
+                heads[number] = KnownRequest(number, program, False, base, said)
                 self._rewritten.know(program, number ^ base, base, said)
-        self._trim()
+        self._known.trim()
 
     def _new(self, tenant: str) -> str:
         """An id for a conversation that begins."""
         own = f"c-{self._mark}-{next(self._numbers)}"
         return f"{tenant}/{own}" if tenant else own
-
-    def _longest(self, history: History) -> tuple[KnownRequest | None, int]:
-        """The longest earlier request that is extended, and how many messages it had."""
-        get, chain, base = self._heads.get, history.chain, history.base
-        for count in range(len(chain) - 1, 0, -1):
-            head = get(chain[count - 1] ^ base)
-            if head is not None:
-                return head, count
-        return None, 0
 
     def _again(
         self,
@@ -289,51 +281,3 @@ class Conversations:
         if head.first:
             return ""
         return before.next(host) if before is not None and before.waiting else head.line
-
-    def _measure(
-        self,
-        head: KnownRequest,
-        before: KnownRequest | None,
-        more: Sequence[bytes],
-        pieces: Sequence[bytes],
-        chunk: int,
-        root: int,
-        prefix: TextPrefix | None,
-    ) -> TextPrefix:
-        """The prefix of a request, from that of the one before it if there is one."""
-        known = before.own(chunk, root) if before is not None else None
-        media, counted = 0, pieces
-        if before is None or known is None:
-            prefix = prefix or TextPrefix.of(pieces, chunk, root)
-        else:
-            prefix = prefix or known.extended(more)
-            self._give(before, prefix, owned=0)
-            media, counted = before.media, more
-        head.whole, head.bytes, head.rest = len(prefix.hashes), prefix.bytes, prefix.rest
-        head.media = media + sum(map(media_in, counted))
-        self._give(head, prefix, owned=head.whole)
-        return prefix
-
-    def _give(self, head: KnownRequest, prefix: TextPrefix, owned: int) -> None:
-        """Have a head refer to a prefix, unless the head itself is not kept."""
-        if self._heads.get(head.digest) is head:
-            self._hashes += owned - head.owned
-            head.prefix, head.owned = prefix, owned
-
-    def _trim(self) -> None:
-        while len(self._heads) > self._most or self._hashes > self._most_hashes:
-            if len(self._heads) == 1:
-                break
-            _, head = self._heads.popitem(last=False)
-            self._hashes -= head.owned
-            head.prefix, head.owned = None, 0
-            head.waiting.clear()  # they know it: together they would lie about
-
-
-def _grown(head: KnownRequest, before: KnownRequest | None, more: Sequence[bytes]) -> TextSize:
-    """How a request has grown from the one before it, if that one's length is known."""
-    if before is None or not before.tokens:
-        return TextSize(head.turns, head.bytes - head.media * SIZE, head.media)
-    media = sum(map(media_in, more)) if head.media else 0
-    text = sum(map(len, more)) - media * SIZE
-    return TextSize(len(more), text, media, before.tokens)

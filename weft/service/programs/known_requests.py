@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,6 +12,7 @@ import xxhash
 
 from weft.orchestrator.estimates.text_lengths import TextSize
 from weft.service.programs.text_prefix import TextPrefix
+from weft.service.protocols.media import SIZE, media_in
 
 WAITING = 64
 """Equal requests whose continuation is awaited."""
@@ -188,3 +190,79 @@ def history_of(pieces: Sequence[bytes], root: int) -> History:
         last = digest(piece, last)
         chain.append(last)
     return History(root, pieces[:lead], base, body, chain)
+
+
+class KnownRequests:
+    """The requests that are remembered, and the hashes that they hold.
+
+    Args:
+        most: requests; those not seen for longest go.
+        most_hashes: hashes that are remembered with them, of eight bytes each.
+
+    Attributes:
+        heads: the requests by the digest of what they say, the latest at the end.
+        hashes: that are held.
+    """
+
+    def __init__(self, most: int, most_hashes: int) -> None:
+        self._most, self._most_hashes = most, most_hashes
+        self.heads: OrderedDict[int, KnownRequest] = OrderedDict()
+        self.hashes = 0
+
+    def longest(self, history: History) -> tuple[KnownRequest | None, int]:
+        """The longest earlier request that is extended, and how many messages it had."""
+        get, chain, base = self.heads.get, history.chain, history.base
+        for count in range(len(chain) - 1, 0, -1):
+            head = get(chain[count - 1] ^ base)
+            if head is not None:
+                return head, count
+        return None, 0
+
+    def measure(
+        self,
+        head: KnownRequest,
+        before: KnownRequest | None,
+        more: Sequence[bytes],
+        pieces: Sequence[bytes],
+        chunk: int,
+        root: int,
+        prefix: TextPrefix | None,
+    ) -> TextPrefix:
+        """The prefix of a request, from that of the one before it if there is one."""
+        known = before.own(chunk, root) if before is not None else None
+        media, counted = 0, pieces
+        if before is None or known is None:
+            prefix = prefix or TextPrefix.of(pieces, chunk, root)
+        else:
+            prefix = prefix or known.extended(more)
+            self.give(before, prefix, owned=0)
+            media, counted = before.media, more
+        head.whole, head.bytes, head.rest = len(prefix.hashes), prefix.bytes, prefix.rest
+        head.media = media + sum(map(media_in, counted))
+        self.give(head, prefix, owned=head.whole)
+        return prefix
+
+    def give(self, head: KnownRequest, prefix: TextPrefix, owned: int) -> None:
+        """Have a head refer to a prefix, unless the head itself is not kept."""
+        if self.heads.get(head.digest) is head:
+            self.hashes += owned - head.owned
+            head.prefix, head.owned = prefix, owned
+
+    def trim(self) -> None:
+        """Forget those that were not seen for longest, beyond what is to be remembered."""
+        while len(self.heads) > self._most or self.hashes > self._most_hashes:
+            if len(self.heads) == 1:
+                break
+            _, head = self.heads.popitem(last=False)
+            self.hashes -= head.owned
+            head.prefix, head.owned = None, 0
+            head.waiting.clear()  # they know it: together they would lie about
+
+
+def grown_from(head: KnownRequest, before: KnownRequest | None, more: Sequence[bytes]) -> TextSize:
+    """How a request has grown from the one before it, if that one's length is known."""
+    if before is None or not before.tokens:
+        return TextSize(head.turns, head.bytes - head.media * SIZE, head.media)
+    media = sum(map(media_in, more)) if head.media else 0
+    text = sum(map(len, more)) - media * SIZE
+    return TextSize(len(more), text, media, before.tokens)
