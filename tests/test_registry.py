@@ -36,6 +36,7 @@ from weft.search import Answer, BestOfN, Question, parse_strategy
 from weft.search.readers import parse_reader
 from weft.search.verifiers import read_verifier
 from weft.service.config.file import load_config
+from weft.service.strategies.offers import configured
 from weft.simulation.workloads import open_workload
 from weft.spec import Spec, as_text, quoted, read_spec
 
@@ -428,7 +429,8 @@ def test_a_mark_that_can_not_be_is_told_at_once(put: Put, mark: str, word: str, 
 
 
 def test_an_engine_with_a_typo_is_told_what_it_may_mean(put: Put) -> None:
-    for text, near in (("opnai:gpt", "openai"), ("scriptd:x", "scripted"), ("vlm", "vllm")):
+    meant = {"opnai:gpt@http://x/v1": "openai", "scriptd:x": "scripted", "vlm": "vllm"}
+    for text, near in meant.items():
         with pytest.raises(UsageError, match=f"unknown engine {text!r}; did you mean {near}"):
             parse_engine(text)
 
@@ -457,8 +459,16 @@ def test_a_trace_of_a_users_own_format(put: Put, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no known format"):
         open_workload("t.txt")
     put("site/acme.py", TRACE.format(name="acme_lines"))
-    package(tmp_path / "site", "acme", "[weft.workloads]\nacme_lines = acme:Lines\n")
+    put("site/own.py", TRACE.format(name="own_lines").replace('"job "', '"own "'))
+    entries = "[weft.workloads]\nacme_lines = acme:Lines\nown_lines = own:Lines\n"
+    package(tmp_path / "site", "acme", entries)
     sys.path.insert(0, str(tmp_path / "site"))
+    with pytest.raises(UnknownName, match="own_lines"):
+        open_workload("t.txt", format="own_lnes")
+    for format in ("own_lines", "own:Lines"):
+        assert open_workload("t.txt", format=format).name.startswith("own_lines")
+    with pytest.raises(UsageError, match=r"coding_agents reads no file; name one of .*own_lines"):
+        open_workload("t.txt", format="coding_agents")
     assert [job.id for job in open_workload("t.txt").jobs] == ["job 1", "job 2"]
     put("more.py", TRACE.format(name="more_lines"))
     import_all(["more.py"])
@@ -521,6 +531,32 @@ def test_clients_can_not_have_code_imported(put: Put) -> None:
     put("mine.py", "raise RuntimeError('imported')")
     for spec in ("mine.py:Calm", "best_of_n(verifier=mine.py:X)", "best_of_n(verifier='os:path')"):
         with names_only(), pytest.raises(UsageError, match="can't be imported from here"):
+            parse_strategy(spec)
+
+
+def test_clients_can_use_what_packages_brought_at_the_start(
+    put: Put, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put("site/acme.py", MINE)
+    entries = """
+        [weft.strategies]
+        calm = acme:Calm
+        rotten = acme:Nothing
+        [weft.verifiers]
+        length = acme:Length
+        """
+    package(tmp_path / "site", "acme", entries)
+    sys.path.insert(0, str(tmp_path / "site"))
+    specs = ("calm", "best_of_n(verifier=length)")
+    for spec in specs:
+        with names_only(), pytest.raises(UsageError, match="can't be imported from here"):
+            parse_strategy(spec)
+    assert "acme" not in sys.modules
+    config = load_config(put("serve.yaml", "engines: [http://127.0.0.1:1]"))
+    configured(Pool(ScriptedEngine("Yes.")), config, lambda _: None)
+    assert "'rotten' of package acme" in caplog.text
+    with names_only():
+        for spec in specs:
             parse_strategy(spec)
 
 

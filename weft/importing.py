@@ -39,6 +39,11 @@ def is_file(where: str) -> bool:
     return where.endswith(".py")
 
 
+def may_import() -> bool:
+    """Whether code may be imported here, which `names_only` forbids."""
+    return not _names_only.get()
+
+
 @contextmanager
 def names_only() -> Generator[None]:
     """Within the block nothing is imported: for specs that come from elsewhere."""
@@ -60,7 +65,7 @@ def load(where: str, folder: Path | None = None) -> ModuleType:
         UsageError: there is no such file or module, it is not valid Python, or its code raised
             something; names file and line.
     """
-    if _names_only.get():
+    if not may_import():
         raise UsageError(f"{where} can't be imported from here; use the name of a registered part")
     return _file(where, folder) if is_file(where) else _module(where)
 

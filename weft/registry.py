@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from weft.entry_points import bringer, brought, imported
 from weft.errors import UnknownName, UsageError, WeftError
 from weft.faults import place_of
-from weft.importing import load, reference
+from weft.importing import load, may_import, reference
 from weft.making import build
 from weft.parameters import Parametric
 from weft.signature import parameters
@@ -160,6 +160,10 @@ class PartRegistry(Generic[T]):
             return part
         if not offers:
             raise UnknownName(self.kind, name, self.names())
+        if not may_import():
+            raise UsageError(
+                f"{self.kind} {name!r} can't be imported from here; use one that is loaded"
+            )
         return self._load(offers[0])
 
     def names(self) -> list[str]:
@@ -172,8 +176,8 @@ class PartRegistry(Generic[T]):
         self._import_own()
         return MappingProxyType(self._known)
 
-    def listed(self) -> tuple[list[Listed], list[str]]:
-        """All parts, those of packages imported, and what is wrong with packages' parts."""
+    def load_brought(self) -> list[str]:
+        """Import all parts of packages, and tell what is wrong with those that can't be."""
         self._import_own()
         wrong: list[str] = []
         for offer in brought(self.group):
@@ -181,6 +185,11 @@ class PartRegistry(Generic[T]):
                 self._load(offer)
             except WeftError as e:
                 wrong.append(str(e))
+        return wrong
+
+    def listed(self) -> tuple[list[Listed], list[str]]:
+        """All parts, those of packages imported, and what is wrong with packages' parts."""
+        wrong = self.load_brought()
         found = [Listed(name, self.origin(part), part) for name, part in self._known.items()]
         return sorted(found, key=lambda one: one.name), wrong
 

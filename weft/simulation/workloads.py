@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from weft.errors import ConfigError, UnknownName, UsageError
 from weft.faults import blaming, truth
+from weft.importing import reference
 from weft.simulation.checks import checked_jobs
 from weft.simulation.formats.lines import read_lines
 from weft.simulation.sources import SOURCES, Source, sources
@@ -82,14 +83,21 @@ def _source(spec: Any, format: str | None, options: Mapping[str, Any]) -> Source
     path = Path(spec).expanduser()
     _require(str(path), "a workload")
     name = format or _format(path)
-    if name not in readers():
-        raise UnknownName("trace format", name, readers())
+    if reference(name) is None and name not in SOURCES.names():
+        brought = [n for n in SOURCES.names() if n not in sources()]  # and not imported yet
+        raise UnknownName("trace format", name, [*readers(), *brought])
+    if not _reads_file(SOURCES.find(name)):
+        raise UsageError(f"format={name} reads no file; name one of {', '.join(readers())}")
     return SOURCES.parse({name: {"path": str(path), **options}})
 
 
 def readers() -> list[str]:
     """The names of the sources that read a file."""
-    return [n for n, s in sources().items() if any(p.name == "path" for p in s.parameters())]
+    return [name for name, source in sources().items() if _reads_file(source)]
+
+
+def _reads_file(source: type[Source]) -> bool:
+    return any(parameter.name == "path" for parameter in source.parameters())
 
 
 def _is_spec(text: str) -> bool:

@@ -111,7 +111,7 @@ def _named(text: str, plain: str) -> Spec:
     except UsageError:
         if "(" in plain or ".py" in plain:
             raise
-        raise UsageError(f"unknown engine {text!r}; write one of: {FORMS}") from None
+        raise _unknown(text) from None
 
 
 def _found(text: str, name: str) -> type[Any]:
@@ -120,11 +120,16 @@ def _found(text: str, name: str) -> type[Any]:
     except (UnknownName, NoModule) as error:
         if isinstance(error, UnknownName) and reference(name) is not None:
             raise
-        near = get_close_matches(text.partition(":")[0].partition("(")[0], KINDS.names(), n=3)
-        meant = f"did you mean {', '.join(near)}? Or " if near else ""
-        brought = [kind for kind, part in KINDS.known().items() if part.__module__[:5] != "weft."]
-        own = f", {', '.join(brought)}" if brought else ""
-        raise UsageError(f"unknown engine {text!r}; {meant}write one of: {FORMS}{own}") from None
+        raise _unknown(text) from None
+
+
+def _unknown(text: str) -> UsageError:
+    names, known = KINDS.names(), KINDS.known()
+    near = get_close_matches(text.partition(":")[0].partition("(")[0], names, n=3)
+    meant = f"did you mean {', '.join(near)}? Or " if near else ""
+    brought = [n for n in names if n not in known or known[n].__module__[:5] != "weft."]
+    forms = ", ".join([*brought, FORMS])
+    return UsageError(f"unknown engine {text!r}; {meant}write one of: {forms}")
 
 
 def _with_query(text: str, written: Spec, query: str) -> Spec:

@@ -6,6 +6,7 @@ request is honoured, in `StrategyModel`.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -19,12 +20,14 @@ from weft.programs.budgets.fields import Budget
 from weft.search import Strategy, parse_strategy
 from weft.search.readers import parse_reader
 from weft.search.strategy import STRATEGIES
-from weft.search.verifiers import read_verifier
+from weft.search.verifiers import VERIFIERS, read_verifier
 from weft.service.config.settings import ServiceConfig
 from weft.service.strategies.model import StrategyModel
 from weft.service.strategies.question import FINAL
 from weft.spec import read_spec
 from weft.types import Adapter
+
+_log = logging.getLogger(__name__)
 
 LONGEST = 400
 """Letters of a model's name; a longer one is not read as a spec."""
@@ -237,6 +240,9 @@ def configured(
 ) -> StrategyModels:
     """The strategies of a configuration; see `StrategyModels` for the arguments."""
     given = config.strategies
+    if given.any:  # for requests import nothing
+        for wrong in STRATEGIES.load_brought() + VERIFIERS.load_brought():
+            _log.warning("%s", wrong)
     common = dict(given.budget)
 
     def limits(budget: Budget) -> Limits:
