@@ -215,7 +215,7 @@ class PrefixIndex:
         while at < limit and (child := node.children.get(hashes[at])) is not None:
             node = child
             nodes.append(node)
-            end = min(node.end, limit)
+            end = node.end if node.end < limit else limit
             if node.chain[end - 1] == hashes[end - 1]:
                 at = end
                 continue

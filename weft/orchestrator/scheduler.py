@@ -99,7 +99,10 @@ class Scheduler:
     @property
     def waiting(self) -> int:
         """How many calls wait for an engine."""
-        return sum(fleet.waiting for fleet in self.dispatcher.fleets.values())
+        waiting = 0
+        for fleet in self.dispatcher.fleets.values():
+            waiting += fleet.waiting
+        return waiting
 
     @property
     def in_flight(self) -> int:

@@ -55,9 +55,12 @@ class Binder:
         # What a policy says of a call that comes again makes it wait no longer than it did before.
         if ticket.last:
             key = (math.inf, *key)
-        ticket.key, ticket.overdue = key, min(ticket.overdue, overdue)
-        if ticket.call.patience is not None and ticket.overdue < math.inf:
-            ticket.overdue = min(ticket.overdue, ticket.since + ticket.call.patience)
+        patience = ticket.call.patience
+        if ticket.overdue < overdue:
+            overdue = ticket.overdue
+        if patience is not None and ticket.since + patience < overdue < math.inf:
+            overdue = ticket.since + patience
+        ticket.key, ticket.overdue = key, overdue
         firm = firm or bool(ticket.call.only)
         queue = replica.queue if firm else fleet.common
         ticket.placement_reason, ticket.reason = reason, "others are ahead of it"

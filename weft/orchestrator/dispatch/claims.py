@@ -69,7 +69,7 @@ class Claims:
         seconds, due = retention.seconds, self._due
         if seconds == math.inf and program.silent:  # nobody tells when it has ended
             seconds, due = profiles.gone_after(program), self._gone
-        return min(seconds, self._lease), due
+        return seconds if seconds < self._lease else self._lease, due
 
     def reconsider(self, program: Program, now: float) -> None:
         """Decide once more, for more is known of what a program does between its calls.

@@ -65,7 +65,7 @@ class Gate:
 
     def pace(self, now: float) -> float | None:
         """A call is sent; gives the time of the next one, if that has to wait."""
-        interval = max(self._interval, self._pause)
+        interval = self._interval if self._interval > self._pause else self._pause
         if not interval:
             return None
         self.paced = self.closed = True

@@ -127,7 +127,8 @@ class Replica:
             named = call.reported_hashes(size)
             if named:
                 blocks = max(reported.match(named), pinned)
-        return min(blocks, (call.prompt_tokens - 1) // size) * size
+        whole = (call.prompt_tokens - 1) // size
+        return (blocks if blocks < whole else whole) * size
 
     def _look(self, call: CallView) -> tuple[int, int]:
         """Blocks of the prompt that the index holds, and those pinned; looked up once a call."""
@@ -141,8 +142,8 @@ class Replica:
     def need(self, call: CallView) -> int:
         """Tokens of KV to the call's expected end, beyond what running calls hold."""
         size = self.block_size
-        blocks = -(-(call.prompt_tokens + call.answer_tokens) // size)
-        return max(0, blocks - self._look(call)[1]) * size
+        blocks = -(-(call.prompt_tokens + call.answer_tokens) // size) - self._look(call)[1]
+        return blocks * size if blocks > 0 else 0
 
     @property
     def full(self) -> str:
@@ -193,7 +194,8 @@ class Replica:
         index.grow(hold, hashes, blocks)
         expected = -(-(ticket.prompt_tokens + ticket.answer_tokens) // size) - blocks
         if expected > 0:
-            index.private(hold, min(expected, index.free))
+            free = index.free
+            index.private(hold, expected if expected < free else free)
         self.in_flight += 1
         if program.home is not None and program.claim:
             program.home.unclaim(program)
@@ -201,7 +203,8 @@ class Replica:
         self._running[program] = running + 1
         if not running:
             self.programs += 1
-        self.attach(program, max(program.context, ticket.prompt_tokens))
+        context, prompt = program.context, ticket.prompt_tokens
+        self.attach(program, context if context > prompt else prompt)
         program.running += 1
 
     def finish(self, ticket: Ticket, answer: Sequence[int], count: int) -> None:
@@ -253,7 +256,8 @@ class Replica:
     def learn_whole(self, ticket: Ticket, cached: int | None, tokens: int, seconds: float) -> None:
         """The same from an answer that came at once, so many seconds after it was asked."""
         computed = ticket.prompt_tokens - (ticket.cached if cached is None else cached)
-        self.speed.learn_whole(max(0, computed), tokens, seconds, self.in_flight)
+        computed = computed if computed > 0 else 0
+        self.speed.learn_whole(computed, tokens, seconds, self.in_flight)
 
     def attach(self, program: Program, tokens: int) -> None:
         """Be the program's home; 0 tokens when it has ended."""
@@ -271,7 +275,8 @@ class Replica:
     def claim(self, program: Program, tokens: int, rank: float, expires: float) -> None:
         """Keep room for a program between its calls."""
         self.unclaim(program)
-        program.claim, program.rank, program.expires = max(1, tokens), rank, expires
+        program.claim = tokens if tokens > 1 else 1
+        program.rank, program.expires = rank, expires
         self._claiming.add(program)
         self.programs += 1
         self._claimed += program.claim

@@ -15,6 +15,7 @@ _FEW = 16  # with no more the line is drawn anew each time; so many on one side 
 _CLOSE = 0.02  # relative deviations below this count alike
 _LEAST, _MOST = 1e-9, 1e9  # seconds
 _TRACE = 1.0001
+_MUCH = 100  # tokens of an answer, beyond which its time per token says no more
 _DEARER = 100.0  # a token of an answer than one of a prompt, before anything is known
 _KNOWN = 256  # engines whose speeds are remembered
 
@@ -79,7 +80,7 @@ class Speed:
             batch: calls that ran there meanwhile, on average.
         """
         if tokens > 0:
-            self._decode.add(float(max(batch, 1)), seconds / tokens, float(min(tokens, 100)))
+            self._decode.add(float(max(batch, 1)), seconds / tokens, float(min(tokens, _MUCH)))
 
     def learn_whole(self, computed: int, tokens: int, seconds: float, batch: int = 1) -> None:
         """A whole answer came at once, so that only the sum of both times is known.
@@ -93,7 +94,8 @@ class Speed:
             seconds: from sending the request to its answer.
             batch: calls that ran there meanwhile.
         """
-        further = max(0, tokens - 1)
+        further = tokens - 1 if tokens > 1 else 0
+        batch = batch if batch > 1 else 1
         prompt, answer = self.prefill_seconds(computed), self.decode_seconds(batch) * further
         if not prompt or not answer:
             prompt, answer = float(computed), _DEARER * further
@@ -101,10 +103,11 @@ class Speed:
             return
         share = prompt / (prompt + answer)
         if computed:
-            self._prefill.add(float(computed), share * seconds, share / max(batch, 1))
+            self._prefill.add(float(computed), share * seconds, share / batch)
         if further:
             each = (1 - share) * seconds / further
-            self._decode.add(float(max(batch, 1)), each, (1 - share) * min(further, 100))
+            weight = (1 - share) * (further if further < _MUCH else _MUCH)
+            self._decode.add(float(batch), each, weight)
 
     def prefill_seconds(self, tokens: int) -> float:
         """How long it takes to compute so much of a prompt; 0 if not known yet."""
@@ -112,7 +115,7 @@ class Speed:
 
     def decode_seconds(self, batch: int) -> float:
         """Seconds between the tokens of one answer when so many calls run; 0 if unknown."""
-        return self._decode.at(float(max(batch, 1)))
+        return self._decode.at(float(batch if batch > 1 else 1))
 
 
 class _Line:
@@ -139,11 +142,11 @@ class _Line:
         """Learn from an observation, x > 0."""
         if not 0 <= y < math.inf:
             raise UsageError(f"an engine's speed is learned from seconds from 0 on, not {y!r}")
-        seen = self._seen
-        seen.append((x, min(max(y, _LEAST), _MOST), weight))
-        above = y > self.at(x)
+        seen, (a, b) = self._seen, self._line
+        above = y > a + b * x
         self._run = self._run + 1 if above == self._above else 1
         self._above = above
+        seen.append((x, _LEAST if y < _LEAST else _MOST if y > _MOST else y, weight))
         self._fresh += 1
         if len(seen) <= _FEW:
             if len(seen) >= _ENOUGH:
@@ -199,8 +202,14 @@ class _Line:
         w0 = wx = wxx = wy = wxy = 0.0
         for x, y, weight in seen:
             about = a + b * x
-            off = abs(y / about - 1)
-            pull = 1 + (off / scale) ** 2 if scale else off if off > _CLOSE else _CLOSE
+            off = y / about - 1
+            if scale:
+                off /= scale
+                pull = 1 + off * off
+            elif -_CLOSE < off < _CLOSE:
+                pull = _CLOSE
+            else:
+                pull = off if off > 0 else -off
             w = weight / (about * about * pull)
             w0 += w
             w *= x

@@ -130,10 +130,10 @@ class _Line:
         whole = of_turn * turns + of_byte * size + noise
         turn, byte = self.state
         error = tokens - turn * turns - byte * size
-        self.state = (
-            turn + of_turn / whole * error,
-            max(_LEAST, byte + of_byte / whole * error),
-        )
-        self._turn = min(_DOUBT[0], self._turn - of_turn**2 / whole + _DRIFT[0])
-        self._byte = min(_DOUBT[1], self._byte - of_byte**2 / whole + _DRIFT[1])
+        byte += of_byte / whole * error
+        self.state = turn + of_turn / whole * error, byte if byte > _LEAST else _LEAST
+        doubt = self._turn - of_turn * of_turn / whole + _DRIFT[0]
+        self._turn = doubt if doubt < _DOUBT[0] else _DOUBT[0]
+        doubt = self._byte - of_byte * of_byte / whole + _DRIFT[1]
+        self._byte = doubt if doubt < _DOUBT[1] else _DOUBT[1]
         self._both -= of_turn * of_byte / whole

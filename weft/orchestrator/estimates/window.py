@@ -35,7 +35,7 @@ class Window:
             use: the share of its KV that they take.
         """
         self._calls += 1
-        if self._calls < min(self.limit, programs):
+        if self._calls < self.limit and self._calls < programs:
             return
         self._settled = True
         if use >= _FULL:

@@ -20,6 +20,7 @@ from weft.orchestrator.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
 from weft.parameters import param
 
+_NEARLY_NONE = 1e-9  # an index by which a program's calls are divided
 _GROWTH = 0.1  # of a context with each call, without experience
 _ENTERS, _DISPLACES, _WAITS = range(3)
 _RESIDENT_URGENT, _RESIDENT, _URGENT_NEW, _NEW, _LATE = -1.0, 0.0, 0.5, 1.0, 2.0
@@ -103,7 +104,8 @@ class Weft(Policy):
             further = view.profiles.further_calls(program.name, done)
             calls, source = further.value, further.source
         else:
-            calls, source = 1.0 / max(known.gittins(done), 1e-9), known.source
+            index = known.gittins(done)
+            calls, source = 1.0 / (index if index > _NEARLY_NONE else _NEARLY_NONE), known.source
         most = program.most_calls
         if most is not None and most - done < calls:
             calls, source = max(1.0, most - done), "its budget of calls"
@@ -193,7 +195,8 @@ class Weft(Policy):
         Calls that run there wait for a long prompt step by step, so it counts for each of them.
         """
         uncached = call.prompt_tokens - engine.cached(call)
-        return float(uncached + max(0, uncached - _STEP) * engine.in_flight + engine.attached)
+        long = uncached - _STEP if uncached > _STEP else 0
+        return float(uncached + long * engine.in_flight + engine.attached)
 
     def _fits(self, call: CallView, engine: EngineView, growth: float) -> bool:
         """Whether it would be admitted there now without displacing anyone."""

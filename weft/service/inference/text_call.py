@@ -43,7 +43,7 @@ class TextCall(Call):
         stage: str = "",
     ) -> None:
         super().__init__(Request(id, model, (), sampling=_sampling(limit)), program, stage=stage)
-        self._tokens, self._chain = max(1, tokens), chain  # the shortest texts too
+        self._tokens, self._chain = tokens or 1, chain  # the shortest texts too
         self._text_hashes, self._block_size = hashes, block_size
 
     @property

@@ -6,6 +6,7 @@ import struct
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import xxhash
@@ -88,9 +89,8 @@ class KnownRequest:
     tokens: int = 0
     media: int = 0  # parts that are no text
     grown: TextSize | None = None  # by such parts too, if it has
-    waiting: list[ConversationPlace] = field(
-        default_factory=list[ConversationPlace]
-    )  # not yet gone on from, one a conversation
+    # Not yet gone on from, one a conversation.
+    waiting: list[ConversationPlace] = field(default_factory=lambda: [])
 
     @property
     def kept(self) -> bytes:
@@ -173,8 +173,15 @@ def seed_of(
             look like a beginning.
         origin: the request that had this answer, if it is known.
     """
+    if origin is None and not previous:
+        return _beginning(tenant, asked, who)
     seed = f"{tenant}\0{asked}\0{previous}\0{who}".encode()
     return digest(seed, origin.digest if origin is not None else 0)
+
+
+@lru_cache(maxsize=4096)
+def _beginning(tenant: str, asked: str, who: int) -> int:
+    return digest(f"{tenant}\0{asked}\0\0{who}".encode())
 
 
 def history_of(pieces: Sequence[bytes], root: int) -> History:
@@ -185,7 +192,8 @@ def history_of(pieces: Sequence[bytes], root: int) -> History:
         last = digest(pieces[lead], last)
         lead += 1
     body, base = pieces[lead:], last ^ root
-    last, chain = root, list[int]()
+    last = root
+    chain: list[int] = []
     for piece in body:
         last = digest(piece, last)
         chain.append(last)

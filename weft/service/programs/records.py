@@ -120,8 +120,8 @@ class ProgramRecord:
     parent: str
     began: float
     seen: float
-    calls: deque[CallRecord] = field(default_factory=lambda: deque[CallRecord](maxlen=KEPT))
-    live: dict[str, CallRecord] = field(default_factory=dict[str, CallRecord])
+    calls: deque[CallRecord] = field(default_factory=lambda: deque(maxlen=KEPT))
+    live: dict[str, CallRecord] = field(default_factory=lambda: {})
     count: int = 0
     parts: int = 0
     prompt: int = 0

@@ -49,9 +49,9 @@ class Rewritten:
             bases = self._bodies.get(last)
             if bases is None:
                 continue
-            known = [head for base in bases if (head := heads.get(last ^ base)) is not None]
-            if count == len(body):  # a first request that is equal begins a program
-                known = [head for head in known if not head.first]
+            get, whole = heads.get, count == len(body)
+            # A first request that is equal begins a program.
+            known = [head for b in bases if (head := get(last ^ b)) and not (whole and head.first)]
             if known and (head := self._likest(known, history)) is not None:
                 return head.next(host)
         return self._passages.find(history.root, body) if len(body) > 1 else ""

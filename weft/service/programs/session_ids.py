@@ -49,7 +49,7 @@ def session_id(headers: Mapping[str, str], body: Mapping[str, Any]) -> tuple[str
         if place and (value := _text(value)):
             own.append((*place, value))
     if own:
-        _, name, value = min(own)
+        _, name, value = min(own) if len(own) > 1 else own[0]
         return value, name
     if _MAYBE.isdisjoint(body) and "baggage" not in headers:
         return "", "baggage"

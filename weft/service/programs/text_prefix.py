@@ -34,16 +34,25 @@ class TextPrefix:
     @classmethod
     def of(cls, pieces: Iterable[bytes], chunk: int, root: int = 0) -> TextPrefix:
         """The prefix of a prompt that nothing is known of."""
-        return cls(array("Q"), 0, chunk, b"", root).extended(pieces)
+        new = b"".join(pieces)
+        hashes, rest = _chain(new, chunk, root)
+        return cls(array("Q", hashes), len(new), chunk, rest, root)
 
     def extended(self, pieces: Iterable[bytes]) -> TextPrefix:
         """The prefix of this prompt with more behind it; reads only the new bytes."""
         new = b"".join([self.rest, *pieces])
-        chunk, hashes = self.chunk, array("Q", self.hashes)
-        last = hashes[-1] if hashes else self.root
-        whole = len(new) - len(new) % chunk
-        digest = xxhash.xxh3_64_intdigest
-        parts = struct.iter_unpack(f"{chunk}s", memoryview(new)[:whole])  # quicker than slices
-        hashes.extend([last := digest(part, last) for (part,) in parts])
+        hashes = array("Q", self.hashes)
+        more, rest = _chain(new, self.chunk, hashes[-1] if hashes else self.root)
+        hashes.frombytes(more)
         length = self.bytes + len(new) - len(self.rest)
-        return TextPrefix(hashes, length, chunk, new[whole:], self.root)
+        return TextPrefix(hashes, length, self.chunk, rest, self.root)
+
+
+def _chain(text: bytes, chunk: int, last: int) -> tuple[bytes, bytes]:
+    """Hashes of whole chunks behind a hash, as an array has them, and what is left of the text."""
+    whole = len(text) - len(text) % chunk
+    digest = xxhash.xxh3_64_intdigest
+    parts = struct.iter_unpack(f"{chunk}s", memoryview(text)[:whole])  # quicker than slices
+    hashes = [last := digest(part, last) for (part,) in parts]
+    # An array looks closely at each number that comes alone.
+    return struct.pack(f"{len(hashes)}Q", *hashes), text[whole:]

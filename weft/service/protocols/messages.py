@@ -158,12 +158,13 @@ class _Meter(EventMeter):
 
     def _read(self, events: bytes) -> bytes:
         self._count(events)
+        find = events.find  # for bytes `in` takes ten times as long
         if (
-            _MARKS[0] in events
-            or _MARKS[1] in events
-            or _MARKS[2] in events
-            or _MARKS[3] in events
-            or (not self.used.tool and _BLOCK in events)
+            find(_MARKS[0]) >= 0
+            or find(_MARKS[1]) >= 0
+            or find(_MARKS[2]) >= 0
+            or find(_MARKS[3]) >= 0
+            or (not self.used.tool and find(_BLOCK) >= 0)
         ):
             for event in split(events):
                 if _BLOCK in event or any(mark in event for mark in _MARKS):

@@ -77,14 +77,14 @@ class _Meter(EventMeter):
         self._last = b""  # the last events that may say why a choice ended
 
     def _read(self, events: bytes) -> bytes:
-        used = self.used
         self._count(events)
+        find = events.find  # for bytes `in` takes ten times as long
         if (
-            b"[DONE]" in events
-            or _USAGE[0] in events
-            or b'"error"' in events
-            or _USAGE[1] in events
-            or (not used.tool and (_TOOL[0] in events or _TOOL[1] in events))
+            find(b"[DONE]") >= 0
+            or find(_USAGE[0]) >= 0
+            or find(b'"error"') >= 0
+            or find(_USAGE[1]) >= 0
+            or (not self.used.tool and (find(_TOOL[0]) >= 0 or find(_TOOL[1]) >= 0))
         ):
             return self._read_each(events)
         self._last = events

@@ -153,14 +153,15 @@ class _Meter(EventMeter):
         self._count(events)
         # The last events hold the whole response, and so are the only ones worth a look
         # besides those that begin it or an item.
+        find = events.find  # for bytes `in` takes ten times as long
         if (
-            _ENDS[0] in events
-            or _ENDS[1] in events
-            or _ENDS[2] in events
-            or _ERROR[0] in events
-            or _ERROR[1] in events
-            or (not self.used.id and _CREATED in events)
-            or (not self.used.tool and _ADDED in events)
+            find(_ENDS[0]) >= 0
+            or find(_ENDS[1]) >= 0
+            or find(_ENDS[2]) >= 0
+            or find(_ERROR[0]) >= 0
+            or find(_ERROR[1]) >= 0
+            or (not self.used.id and find(_CREATED) >= 0)
+            or (not self.used.tool and find(_ADDED) >= 0)
         ):
             for event in split(events):
                 self._take(event)

@@ -73,7 +73,10 @@ def read_retention(answer: Retention) -> Retention:
         and answer.seconds == answer.seconds
         and answer.rank == answer.rank
     ):
-        return Retention(answer.seconds, _reason(answer.reason), answer.rank)
+        reason = _reason(answer.reason)
+        if reason is answer.reason:
+            return answer
+        return Retention(answer.seconds, reason, answer.rank)
     seconds, rank = _number(answer.seconds, "its seconds are"), _number(answer.rank, "its rank is")
     return Retention(seconds, _reason(answer.reason), rank)
 
