@@ -149,7 +149,7 @@ class Call:
         return _bytes("".join([f"{m.role}\0{m.content}\0" for m in self.request.messages]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PromptMark:
     """By this it is told whether another call's prompt begins with a prompt that is not kept.
 

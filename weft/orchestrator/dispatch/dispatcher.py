@@ -209,9 +209,9 @@ class Dispatcher:
         if critical > program.critical:
             program.critical = critical
         program.computed += ticket.prompt_tokens - (cached or 0) + tokens
-        if _is_trunk(ticket):
+        if trunk := _is_trunk(ticket):
             program.trunk = PromptMark.of(ticket.call, replica.block_size)
-        if program.trunk is None or program.trunk.begins(ticket.call):
+        if trunk or program.trunk is None or program.trunk.begins(ticket.call):
             context = ticket.prompt_tokens + tokens
             if done and context >= program.context > 0:
                 self.profiles.learn_growth(program.name, context - program.context)

@@ -15,6 +15,17 @@ LONGEST = 128
 """Characters of an id; longer ones are replaced by their hash."""
 
 _HERE = ("127.0.0.1", "::1")
+_OPTIONAL = frozenset(
+    {
+        "idempotency-key",
+        "x-parent-session-id",
+        "x-stainless-retry-count",
+        "x-title",
+        "x-weft-name",
+        "x-weft-parent",
+        "x-weft-stage",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -55,10 +66,15 @@ def identify(headers: Mapping[str, str], body: Mapping[str, Any], host: str = ""
         host: that it came from.
     """
     get = headers.get
-    parent = get("x-weft-parent") or get("x-parent-session-id") or ""
     found, source = session_id(headers, body)
-    name = _clean(get("x-weft-name", ""))
-    name = name or _client(get("user-agent", "")[:200], get("x-title", ""))
+    parent = name = title = stage = key = ""
+    resent = False
+    if not _OPTIONAL.isdisjoint(headers):  # most send none of these
+        parent = get("x-weft-parent") or get("x-parent-session-id") or ""
+        name, title = _clean(get("x-weft-name", "")), get("x-title", "")
+        stage, key = _clean(get("x-weft-stage", "")), _clean(get("idempotency-key", ""))
+        resent = get("x-stainless-retry-count", "0") not in ("0", "")
+    name = name or _client(get("user-agent", "")[:200], title)
     secret = get("authorization") or get("x-api-key") or ""
     person = body.get("user") or body.get("safety_identifier")
     whose = f"{secret}\0{person if type(person) is str else ''}"
@@ -82,9 +98,9 @@ def identify(headers: Mapping[str, str], body: Mapping[str, Any], host: str = ""
         source if own else "",
         above if above != own else "",
         name,
-        _clean(get("x-weft-stage", "")),
-        get("x-stainless-retry-count", "0") not in ("0", ""),
-        _clean(get("idempotency-key", "")),
+        stage,
+        resent,
+        key,
         xxhash.xxh3_64_intdigest(f"{name}\0{whose}".encode("utf-8", "surrogatepass")),
     )
 
