@@ -40,7 +40,9 @@ class App:
         protocol = PROTOCOLS.get(scope["path"]) or self._less_usual(scope)
         if protocol is not None and (method == "POST" or self._passes(protocol, method)):
             await self._gateway(scope, receive, protocol)
-        elif foreign := self._service.hosts.refusal(_header(scope, b"host")):
+            return
+        send = self._marked(scope, send)
+        if foreign := self._service.hosts.refusal(_header(scope, b"host")):
             answer = JSONResponse({"error": openai_error(ErrorWords(403, foreign))}, 403)
             await answer(scope, receive, send)
         elif _header(scope, b"upgrade").lower() == "websocket":
@@ -48,7 +50,7 @@ class App:
         elif method == "OPTIONS" and self._service.origins and _header(scope, b"origin"):
             await self._preflight(scope)(scope, receive, send)
         else:
-            await self._rest(scope, receive, self._marked(scope, send))
+            await self._rest(scope, receive, send)
 
     def _preflight(self, scope: Scope) -> Response:
         """The answer to a browser that asks whether a page may send something."""

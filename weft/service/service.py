@@ -129,9 +129,11 @@ class Service:
                 self._chunks,
                 config.limits.lease_seconds,
                 self.holders,
+                self.released,
             )
             self.memory.load_texts()
             self.memory.load_responses()
+            self.memory.load_released()
             self.memory.load_speeds()
         self.engines = await stack.enter_async_context(
             Engines(self.pool, self.upstreams, self.names)
@@ -160,7 +162,7 @@ class Service:
         """Take over what is looked at for each request."""
         self.origins = Origins(config.origins)
         self.paths = PassedPaths(config.passed)
-        self.forwarded = (*FORWARDED, *config.forward_headers)
+        self.forwarded = tuple(dict.fromkeys((*FORWARDED, *config.forward_headers)))
 
     def _problems(self) -> list[str]:
         """What is wrong with roles and strategies, if all engines are there to tell."""
@@ -289,10 +291,17 @@ class Service:
         For a while nothing more is taken in for it, see `Released`.
         """
         self.released.add(program.id)
+        if self.memory is not None:
+            self.memory.keep_released()
         for exchange in list(self.exchanges):
-            if exchange.program == program.id:
+            if exchange.program == program.id or self._is_run_of(program, exchange.program):
                 exchange.cancel(Refused(409, "the program was released while this was under way"))
         self.scheduler.end(program.id)
+
+    def _is_run_of(self, program: ProgramRecord, id: str) -> bool:
+        """Whether a program is a strategy that another one asks."""
+        run = self.registry.programs.get(id)
+        return run is not None and (run.source, run.parent) == ("strategy", program.id)
 
     def has(self, model: str, engine: str) -> bool:
         """Whether an engine of a model is there, be it well or not."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -247,6 +248,37 @@ async def test_a_released_conversation_does_not_come_back() -> None:
         assert (await service.post(messages=more)).status_code == 409
         other = await service.post(messages=[{"role": "user", "content": "another"}])
         assert other.status_code == 200
+
+
+async def test_a_program_stays_released_over_a_restart_with_its_strategies(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def held(_: bytes, writer: Any) -> None:
+        await gate.wait()
+        writer.write(WHOLE)
+
+    more: dict[str, Any] = {"store": str(tmp_path / "store.db")}
+    async with raw_engine(held) as engine:
+        async with serving(engine.url, **more) as service:
+            asked = [
+                asyncio.create_task(service.post(_headers=NAMED, model=model))
+                for model in ("m", "m:majority(n=2)")
+            ]
+            other = asyncio.create_task(
+                service.post(_headers={"x-weft-program": "q"}, model="m:majority(n=2)")
+            )
+            programs = service.inside.registry.programs
+            await until(lambda: len(programs) == 3 and engine.asked >= 3)
+            await service.http.delete("/v1/programs/p")
+            assert [(await one).status_code for one in asked] == [409, 409]
+            assert not other.done()
+            other.cancel()
+            await until(service.idle)
+        gate.set()
+        async with serving(engine.url, **more) as service:
+            for model in ("m", "m:majority(n=2)"):
+                assert (await service.post(_headers=NAMED, model=model)).status_code == 409
+            assert (await service.post(_headers={"x-weft-program": "q"})).status_code == 200
 
 
 async def test_a_stream_of_a_released_program_ends_with_an_error() -> None:

@@ -24,6 +24,9 @@ KEY = {"authorization": "Bearer key-of-ann-0000000"}
 ANN = {"name": "ann", "keys": [hash_key("key-of-ann-0000000")]}
 
 
+UPGRADE = {"connection": "upgrade", "upgrade": "websocket"}
+
+
 class Echo:
     """An engine that tells what it was sent."""
 
@@ -118,7 +121,9 @@ async def test_passed_paths_have_the_keys_and_limits_of_all_others() -> None:
 async def test_headers_on_the_list_go_on_to_engines_and_no_others() -> None:
     echo = Echo()
     async with raw_engine(echo) as engine:
-        async with serving(engine.url, forward_headers=["X-Team", "user-agent"]) as service:
+        async with serving(
+            engine.url, forward_headers=["X-Team", "user-agent", "tracestate"]
+        ) as service:
             sent = {
                 "x-team": "blue",
                 "x-other": "no",
@@ -132,7 +137,23 @@ async def test_headers_on_the_list_go_on_to_engines_and_no_others() -> None:
                 for line in ("x-team: blue", "user-agent: mine/1", "traceparent: 00-1"):
                     assert f"\r\n{line}\r\n" in head + "\r\n"
                 assert "x-other" not in head
-    for name, said in (("Authorization", "keys"), ("Content-Length", "connection")):
+                repeated = [
+                    *[("x-team", "blue"), ("X-Team", "red"), ("x-team", "blue")],
+                    *[("anthropic-beta", "a"), ("anthropic-beta", "b"), ("cookie", "c")],
+                ]
+                answer = await service.http.post(path, json=body, headers=repeated)
+                assert answer.status_code == 200
+                lines = echo.heads[-1].lower().split("\r\n")
+                assert {"x-team: blue, red", "anthropic-beta: a, b"} < set(lines)
+                assert len({line.partition(":")[0] for line in lines}) == len(lines)
+    for name, said in (
+        ("Authorization", "keys"),
+        ("Content-Length", "connection"),
+        ("Accept-Encoding", "connection"),
+        ("X-Request-Id", "connection"),
+        ("x-*", "name of a header"),
+        ("x-team: blue", "name of a header"),
+    ):
         with pytest.raises(ValidationError, match=said):
             ServiceConfig.model_validate({"engines": ["http://h:1"], "forward_headers": [name]})
 
@@ -146,13 +167,17 @@ async def test_a_requests_own_id_comes_back_always() -> None:
                 assert answer.headers["x-request-id"] == "mine-1", path
             given = await service.http.post(path, json=body)
             assert given.headers["x-request-id"] == given.headers["x-weft-call"]
-        for path in ("/health", "/v1/models", "/nothing"):
-            answer = await service.http.get(path, headers=own)
-            assert answer.headers.get_list("x-request-id") == ["mine-1"]
+        more: list[dict[str, str]] = [{}, UPGRADE, {"host": "elsewhere"}]
+        for path in ("/health", "/v1/models", "/v1/responses", "/nothing"):
+            for headers in more:
+                answer = await service.http.get(path, headers=own | headers)
+                assert answer.headers.get_list("x-request-id") == ["mine-1"]
+        named = await service.post(_headers={"x-weft-program": "ключ".encode()})
+        assert named.headers["x-weft-program"].encode() == "ключ".encode()
 
 
 async def test_pages_of_listed_origins_may_ask() -> None:
-    origins = ["https://app.example"]
+    origins = ["https://App.example/"]  # as an address bar has it
     asks = {
         "access-control-request-method": "POST",
         "access-control-request-headers": "authorization, x-stainless-os",
@@ -167,7 +192,8 @@ async def test_pages_of_listed_origins_may_ask() -> None:
                 assert before.status_code == 204
                 told = before.headers
                 assert told["access-control-allow-origin"] == "https://app.example"
-                assert "POST" in told["access-control-allow-methods"]
+                assert told.get_list("access-control-allow-origin") == ["https://app.example"]
+                assert {"POST", "PUT"} < set(told["access-control-allow-methods"].split(", "))
                 wished = asks["access-control-request-headers"]
                 assert told["access-control-allow-headers"] == wished
                 for key, status in ((KEY, 200), ({}, 401)):
@@ -179,6 +205,9 @@ async def test_pages_of_listed_origins_may_ask() -> None:
                 assert "access-control-allow-origin" not in foreign.headers
             assert (await service.http.options(path, headers=other | asks)).status_code == 403
             assert (await service.http.options("/v1/models")).status_code == 405  # for no page
+            socket = await service.http.get("/v1/responses", headers=page | UPGRADE)
+            assert socket.status_code == 426
+            assert socket.headers["access-control-allow-origin"] == "https://app.example"
             models = await service.http.get("/v1/models", headers=KEY | page)
             assert models.headers["access-control-allow-origin"] == "https://app.example"
         async with serving(engine.url) as service:
@@ -190,6 +219,9 @@ async def test_pages_of_listed_origins_may_ask() -> None:
         async with serving(engine.url, origins=["*"]) as service:
             answer = await service.post(_headers=page)
             assert answer.headers["access-control-allow-origin"] == "*"
+    for wrong in ("app.example", "https://app.example/chat", "https://*.example", "null"):
+        with pytest.raises(ValidationError, match=r"must be an origin such as https://"):
+            ServiceConfig.model_validate({"engines": ["http://h:1"], "origins": [wrong]})
 
 
 @pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/files"])

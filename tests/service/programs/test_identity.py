@@ -142,8 +142,12 @@ CLIENTS: dict[str, tuple[dict[str, str], dict[str, Any], Identity]] = {
         Identity("S", "x-session-id"),
     ),
     "what-stands-for-nothing-is-passed-over": (
-        {"x-session-id": " ", "session-id": "undefined"},
-        {"prompt_cache_key": None, "session_id": 17},
+        {"x-session-id": " ", "session-id": "undefined", "x-litellm-session-id": "{}"},
+        {
+            "prompt_cache_key": "00000000-0000-0000-0000-000000000000",
+            "litellm_session_id": '""',
+            "session_id": 17,
+        },
         Identity("17", "session_id"),
     ),
     "people": (
@@ -173,6 +177,15 @@ def test_what_can_not_be_shown_is_replaced_and_stays_different() -> None:
     assert len(set(ids)) == len(bad)
     assert all(one.isprintable() and len(one) <= LONGEST for one in ids)
     assert identify({"x-weft-program": "é" * LONGEST}, {}).id == "é" * LONGEST
+
+
+def test_an_id_is_the_same_in_header_and_body_whatever_its_letters() -> None:
+    for id in ("ключ", "会话-1", "café"):
+        header = id.encode().decode("latin-1")  # as servers read it
+        found = identify({"x-weft-program": header, "x-weft-parent": f"{header}0"}, {})
+        assert (found.id, found.parent) == (id, f"{id}0")
+        assert identify({}, {"session_id": id}).id == id
+    assert identify({"x-weft-program": "caf\xe9"}, {}).id == "café"
 
 
 def test_ids_that_users_count_for_themselves_are_apart() -> None:

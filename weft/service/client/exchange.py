@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from starlette.types import Receive, Scope
@@ -28,6 +28,16 @@ _time = time.monotonic
 
 BEATS = 4
 """How often in an interval of silence exchanges are asked whether it is over."""
+
+
+def _joined(given: Iterable[Header]) -> dict[str, str]:
+    """Headers of which some came more than once, with their different values in a list."""
+    found: dict[str, list[str]] = {}
+    for name, value in given:
+        values, text = found.setdefault(name.decode("latin-1"), []), value.decode("latin-1")
+        if text not in values:
+            values.append(text)
+    return {name: ", ".join(values) for name, values in found.items()}
 
 
 def _values(scope: Scope, wanted: bytes) -> list[str]:
@@ -98,7 +108,10 @@ class Exchange:
         self.query: bytes = scope["query_string"]
         client = scope.get("client")
         self.host: str = client[0] if client else ""
-        self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        given = scope["headers"]
+        self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in given}
+        if len(self.headers) < len(given):
+            self.headers = _joined(given)
         self.raw, self.encodings = b"", ""
         framed = self.headers.get("transfer-encoding")
         if "content-encoding" in self.headers or (framed and framed != "chunked"):
@@ -215,7 +228,10 @@ class Exchange:
 
     def add(self, name: bytes, value: str) -> None:
         """Give the answer a header, if it has not begun."""
-        text = value[:1000].encode("latin-1", "replace")
+        try:
+            text = value[:1000].encode("latin-1")
+        except UnicodeEncodeError:
+            text = value[:1000].encode("utf-8", "replace")
         if not value.isprintable():
             text = text.translate(_CONTROL)
         self._out.append((name, text))

@@ -12,7 +12,15 @@ from weft.service.config.engine_settings import EngineConfig, Local
 from weft.service.config.section import Section
 from weft.service.config.strategy_settings import Strategies
 from weft.service.config.tenant_settings import Admin, TenantConfig
-from weft.service.config.values import Count, HeaderName, Names, PathPattern, PolicyText, Seconds
+from weft.service.config.values import (
+    Count,
+    HeaderName,
+    Names,
+    OriginText,
+    PathPattern,
+    PolicyText,
+    Seconds,
+)
 
 PASSED = (
     "/rerank",
@@ -150,9 +158,7 @@ class ServiceConfig(Section):
     forward_headers: list[HeaderName] = Field(default_factory=list[str])
     """Headers of requests that engines get too; none by default, besides traceparent, tracestate,
     anthropic-version and anthropic-beta."""
-    origins: list[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s*]+)$")]] = Field(
-        default_factory=list[str]
-    )
+    origins: list[OriginText] = Field(default_factory=list[str])
     """Origins of web pages that may use the service from a browser, such as
     https://app.example.com; * for all. By default none may."""
     roles: dict[str, str] = Field(default_factory=dict[str, str])

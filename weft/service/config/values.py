@@ -62,15 +62,21 @@ def _listed(value: object) -> object:
 
 
 _FRAMING = frozenset(
-    ("host", "connection", "content-length", "content-type", "transfer-encoding", "upgrade", "te")
+    (
+        *("host", "connection", "keep-alive", "proxy-connection", "upgrade", "expect"),
+        *("te", "trailer", "transfer-encoding", "content-length", "content-type"),
+        *("content-encoding", "accept-encoding", "x-request-id"),
+    )
 )
 _SECRET = frozenset(("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization"))
 
 
 def _forwarded(name: str) -> str:
     small = name.strip().lower()
+    if not re.fullmatch(r"[a-z0-9!#$%&'+.^_`|~-]+", small):
+        raise ValueError("must be the name of a header, such as x-team")
     if small in _FRAMING:
-        raise ValueError("belongs to the connection, and can't be passed on; take it out")
+        raise ValueError("belongs to each connection alone, and can't be passed on; take it out")
     if small in _SECRET:
         raise ValueError("would show clients' keys to engines; take it out")
     return small
@@ -80,6 +86,13 @@ def _path(path: str) -> str:
     if not re.fullmatch(r"/[^\s*?#]+\*?", path):
         raise ValueError("must be a path such as /v1/rerank, or its beginning such as /v1/files*")
     return path
+
+
+def _origin(text: str) -> str:
+    small = text.strip().rstrip("/").lower()
+    if small != "*" and not re.fullmatch(r"https?://[^/\s*]+", small):
+        raise ValueError("must be an origin such as https://app.example.com, or * for all pages")
+    return small
 
 
 EngineText = Annotated[str, AfterValidator(_engine)]
@@ -101,6 +114,9 @@ KeyHash = Annotated[str, AfterValidator(_hashed)]
 
 HeaderName = Annotated[str, AfterValidator(_forwarded)]
 """A header, in small letters, that may be passed on to engines."""
+
+OriginText = Annotated[str, AfterValidator(_origin)]
+"""The origin of web pages, in small letters and without a path; `*` for all."""
 
 PathPattern = Annotated[str, AfterValidator(_path)]
 """A path, or with * at its end the beginning of paths."""

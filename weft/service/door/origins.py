@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 _SHOWN = (
     b"x-request-id, retry-after, x-should-retry, x-weft-program, x-weft-call, x-weft-engine, "
-    b"x-weft-waited, x-weft-where, x-weft-wait"
+    b"x-weft-waited, x-weft-where, x-weft-wait, content-disposition, content-range, accept-ranges"
 )
 _DAY = b"86400"
 
@@ -15,11 +15,11 @@ class Origins:
     """Tells browsers which pages may ask, and read the answers.
 
     Args:
-        listed: the origins that may; `*` for all.
+        listed: the origins that may, in small letters; `*` for all.
     """
 
     def __init__(self, listed: Iterable[str]) -> None:
-        self._listed = frozenset(origin.rstrip("/").lower() for origin in listed)
+        self._listed = frozenset(listed)
         self._all = "*" in self._listed
 
     def __bool__(self) -> bool:
@@ -36,7 +36,7 @@ class Origins:
         return [*found, (b"access-control-expose-headers", _SHOWN)]
 
     def preflight(self, origin: str, wished: str) -> list[tuple[bytes, bytes]] | None:
-        """What a browser is answered that asks before it sends; None if the page may not.
+        """What `headers` lack where a browser asks before it sends; None if the page may not.
 
         Args:
             origin: of the page.
@@ -45,8 +45,7 @@ class Origins:
         if not self._all and origin.lower() not in self._listed:
             return None
         return [
-            *self.headers(origin),
-            (b"access-control-allow-methods", b"GET, POST, DELETE, OPTIONS"),
+            (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
             (b"access-control-allow-headers", wished.encode("latin-1", "replace") or b"*"),
             (b"access-control-max-age", _DAY),
         ]

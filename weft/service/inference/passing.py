@@ -67,7 +67,7 @@ async def pass_on(request: ClientRequest) -> None:
         (b"x-request-id", record.id.encode()),
         *[
             (name.encode(), given[name].encode("latin-1"))
-            for name in (*_SENT, *service.forwarded)
+            for name in dict.fromkeys((*_SENT, *service.forwarded))
             if name in given
         ],
     ]

@@ -110,9 +110,19 @@ def _clean(text: str) -> str:
     if not text:
         return ""
     text = text.strip()
+    if not text.isascii():
+        text = _as_utf8(text)
     if len(text) <= LONGEST and text.isprintable():
         return text
     return "x-" + _hash(text)
+
+
+def _as_utf8(text: str) -> str:
+    """A header's text as its client meant it: servers read all bytes as latin-1."""
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
 
 
 def _hash(text: str) -> str:

@@ -27,8 +27,13 @@ _MEMBERS = (
 )
 _MAYBE = frozenset((*_BODY, "prompt_cache_key", "metadata", "conversation"))
 # What clients send that forgot to fill in an id: sessions of different users would be one.
-_EMPTY = frozenset(("", "null", "none", "nil", "undefined", "nan", "false", "true", "unknown"))
-_EMPTY_OBJECT = "[object Object]"
+_EMPTY = frozenset(
+    (
+        *("", "null", "none", "nil", "undefined", "nan", "false", "true", "unknown", "n/a"),
+        *("{}", "[]", '""', "''", '"null"'),
+    )
+)
+_EMPTY_TOO = ("[object Object]", "00000000-0000-0000-0000-000000000000")
 
 SHARED = "agent-session-id"
 """A header whose ids are counted by each user alone: two users may send the same one."""
@@ -119,5 +124,5 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         return ""
     value = value.strip()
-    empty = value == _EMPTY_OBJECT or (len(value) < 10 and value.lower() in _EMPTY)
+    empty = value in _EMPTY_TOO or (len(value) < 10 and value.lower() in _EMPTY)
     return "" if empty else value

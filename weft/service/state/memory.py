@@ -12,12 +12,13 @@ from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.conversations import Conversations
 from weft.service.programs.holders import Holders
 from weft.service.programs.registry import Registry
+from weft.service.programs.released import Released
 from weft.service.state.saved_program import SavedProgram
 from weft.service.state.state import State
 from weft.store.store import Store
 
 _log = logging.getLogger(__name__)
-_TEXTS, _SPEEDS = "texts", "speeds"
+_TEXTS, _SPEEDS, _RELEASED = "texts", "speeds", "released"
 
 
 class Memory:
@@ -31,6 +32,7 @@ class Memory:
         chunks: bytes of text that stand for a block, by model.
         lease: seconds that a program which does nothing is remembered.
         holders: of responses.
+        released: programs, which must not come back.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class Memory:
         chunks: dict[str, int],
         lease: float,
         holders: Holders,
+        released: Released,
     ) -> None:
-        self._holders = holders
+        self._holders, self._released = holders, released
         self._state = State(store)
         self._scheduler, self._registry = scheduler, registry
         self._conversations, self._chunks, self._lease = conversations, chunks, lease
@@ -64,6 +67,18 @@ class Memory:
     def mark_response(self, key: bytes, engine: str) -> None:
         """An engine holds a response; the key is from `Holders.note`."""
         self._state.mark_response(key, engine)
+
+    def load_released(self) -> None:
+        """Take up which programs were released."""
+        kept = self._state.notes().get(_RELEASED, "[]")
+        try:
+            self._released.load(json.loads(kept))
+        except (TypeError, ValueError):
+            _log.warning("what the store knows of released programs can't be read")
+
+    def keep_released(self) -> None:
+        """A program was released."""
+        self._state.note(_RELEASED, json.dumps(self._released.dump()))
 
     def load_speeds(self) -> None:
         """Take up how fast engines were, before the first is there."""
