@@ -29,6 +29,7 @@ from weft.service.watch.telemetry import Telemetry
 _log = logging.getLogger(__name__)
 _LAST_WORDS = 5  # seconds to tell clients, and engines, that there is no more time
 _FILES = 65_536
+_LOOK = 0.5  # seconds between two looks at what goes on while the service stops
 _TURN = 0.0005  # seconds
 _IDLE_CONNECTION = 75  # seconds that a client's idle connection is kept
 
@@ -158,19 +159,29 @@ class Server(uvicorn.Server):
             async with TaskGroup() as group:
                 async for number in signals:
                     self.handle_exit(number, None)
-                    self._leave_to_engines()
                     group.start_soon(self._cut_off)
 
-    def _leave_to_engines(self) -> None:
-        """Wait for nothing that nobody waits for here, and that will be known again."""
-        if self._service.memory is not None:
-            for exchange in list(self._service.exchanges):
-                if exchange.alone:
-                    exchange.cancel(_stopped())
+    def _end_what_nobody_waits_for(self) -> None:
+        """End responses in the background that no client listens to: none can ask for them now.
+
+        They are left to their engines if they will be known again, else they are cancelled.
+        """
+        alone = [one for one in self._service.exchanges if one.alone and one.cut is None]
+        for exchange in alone:
+            exchange.cancel(_stopped())
+        if alone and self._service.memory is None:
+            _log.warning(
+                "%d responses in the background are cancelled: without a store nobody could ask "
+                "for them after the stop",
+                len(alone),
+            )
 
     async def _cut_off(self) -> None:
         """End what is still under way when the time to drain is over, and say so."""
-        await anyio.sleep(self._service.config.limits.drain_seconds)
+        with anyio.move_on_after(self._service.config.limits.drain_seconds):
+            while True:
+                self._end_what_nobody_waits_for()
+                await anyio.sleep(_LOOK)
         for exchange in list(self._service.exchanges):
             exchange.cancel(_stopped())
 

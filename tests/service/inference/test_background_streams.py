@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -170,6 +172,21 @@ async def test_releasing_the_program_stops_the_engine() -> None:
         assert "POST /v1/responses/resp_1/cancel" in maker.lines
         with pytest.raises(openai.ConflictError):
             await begin(client, extra_headers={"x-weft-program": "p"})
+
+
+async def test_a_service_that_stops_waits_for_a_stream_only_while_somebody_reads() -> None:
+    maker = Maker()
+    async with made_by(maker) as (service, client):
+        stream = await client.responses.create(model="m", input="a", background=True, stream=True)
+        await anext(stream)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: service.inside.draining)
+        maker.step.set()
+        await anext(stream)  # it goes on
+        assert not any(line.endswith("/cancel") for line in maker.lines)
+        await stream.close()
+        await until(service.idle)
+        assert "POST /v1/responses/resp_1/cancel" in maker.lines
 
 
 async def test_cancelling_the_response_ends_the_call() -> None:
