@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -254,3 +257,32 @@ async def test_what_breaks_within_an_answer_is_told_once_and_is_no_success(
         metrics = (await service.http.get("/metrics")).text
         assert 'outcome="broken"' in metrics
         assert 'outcome="done"' not in metrics
+
+
+@pytest.mark.parametrize("kind", ["audio/mpeg", "text/event-stream"])
+async def test_what_a_stop_cuts_within_an_answer_is_told_once_and_is_no_success(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def goes_on(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answered(200, b"data: 1\n\n" * 9, kind)[:-3])
+        await writer.drain()
+        await asyncio.Event().wait()  # for ever
+
+    async with raw_engine(goes_on) as engine:
+        async with serving(engine.url, limits={"drain_seconds": 0.1}) as service:
+            got, calls = b"", list[Any]()
+            watch: Any = SimpleNamespace(call_ended=calls.append)
+            service.inside.registry.observers.append(watch)
+            try:
+                async with service.http.stream("POST", "/rerank", json={"model": "m"}) as answer:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    async for part in answer.aiter_raw():
+                        got += part
+            except httpx.RemoteProtocolError:
+                assert kind == "audio/mpeg"
+            assert got.startswith(b"data: 1")
+            assert (b"the service has stopped" in got) == (kind != "audio/mpeg")
+            await until(service.idle)
+            assert [(call.status, call.outcome) for call in calls] == [(200, "broken")]
+            assert "the service has stopped" in calls[0].error
+    assert not [r for r in caplog.records if r.name.startswith("uvicorn")]

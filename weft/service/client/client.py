@@ -108,6 +108,7 @@ class Client:
 
     def abort(self) -> None:
         """Cut the connection."""
+        self._cycle.disconnected = True  # else uvicorn would miss an end of the answer
         self._transport.abort()
 
     def _framed(self, part: bytes) -> bytes:

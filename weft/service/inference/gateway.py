@@ -174,8 +174,8 @@ class _Request:
                 self._service.tell(exchange, record)
         elif "x-request-id" in exchange.headers and not exchange.begun:
             exchange.add(b"x-request-id", exchange.headers["x-request-id"])
-        if exchange.begun and isinstance(protocol, Passed) and not exchange.ended:
-            exchange.break_off()  # it may be no text
+        if exchange.begun and self._request and self._request.opaque and not exchange.ended:
+            exchange.break_off()
         if not (exchange.left or exchange.ended):
             event = protocol.error_event(words, exchange.answer)
             await exchange.refuse(words.status, protocol.error(words), event, retry_after, again)

@@ -153,6 +153,7 @@ async def _answer(
         if name in _TOLD:
             exchange.add(name, value.decode("latin-1"))
     if part:
+        request.opaque = not kind[1].startswith(_EVENTS)
         await exchange.begin(reply.status, kind, part)
         try:
             while part := await reply.read():
@@ -160,11 +161,11 @@ async def _answer(
         except EngineUnavailable as error:
             silent = isinstance(error, EngineSilent)
             record.error, record.outcome = str(error), "timed_out" if silent else "broken"
-            if kind[1].startswith(_EVENTS):
+            if request.opaque:  # only the end of the connection can tell
+                exchange.break_off()
+            else:
                 words = ErrorWords(504 if silent else 502, request.service.words(error))
                 await exchange.end(BREAK + request.protocol.error_event(words))
-            else:  # what comes is no text: only the end of the connection can tell
-                exchange.break_off()
             return error
         await exchange.end()
     else:

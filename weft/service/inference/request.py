@@ -37,7 +37,10 @@ class ClientRequest:
         changed: whether the body is not what the client sent, and must be encoded anew.
         fallbacks: what there is to fall back to.
         record: of the call, once there is one.
+        opaque: whether what the client gets is no text, so that no error can stand in it.
     """
+
+    opaque = False
 
     def __init__(
         self, service: Service, protocol: Protocol, exchange: Exchange, tenant: Tenant, body: Body
