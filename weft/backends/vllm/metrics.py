@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 
 def gauge(metrics: str, name: str) -> float:
     """The sum of a gauge over its labels; 0 where it is not reported."""
-    found = re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", metrics, re.MULTILINE)
-    return sum(float(value) for value in found)
+    return sum(float(line.rpartition("}")[2].split()[0]) for line in _lines(metrics, name))
 
 
 def labelled(metrics: str, name: str) -> dict[str, str]:
     """The labels of the first line of a metric."""
-    line = re.search(rf"^{re.escape(name)}{{(.*)}} ", metrics, re.MULTILINE)
-    return dict(re.findall(r'(\w+)="([^"]*)"', line.group(1))) if line else {}
+    line = next(_lines(metrics, name), "")
+    return dict(re.findall(r'(\w+)="([^"]*)"', line.rpartition("}")[0]))
+
+
+def _lines(metrics: str, name: str) -> Iterator[str]:
+    """What stands behind the name in the lines of a metric.
+
+    Each engine is asked each second, and tells some thousand lines: a pattern would look at each.
+    """
+    mark, end = f"\n{name}", 0
+    if metrics.startswith(name):
+        metrics = f"\n{metrics}"
+    while (at := metrics.find(mark, end)) >= 0:
+        at += len(mark)
+        end = metrics.find("\n", at)
+        line = metrics[at:] if end < 0 else metrics[at:end]
+        if line.startswith(("{", " ")):
+            yield line
+        if end < 0:
+            return
 
 
 class ProcessWatch:

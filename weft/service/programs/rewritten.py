@@ -32,6 +32,7 @@ class Rewritten:
     def __init__(self, most: int) -> None:
         self._most = most
         self._bodies: OrderedDict[int, tuple[int, ...]] = OrderedDict()
+        self._later: OrderedDict[int, None] = OrderedDict()  # bodies of requests that went on
         self._sketches: OrderedDict[int, frozenset[int]] = OrderedDict()
         self._passages = Passages(2 * most)
 
@@ -46,11 +47,10 @@ class Rewritten:
         body, chain = history.body, history.chain
         for count in range(len(body), 0, -1):
             last = chain[count - 1]
-            bases = self._bodies.get(last)
-            if bases is None:
+            whole = count == len(body)  # then a first request that is equal begins a program
+            if whole and last not in self._later:
                 continue
-            get, whole = heads.get, count == len(body)
-            # A first request that is equal begins a program.
+            bases, get = self._bodies.get(last, ()), heads.get
             known = [head for b in bases if (head := get(last ^ b)) and not (whole and head.first)]
             if known and (head := self._likest(known, history)) is not None:
                 return head.next(host)
@@ -69,6 +69,8 @@ class Rewritten:
         if not body:
             return 0, 0, 0
         self._note(chain[-1], base)
+        if not first:
+            self._note_later(chain[-1])
         if lead and base not in self._sketches:
             self._sketches[base] = _sketch(lead)
             if len(self._sketches) > _SKETCHES:
@@ -85,6 +87,7 @@ class Rewritten:
             said: from `remember`.
         """
         self._note(last, base)
+        self._note_later(last)
         self._passages.know(line, said)
 
     def _note(self, last: int, base: int) -> None:
@@ -101,6 +104,12 @@ class Rewritten:
                     at = bases.index(base)
                     bases = bases[:at] + bases[at + 1 :]
                 self._bodies[last] = (*bases[-_BASES + 1 :], base)
+
+    def _note_later(self, last: int) -> None:
+        """A conversation has gone on to such messages."""
+        self._later[last] = None
+        if len(self._later) > self._most:
+            self._later.popitem(last=False)
 
     def _likest(self, known: list[KnownRequest], history: History) -> KnownRequest | None:
         """The request whose tools and system prompt are most like these; of equals the latest.
