@@ -129,7 +129,22 @@ def param(
     kind: type[Any] | None = None,
     read: Callable[[str], object] | None = None,
 ) -> Any:
-    """A parameter, written as the default of a field (see `Parameter`)."""
+    """A parameter of a part, written as the default of a field.
+
+        n: int = param(8, "how many samples", least=1)
+
+    Args:
+        default: the parameter's value where a spec gives none.
+        doc: what the parameter means, in a line; listings show it.
+        least: the smallest value allowed.
+        above: a value that the parameter must exceed.
+        most: the largest value allowed.
+        choices: the only values allowed, if any are named.
+        main: whether canonical specs always show the parameter; by default they leave out what
+            has its default.
+        kind: what values are; the type of `default` if left out.
+        read: checks a text further, raising `UsageError`, such as `parse_strategy`.
+    """
     rules = {
         "doc": doc,
         "least": least,

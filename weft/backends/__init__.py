@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from weft.backends.engine import Engine
     from weft.backends.kinds.kind import EngineKind, engine_kind
+    from weft.types import Delta, Request
 
-__all__ = ["Engine", "EngineKind", "engine_kind"]
+__all__ = ["Delta", "Engine", "EngineKind", "Request", "engine_kind"]
+
+_HOMES = {
+    "Delta": "weft.types",
+    "Engine": "weft.backends.engine",
+    "EngineKind": "weft.backends.kinds",
+    "Request": "weft.types",
+    "engine_kind": "weft.backends.kinds",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Nothing is loaded for those who want one of the modules here alone.
-    if name in __all__:
-        room = "engine" if name == "Engine" else "kinds"
-        return getattr(import_module(f"weft.backends.{room}"), name)
+    if (home := _HOMES.get(name)) is not None:
+        return getattr(import_module(home), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

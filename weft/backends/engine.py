@@ -57,7 +57,7 @@ class Engine(ABC):
         continues: whether the engine can continue an open answer.
         priority: whether the engine schedules by priority, and is to be told which program began
             first.
-        wording: which parameters the engine takes, as far as one was told.
+        wording: what users said of the parameters that the engine takes: `omit`, `rename`, `extra`.
         price: what tokens cost; None if nothing.
         opens_thinking: whether the model's chat template ends a prompt within thinking, so that
             answers begin there. If this is not known before, an answer shows it.

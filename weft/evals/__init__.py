@@ -5,5 +5,6 @@ files in one folder, with one writer at a time.
 """
 
 from weft.evals.tasks import Sample, Task, task
+from weft.search import Answer, Question
 
-__all__ = ["Sample", "Task", "task"]
+__all__ = ["Answer", "Question", "Sample", "Task", "task"]

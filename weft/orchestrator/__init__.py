@@ -16,7 +16,9 @@ from weft.orchestrator.policy import (
     policy,
 )
 from weft.orchestrator.pool import Pool
+from weft.orchestrator.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
+from weft.parameters import param
 
 __all__ = [
     "Admission",
@@ -26,8 +28,10 @@ __all__ = [
     "Placement",
     "Policy",
     "Pool",
+    "Program",
     "Retention",
     "View",
+    "param",
     "parse_policy",
     "policies",
     "policy",

@@ -222,10 +222,10 @@ class Pool:
     async def remove(
         self, name: str, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """Let an engine go while the pool is open: no call begins there, those there end first.
+        """Let an engine go while the pool is open. Calls that run there end first; none begins.
 
         Args:
-            name: of the engine.
+            name: the engine's.
             task_status: told, by a task group's `start`, when no call begins there any more.
 
         Raises:

@@ -77,7 +77,7 @@ class Run(Generic[T]):
         return mermaid(folded_graph(self.spans))
 
     def svg(self) -> str:
-        """The same as a picture."""
+        """The same flowchart as an SVG picture."""
         from weft.programs.figures.folding import folded_graph
         from weft.programs.figures.svg import svg
 

@@ -1,7 +1,7 @@
 """Reasoning strategies: each a program that answers a Question.
 
-Sampling strategies draw whole answers and choose among them; step searches grow partial
-answers on one shared engine (`frontier`). All are made from specs such as
+Sampling strategies draw whole answers and choose among them. Step searches grow partial
+answers, step by step, along one frontier of open paths. All are made from specs such as
 `best_of_n(n=16, verifier=model)`.
 
 Called by evaluations and by the service. To add a strategy, verifier or reader, mark a class

@@ -141,11 +141,11 @@ class Strategy(Parametric, ABC):
     It leaves nothing running, and derives all chance from the question's seed.
 
     Attributes:
-        title: what sentences call it; the name if empty.
-        claim: what it is said to be better at than another strategy, for reports to test.
-        baseline: whether reports compare the best of the others with it.
-        texts: among how many whole texts it chooses; 1 if its answer is the only text that it
-            draws, None if its answers come about in other ways.
+        title: what sentences call the strategy; its name if empty.
+        claim: what the strategy is said to be better at than another one, for reports to test.
+        baseline: whether reports compare the best of the others with this strategy.
+        texts: among how many whole texts the strategy chooses; 1 if its answer is the only text
+            that it draws, None if its answers come about in other ways.
 
     Raises:
         UsageError: a parameter is of the wrong kind or out of range.
@@ -157,7 +157,7 @@ class Strategy(Parametric, ABC):
 
     @property
     def texts(self) -> int | None:
-        """None, unless a strategy says otherwise."""
+        """Among how many whole texts the strategy chooses; None unless a strategy says so."""
         return None
 
     @property

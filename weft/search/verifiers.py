@@ -39,13 +39,18 @@ _warned: WeakKeyDictionary[Pool, set[str]] = WeakKeyDictionary()
 
 @dataclass(frozen=True)
 class Confidence:
-    """Log-probabilities of a text's tokens, as far as they add up."""
+    """How sure a model was of a text that it wrote, by its tokens' log-probabilities.
+
+    Attributes:
+        total: the sum of the log-probabilities.
+        count: how many tokens there are.
+    """
 
     total: float = 0.0
     count: int = 0
 
     def plus(self, logprobs: Iterable[TokenLogprob]) -> Confidence:
-        """With more tokens."""
+        """The same with the tokens that came next."""
         new = [t.logprob for t in logprobs]
         return Confidence(self.total + math.fsum(new), self.count + len(new))
 
@@ -67,17 +72,17 @@ class Verifier(Parametric, ABC):
 
     @property
     def asks(self) -> str | None:
-        """The role of the model that it asks; None if it asks none, as by default."""
+        """The role of the model that the verifier asks; None, the default, if it asks none."""
         return None
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """What `Answer.details` is to say of the verdicts so far; nothing by default."""
+        """What is added to `Answer.details` about the verdicts so far; nothing by default."""
         return {}
 
     @property
     def logprobs(self) -> int | None:
-        """What `generate` must be asked to report for this verifier; nothing by default."""
+        """The `logprobs` that `generate` must be asked for; None by default."""
         return None
 
     def check(self, question: Question) -> None:
@@ -101,12 +106,12 @@ class Verifier(Parametric, ABC):
 
     @abstractmethod
     async def score(self, question: Question, text: str, confidence: Confidence) -> float:
-        """What calling the verifier gives, brought into 0 to 1.
+        """How good an answer is, from 0 to 1; what is outside is brought to the nearer end.
 
         Args:
-            question: what it answers.
+            question: what the text answers.
             text: the answer so far.
-            confidence: of the text's tokens, where `logprobs` asked for them.
+            confidence: of the model in the text, where `logprobs` asked for it.
 
         Raises:
             BudgetExceeded: the verifier's call ran into a budget.

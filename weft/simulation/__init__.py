@@ -8,6 +8,7 @@ from weft.extras import need
 
 need("simulate", "the simulator")
 
+from weft.parameters import param  # noqa: E402
 from weft.simulation.arrivals import Arrivals, arrivals  # noqa: E402
 from weft.simulation.sources import Source, source  # noqa: E402
 from weft.simulation.workload import Job, Parallel, PlannedCall  # noqa: E402
@@ -19,5 +20,6 @@ __all__ = [
     "PlannedCall",
     "Source",
     "arrivals",
+    "param",
     "source",
 ]

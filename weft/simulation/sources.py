@@ -20,7 +20,7 @@ class Source(Parametric):
 
     @classmethod
     def recognizes(cls, line: str) -> bool:
-        """Whether a file that begins with this line is one that the source reads; not, here."""
+        """Whether a file that begins with this line is one that the source reads; by default no."""
         return False
 
     @abstractmethod

@@ -53,7 +53,7 @@ class Job:
         id: unique in the workload.
         steps: what it does, one after the other; may be read once only.
         arrival: seconds after the workload's begin; None leaves it to the arrival process.
-        name: what it is a run of.
+        name: the program that the job is a run of.
         tenant: on whose behalf it runs.
         slo: seconds within which it should finish; None if it has no such wish.
         calls: how many calls it announces, if it does.

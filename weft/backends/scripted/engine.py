@@ -297,8 +297,8 @@ class ScriptedEngine(Engine):
         return EngineLoad(self.running, self.waiting, full)
 
     async def healthy(self) -> bool:
-        """Whether it is not dead."""
+        """Whether the engine lives: whether it was not killed, or was revived."""
         return not self._dead
 
     async def aclose(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to let go of."""

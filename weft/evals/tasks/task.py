@@ -59,15 +59,25 @@ class Task(ABC):
     @property
     @abstractmethod
     def spec(self) -> str:
-        """The canonical spec, with which rows of one run can be told from another's."""
+        """The task with all parameters that decide its problems, such as `sums(most=9)`."""
 
     @abstractmethod
     def samples(self, limit: int | None, seed: int) -> list[Sample]:
-        """The first `limit` problems, all if None; fewer where the task has fewer."""
+        """The first `limit` problems, all if None; fewer where the task has fewer.
+
+        Args:
+            limit: how many problems.
+            seed: of what is random; the same seed gives the same problems.
+        """
 
     @abstractmethod
     def question(self, sample: Sample, seed: int) -> Question:
-        """What a strategy is asked."""
+        """What a strategy is asked.
+
+        Args:
+            sample: the problem.
+            seed: what all chance in answering the question derives from.
+        """
 
     def player(self, skill: float) -> RulePlayer | None:
         """What answers the task's questions by rule, without a model; none by default.

@@ -14,7 +14,7 @@ from weft.thinking import visible
 
 
 class Reader(Parametric, ABC):
-    """Reads answers; calling it reads the answer of what a model wrote.
+    """Reads the answer out of what a model wrote, and says which answers are the same.
 
     Subclasses are marked with `@reader(name)`, which makes them frozen dataclasses whose fields
     are their parameters. Only `read` must be written.
@@ -22,23 +22,25 @@ class Reader(Parametric, ABC):
 
     @abstractmethod
     def read(self, text: str) -> str | None:
-        """The answer in a text without its thinking, in one way of writing it; None without one.
+        """The answer in a text; None if there is no answer in it.
+
+        One answer should always be written in one way, such as `0.5` for .50 and 1/2.
 
         Args:
             text: what a model wrote after its thinking.
         """
 
     def read_alone(self, text: str) -> str | None:
-        """The same of a text that is an answer and nothing else, such as a right answer.
+        """The answer that a text is, such as the right answer in a file of problems.
 
-        It is what `read` finds in it, unless a reader says otherwise.
+        By default this is what `read` finds in the text.
         """
         return self.read(text)
 
     def same(self, a: str, b: str) -> bool:
-        """Whether two answers that were read, and differ, are the same nevertheless; never, here.
+        """Whether two answers mean the same though they are written differently; by default no.
 
-        Of three answers, if two pairs are the same, all must be.
+        If a is the same as b, and b the same as c, then a must be the same as c.
         """
         return False
 
@@ -52,7 +54,7 @@ class Reader(Parametric, ABC):
         return None if body is None else self._guarded(self.read, body)
 
     def alone(self, text: str) -> str | None:
-        """The answer that a text is.
+        """What `read_alone` gives.
 
         Raises:
             PartFailed: the reader's code raised an exception that is not weft's.
@@ -61,11 +63,11 @@ class Reader(Parametric, ABC):
 
     @property
     def equality(self) -> Callable[[str, str], bool]:
-        """`agree`; plain equality if no two answers that differ are the same: it is quicker."""
+        """What compares two answers: `agree`, or plain equality if `same` is not written."""
         return eq if type(self).same is Reader.same else self.agree
 
     def agree(self, a: str, b: str) -> bool:
-        """Whether two answers that were read are the same.
+        """Whether two answers are equal, or the same for `same`.
 
         Raises:
             PartFailed: the reader's code raised an exception that is not weft's.

@@ -25,7 +25,7 @@ class BestOfN(Strategy):
 
     @property
     def texts(self) -> int:
-        """`n`."""
+        """Among how many whole texts the strategy chooses: `n`."""
         return self.n
 
     async def solve(self, question: Question) -> Answer:

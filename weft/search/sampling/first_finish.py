@@ -23,7 +23,7 @@ class FirstFinish(Strategy):
 
     @property
     def texts(self) -> int:
-        """`n`."""
+        """Among how many whole texts the strategy chooses: `n`."""
         return self.n
 
     async def solve(self, question: Question) -> Answer:

@@ -17,7 +17,7 @@ class Greedy(Strategy):
 
     @property
     def texts(self) -> int:
-        """One."""
+        """Among how many whole texts the strategy chooses: one."""
         return 1
 
     async def solve(self, question: Question) -> Answer:

@@ -32,7 +32,7 @@ class ShortMAtK(Strategy):
 
     @property
     def texts(self) -> int:
-        """`k`."""
+        """Among how many whole texts the strategy chooses: `k`."""
         return self.k
 
     async def solve(self, question: Question) -> Answer:

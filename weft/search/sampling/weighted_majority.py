@@ -24,7 +24,7 @@ class WeightedMajority(Strategy):
 
     @property
     def texts(self) -> int:
-        """`n`."""
+        """Among how many whole texts the strategy chooses: `n`."""
         return self.n
 
     async def solve(self, question: Question) -> Answer:
