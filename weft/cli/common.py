@@ -146,9 +146,9 @@ Engines = Annotated[
         "-e",
         metavar="SPEC",
         help="An engine: http://host:port is a running vLLM server, openai:MODEL[@URL] a hosted "
-        "model; local:MODEL starts vLLM on this machine. Options may follow, such as "
-        "?rate=20&concurrency=8; others are silence, retry and key=VARIABLE. May be given "
-        "several times.",
+        "model, and local:MODEL starts vLLM on this machine. weft engines kinds lists all kinds. "
+        "Options may follow, such as ?rate=20&concurrency=8; others are silence, retry and "
+        "key=VARIABLE. May be given several times.",
     ),
 ]
 Model = Annotated[
@@ -162,7 +162,9 @@ Replicas = Annotated[
 Roles = Annotated[
     list[str] | None,
     typer.Option(
-        "--role", metavar="ROLE=MODEL", help="The model for another role, such as verifier=M."
+        "--role",
+        metavar="ROLE=MODEL",
+        help="The model for another role, such as verifier=M. May be given several times.",
     ),
 ]
 Imports = Annotated[
@@ -188,6 +190,7 @@ BudgetText = Annotated[
     typer.Option(
         "--budget",
         metavar="LIMITS",
-        help="What may be spent: any of tokens=N,calls=N,seconds=S,dollars=D.",
+        help="What the run may spend, or each sample of an evaluation: any of "
+        "tokens=N,calls=N,seconds=S,dollars=D.",
     ),
 ]

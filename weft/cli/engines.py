@@ -16,7 +16,7 @@ app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
     help="Start, stop and list vLLM replicas on this machine. --engine local:MODEL uses them. "
-    "kinds lists the other engines.",
+    "weft engines kinds lists what else --engine takes.",
 )
 
 
@@ -24,7 +24,10 @@ app = typer.Typer(
 def up(
     model: Annotated[
         str,
-        typer.Argument(help="countdown (comes with weft), smollm2, a model's folder or hub name."),
+        typer.Argument(
+            metavar="MODEL",
+            help="countdown (comes with weft), smollm2, a model's folder or hub name.",
+        ),
     ] = "countdown",
     replicas: Annotated[
         int, typer.Option(min=1, max=64, metavar="N", help="How many replicas.")
@@ -42,7 +45,10 @@ def up(
     ] = None,
     vllm_arg: Annotated[
         list[str] | None,
-        typer.Option(metavar="ARG", help="A further argument for vLLM, such as --dtype=half."),
+        typer.Option(
+            metavar="ARG",
+            help="A further argument for vLLM, such as --dtype=half. May be given several times.",
+        ),
     ] = None,
 ) -> None:
     """Start replicas and wait until they answer.

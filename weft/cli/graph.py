@@ -29,16 +29,17 @@ def graph(
         ),
     ],
     learned: Annotated[
-        bool, typer.Option("--learned", help="Draw what runs of the program were like.")
+        bool, typer.Option("--learned", help="Draw what the program's runs were like.")
     ] = False,
     store: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where that was kept: --store of weft run, or others."),
+        typer.Option(metavar="FILE", help="With --learned: the --store of weft run or weft serve."),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write it here: .svg, .mmd (Mermaid), or .html of a folder's run."
+            metavar="FILE",
+            help="Write this file: .svg, .mmd (Mermaid), or .html where WHAT is a folder.",
         ),
     ] = None,
     imports: Imports = None,

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from weft.registry import PartRegistry
 
 Name = Annotated[
-    str | None, typer.Argument(help="The part to show in full, by its name or as FILE.py:NAME.")
+    str | None,
+    typer.Argument(
+        metavar="NAME",
+        help="The one to show in full: its name, FILE.py:NAME or module:NAME.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with all parameters.")]
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 
 def mock(
-    reply: Annotated[str, typer.Option(help="The answer to every request.")] = "Hello.",
+    reply: Annotated[
+        str, typer.Option(metavar="TEXT", help="The answer to every request.")
+    ] = "Hello.",
     replies: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.json", help="Answers by the text of the last message."),
+        typer.Option(metavar="FILE.json", help="Answers, by the text of a request's last message."),
     ] = None,
     scores: Annotated[
         str | None,
@@ -43,13 +45,15 @@ def mock(
             help="With --task: how well to play; 1 makes no mistakes.",
         ),
     ] = 0.7,
-    model: Annotated[str, typer.Option(help="The name of the model.")] = "mock",
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    model: Annotated[str, typer.Option(metavar="NAME", help="The name of the model.")] = "mock",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="The address to listen on.")
+    ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=1, max=65535, metavar="N", help="The port to listen on.")
     ] = 8000,
     token_seconds: Annotated[
-        float, typer.Option(min=0, metavar="S", help="Seconds for each token.")
+        float, typer.Option(min=0, metavar="S", help="Seconds that each token of an answer takes.")
     ] = 0.0,
     context: Annotated[
         int | None,
@@ -63,13 +67,16 @@ def mock(
         str | None,
         typer.Option(
             metavar="LIST",
-            help="Shares of requests that fail, such as 500=0.1,429=0.2,503=0.1,cut=0.05,"
-            "silence=0.01: a status, a broken answer, or none.",
+            help="Shares of requests that fail, such as 500=0.1,429=0.2,cut=0.05,silence=0.01. "
+            "A number is the status of the answer, cut breaks the answer off, and with silence "
+            "no answer comes.",
         ),
     ] = None,
     retry_after: Annotated[
         float,
-        typer.Option(min=0, metavar="S", help="With --faults: the Retry-After of 429 and 503."),
+        typer.Option(
+            min=0, metavar="S", help="With --faults: seconds in the Retry-After of 429 and 503."
+        ),
     ] = 1.0,
     imports: Imports = None,
 ) -> None:

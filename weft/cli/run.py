@@ -41,7 +41,7 @@ def run(
         str,
         typer.Argument(
             metavar="FILE.py:PROGRAM",
-            help="A file or a module, and an async function in it.",
+            help="An async function in a file; module:PROGRAM is one in a module.",
         ),
     ],
     arg: Annotated[
@@ -50,7 +50,7 @@ def run(
             "--arg",
             "-a",
             metavar="KEY=VALUE",
-            help="An argument of the program: JSON, or else a text.",
+            help="An argument of the program: JSON, or else a text. May be given several times.",
         ),
     ] = None,
     engine: Engines = None,

@@ -53,7 +53,7 @@ def serve(
         typer.Option(metavar="FILE|URL", help="Where to keep programs and profiles over restarts."),
     ] = None,
     allow_open: Annotated[
-        bool, typer.Option("--allow-open", help="Listen to other machines without keys.")
+        bool, typer.Option("--allow-open", help="Let other machines in although there are no keys.")
     ] = False,
     log_level: Annotated[
         str | None,

@@ -70,7 +70,9 @@ def run(
     sampling: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="A setting of sampling, such as top_k=20 or thinking=false."
+            metavar="NAME=VALUE",
+            help="A setting of sampling, such as top_k=20 or thinking=false. May be given several "
+            "times.",
         ),
     ] = None,
     budget: BudgetText = None,
@@ -81,7 +83,8 @@ def run(
         str | None,
         typer.Option(
             metavar="N|N%|all",
-            help="A strategy with more errors ends; 10% by default, but at least three.",
+            help="A strategy ends that has more errors than this; 10% by default, but at least "
+            "three.",
         ),
     ] = None,
     out: Annotated[
@@ -95,7 +98,11 @@ def run(
         ),
     ] = None,
     moved: Annotated[
-        bool, typer.Option("--moved", help="Go on with the same engines at other addresses.")
+        bool,
+        typer.Option(
+            "--moved",
+            help="Go on with results in --out though the engines' addresses have changed.",
+        ),
     ] = False,
 ) -> None:
     """Run strategies on a task. Samples that are finished are never run again.

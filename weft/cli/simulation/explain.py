@@ -26,7 +26,10 @@ def explain(
         typer.Option(metavar="ID", help="Which call; by default the calls that waited longest."),
     ] = None,
     policy: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Which policy, if a simulation has several.")
+        str | None,
+        typer.Option(
+            "--policy", "-p", metavar="SPEC", help="Which policy, if a simulation has several."
+        ),
     ] = None,
     most: Annotated[
         int, typer.Option("--top", min=1, metavar="N", help="How many calls to list.")

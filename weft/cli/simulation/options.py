@@ -50,13 +50,18 @@ Rates = Annotated[
         "--rate",
         "-r",
         metavar="X",
-        help="How many programs arrive a second. May be given several times.",
+        help="How many programs arrive a second, at random times (poisson) unless --arrivals says "
+        "otherwise. May be given several times.",
     ),
 ]
 Numbers = Annotated[
     list[int] | None,
     typer.Option(
-        "-n", "--n", metavar="N", help="How many programs run at once. May be given several times."
+        "-n",
+        "--n",
+        metavar="N",
+        help="How many programs run at once: the next begins when one ends. May be given several "
+        "times.",
     ),
 ]
 ArrivalText = Annotated[
@@ -74,21 +79,36 @@ Limit = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Take only the first N programs.")
 ]
 LengthScale = Annotated[
-    float | None, typer.Option("--scale", metavar="X", help="A factor on all lengths in tokens.")
+    float | None,
+    typer.Option(
+        "--scale",
+        metavar="X",
+        help="A factor on all lengths in tokens; 0.25 makes prompts and answers a quarter as long.",
+    ),
 ]
 TraceFormat = Annotated[
     str | None,
     typer.Option(
         "--format",
         metavar="NAME",
-        help="The format of the trace; by default told by its first line.",
+        help="The workload that reads the trace's file; by default the one that knows the file's "
+        "first line.",
     ),
 ]
 Tenants = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Share the programs between this many tenants.")
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Share the programs between this many tenants; 0 leaves tenants to the workload.",
+    ),
 ]
 Slo = Annotated[
-    float | None, typer.Option(metavar="S", help="Seconds in which a program should finish.")
+    float | None,
+    typer.Option(
+        metavar="S",
+        help="Seconds in which a program should finish; those that do count for goodput.",
+    ),
 ]
 Options = Annotated[
     list[str] | None,
@@ -96,7 +116,7 @@ Options = Annotated[
         "--option",
         "-o",
         metavar="KEY=VALUE",
-        help="A parameter of the trace's reader or of the generator.",
+        help="A parameter of the workload, such as n=50. May be given several times.",
     ),
 ]
 
