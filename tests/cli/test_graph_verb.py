@@ -57,6 +57,7 @@ def test_learned_and_ran(weft: Weft) -> None:
     drawn = weft("graph", "fix", "--learned", "--store", "s.db")
     assert "1 run, in the mean" in drawn.stdout
     assert '"plan<br>1 call, ' in drawn.stdout
+    assert weft("graph", "fix", "--learned", "--store", "sqlite:///s.db").stdout == drawn.stdout
     assert '"generate (solver)' in weft("graph", "out").stdout
     assert weft("graph", "out", "--out", "again.html").exit_code == 0
     assert Path("again.html").read_text() == Path("out/run.html").read_text()

@@ -32,8 +32,10 @@ def graph(
         bool, typer.Option("--learned", help="Draw what the program's runs were like.")
     ] = False,
     store: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="With --learned: the --store of weft run or weft serve."),
+        str | None,
+        typer.Option(
+            metavar="FILE|URL", help="With --learned: the --store of weft run or weft serve."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -92,23 +94,23 @@ def _declared(what: str) -> Graph:
     return declared_graph(program)
 
 
-def _learned(name: str, store: Path | None) -> Graph:
+def _learned(name: str, store: str | None) -> Graph:
     from weft.orchestrator.estimates.profiles import Profiles
     from weft.programs.figures.stages import learned_graph
     from weft.store.store import Store
 
     if store is None:
         raise UsageError("--learned needs --store FILE, where weft run or weft serve kept it")
-    if "://" not in str(store) and not store.is_file():
+    if "://" not in store and not Path(store).is_file():
         raise UsageError(f"there is no store {store}; name that of weft run --store")
-    with Store(str(store)) as kept:
+    with Store(store) as kept:
         profiles = Profiles(kept)
         drawn = learned_graph(name, profiles)
         if drawn is None:
             known = profiles.graphs.names
             if not known:
-                raise UsageError(f"{store} knows no program; run one with --store {store}")
-            raise UnknownName(f"program in {store}", name, known)
+                raise UsageError(f"{kept.name} knows no program; run one with this --store")
+            raise UnknownName(f"program in {kept.name}", name, known)
     return drawn
 
 

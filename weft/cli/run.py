@@ -61,8 +61,8 @@ def run(
     imports: Imports = None,
     budget: BudgetText = None,
     store: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Keep results of calls here, and use them again."),
+        str | None,
+        typer.Option(metavar="FILE|URL", help="Keep results of calls here, and use them again."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -130,7 +130,7 @@ async def _run(
     replicas: int | None,
     roles: dict[str, str],
     limits: dict[str, Any],
-    store: Path | None,
+    store: str | None,
     policy: Policy,
     out: Path | None,
 ) -> Run[Any]:

@@ -25,7 +25,7 @@ async def run_suite(
     out: Path,
     watcher: EvaluationWatcher,
     *,
-    store: Path | None = None,
+    store: str | Path | None = None,
     moved: bool = False,
     command: str = "",
     version: str = "",
@@ -37,7 +37,7 @@ async def run_suite(
         suite: what to run.
         out: the folder for all results.
         watcher: told how it goes.
-        store: the file for results of calls; in `out` if None.
+        store: the file or URL for results of calls; in `out` if None.
         moved: whether the engines are those of before at other addresses.
         command: for the record.
         version: of weft, for the record.

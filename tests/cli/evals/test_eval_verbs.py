@@ -13,6 +13,7 @@ from typer.testing import Result
 
 from weft.backends.mock.server import running
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
+from weft.cli.evals.verbs import recorded
 from weft.evals.tasks.countdown_player import Player
 from weft.types import Request
 
@@ -68,13 +69,19 @@ def test_a_rerun_with_the_store_alone_is_free(weft: Weft) -> None:
         first = weft(*arguments, "--out", "a", "--store", "calls.sqlite")
         assert first.exit_code == 0, first.output
         asked = len(engine.requests)
-        second = weft(*arguments, "--out", "b", "--store", "calls.sqlite")
+        second = weft(*arguments, "--out", "b", "--store", "sqlite:///calls.sqlite")
         assert second.exit_code == 0, second.output
     assert len(engine.requests) == asked
     runs = [json.loads(Path(d, "run.json").read_text())["results"][0] for d in "ab"]
     for what in ("n", "accuracy", "calls"):
         assert runs[0][what] == runs[1][what]
     assert runs[0]["tokens"]["completion"] == runs[1]["tokens"]["completion"]
+
+
+def test_passwords_are_not_recorded() -> None:
+    given = ["eval", "run", "x", "--store", "postgresql://me:s3:cret@db:1/w", "-e", "http://h:80"]
+    kept = recorded(given)
+    assert kept == "weft eval run x --store 'postgresql://me:***@db:1/w' -e http://h:80"
 
 
 def test_a_suite_file_with_options_over_it(weft: Weft, player: str) -> None:

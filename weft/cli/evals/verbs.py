@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -31,6 +32,8 @@ from weft.importing import import_all
 if TYPE_CHECKING:
     from weft.evals.results import Evaluation
     from weft.evals.suite import Suite
+
+_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s/?]+@")
 
 app = typer.Typer(
     cls=CommandGroup, no_args_is_help=True, help="Run evaluations, show and compare them."
@@ -92,9 +95,9 @@ def run(
         typer.Option(metavar="DIR", help="The folder for results; eval-TASK by default."),
     ] = None,
     store: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE", help="Where to keep results of calls; DIR/store.sqlite by default."
+            metavar="FILE|URL", help="Where to keep results of calls; DIR/store.sqlite by default."
         ),
     ] = None,
     moved: Annotated[
@@ -133,6 +136,11 @@ def run(
 
     show_table(evaluation)
     stdout().print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
+
+
+def recorded(arguments: list[str]) -> str:
+    """A command for the record, without the passwords of URLs."""
+    return shlex.join(["weft", *(_PASSWORD.sub(r"\1***@", text) for text in arguments)])
 
 
 def settings(option: str, given: list[str]) -> dict[str, Any]:
@@ -210,14 +218,14 @@ def _holds_lines(file: str) -> bool:
 
 
 def evaluate(
-    suite: Suite, out: Path, store: Path | None = None, *, kept: bool = True, moved: bool = False
+    suite: Suite, out: Path, store: str | None = None, *, kept: bool = True, moved: bool = False
 ) -> Evaluation:
     """Run a suite and show how it goes.
 
     Args:
         suite: what to run.
         out: the folder for results.
-        store: the file for results of calls.
+        store: the file or URL for results of calls.
         moved: whether the engines are those of before at other addresses.
         kept: whether the folder will still be there when this is interrupted.
     """
@@ -226,7 +234,7 @@ def evaluate(
     from weft.evals.session import finished, run_suite
 
     console = stderr()
-    command = shlex.join(["weft", *sys.argv[1:]])
+    command = recorded(sys.argv[1:])
     try:
         with shown(console.is_terminal, lambda t: console.print(t, markup=False)) as view:
             return go(
