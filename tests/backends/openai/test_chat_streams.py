@@ -214,6 +214,27 @@ async def test_logprobs(endpoint: Endpoint):
     assert answer.missing == ()
 
 
+async def test_the_character_of_several_tokens_is_the_last_ones(endpoint: Endpoint):
+    raw = [b" \xf0\x9f", b"\x8e", b"\x89!", b"x"]
+    names = [r" \xf0\x9f", r"\x8e", r"\x89!", "x"]
+    tokens = [
+        {"token": name, "bytes": list(part), "logprob": -0.1, "top_logprobs": [
+            {"token": name, "bytes": list(part), "logprob": -0.1},
+            {"token": "other", "bytes": None, "logprob": -3.0},
+        ]}
+        for name, part in zip(names, raw, strict=True)
+    ]  # fmt: skip
+    endpoint.answer = data(
+        chunk(logprobs={"content": tokens[:1]}, content=" "),
+        chunk(logprobs={"content": tokens[1:]}, content="\U0001f389!x"),
+        chunk("stop"), USED,
+    )  # fmt: skip
+    answer = await asked(endpoint, logprobs=2)
+    texts = [one.token for one in answer.logprobs]
+    assert texts == [" ", "", "\U0001f389!", "x"]
+    assert [list(one.top) for one in answer.logprobs] == [[text, "other"] for text in texts]
+
+
 async def test_a_verifier_that_reads_logprobs_needs_them(endpoint: Endpoint):
     question = Question(Prompt.user("q"), lambda text: text, lambda text: False)
     for spec in ("best_of_n(n=2, verifier=logprob)", "beam(verifier=logprob)"):

@@ -13,7 +13,7 @@ from bpe_server import Model, events
 from byte_bpe import byte_bpe
 from weft import Pool, Prompt, generate
 from weft.backends import wire
-from weft.backends.vllm.answer_text import BROKEN, AnswerText, Decoder
+from weft.backends.vllm.answer_text import BROKEN, AnswerText, Decode, Decoder
 from weft.types import Delta
 
 T = TypeVar("T")
@@ -55,34 +55,51 @@ class Rest(Model):
         return self.left
 
 
+async def decode(ids: Sequence[int]) -> str | None:
+    return TOKENIZER.decode(list(ids), skip_special_tokens=False)
+
+
+async def cannot_decode(ids: Sequence[int]) -> str | None:
+    return None
+
+
+async def encode(text: str) -> list[int]:
+    return ids_of(text)
+
+
 def call(
-    prompt: list[int], left: list[int], interval: int, **body: Any
+    prompt: list[int],
+    left: list[int],
+    interval: int,
+    *,
+    shown: str | None = "",
+    ask: Decode = decode,
+    **body: Any,
 ) -> tuple[str, list[int], Delta]:
     """One call: its text, its ids, and its last delta."""
     model = Rest(tokenizer=TOKENIZER, interval=interval, template="qwen")
     model.left = left
-
-    async def ask(ids: Sequence[int]) -> str | None:
-        return TOKENIZER.decode(list(ids), skip_special_tokens=False)
-
     stops = tuple(body.get("stop", ()))
-    answer = AnswerText(Decoder(ask), tuple(prompt), stops)
-    done(answer.begin(""))
+    answer = AnswerText(Decoder(ask, encode), tuple(prompt), stops)
+    done(answer.begin(shown))
     if answer.stops_here or not stops:
         body.pop("stop", None)
     else:
         body["include_stop_str_in_output"] = True
-    text, ids, logprobs = "", list[int](), 0
+    text, ids, tokens = "", list[int](), list[str]()
     for event in events(model, body | {"prompt": prompt, "logprobs": 0}):
         if not event["choices"]:
             break
         choice = event["choices"][0]
-        read = wire.delta(choice, 0)
+        read = wire.delta(choice, 1)
         delta = done(answer.mend(read, wire.end_token(choice, read)))
         text, ids = text + delta.text, ids + list(delta.tokens)
-        logprobs += len(delta.logprobs)
+        tokens += [one.token for one in delta.logprobs]
+        assert all(one.top == {one.token: one.logprob} for one in delta.logprobs)
         if delta.finish_reason is not None:
-            assert logprobs == len(ids)
+            assert len(tokens) == len(ids)
+            assert "".join(tokens) == text
+            assert not answer.lost
             return text, ids, delta
     raise AssertionError("it had no end")
 
@@ -141,18 +158,48 @@ def test_text_ids_and_stops_agree(
             break
 
 
+@given(
+    st.lists(st.sampled_from(WORDS[:-1]), max_size=8).map("".join),
+    st.lists(st.integers(1, 6), min_size=1, max_size=12),
+    st.lists(st.sampled_from(["\n\n", "e s", "\u00e9", "\u4e2dx"]), max_size=2, unique=True),
+)
+@example("\U0001f389\U0001f389b", [3, 2, 1, 9], [])
+@example("a\U0001f389\U0001f389b", [2, 9], [])
+@example("The sea.\n\nx", [9], ["\n", "e s"])
+def test_text_and_ids_agree_where_a_server_cannot_tell_what_ids_say(
+    whole: str, cuts: list[int], stops: list[str]
+) -> None:
+    answer, produced, shown = ids_of(whole), list[int](), ""
+    for index, most in enumerate(cuts):
+        text, ids, last = call(
+            PROMPT + produced,
+            [*answer[len(produced) :], END],
+            interval=1,
+            shown=shown if index else None,
+            ask=cannot_decode,
+            max_tokens=most,
+            stop=stops,
+        )
+        produced += ids
+        assert produced == answer[: len(produced)]
+        shown += text
+        assert shown == said(produced)
+        assert any(stop in text for stop in stops) == (
+            last.finish_reason == "stop" and not last.ended
+        )
+        if last.ended:
+            break
+
+
 def test_the_end_tokens_text_is_left_out_though_it_is_no_special_one() -> None:
     end = ids_of("x")[0]
-
-    async def ask(ids: Sequence[int]) -> str | None:
-        return TOKENIZER.decode(list(ids))
 
     for text, ids, right in (
         ("Thex", ids_of("The"), "The"),
         ("xx", ids_of("x"), "x"),
         ("x", ids_of("x"), "x"),
     ):
-        answer = AnswerText(Decoder(ask), tuple(PROMPT), ("\n",))
+        answer = AnswerText(Decoder(decode, encode), tuple(PROMPT), ("\n",))
         done(answer.begin(""))
         delta = Delta(text, tuple(ids), len(ids) + 1, finish_reason="stop", ended=True)
         assert done(answer.mend(delta, end)).text == right
@@ -160,11 +207,7 @@ def test_the_end_tokens_text_is_left_out_though_it_is_no_special_one() -> None:
 
 def test_a_prompt_that_shows_the_broken_character_keeps_it_to_itself() -> None:
     prompt = [*PROMPT, *ids_of("a\ufffd")]
-
-    async def ask(ids: Sequence[int]) -> str | None:
-        return TOKENIZER.decode(list(ids), skip_special_tokens=False)
-
-    answer = AnswerText(Decoder(ask), tuple(prompt), ())
+    answer = AnswerText(Decoder(decode, encode), tuple(prompt), ())
     done(answer.begin("a\ufffd"))
     whole = TOKENIZER.decode([*prompt, *ids_of("x")])
     assert done(answer.mend(Delta(whole, tuple(ids_of("x")), 1), None)).text == "x"
@@ -196,9 +239,27 @@ async def test_what_servers_are_asked_is_little(serve) -> None:
         assert model.count("detokenize") == first + 2
 
 
-async def test_a_server_without_detokenize_still_serves(serve) -> None:
-    model, url = serve({"one?": "The sea"}, detokenizes=False)
+async def test_a_server_without_detokenize(serve) -> None:
+    """Stop strings end with their token, and a cut character is never the prompt's text."""
+    model, url = serve({"one?": "The sea is \u4e2d", "cut?": "\U0001f389."}, detokenizes=False)
     async with Pool(url):
         for _ in range(3):
-            assert (await generate(Prompt.user("one?"), stop="e s")).text == "The s"
+            assert (await generate(Prompt.user("one?"), stop="e s")).text == "The sea"
+        for cut in range(1, 5):
+            a = await generate(Prompt.user("cut?"), max_tokens=cut, logprobs=0)
+            b = await generate(a.prompt, stop="!", logprobs=0)
+            assert a.text + b.text == "\U0001f389."
+            assert "".join(one.token for one in (*a.logprobs, *b.logprobs)) == a.text + b.text
+            assert not a.missing + b.missing
     assert model.count("detokenize") == 1
+
+
+async def test_what_nobody_can_tell_from_the_prompt_is_named(serve) -> None:
+    """Tokens that the tokenizer would not choose, on a server that can't say what ids say."""
+    odd = ids_of("\u00e9x")
+    model, url = serve({"cut?": odd}, detokenizes=False)
+    model.ids = lambda text: [*TOKENIZER.encode(text, add_special_tokens=False).ids, 1]
+    async with Pool(url):
+        a = await generate(Prompt.user("cut?"), max_tokens=1)
+        b = await generate(a.prompt)
+    assert (a.text, b.text, b.missing) == ("", "x", ("text",))

@@ -17,9 +17,9 @@ from weft.backends.openai.reading import (
     said,
     stop_end,
     text_of,
-    token_logprobs,
 )
 from weft.backends.openai.sse import DONE
+from weft.backends.openai.token_logprobs import TokenLogprobs
 from weft.backends.openai.usage import Counts, counts
 from weft.backends.refusals import in_stream
 from weft.errors import RequestFailed, RequestRejected
@@ -110,6 +110,7 @@ class Relayed:
         self._half = ""  # of a character
         self._bytes = self._counted = 0
         self._counts = Counts()
+        self._tokens = TokenLogprobs()
         self._finish: str | None = None
         self._refused = self._done = self._logprobs = self._tools = False
 
@@ -150,7 +151,7 @@ class Relayed:
         if not text and (refusal := text_of((delta or whole).get("refusal"))):
             text, self._refused = refusal, True
         text = self._paired(text)
-        logprobs = token_logprobs(choice.get("logprobs") or delta.get("logprobs"))
+        logprobs = self._tokens.read(choice.get("logprobs") or delta.get("logprobs"))
         self._logprobs = self._logprobs or bool(logprobs)
         if text or thought or logprobs:
             self._bytes += len((text + thought).encode("utf-8", "surrogatepass"))

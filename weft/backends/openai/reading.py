@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from weft.backends.refusals import error_in
-from weft.types import FinishReason, TokenLogprob
+from weft.types import FinishReason
 
 
 def error_of(event: Mapping[str, Any]) -> Any:
@@ -108,19 +108,6 @@ def stop_end(before: str, piece: str, stop: tuple[str, ...]) -> int | None:
         at + len(one) - len(tail) for one in stop if (at := (tail + piece).find(one)) >= 0 and one
     ]
     return min(ends, default=None)
-
-
-def token_logprobs(reported: Any) -> tuple[TokenLogprob, ...]:
-    """One entry for each token, where they are reported."""
-    content: Any = as_object(reported).get("content")
-    read: list[TokenLogprob] = []
-    for one in map(as_object, cast("list[Any]", content) if isinstance(content, list) else []):
-        if isinstance(one.get("logprob"), int | float):
-            given = cast("list[Any]", one.get("top_logprobs") or [])
-            tops = [as_object(other) for other in given]
-            top = {str(other.get("token")): float(other["logprob"]) for other in tops}
-            read.append(TokenLogprob(str(one.get("token")), float(one["logprob"]), top))
-    return tuple(read)
 
 
 _STOPPED = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed", "complete")

@@ -10,7 +10,7 @@ vLLM makes text of tokens as they come, and nearly always rightly. It does not
 
 In these cases, and only then, the server is asked what the ids say. Text ends with the last
 whole character; the bytes of one that is not whole yet are shown when it is, by the answer
-that goes on with it.
+that goes on with it. `retokenized` has what is done where a server has no `/detokenize`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from weft.backends.vllm.retokenized import Tokenize, new_text, to_stop
+from weft.backends.vllm.token_texts import BROKEN, told
 from weft.types import Delta
-
-BROKEN = "\ufffd"
-"""What bytes that are no character decode to."""
 
 WINDOW = 64
 """How many of a prompt's last tokens are looked at."""
@@ -35,16 +34,18 @@ class Decoder:
 
     Args:
         ask: asks it.
+        tokenize: the ids of a text, special tokens in it included.
     """
 
-    def __init__(self, ask: Decode) -> None:
-        self.text = ask
+    def __init__(self, ask: Decode, tokenize: Tokenize) -> None:
+        self.text, self.tokenize = ask, tokenize
         self._pieces: dict[int, str] = {}
 
-    async def piece(self, token: int) -> str:
-        """The text of one token; empty if the server can't tell."""
-        if (known := self._pieces.get(token)) is None:
-            known = self._pieces[token] = await self.text((token,)) or ""
+    async def piece(self, token: int) -> str | None:
+        """The text of one token; None if the server can't tell."""
+        known = self._pieces.get(token)
+        if known is None and (known := await self.text((token,))) is not None:
+            self._pieces[token] = known
         return known
 
     async def whole(self, ids: Sequence[int]) -> str:
@@ -67,6 +68,7 @@ class AnswerText:
 
     Attributes:
         stops_here: whether stop strings are looked for here, not by the server.
+        lost: whether the text lacks what nobody could tell from the prompt's.
     """
 
     def __init__(self, decoder: Decoder, prompt: tuple[int, ...], stops: tuple[str, ...]) -> None:
@@ -75,12 +77,21 @@ class AnswerText:
         self._before: str | None = None
         self._ids: list[int] = []
         self._text = ""
-        self.stops_here = False
+        self._begun: str | None = None
+        self._told = True  # what ids say, by the server
+        self.stops_here = self.lost = False
 
-    async def begin(self, shown: str) -> None:
-        """Look at the prompt's end, whose text `shown` ends with."""
+    async def begin(self, shown: str | None) -> None:
+        """Look at the prompt's end.
+
+        Args:
+            shown: the text of the open answer that the prompt ends with; None without one.
+        """
         last = await self._decoder.piece(self._prompt[-1]) if self._prompt else ""
-        if not last.endswith(BROKEN):
+        if last is None:
+            self._told, self._begun, self.stops_here = False, shown, bool(self._stops)
+            return
+        if shown is None or not last.endswith(BROKEN):
             return
         text = await self._decoder.text(self._prompt)
         if text is not None and text.endswith(BROKEN):
@@ -105,12 +116,25 @@ class AnswerText:
             now = await self._decoder.whole((*self._prompt, *self._ids))
             delta = replace(delta, text=now[len(self._before) :])
             self._before = None
-        elif delta.finish_reason == "stop" and self._stops:
+        elif self._begun is not None and delta.text:
+            delta = await self._first_piece(delta, self._begun)
+            self._begun = None
+        elif delta.finish_reason == "stop" and self._stops and not self.stops_here:
             delta = await self._last_piece(delta, end)
         self._text += delta.text
         if self.stops_here and delta.text:
-            return await self._up_to_stop(delta, before)
+            delta = await self._up_to_stop(delta, before)
+        if delta.logprobs:
+            return replace(delta, logprobs=told(delta.text, delta.logprobs))
         return delta
+
+    async def _first_piece(self, delta: Delta, shown: str) -> Delta:
+        """The first piece of an answer that goes on, where the server can't tell what ids say."""
+        text = await new_text(
+            self._decoder.tokenize, delta.text, self._prompt, tuple(self._ids), shown
+        )
+        self.lost = text is None
+        return replace(delta, text=text or "")
 
     async def _last_piece(self, delta: Delta, end: int | None) -> Delta:
         """The last piece, of an answer for which the server looked for stop strings."""
@@ -125,7 +149,7 @@ class AnswerText:
             return replace(delta, text=delta.text.removesuffix(piece))
         if not self._ids:
             return delta
-        piece = await self._decoder.piece(self._ids[-1])
+        piece = await self._decoder.piece(self._ids[-1]) or ""
         if text.endswith(piece) and not any(text.endswith(piece[:n]) for n in range(1, len(piece))):
             return delta  # the stop string ends with the token
         said = await self._decoder.text(self._ids) or ""
@@ -146,6 +170,9 @@ class AnswerText:
         if not ends:
             return delta
         text, kept, first = delta.text, len(delta.tokens), min(ends)
+        if not self._told:
+            text, kept = await to_stop(self._decoder.tokenize, text, delta.tokens, first)
+            return _stopped(delta, text, kept)
         full = await self._decoder.whole((*self._prompt, *self._ids))
         for count in range(1, kept):
             ids = self._ids[: before + count]
@@ -153,11 +180,16 @@ class AnswerText:
             if len(text) - lacks >= first:
                 text, kept = text[: len(text) - lacks], count
                 break
-        return replace(
-            delta,
-            text=text,
-            tokens=delta.tokens[:kept],
-            logprobs=delta.logprobs[:kept],
-            finish_reason="stop",
-            ended=False,
-        )
+        return _stopped(delta, text, kept)
+
+
+def _stopped(delta: Delta, text: str, kept: int) -> Delta:
+    """A piece that ends with its text so far, and as many tokens."""
+    return replace(
+        delta,
+        text=text,
+        tokens=delta.tokens[:kept],
+        logprobs=delta.logprobs[:kept],
+        finish_reason="stop",
+        ended=False,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import httpx
@@ -13,13 +13,8 @@ from weft.backends.engine import OnDelta
 from weft.backends.http import events
 from weft.backends.refusals import GARBLED, error_in, garbled, in_stream
 from weft.backends.vllm.answer_text import AnswerText
-from weft.errors import (
-    RequestFailed,
-)
+from weft.errors import RequestFailed
 from weft.types import Delta
-
-if TYPE_CHECKING:
-    pass
 
 
 async def relay(
@@ -76,6 +71,7 @@ async def relay(
     gaps = {
         "usage": prompt is not None or scope.cancel_called,
         "logprobs": reported or not counted,
+        "text": not answer.lost,
     }
     missing = tuple(name for name, there in gaps.items() if not there)
     on_delta(replace(last, prompt_tokens=prompt, cached_tokens=cached, missing=missing))

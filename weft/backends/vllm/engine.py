@@ -84,7 +84,7 @@ class VLLMEngine(Engine):
         self.api_key = api_key or os.environ.get("VLLM_API_KEY") or None
         self._client: httpx.AsyncClient | None = None
         self._watch = ProcessWatch()
-        self._decoder = Decoder(self._detokenize)
+        self._decoder = Decoder(self._detokenize, self.tokenize)
         self._detokenizes = True
         self._folds = False  # system turns into the user's, where the template refuses them
         self._channels = False  # special tokens tell thinking from answer
@@ -152,7 +152,7 @@ class VLLMEngine(Engine):
             tokens = await self.render(request.messages, open=request.open)
         if self.context is not None and len(tokens) >= self.context:
             raise too_long(len(tokens), self.context)
-        said = request.messages[-1].content if request.open and request.messages else ""
+        said = request.messages[-1].content if request.open and request.messages else None
         answer = AnswerText(self._decoder, tokens, request.sampling.stop)
         with reaching(self.url):
             await answer.begin(said)

@@ -34,7 +34,8 @@ class Completion:
         missing: what was asked for and is not there: `logprobs`; `top_logprobs` (fewer
             alternatives than asked for); `usage` (the counts are estimates); `finish_reason`;
             `schema` (the model was told the schema in words); `max_tokens` (the answer is longer);
-            or a setting that the engine does not know, such as `top_k`.
+            `text` (the character is lacking that an earlier answer began); or a setting that the
+            engine does not know, such as `top_k`.
     """
 
     text: str

@@ -437,6 +437,18 @@ def test_numbers_of_other_kinds_are_numbers():
     assert world.dispatcher.programs["a"].claim == 0
 
 
+def test_a_key_may_have_integers_that_no_float_holds():
+    huge = 10**400
+    policy = Moody({"order": lambda _, call, __: Order((-huge, -call.arrival, 0.5), "")})
+    world = World(policy, concurrency=1)
+    first, second, third = world.ask("a"), world.ask("b"), world.ask("c")
+    world.end(first)
+    assert world.running == [third]
+    world.end(third)
+    assert world.running == [second]
+    assert not any(world.dispatcher.counters.unanswered.values())
+
+
 def test_an_answer_that_is_changed_later_changes_nothing():
     kept = Order((1.0,), "kept")
 

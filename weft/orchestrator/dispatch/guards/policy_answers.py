@@ -29,9 +29,13 @@ def read_order(answer: Order) -> tuple[tuple[float, ...], float, str]:
     key, overdue = answer.key, answer.overdue
     if type(key) is not tuple:
         raise NoAnswer(f"its key is {_shown(key)}, not a tuple of numbers")
-    # A sum is not a number if a part is not.
-    if not _PLAIN.issuperset(map(type, key)) or (total := sum(key)) != total:
-        key = tuple(_number(part, "its key has") for part in key)
+    try:
+        # A sum is not a number if a part is not.
+        plain = _PLAIN.issuperset(map(type, key)) and (total := sum(key)) == total
+    except OverflowError:  # an integer that is too large for a float
+        plain = False
+    if not plain:
+        key = tuple(part if type(part) is int else _number(part, "its key has") for part in key)
     if type(overdue) is not float or overdue != overdue:
         overdue = math.inf if overdue is None else _number(overdue, "its overdue is")
     return key, overdue, _reason(answer.reason)
