@@ -14,9 +14,18 @@ from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.orchestrator.estimates.text_lengths import TextLengths, TextSize
 from weft.orchestrator.group import CallGroup
 from weft.orchestrator.tokens.token_path import TokenPath, grown_hashes
-from weft.types import Request
+from weft.types import Message, Request
 
 _EXPECTED_OUTPUT = 256  # tokens, where neither the program nor experience says
+
+
+def text_size(messages: Sequence[Message]) -> TextSize:
+    """How much text a conversation has, with its roles."""
+    size = sum(
+        len(m.role) + 2 + (len(m.content) if m.content.isascii() else len(_bytes(m.content)))
+        for m in messages
+    )
+    return TextSize(len(messages), size)
 
 
 @dataclass(slots=True, eq=False)
@@ -76,12 +85,7 @@ class Call:
     @property
     def text_size(self) -> TextSize:
         """The prompt's text, with its roles."""
-        messages = self.request.messages
-        size = sum(
-            len(m.role) + 2 + (len(m.content) if m.content.isascii() else len(_bytes(m.content)))
-            for m in messages
-        )
-        return TextSize(len(messages), size)
+        return text_size(self.request.messages)
 
     @property
     def limit(self) -> int | None:

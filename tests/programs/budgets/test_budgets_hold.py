@@ -84,6 +84,59 @@ async def test_a_rerun_takes_the_same_course_and_pays_nothing(limits):
     assert again.usage == first.usage
 
 
+async def test_what_a_refusal_cancelled_is_not_sent_by_a_rerun():
+    """A sample in flight was cancelled, since what it had cost left no room for another."""
+
+    def reply(request):
+        return Scripted("hello" * (50 if len(engine.requests) == 2 else 1), seconds=0.005)
+
+    async def samples() -> str:
+        try:
+            await generate(Prompt.user("q"), max_tokens=250, n=5)
+        except BudgetExceeded as error:
+            return error.resource
+        return "none"
+
+    engine = ScriptedEngine(reply)
+    async with Pool(engine, store=Store()) as pool:
+        first = await run(samples, pool=pool, budget=Limits(calls=3))
+        again = await run(samples, pool=pool, budget=Limits(calls=3))
+    assert first.usage.cancelled > 0
+    assert len(engine.requests) == 3
+    assert again.value == first.value == "calls"
+    assert again.usage == first.usage
+
+
+@pytest.mark.parametrize("takes_tokens", [True, False])
+@pytest.mark.parametrize("unit", ["tokens", "dollars"])
+async def test_what_was_refused_is_refused_by_a_rerun(takes_tokens, unit):
+    """At once, by what is known of the prompt, though other results are still to come."""
+
+    async def two() -> list[str]:
+        with budget(**{unit: 24}):
+            found = [(await generate(Prompt.user("x" * 10), max_tokens=8)).text]
+            try:
+                await generate(Prompt.user("y" * 4), max_tokens=8)
+            except BudgetExceeded as error:
+                found.append(error.resource)
+            return found
+
+    async def both() -> list[str]:
+        return [*await two(), (await generate(Prompt.user("z"), max_tokens=8)).text]
+
+    stored, runs = Store(), []
+    for _ in range(2):  # with nothing known of the model but what the Store has
+        engine = ScriptedEngine(
+            "y" * 8, takes_tokens=takes_tokens, price=Price(prompt=1e6, completion=1e6)
+        )
+        async with Pool(engine, store=stored) as pool:
+            done = await run(both, pool=pool)
+            runs.append((done.value, done.usage.total, [e.kind for e in done.events]))
+    assert runs[0][0] == ["y" * 8, unit, "y" * 8]
+    assert not engine.requests
+    assert runs[0][:2] == runs[1][:2]
+
+
 @pytest.mark.parametrize("unit", ["tokens", "dollars"])
 async def test_a_rerun_with_less_ends_where_it_would_have_ended(unit):
     """A stored answer that what is left does not pay for is cut off, not taken and overcharged."""

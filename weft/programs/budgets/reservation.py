@@ -12,7 +12,7 @@ from weft.errors import BudgetExceeded
 from weft.orchestrator.pool import Pool
 from weft.programs.budgets.budget import budget
 from weft.programs.budgets.limits import Amounts
-from weft.types import Usage
+from weft.types import NOTHING, Usage
 
 _UNKNOWN = 32_768
 """Tokens that an answer is taken to need at most, if neither program nor context says so."""
@@ -92,11 +92,7 @@ class Reservation:
             BudgetExceeded: the call can't be afforded.
             UsageError: dollars are limited, and an engine has no price.
         """
-        if any(b.limits.dollars is not None for b in self._budgets):
-            for b in self._budgets:
-                b.check_prices(pool.models.without_price())
-            price = pool.models.dearest(model)
-            self._prices = price.prompt / 1e6, price.completion / 1e6
+        self._learn_prices(pool, model)
         self._prompt = prompt
         if answer is not None:
             self._longest = self._promise = answer
@@ -112,15 +108,19 @@ class Reservation:
         finally:
             self._unqueue()
 
-    def refuse(self, prompt: int) -> None:
+    def refuse(self, pool: Pool, model: str, prompt: int) -> None:
         """Raise if a call would not be let in however long it waited.
 
         Args:
-            prompt: its tokens.
+            pool: has prices.
+            model: which is to answer.
+            prompt: tokens of the prompt.
 
         Raises:
             BudgetExceeded: it would not.
+            UsageError: dollars are limited, and an engine has no price.
         """
+        self._learn_prices(pool, model)
         for b in self._budgets:
             b.check()
             for resource, _, ever in b.rooms(prompt, *self._prices):
@@ -163,6 +163,19 @@ class Reservation:
         if not last and usage.generated > 0 and self._left < self._open:
             self._go_on()
 
+    def take_back(self, usage: Usage) -> None:
+        """Charge nothing after all, and hold as much as before.
+
+        Args:
+            usage: what was charged.
+
+        Raises:
+            BudgetExceeded: others have taken the room.
+        """
+        for b in self._budgets:
+            b.charge(NOTHING - usage)
+        self.renew()
+
     def check_end(self, generated: int | None) -> bool:
         """Whether an answer was ended by what a budget held it to; `end` then says so.
 
@@ -181,6 +194,18 @@ class Reservation:
         """Look again whether there is room."""
         if self._woken is not None:
             self._woken.set()
+
+    def wake_others(self) -> None:
+        """Have calls look again that wait for room."""
+        for b in self._budgets:
+            b.wake()
+
+    def _learn_prices(self, pool: Pool, model: str) -> None:
+        if any(b.limits.dollars is not None for b in self._budgets):
+            for b in self._budgets:
+                b.check_prices(pool.models.without_price())
+            price = pool.models.dearest(model)
+            self._prices = price.prompt / 1e6, price.completion / 1e6
 
     def _rooms(self) -> Iterator[tuple[budget, str, float, float]]:
         for b in self._budgets:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from weft.backends.wire import template_settings
 from weft.concurrency import now
 from weft.errors import BudgetExceeded
-from weft.orchestrator.call import Call
+from weft.orchestrator.call import Call, text_size
 from weft.programs.budgets.budget import timeout
 from weft.programs.budgets.reservation import Reservation
 from weft.programs.calls.opened_thinking import begins_inside
 from weft.programs.calls.progress import CallProgress
-from weft.programs.calls.stored import call_key, cut_as_before, held_to_fewer
+from weft.programs.calls.stored import call_key, cut_as_before, held_to_fewer, learn_length
 from weft.programs.calls.tokens import token_path
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
@@ -91,6 +91,7 @@ class _Call:
     """One call on its way, through Store, budgets and scheduler."""
 
     __slots__ = (
+        "_charged",
         "_key",
         "_known",
         "_model",
@@ -129,6 +130,8 @@ class _Call:
         self._known: Outcome | None = None
         self._pending = False
         """Whether a stored result is known that has not been counted yet."""
+        self._charged = False
+        """Whether budgets were charged with it all the same."""
 
     async def run(self) -> Outcome:
         """Take a stored result, or have the scheduler run the call.
@@ -228,7 +231,8 @@ class _Call:
         self.outcome.after = now() - scope.journal.last_end
         if scope.replay is not None and not scope.replay.over(stored):
             if stored is None and self.reservation is not None:
-                self.reservation.refuse(await self._prompt_tokens())
+                prompt = await self._prompt_tokens()
+                self.reservation.refuse(scope.pool, self._model, prompt)
             ends = timeout(scope.budgets)
             known = self._known
             if stored is not None and known is not None and not known.cancelled:
@@ -236,10 +240,30 @@ class _Call:
                 await scope.replay.await_due(stored, known.at, ends)
             else:
                 lost = (known.at, known.timing.total) if known is not None else None
-                await scope.replay.await_end(stored, lost, ends)
+                counts = known is not None and scope.charge_stored and bool(scope.budgets)
+                await scope.replay.await_end(
+                    stored, lost, ends, self._charge_lost if counts else None
+                )
+                self._take_back()
         if scope.program is not None and scope.program.stored:
             scope.program.away_for(self.outcome.after, now())
         return False
+
+    def _charge_lost(self) -> None:
+        """Charge what a call had cost that lost the first time, and is likely to lose again."""
+        assert self._known is not None
+        assert self.reservation is not None
+        self.reservation.charge(self._known.usage, last=True)
+        self.reservation.wake_others()
+        self._charged = True
+
+    def _take_back(self) -> None:
+        """The call did not lose after all."""
+        if self._charged:
+            assert self._known is not None
+            assert self.reservation is not None
+            self._charged = False
+            self.reservation.take_back(self._known.usage)
 
     async def _again(self, known: Outcome, stored: StoredResult) -> None:
         """Take a stored result when its turn comes, at its price."""
@@ -257,6 +281,7 @@ class _Call:
             done = False
         self._pending = False
         self.outcome = known
+        learn_length(scope.pool, self._model, self._prompt, known)
         scope.spend(known.usage)
         if program is not None:
             timing = known.timing
@@ -277,11 +302,12 @@ class _Call:
             raise held.end
 
     async def _prompt_tokens(self) -> int:
-        """Tokens of the prompt; 0 where only an engine can count them."""
-        if not self._scope.pool.models.takes_tokens(self._model):
-            return 0
+        """Tokens of the prompt, as far as they can be known."""
+        pool, model = self._scope.pool, self._model
+        if not pool.models.takes_tokens(model):
+            return pool.text_lengths.tokens(model, text_size(self._prompt.messages))
         settings = template_settings(self._sampling)
-        path = await token_path(self._prompt, self._scope.pool, self._model, settings)
+        path = await token_path(self._prompt, pool, model, settings)
         return len(path.tokens) + len(self._suffix)
 
     async def _admit(self, held: Reservation, prompt_tokens: int) -> None:
@@ -321,7 +347,7 @@ class _Call:
             # It is cancelled, as it was the first time: what it cost then counts.
             outcome, stored = self._known, True
             self._scope.spend(outcome.usage)
-            if self._scope.charge_stored:
+            if self._scope.charge_stored and not self._charged:
                 for b in self._scope.budgets:
                     b.charge(outcome.usage)
         failed = isinstance(error, Exception)

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from weft.orchestrator.call import text_size
+from weft.orchestrator.pool import Pool
 from weft.programs.budgets.reservation import Reservation
 from weft.programs.calls.settings import settings_text
 from weft.programs.history.outcome import Outcome
@@ -57,3 +59,10 @@ def cut_as_before(known: Outcome, held: Reservation | None, budgets: Iterable[bu
         and held_to is not None
         and held_to <= known.most_tokens
     )
+
+
+def learn_length(pool: Pool, model: str, prompt: Prompt, known: Outcome) -> None:
+    """Learn from a stored result how long a text is in tokens, as from the result at first."""
+    used = known.usage
+    if used.calls == 1 and "usage" not in known.missing and not pool.models.takes_tokens(model):
+        pool.text_lengths.learn(model, text_size(prompt.messages), used.prompt)

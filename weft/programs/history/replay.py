@@ -24,6 +24,7 @@ import heapq
 import itertools
 import json
 import math
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,11 @@ class Replay:
         await self._wait(waiter)
 
     async def await_end(
-        self, stored: StoredResult | None, lost: tuple[float, float] | None, timeout: float
+        self,
+        stored: StoredResult | None,
+        lost: tuple[float, float] | None,
+        timeout: float,
+        charge: Callable[[], None] | None = None,
     ) -> None:
         """Wait until no stored result is left to release.
 
@@ -126,12 +131,17 @@ class Replay:
             lost: when the program cancelled it, by the clock of its run, and after how many
                 seconds, if it was sent before.
             timeout: when the first timeout ends that the call is in, on anyio's clock.
+            charge: charges what the call had cost; called when the program cancelled it the
+                first time.
         """
         if stored is not None:
             self._see(stored)
         waiter = _Waiter(0.0, timeout)
-        waiter.lost = lost
+        waiter.lost, waiter.charge = lost, charge
         self._missing.append(waiter)
+        if stored is not None and lost is not None and charge is not None:
+            waiter.at = lost[0] if stored.run == self.run else 0.0
+            heapq.heappush(self._due, (stored.order, next(self._numbers), waiter))
         await self._wait(waiter)
 
     def _see(self, stored: StoredResult) -> None:
@@ -193,6 +203,9 @@ class Replay:
                     await self._rest(rest)
                     continue
                 order, _, waiter = heapq.heappop(self._due)
+                if waiter.charge is not None:
+                    waiter.charge()
+                    continue
                 self._jump(early)
                 self._out.add(order)
                 self._release(waiter)
@@ -203,6 +216,10 @@ class Replay:
                 # Nothing of an earlier run is left, so what follows is new.
                 at = now()
                 self._missing, free = self._held_back(at)
+                if any(one.lost is None for one in free):
+                    # A budget may refuse what is new, and so cancel those that lost.
+                    self._missing += [one for one in free if one.lost is not None]
+                    free = [one for one in free if one.lost is None]
                 for waiter in free:
                     self._release(waiter)
                 self._new = not self._missing
@@ -310,11 +327,12 @@ class _Branches:
 class _Waiter:
     """A call that waits."""
 
-    __slots__ = ("at", "gone", "lost", "released", "timeout", "until", "woken")
+    __slots__ = ("at", "charge", "gone", "lost", "released", "timeout", "until", "woken")
 
     def __init__(self, at: float, timeout: float) -> None:
         self.at, self.timeout = at, timeout
         self.lost: tuple[float, float] | None = None
+        self.charge: Callable[[], None] | None = None
         self.until = -1.0  # not known yet
         self.released = self.gone = False
         self.woken = anyio.Event()
