@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -334,6 +335,40 @@ def test_of_two_writers_the_second_is_told(tmp_path: Path) -> None:
         assert f"another evaluation (process {os.getpid()}) writes into" in said
         assert "give another --out" in said
     assert other() == "in\n"
+
+
+def test_of_two_writers_the_second_is_told_where_files_cannot_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    folder = Folder(tmp_path / "out", create=True)
+    folder.save(Settings("countdown", "", "scripted", 0), Session())
+    code = (
+        "import sys, time; from pathlib import Path; from weft.evals.records import Folder\n"
+        "with Folder(Path(sys.argv[1])).writing(): print('in', flush=True); time.sleep(60)\n"
+    )
+    words = [sys.executable, "-c", code, str(folder.path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as first:
+        try:
+            assert first.stdout is not None
+            assert first.stdout.readline() == "in\n"
+            with pytest.raises(StoreError, match=rf"process {first.pid}\).*remove .lock"):
+                folder.writing().__enter__()
+        finally:
+            first.kill()
+    with folder.writing(), pytest.raises(StoreError, match="another evaluation"):
+        folder.writing().__enter__()
+    lock = folder.path / ".lock"
+    lock.write_text("17 elsewhere")
+    with pytest.raises(StoreError, match="process 17 on elsewhere"):
+        folder.writing().__enter__()
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(StoreError, match="can't write into"):
+        folder.writing().__enter__()
 
 
 @pytest.mark.parametrize("spec", ["greedy", "best_of_n(n=2)", "beam(n=4)"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ SETTINGS, ROWS, RESULTS, REPORT, STORE, LOCK = (
     "store.sqlite",
     ".lock",
 )
+_HOLDER = 300  # characters of who writes into a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,13 @@ class Session:
     samples: dict[str, int] = field(default_factory=dict[str, int])
 
 
-def _locked(file: int) -> bool:
-    """Lock an open file for this process, whose end frees the lock; False if it is locked."""
+def _locked(file: int) -> bool | None:
+    """Lock an open file for this process, whose end frees the lock.
+
+    Returns:
+        False if the file is locked by another; None if there are no locks at all, as on some
+        network file systems.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -122,8 +129,32 @@ def _locked(file: int) -> bool:
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as e:
-        return e.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # no locks there at all
+        return False if e.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK) else None
     return True
+
+
+def _may_run(holder: str) -> bool:
+    """Whether the process may still run that wrote its number and its machine's name."""
+    pid, _, machine = holder.strip().partition(" ")
+    if not pid.isdecimal() or sys.platform == "win32":
+        return False
+    if machine != platform.node():
+        return True
+    try:
+        os.kill(int(pid), 0)  # asks, and sends nothing
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _named(holder: str) -> str:
+    """The process that wrote its number and its machine's name, in parentheses."""
+    pid, _, machine = holder.strip().partition(" ")
+    if not pid:
+        return ""
+    return f" (process {pid}{f' on {machine}' if machine not in ('', platform.node()) else ''})"
 
 
 def write(path: Path, text: str) -> None:
@@ -159,20 +190,29 @@ class Folder:
         """Be the only one who writes into the folder.
 
         Raises:
-            StoreError: somebody else writes there now.
+            StoreError: somebody else writes there now, or nobody can.
         """
-        with (self.path / LOCK).open("a+", encoding="utf-8") as file:
-            if not _locked(file.fileno()):
-                file.seek(0)
-                other = f" (process {pid})" if (pid := file.read(20).strip()) else ""
+        try:
+            file = (self.path / LOCK).open("a+", encoding="utf-8")
+        except OSError as e:
+            raise StoreError(f"can't write into {self.path} ({LOCK}): {e.strerror}") from e
+        with file:
+            locked = _locked(file.fileno())
+            file.seek(0)
+            holder = file.read(_HOLDER)
+            if locked is False or (locked is None and _may_run(holder)):
                 raise StoreError(
-                    f"another evaluation{other} writes into {self.path} now; wait until it has "
-                    "ended, or give another --out"
+                    f"another evaluation{_named(holder)} writes into {self.path} now; wait until "
+                    "it has ended, or give another --out"
+                    + ("" if locked is False else f"; if it was killed, remove {LOCK} there")
                 )
             file.truncate(0)
-            file.write(str(os.getpid()))
+            file.write(f"{os.getpid()} {platform.node()}")
             file.flush()
-            yield
+            try:
+                yield
+            finally:
+                file.truncate(0)
 
     def open(self, settings: Settings, *, moved: bool = False) -> Session:
         """Begin or go on under `settings`.
