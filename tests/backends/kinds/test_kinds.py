@@ -94,6 +94,8 @@ async def test_a_kind_opens_several_and_closes_them(put: Put, monkeypatch: pytes
             assert [engine.name for engine in engines] == names
         key = "k-1" if "key" in spec else None
         assert said == [f"{len(names)} begin with {key}", "they end"]
+    with pytest.raises(UsageError, match="Echo engines take no key; leave out key"):
+        parse("mine.py:Echo(says=x)?key=MY_KEY")
 
 
 def test_the_verbs_take_engines_of_users(put: Put) -> None:

@@ -89,6 +89,8 @@ def parse(text: str) -> EngineSpec:
     ours = {k: v for k, v in written.values.items() if k in OPTIONS and k not in own}
     asis = {k: written.texts.get(k, v) for k, v in ours.items()}
     options = _options(text.partition("?")[0], asis)
+    if "key" in options and "api_key" not in own:
+        raise UsageError(f"engine {text!r}: {written.name} engines take no key; leave out key")
     given = {k: v for k, v in written.values.items() if k not in ours}
     if unknown := [k for k in given if k not in own]:
         if not own:

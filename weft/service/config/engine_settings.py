@@ -61,10 +61,13 @@ class EngineConfig(Section):
     def _takes(self) -> EngineConfig:
         spec = parse(self.spec)
         taken = {parameter.name for parameter in parameters(spec.kind)}
-        for name in self.further:
+        key = {"api_key": self.api_key} if self.api_key is not None else {}
+        model = {"model": self.model} if self.model is not None else {}
+        written = {**spec.values, **({"api_key": None} if "key" in spec.options else {})}
+        for name, value in (key | model | self.further).items():
             if name not in taken:
                 raise ValueError(f"{name} is not for {spec.name} engines; take it out")
-            if name in spec.values:
+            if name in written and (name != "model" or value != written[name]):
                 raise ValueError(f"{name} is in the spec too; say it once")
         return self
 
