@@ -158,6 +158,34 @@ class Lines(Source):
 """
 
 
+ENGINES = """
+from weft import Prompt, ScriptedEngine, generate, program
+from weft.backends import engine_kind
+from weft.backends.openai import OpenAIEngine
+
+
+@engine_kind("near")
+class Near(OpenAIEngine):
+    '''A server near by.'''
+
+    def __init__(self, url: str, model: str = "m") -> None:
+        super().__init__(model, url)
+
+
+@engine_kind("says")
+class Says(ScriptedEngine):
+    '''Says always the same.'''
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+
+
+@program
+async def ask() -> str:
+    return (await generate(Prompt.user("?"))).text
+"""
+
+
 def package(folder: Path, name: str, entries: str) -> None:
     """What pip leaves of an installed package that brings parts."""
     info = folder / f"{name}-1.2.dist-info"
@@ -263,6 +291,42 @@ def test_readers_of_packages_are_found_when_asked_for(put: Put, tmp_path: Path) 
         """,
     )
     assert [m.reader for m in load_config(config).strategies.models] == ["loud"]
+
+
+def test_verbs_take_parts_of_packages_by_name(put: Put, tmp_path: Path) -> None:
+    put("site/acme.py", MINE)
+    put("site/acme_engines.py", ENGINES)
+    entries = """
+        [weft.engines]
+        near = acme_engines:Near
+        says = acme_engines:Says
+        [weft.policies]
+        brisk = acme:Brisk
+        [weft.strategies]
+        calm = acme:Calm
+        [weft.workloads]
+        two_jobs = acme:TwoJobs
+        """
+    package(tmp_path / "site", "acme", entries)
+    sys.path.insert(0, str(tmp_path / "site"))
+    config = """
+        engines: ["near:http://127.0.0.1:1/v1"]
+        policy: {brisk: {most: 2}}
+        strategies: {models: [{model: m, strategy: calm}]}
+        """
+    put("serve.yaml", config)
+    for command, said in {
+        "run acme_engines:ask -e says:yes -p brisk": "yes",
+        "graph acme_engines:ask": "flowchart TD",
+        "simulate two_jobs -p brisk(most=2) --engines 1": "brisk",
+        "serve serve.yaml --check": "",
+        "engines kinds near": "from: acme 1.2",
+    }.items():
+        done = weft(*command.split())
+        assert done.exit_code == 0, done.output
+        assert said in done.stdout
+    said = weft("serve", "-e", "says:yes", "--check").stderr
+    assert "set `url` in Says" in said
 
 
 def test_a_name_taken_twice_names_both_places(put: Put, tmp_path: Path) -> None:
