@@ -4,8 +4,9 @@
 
 Instructions are far less noise than CPU time where other work shares the machine. Work runs once to
 warm up and is then counted by valgrind's callgrind: requests of `benchmarks/gateway.py` on 16
-connections (with so long between streamed chunks that each is read by itself), less what an idle
-service does in that time, and calls of `benchmarks/calls.py`. The kernel's part is not counted.
+connections (with so long between streamed chunks that each is read by itself), less what the idle
+service does in as long a time after them, and calls of `benchmarks/calls.py`. The kernel's part is
+not counted.
 `--tree` measures another working tree's package; `--profiles` keeps callgrind's files.
 """
 
@@ -30,11 +31,10 @@ from load import Source, connected, growing, right, unrelated
 from upstream import CHUNKS, MODEL
 
 PACE = 200  # ms between chunks
-IDLE = 12.0  # s
 CALLS = 1000
 CASES: dict[str, tuple[Callable[[], Source], int]] = {  # and requests of each connection
-    "2 KB, unrelated": (lambda: unrelated(2048), 8),
-    "2 KB, growing": (lambda: growing(2048), 8),
+    "2 KB, unrelated": (lambda: unrelated(2048), 16),
+    "2 KB, growing": (lambda: growing(2048), 16),
     "64 KB, unrelated": (lambda: unrelated(65536), 4),
     "64 KB, growing": (lambda: growing(65536), 8),
     "stream of 50 chunks": (lambda: unrelated(2048, stream=True, pace=PACE), 1),
@@ -81,16 +81,15 @@ async def requests(folder: Path) -> dict[str, float]:
         async with gateways.running(weft, urls, MODEL) as up:
             counter = Counter(up.pid, folder)
             await served(up.port, *CASES["2 KB, unrelated"])
-            counter.tell("zero")
-            await asyncio.sleep(IDLE)
-            idle = counter.read("idle") / IDLE
             for name, (make, each) in CASES.items():
                 await served(up.port, make, each)
                 counter.tell("zero")
                 begun = time.perf_counter()
                 await served(up.port, make, each)
-                counted = counter.read(name) - idle * (time.perf_counter() - begun)
-                found[name] = counted / each / CONNECTIONS
+                busy, took = counter.read(name), time.perf_counter() - begun
+                counter.tell("zero")
+                await asyncio.sleep(took)
+                found[name] = (busy - counter.read(f"{name}, idle")) / each / CONNECTIONS
     found["streamed chunk"] = (found["stream of 50 chunks"] - found["2 KB, unrelated"]) / CHUNKS
     return found
 

@@ -246,7 +246,7 @@ class Weft(Policy):
             return Admission(False, f"it grew by {-room:.0f} tokens too many", yields)
         room -= self._growth(call, view) * (engine.programs + 1)
         if room >= 0 or not engine.programs:
-            return Admission(True, f"it leaves {max(0, room):.0f} tokens unclaimed")
+            return Admission(True, f"it leaves {round(room) if room > 0 else 0} tokens unclaimed")
         why = f"it lacks {-room:.0f} tokens beside running calls and claims"
         weakest = engine.weakest
         if not engine.in_flight:

@@ -22,6 +22,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 BREAK = b"\n\n"
 """Ends what was left unfinished, so that the event after it is seen for itself."""
 
+_LONGEST = 1000  # characters of a header that weft adds
 _CONTROL = bytes(c if c >= 32 and c != 127 else 32 for c in range(256))
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\n\r\n")
 _time = time.monotonic
@@ -228,10 +229,15 @@ class Exchange:
 
     def add(self, name: bytes, value: str) -> None:
         """Give the answer a header, if it has not begun."""
-        try:
-            text = value[:1000].encode("latin-1")
-        except UnicodeEncodeError:
-            text = value[:1000].encode("utf-8", "replace")
+        if len(value) > _LONGEST:
+            value = value[:_LONGEST]
+        if value.isascii():
+            text = value.encode()
+        else:
+            try:
+                text = value.encode("latin-1")
+            except UnicodeEncodeError:
+                text = value.encode("utf-8", "replace")
         if not value.isprintable():
             text = text.translate(_CONTROL)
         self._out.append((name, text))

@@ -45,7 +45,7 @@ def set_up(
     """
     if level not in _LEVELS:
         raise UsageError(f"log level {level!r} is not known; give one of {', '.join(_LEVELS)}")
-    handler = logging.StreamHandler(to or sys.stderr)
+    handler = _Lines(to or sys.stderr)
     handler.setFormatter(Formatter(form, telling=telling))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -59,6 +59,20 @@ def set_up(
 
 def _number(level: str) -> int:
     return logging.getLevelNamesMapping()[level.upper()]
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Writes lines with less ado than its base: one is written for each request."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        try:
+            self.stream.write(f"{self.format(record)}\n")
+            self.stream.flush()
+        except RecursionError:
+            raise
+        except Exception:
+            self.handleError(record)
 
 
 class Formatter(logging.Formatter):
