@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -72,6 +73,61 @@ def test_reminders_around_a_short_task_come_and_go(part: bytes) -> None:
         start = (b"user\n" + task, part % (b"<files>%d</files>" % turn, task))[turn % 2]
         asked = ask(known, TOOLS, system(turn), start, *said)
         assert (asked.program, asked.new) == (first.program, False)
+
+
+REMINDERS = [
+    pytest.param(b"user\n<reminder>%d</reminder>%b", id="in-front"),
+    pytest.param(b"user\n%b<time>%d</time>", id="behind"),
+]
+
+
+def remind(number: int, form: bytes = b"user\n<time>%d</time>\n%b") -> bytes:
+    """The task, among reminders that are never the same; in every fourth request there are none."""
+    task = TASK.removeprefix(b"user\n")
+    if number % 4 == 3:
+        return TASK
+    return form % ((number, task) if form.endswith(b"%b") else (task, number))
+
+
+@pytest.mark.parametrize("form", REMINDERS)
+@pytest.mark.parametrize("at_once", [1, 3, 5])
+def test_sessions_with_one_task_and_changing_reminders_are_a_program_each(
+    at_once: int, form: bytes
+) -> None:
+    known, numbers = Conversations(), itertools.count(1)
+    drawn = random.Random(at_once)
+
+    def asked(session: int, turns: int) -> str:
+        said = history(session, turns)
+        return ask(known, TOOLS, system(), remind(next(numbers), form), *said).program
+
+    begun = [asked(session, 0) for session in range(at_once)]
+    assert len(set(begun)) == at_once
+    second = [asked(session, 1) for session in range(at_once)]
+    assert sorted(second) == sorted(begun)  # who is who shows in their answers only
+    for turns in range(2, 8):
+        for session in drawn.sample(range(at_once), at_once):
+            assert asked(session, turns) == second[session]
+
+
+def test_a_task_with_other_reminders_goes_on_only_where_somebody_can() -> None:
+    known = Conversations()
+    form = b"user\n<env>Working directory: %b, at %d</env>\nFix the failing test, please."
+    first = [known.find("", "m", (SYSTEM, form % (b"/a", n)), 16, host="h") for n in range(3)]
+    other = ask(known, SYSTEM, form % (b"/b", 0), host="h")
+    known.end(first[1])
+    known.end(first[2], failed=True)
+
+    def goes_on(folder: bytes, host: str, *more: bytes) -> str:
+        place = known.find("", "m", (SYSTEM, form % (folder, 9), *more), 16, host=host)
+        return "" if place.new else place.program
+
+    assert not goes_on(b"/a", "else", *history(5, 1))
+    assert not goes_on(b"/a", "h", say(4, b"user"))  # there is no answer
+    assert not goes_on(b"/a", "h", *history(2, 2))  # requests are missing
+    assert goes_on(b"/a", "h", *history(1, 1)) == first[1].program
+    assert not goes_on(b"/a", "h", *history(3, 1))  # the others were not answered
+    assert goes_on(b"/b", "h", *history(4, 1)) == other.program
 
 
 def test_with_a_clock_in_the_system_prompt_equal_tasks_stay_apart() -> None:

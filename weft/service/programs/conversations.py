@@ -26,6 +26,9 @@ from weft.service.programs.restarts import Restarts
 from weft.service.programs.rewritten import Rewritten
 from weft.service.programs.text_prefix import TextPrefix
 
+_ROUND = 2
+"""Messages by which a conversation grows from one request to the next, as a rule."""
+
 
 class Conversations:
     """Which program a request belongs to, what its prompt shares, and how long it is.
@@ -132,7 +135,11 @@ class Conversations:
         elif head is not None:
             line = self._again(head, before, resent, key, host)
         elif before is not None:
-            line = before.next(host)
+            more = len(history.body) - count
+            # Requests between may have had other reminders in their first message.
+            skipped = before.first and (more > _ROUND or not before.waiting)
+            found = skipped and self._rewritten.find_by_messages(heads, history, host)
+            line = found or before.next(host)
         else:
             line = self._rewritten.find(heads, history, host)
             first = not line

@@ -42,7 +42,7 @@ class Passages:
         self._whole, self._ends = _Owners(most), _Owners(most)
 
     def remember(
-        self, line: str, space: int, pieces: Sequence[bytes], new: int, first: bool
+        self, line: str, space: int, pieces: Sequence[bytes], new: int, first: bool, last: bytes
     ) -> Said:
         """A conversation has gone on; returns what `know` takes after a restart.
 
@@ -52,15 +52,13 @@ class Passages:
             pieces: its messages.
             new: where those begin that were not known.
             first: whether the conversation begins with them.
+            last: what `last_of` gives of them.
         """
         whole = end = 0
-        if not first and len(pieces[new]) >= _SHORTEST:
-            whole = digest(pieces[new], space)
+        said = b"" if first else pieces[new] if new else _latest_answer(pieces)
+        if len(said) >= _SHORTEST:
+            whole = digest(said, space)
             self._whole.add(whole, line)
-        last = pieces[-1]
-        if last.startswith(BEFORE):
-            last = next((one for one in reversed(pieces) if not one.startswith(BEFORE)), last)
-        last = bare(last)
         beginning = digest(last[:_END], space)
         self._ends.add(beginning, line)
         if len(last) > _END:
@@ -92,6 +90,18 @@ class Passages:
         if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
             return _NOBODY
         return ranked[0][0]
+
+
+def last_of(pieces: Sequence[bytes]) -> bytes:
+    """The last message that is not the system's, bare."""
+    last = pieces[-1]
+    if last.startswith(BEFORE):
+        last = next((one for one in reversed(pieces) if not one.startswith(BEFORE)), last)
+    return bare(last)
+
+
+def _latest_answer(pieces: Sequence[bytes]) -> bytes:
+    return next((one for one in reversed(pieces) if one.startswith(_ANSWER)), b"")
 
 
 def bare(message: bytes) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from weft.service.programs.folders import folder_in
 from weft.service.programs.known_requests import History, digest
 from weft.service.programs.line import Kept, Line
 from weft.service.programs.quotes import Quotes
@@ -17,10 +17,6 @@ _NEAR = 0.997  # of what was sent and answered before: a history that is told an
 _OVER = 1.004
 _AT_ONCE = 64  # conversations of one kind that may have stopped
 _LEAD = 40  # bytes of a first message that tell a form from another
-_FIRST = 8192  # bytes of a first message in which a folder is looked for
-_folder = re.compile(
-    rb"(?:[dD]irectory|cwd|[wW]orkspace|[fF]older)[^\n/~\\]{0,16}((?:/|~/|[A-Za-z]:\\)[^\s\"'<>)`]*)"
-)
 
 
 class Restarts:
@@ -75,12 +71,12 @@ class Restarts:
         now, kind = self._clock(), digest(host.encode(), history.base ^ history.root)
         lead = digest(history.body[0][:_LEAD].translate(None, b"0123456789")[: _LEAD // 2])
         line = self._lines[id] = Line(id, id, kind, lead, began=now)
-        line.opening = len(history.body[0]), digest(history.body[0])
+        line.opening = len(history.body[0]), history.chain[0]
         line.tools = history.lead[0].startswith(b"[")
-        line.folder = _folder_in(history.body[0])
+        line.folder = folder_in(history.body[0])
         line.start = sum(map(len, history.lead)) + sum(map(len, history.body))
         form = self._forms.get(lead)
-        found = self._extended(line, history.body[0], now)
+        found = self._extended(line, history, now)
         if found is not None:
             line.opening = found.opening  # of the next summary the task is the beginning too
         elif (found := self._quoted(line, history)) is None and form is not False:
@@ -192,7 +188,7 @@ class Restarts:
         alone = len(others) == len(stopped) == 1
         return stopped[0] if alone and stopped[0].calls > 1 and size < stopped[0].size else None
 
-    def _extended(self, line: Line, first: bytes, now: float) -> Line | None:
+    def _extended(self, line: Line, history: History, now: float) -> Line | None:
         """The one that failed, if there is one only, of whose first message this one is more."""
         tails = self._tails.get(line.kind)
         if tails is None:
@@ -200,7 +196,7 @@ class Restarts:
         found = [
             one
             for one in tails.values()
-            if one.failed and not one.live and one.lives(now) and _more(first, *one.opening)
+            if one.failed and not one.live and one.lives(now) and _more(history, *one.opening)
         ]
         return found[0] if len(found) == 1 else None
 
@@ -256,18 +252,7 @@ class Restarts:
             self._forms.popitem(last=False)
 
 
-def _more(message: bytes, length: int, known: int) -> bool:
-    """Whether a message is a known one with more behind it."""
-    return _LEAD <= length < len(message) and digest(message[:length]) == known
-
-
-def _folder_in(message: bytes) -> bytes:
-    """The first folder that a message names as the one that is worked in; empty if none."""
-    head = message[:_FIRST]
-    # No path: quicker to see than the words. For bytes `in` first tries whether they are a number.
-    if head.find(b"/") < 0 and head.find(b"\\") < 0:
-        return b""
-    if not (b"irectory" in head or b"cwd" in head or b"orkspace" in head or b"older" in head):
-        return b""
-    found = _folder.search(head)
-    return found[1].rstrip(b"/.,:;") if found is not None else b""
+def _more(history: History, length: int, known: int) -> bool:
+    """Whether a first message is a known one with more behind it."""
+    message = history.body[0]
+    return _LEAD <= length < len(message) and digest(message[:length], history.root) == known

@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from weft.service.programs.known_requests import History, KnownRequest, Said, digest
-from weft.service.programs.passages import Passages
+from weft.service.programs.openings import Openings, opening_of, openings_of
+from weft.service.programs.passages import Passages, last_of
 
 _BASES = 8  # under which one history is remembered
 _SKETCHES = 1000  # of system prompts and tools that are remembered
@@ -24,6 +25,8 @@ class Rewritten:
       are most like it.
     - Messages were changed, or cut away: `Passages`. Clients add reminders to the last message,
       say, that they don't keep.
+    - Reminders in the first message were changed, and several conversations have that message:
+      `Openings`.
 
     Args:
         most: requests that are remembered; those not seen for longest go.
@@ -35,6 +38,7 @@ class Rewritten:
         self._later: OrderedDict[int, None] = OrderedDict()  # bodies of requests that went on
         self._sketches: OrderedDict[int, frozenset[int]] = OrderedDict()
         self._passages = Passages(2 * most)
+        self._openings = Openings(most, self._bodies)
 
     def find(self, heads: Mapping[int, KnownRequest], history: History, host: str) -> str:
         """The conversation; empty if there is none, or if two fit.
@@ -54,7 +58,27 @@ class Rewritten:
             known = [head for b in bases if (head := get(last ^ b)) and not (whole and head.first)]
             if known and (head := self._likest(known, history)) is not None:
                 return head.next(host)
-        return self._passages.find(history.root, body) if len(body) > 1 else ""
+        return self.find_by_messages(heads, history, host) if len(body) > 1 else ""
+
+    def find_by_messages(
+        self, heads: Mapping[int, KnownRequest], history: History, host: str
+    ) -> str:
+        """The conversation of a request whose beginning tells nothing; empty as for `find`.
+
+        Args:
+            heads: known requests, by the digests of their histories.
+            history: of the request; of more than one message.
+            host: of the client.
+        """
+
+        def likest(known: list[KnownRequest]) -> KnownRequest | None:
+            return self._likest(known, history)
+
+        if line := self._openings.find(heads, history, host, likest):
+            return line
+        if line := self._passages.find(history.root, history.body):
+            self._openings.go_on(heads, history, line)
+        return line
 
     def remember(self, line: str, history: History, known: int, first: bool) -> Said:
         """A request of a conversation has come; returns what `know` takes after a restart.
@@ -75,7 +99,13 @@ class Rewritten:
             self._sketches[base] = _sketch(lead)
             if len(self._sketches) > _SKETCHES:
                 self._sketches.popitem(last=False)
-        return self._passages.remember(line, root, body, known, first)
+        last = last_of(body)
+        if first:
+            if len(body) == 1 and last is not body[0]:
+                self._openings.note(opening_of(body[0], last, root), history.last)
+        elif not known:
+            self._openings.note(openings_of(history)[-1], history.last)
+        return self._passages.remember(line, root, body, known, first, last)
 
     def know(self, line: str, last: int, base: int, said: Said) -> None:
         """A conversation has got so far, as another process says.
