@@ -131,6 +131,15 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
+def test_clients_are_told_at_the_versions_that_are_tried() -> None:
+    places = (ROOT / "Makefile", *(ROOT / "requirements").glob("*.txt"))
+    pinned = set(re.findall(r"[=@](\d+\.\d+\.\d+)", "\n".join(p.read_text() for p in places)))
+    page = (ROOT / "docs/clients.md").read_text().partition("## What was tried")[2]
+    told = set(re.findall(r"\b\d+\.\d+\.\d+\b", page)) - {"0.9.8"}  # named as not to be had
+    assert len(told) >= 10
+    assert told <= pinned, f"docs/clients.md tells of {told - pinned}, which nothing installs"
+
+
 def run_command(words: list[str], background: ExitStack) -> str:
     """Run `weft`, check `make`, refuse what is neither; gives what was said."""
     match words[0]:
