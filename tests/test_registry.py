@@ -161,15 +161,6 @@ class Lines(Source):
 ENGINES = """
 from weft import Prompt, ScriptedEngine, generate, program
 from weft.backends import engine_kind
-from weft.backends.openai import OpenAIEngine
-
-
-@engine_kind("near")
-class Near(OpenAIEngine):
-    '''A server near by.'''
-
-    def __init__(self, url: str, model: str = "m") -> None:
-        super().__init__(model, url)
 
 
 @engine_kind("says")
@@ -178,6 +169,15 @@ class Says(ScriptedEngine):
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
+
+
+@engine_kind("near")
+class Near(Says):
+    '''A server near by.'''
+
+    def __init__(self, url: str) -> None:
+        super().__init__("")
+        self.url = url
 
 
 @program
