@@ -14,7 +14,6 @@ from weft.orchestrator.policy import Admission, Order, Placement, Retention
 from weft.orchestrator.program import Program
 from weft.orchestrator.views import View
 
-_PLAIN = {int, float, bool}
 _LONGEST = 1000  # characters of a reason that are kept: it goes into logs and heads of answers
 
 
@@ -29,13 +28,10 @@ def read_order(answer: Order) -> tuple[tuple[float, ...], float, str]:
     key, overdue = answer.key, answer.overdue
     if type(key) is not tuple:
         raise NoAnswer(f"its key is {_shown(key)}, not a tuple of numbers")
-    try:
-        # A sum is not a number if a part is not.
-        plain = _PLAIN.issuperset(map(type, key)) and (total := sum(key)) == total
-    except OverflowError:  # an integer that is too large for a float
-        plain = False
-    if not plain:
-        key = tuple(part if type(part) is int else _number(part, "its key has") for part in key)
+    for part in key:
+        if type(part) is not float or part != part:
+            key = tuple(part if type(part) is int else _number(part, "its key has") for part in key)
+            break
     if type(overdue) is not float or overdue != overdue:
         overdue = math.inf if overdue is None else _number(overdue, "its overdue is")
     return key, overdue, _reason(answer.reason)
