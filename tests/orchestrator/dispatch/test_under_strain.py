@@ -135,6 +135,29 @@ def test_without_an_engine_all_that_wait_come_back():
     assert fleet(world).waiting == 0
 
 
+def test_when_an_engine_dies_what_waited_for_it_starts_on_an_idle_one():
+    """The next call avoids the engine that failed it, unless no other one is left."""
+    world = World("weft", engines=2, concurrency=1)
+    first, other = world.ask("a"), world.ask("b")
+    failed = world.tickets[first]
+    world.running.remove(first)
+    world.dispatcher.finish(failed, (), 0, None, done=False, again=True)
+    assert failed.replica is not None
+    failed.avoid = (failed.replica,)
+    started: list[str] = []
+    again = world.dispatcher.submit(failed.call, lambda: started.append("again"), failed)
+    behind = world.ask("c")
+    assert world.running == [other]
+    assert fleet(world).waiting == 2
+    lost = world.tickets[other].replica
+    assert lost is not None
+    assert lost is not failed.replica
+    world.dispatcher.roster.take_out(lost, EngineUnavailable("gone"))
+    assert started == ["again"]
+    world.dispatcher.finish(again, (), 1, None, done=True)
+    assert behind in world.running
+
+
 def test_patience_survives_retries():
     """Whatever the policy counts from: a call that comes again has waited already."""
     world = World(Patient(enters=False), engines=2, concurrency=1)

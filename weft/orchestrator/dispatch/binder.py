@@ -123,7 +123,7 @@ class Binder:
     def serve_behind(self, queue: CallQueue, ticket: Ticket, fleet: Fleet) -> None:
         """The call that was the first of its queue has left it."""
         if queue is fleet.common and len(queue):
-            self._serve_common(fleet)
+            self.serve_common(fleet)
             return
         emptied, ticket.emptied = ticket.emptied, None
         for replica in fleet.engines:
@@ -173,7 +173,7 @@ class Binder:
             first = replica.queue.first(now)
             if first is not None and first.overdue <= now:
                 self.serve(replica)
-        self._serve_common(fleet)
+        self.serve_common(fleet)
         fleet.timer.set(fleet.next_overdue(now))
 
     def put_back(self, ticket: Ticket, fleet: Fleet) -> None:
@@ -183,7 +183,7 @@ class Binder:
         fleet.common.put(ticket)
         self.serve_overdue(fleet)
 
-    def _serve_common(self, fleet: Fleet) -> None:
+    def serve_common(self, fleet: Fleet) -> None:
         """Start what can start of the calls that wait for any engine."""
         while (ticket := fleet.common.first(fleet.now)) is not None:
             if not self._advance(ticket, fleet):

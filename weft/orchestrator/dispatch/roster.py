@@ -108,6 +108,8 @@ class Roster:
                 self._binder.enqueue(ticket, fleet)
         if promised is not None and promised.queue is fleet.apart:
             self._binder.put_back(promised, fleet)
+        # The next call may have waited for the engine though another one has room.
+        self._binder.serve_common(fleet)
         for ticket in orphans:
             self._residents.idle(ticket.program, None, now)
         return orphans
