@@ -351,6 +351,13 @@ def test_two_packages_with_one_name(put: Put, tmp_path: Path) -> None:
     assert "package bolt (bolt:Brisk)" in str(caught.value)
 
 
+def test_a_package_with_a_name_of_weft(tmp_path: Path) -> None:
+    package(tmp_path / "site", "acme", "[weft.policies]\ncap = acme:Brisk\n")
+    sys.path.insert(0, str(tmp_path / "site"))
+    with pytest.raises(UsageError, match=r"two policies: .*\.py:\d+ and package acme \(acme"):
+        parse_policy("cap(k=3)")
+
+
 def test_a_cell_run_again_replaces_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = (
         "from weft.orchestrator import Policy, policy\n"

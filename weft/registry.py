@@ -148,8 +148,6 @@ class PartRegistry(Generic[T]):
             return self._referred(*referred)
         self._import_own()
         part = self._known.get(name)
-        if part is not None and part.__module__.startswith("weft."):
-            return part
         offers = [e for e in brought(self.group) if e.name == name]
         if part is not None:
             offers = [e for e in offers if e.value != f"{part.__module__}:{part.__qualname__}"]
