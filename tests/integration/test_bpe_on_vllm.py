@@ -76,6 +76,7 @@ async def test_pieces_say_what_their_tokens_say(
                     index=sample,
                 )
                 assert len(c.logprobs) == len(c.tokens)
+                assert "".join(one.token for one in c.logprobs) == c.text
                 prompt, shown = c.prompt, shown + c.text
                 produced += c.tokens
                 assert shown == said(bpe_tokenizer, produced) == prompt.answer

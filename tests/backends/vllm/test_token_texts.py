@@ -27,3 +27,11 @@ def test_they_are_the_text(text: str, reported: list[str], right: list[str]) -> 
     found = told(text, given)
     assert [one.token for one in found] == right
     assert all(one.top == {"other": -2.0, one.token: -1.0} for one in found)
+
+
+def test_text_that_is_held_back_is_told_once() -> None:
+    one = TokenLogprob("x", -1.0)
+    assert [t.token for t in told("", [one], held=True)] == [""]
+    assert [t.token for t in told("\ufffdx", [TokenLogprob("", -1.0)], held=True)] == ["\ufffdx"]
+    two = [one, TokenLogprob("", -2.0)]
+    assert [t.token for t in told("\ufffdx", two, held=True)] == ["\ufffdx", ""]

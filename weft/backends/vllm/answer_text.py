@@ -79,6 +79,7 @@ class AnswerText:
         self._text = ""
         self._begun: str | None = None
         self._told = True  # what ids say, by the server
+        self._held = False  # text, for it ends within a character
         self.stops_here = self.lost = False
 
     async def begin(self, shown: str | None) -> None:
@@ -98,7 +99,7 @@ class AnswerText:
             # A prompt may hold the character itself; then it is shown already.
             written = len(shown) - len(shown.rstrip(BROKEN))
             self._before = await self._decoder.whole(self._prompt) + BROKEN * written
-            self.stops_here = bool(self._stops)
+            self.stops_here, self._held = bool(self._stops), True
 
     async def mend(self, delta: Delta, end: int | None) -> Delta:
         """A piece of the answer with the text that its ids say.
@@ -125,7 +126,10 @@ class AnswerText:
         if self.stops_here and delta.text:
             delta = await self._up_to_stop(delta, before)
         if delta.logprobs:
-            return replace(delta, logprobs=told(delta.text, delta.logprobs))
+            logprobs = told(delta.text, delta.logprobs, self._held)
+            begun = self._held or any(not one.token for one in logprobs)
+            self._held = begun and not delta.text
+            return replace(delta, logprobs=logprobs)
         return delta
 
     async def _first_piece(self, delta: Delta, shown: str) -> Delta:

@@ -16,7 +16,9 @@ BROKEN = "\ufffd"
 """What bytes that are no character decode to."""
 
 
-def told(text: str, reported: Sequence[TokenLogprob]) -> tuple[TokenLogprob, ...]:
+def told(
+    text: str, reported: Sequence[TokenLogprob], held: bool = False
+) -> tuple[TokenLogprob, ...]:
     """Log-probabilities whose tokens say what the text says.
 
     A character is in the text of the token that completes it. A token that has no text in the
@@ -25,15 +27,19 @@ def told(text: str, reported: Sequence[TokenLogprob]) -> tuple[TokenLogprob, ...
     Args:
         text: of a piece of an answer.
         reported: one for each token of the piece.
+        held: whether the text before ends within a character, so that it may be held back.
     """
     if "".join([one.token for one in reported]) == text:
         return tuple(reported)
+    if held and not text:
+        return tuple([_renamed(one, "") for one in reported])
     texts = [one.token for one in reported]
     at = 0  # up to where the text is given to tokens
     open = -1  # the last token, if its text is not known yet
     for index, token in enumerate(texts):
         whole = bool(token) and BROKEN not in token
-        begin = _find(text, token, at, texts[open] if open >= 0 else None) if whole else -1
+        before = texts[open] if open >= 0 else token if held and not at else None
+        begin = _find(text, token, at, before) if whole else -1
         if begin < 0:
             texts[index], open = token if whole else "", index
             continue
