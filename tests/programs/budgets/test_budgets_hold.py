@@ -1,6 +1,7 @@
 """Budgets bound what is spent, whatever runs at once; reruns take the same course for nothing."""
 
 from contextlib import nullcontext
+from typing import Any
 
 import anyio
 import pytest
@@ -113,7 +114,8 @@ async def test_what_was_refused_is_refused_by_a_rerun(takes_tokens, unit):
     """At once, by what is known of the prompt, though other results are still to come."""
 
     async def two() -> list[str]:
-        with budget(**{unit: 24}):
+        limits: dict[str, Any] = {unit: 24}
+        with budget(**limits):
             found = [(await generate(Prompt.user("x" * 10), max_tokens=8)).text]
             try:
                 await generate(Prompt.user("y" * 4), max_tokens=8)

@@ -14,6 +14,7 @@ from weft.orchestrator.policy import Admission, Order, Placement, Retention
 from weft.orchestrator.program import Program
 from weft.orchestrator.views import View
 
+_PLAIN = (float, int)
 _LONGEST = 1000  # characters of a reason that are kept: it goes into logs and heads of answers
 
 
@@ -29,7 +30,7 @@ def read_order(answer: Order) -> tuple[tuple[float, ...], float, str]:
     if type(key) is not tuple:
         raise NoAnswer(f"its key is {_shown(key)}, not a tuple of numbers")
     for part in key:
-        if type(part) is not float or part != part:
+        if type(part) not in _PLAIN or part != part:
             key = tuple(part if type(part) is int else _number(part, "its key has") for part in key)
             break
     if type(overdue) is not float or overdue != overdue:
