@@ -74,7 +74,10 @@ def test_help(weft: Weft) -> None:
 def test_engines_need_no_file(weft: Weft, server: Server, port: int) -> None:
     result = weft("serve", "-e", URL, "-e", "openai:gpt", "--model", "m", "--port", str(port))
     assert result.exit_code == 0, result.output
-    assert [(e.spec, e.model) for e in server.config.engines] == [(URL, "m"), ("openai:gpt", "m")]
+    assert [(e.spec, e.model) for e in server.config.engines] == [
+        (URL, "m"),
+        ("openai:gpt", None),
+    ]
     assert server.config.local is None
     lines = result.stderr.splitlines()
     assert lines[0] == f"serving {URL}, openai:gpt at http://127.0.0.1:{port}; Ctrl-C ends it"
@@ -138,6 +141,7 @@ def test_errors_are_one_sentence(weft: Weft, server: Server) -> None:
     said(weft("serve", "-e", URL, "--policy", "wft"), "--policy: unknown policy 'wft'")
     said(weft("serve", "-e", URL, "--log-level", "loud"), "unknown --log-level 'loud'")
     said(weft("serve", "--model", "m"), "--model goes with --local or --engine")
+    said(weft("serve", "-e", "openai:gpt", "--model", "m"), "model is in the spec too")
     assert weft("serve", "-e", URL, "--port", "0").exit_code == 2
     assert not hasattr(server, "config")
 

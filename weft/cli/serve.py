@@ -35,7 +35,7 @@ def serve(
         typer.Option(
             metavar="NAME",
             help="The model for --local (countdown by default), or the model that each --engine "
-            "must serve.",
+            "must serve which names none.",
         ),
     ] = None,
     host: Annotated[
@@ -126,8 +126,12 @@ def _options(
         raise UsageError("--model goes with --local or --engine; in the file, engines name theirs")
     found: dict[str, tuple[tuple[str, ...], Any]] = {}
     if engines:
-        served = {} if model is None or local is not None else {"model": model}
-        found["--engine"] = (("engines",), [{"spec": spec, **served} for spec in engines])
+        given: list[dict[str, Any]] = [{"spec": spec} for spec in engines]
+        if model is not None and local is None:
+            nameless = [one for one in given if not _names_model(one["spec"])]
+            for one in nameless or given:  # of engines that all name one it is too much
+                one["model"] = model
+        found["--engine"] = (("engines",), given)
     plain = {
         "--local": (("local", "replicas"), local),
         "--model": (("local", "model"), model if local is not None else None),
@@ -153,3 +157,12 @@ def _greeting(config: ServiceConfig) -> list[str]:
         f"  OpenAI clients:    OPENAI_BASE_URL={url}/v1, OPENAI_API_KEY is {key}",
         f"  Anthropic clients: ANTHROPIC_BASE_URL={url}, ANTHROPIC_API_KEY is {key}",
     ]
+
+
+def _names_model(spec: str) -> bool:
+    from weft.backends.kinds.specs import parse
+
+    try:
+        return "model" in parse(spec).values
+    except UsageError:
+        return False  # to be told of as all that is wrong with engines
