@@ -44,6 +44,8 @@ _log = logging.getLogger(__name__)
 FORWARDED = ("anthropic-version", "anthropic-beta", "traceparent", "tracestate")
 """Headers of clients that engines always get."""
 
+_MESSAGES = "/v1/messages"
+
 
 class Service:
     """Engines, scheduler, tenants and records of a service that runs.
@@ -323,7 +325,10 @@ class Service:
         if record.program.id:
             add(b"x-weft-program", record.program.id)
         add(b"x-weft-call", record.id)
-        add(b"x-request-id", exchange.headers.get("x-request-id") or record.id)
+        asked = exchange.headers.get("x-request-id") or record.id
+        add(b"x-request-id", asked)
+        if exchange.path.startswith(_MESSAGES):
+            add(b"request-id", asked)  # where Anthropic's libraries look for it
         if record.engine:
             waited = max(0.0, (record.sent or self.registry.clock()) - record.came)
             add(b"x-weft-engine", shown(record.engine))

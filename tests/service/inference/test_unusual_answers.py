@@ -200,6 +200,7 @@ async def test_whole_answers_of_other_protocols_are_told_as_their_streams() -> N
             asked: Any = BODIES["/v1/messages"] | {"extra_headers": NAMED}
             async with client.messages.stream(**asked) as events:
                 message = await events.get_final_message()
+                assert events.request_id  # which is a header of its own there
         told = [one.model_dump(include=set(PARTS[i])) for i, one in enumerate(message.content)]
         assert (told, message.stop_reason) == (PARTS, "tool_use")
         # By hand: OpenAI's client takes more than a second to learn the types of all events.

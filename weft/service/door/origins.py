@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _SHOWN = (
-    b"x-request-id, retry-after, x-should-retry, x-weft-program, x-weft-call, x-weft-engine, "
-    b"x-weft-waited, x-weft-where, x-weft-wait, content-disposition, content-range, accept-ranges"
+    b"x-request-id, request-id, retry-after, x-should-retry, x-weft-program, x-weft-call, "
+    b"x-weft-engine, x-weft-waited, x-weft-where, x-weft-wait, content-disposition, "
+    b"content-range, accept-ranges"
 )
 _DAY = b"86400"
 
