@@ -142,7 +142,7 @@ class PartRegistry(Generic[T]):
 
         Raises:
             UnknownName: there is none.
-            UsageError: two packages bring the name, or importing failed.
+            UsageError: a package brings a name that is taken, or importing failed.
         """
         if (referred := reference(name)) is not None:
             return self._referred(*referred)

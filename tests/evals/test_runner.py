@@ -347,11 +347,11 @@ def test_of_two_writers_the_second_is_told_where_files_cannot_be_locked(
     folder = Folder(tmp_path / "out", create=True)
     folder.save(Settings("countdown", "", "scripted", 0), Session())
     code = (
-        "import sys, time; from pathlib import Path; from weft.evals.records import Folder\n"
-        "with Folder(Path(sys.argv[1])).writing(): print('in', flush=True); time.sleep(60)\n"
+        "import sys; from pathlib import Path; from weft.evals.records import Folder\n"
+        "with Folder(Path(sys.argv[1])).writing(): print('in', flush=True); sys.stdin.read()\n"
     )
-    words = [sys.executable, "-c", code, str(folder.path)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as first:
+    words, pipe = [sys.executable, "-c", code, str(folder.path)], subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as first:
         try:
             assert first.stdout is not None
             assert first.stdout.readline() == "in\n"

@@ -231,7 +231,7 @@ def used_up(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
         headers: of an answer.
     """
     for name, _ in headers:  # asked at every answer
-        if len(name) > _SHORTER and name.lower().find(b"ratelimit-") >= 0:
+        if len(name) >= _SHORTEST and name.lower().find(b"ratelimit-") >= 0:
             break
     else:
         return None
@@ -245,7 +245,7 @@ def used_up(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
 
 
 _LIMIT = re.compile(r"((x|anthropic)-)?ratelimit-(.*-)?reset(-.*)?")
-_SHORTER = len(b"content-length")
+_SHORTEST = len("ratelimit-reset")
 
 
 def _reset(headers: Mapping[str, str], name: str) -> float | None:

@@ -19,6 +19,8 @@ def test_a_gauge_is_summed_over_its_labels_alone() -> None:
     assert gauge(_TEXT, "vllm:num_requests") == 0
     assert gauge("calls 4 1395066363000\n", "calls") == 4  # with its time
     assert gauge("", "calls") == gauge("calls", "calls") == 0
+    odd = 'calls \ncalls{a="1" 3\ncalls{a="2"} many\ncalls{a="3"} NaN\ncalls{a="4"} +Inf\ncalls 2'
+    assert gauge(odd, "calls") == 2
 
 
 def test_labels_are_those_of_the_first_line() -> None:

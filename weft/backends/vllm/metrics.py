@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
 
 def gauge(metrics: str, name: str) -> float:
-    """The sum of a gauge over its labels; 0 where it is not reported."""
-    return sum(float(line.rpartition("}")[2].split()[0]) for line in _lines(metrics, name))
+    """The sum of a gauge over its labels; 0 where it is not reported. What is no number is not."""
+    found = 0.0
+    for line in _lines(metrics, name):
+        try:
+            value = float(line.rpartition("}")[2].split()[0])
+        except (IndexError, ValueError):
+            continue
+        found += value if math.isfinite(value) else 0.0
+    return found
 
 
 def labelled(metrics: str, name: str) -> dict[str, str]:

@@ -120,10 +120,7 @@ class Replica:
         size = self.block_size
         if call.prompt_tokens <= size:
             return 0
-        looked, then, found = self._looked
-        if looked is not call or then != self.index.changes:
-            found = self._look(call)
-        blocks, pinned = found
+        blocks, pinned = self._look(call)
         reported = self.reported
         if reported is not None and reported.next:
             # A call whose tokens are not known has no hashes to compare with.

@@ -15,6 +15,7 @@ LONGEST = 128
 """Characters of an id; longer ones are replaced by their hash."""
 
 _HERE = ("127.0.0.1", "::1")
+# What `identify` looks for only if one of them is there.
 _OPTIONAL = frozenset(
     {
         "idempotency-key",

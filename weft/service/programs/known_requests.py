@@ -89,7 +89,7 @@ class KnownRequest:
     tokens: int = 0
     media: int = 0  # parts that are no text
     grown: TextSize | None = None  # by such parts too, if it has
-    # Not yet gone on from, one a conversation.
+    # Not yet gone on from, one a conversation. A call of `list[...]` would raise and drop an error.
     waiting: list[ConversationPlace] = field(default_factory=lambda: [])
 
     @property
@@ -173,15 +173,12 @@ def seed_of(
             look like a beginning.
         origin: the request that had this answer, if it is known.
     """
-    if origin is None and not previous:
-        return _beginning(tenant, asked, who)
-    seed = f"{tenant}\0{asked}\0{previous}\0{who}".encode()
-    return digest(seed, origin.digest if origin is not None else 0)
+    return _seed(tenant, asked, who, previous, origin.digest if origin is not None else 0)
 
 
-@lru_cache(maxsize=4096)
-def _beginning(tenant: str, asked: str, who: int) -> int:
-    return digest(f"{tenant}\0{asked}\0\0{who}".encode())
+@lru_cache(maxsize=4096)  # most requests come from few
+def _seed(tenant: str, asked: str, who: int, previous: str, origin: int) -> int:
+    return digest(f"{tenant}\0{asked}\0{previous}\0{who}".encode(), origin)
 
 
 def history_of(pieces: Sequence[bytes], root: int) -> History:

@@ -18,7 +18,7 @@ from weft.orchestrator.pool import ROLES, Pool
 from weft.programs import Limits
 from weft.programs.budgets.fields import Budget
 from weft.search import Strategy, parse_strategy
-from weft.search.readers import parse_reader
+from weft.search.readers import READERS, parse_reader
 from weft.search.strategy import STRATEGIES
 from weft.search.verifiers import VERIFIERS, read_verifier
 from weft.service.config.settings import ServiceConfig
@@ -241,8 +241,9 @@ def configured(
     """The strategies of a configuration; see `StrategyModels` for the arguments."""
     given = config.strategies
     if given.any:  # for requests import nothing
-        for wrong in STRATEGIES.load_brought() + VERIFIERS.load_brought():
-            _log.warning("%s", wrong)
+        for registry in (STRATEGIES, VERIFIERS, READERS):
+            for wrong in registry.load_brought():
+                _log.warning("%s", wrong)
     common = dict(given.budget)
 
     def limits(budget: Budget) -> Limits:

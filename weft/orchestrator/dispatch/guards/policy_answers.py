@@ -1,5 +1,6 @@
-"""What policies answer, read into values of weft's own, which the policy can't change later.
+"""What policies answer, read so that the policy can't change it later.
 
+What is kept is read into values of weft's own; what is used up at once is looked at and goes on.
 What is no answer raises `NoAnswer`.
 """
 
