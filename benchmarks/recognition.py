@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from hashlib import shake_128
 from typing import Any
 
-from weft.service.programs.conversations import Conversations
-from weft.service.programs.known_requests import ConversationPlace
+from weft.service.recognition.conversations import Conversations
+from weft.service.recognition.known_requests import ConversationPlace
 
 LEAD = (b'[{"name":"bash","description":"Runs a command."}]', b"system\nYou edit code.")
 SLACK = 20

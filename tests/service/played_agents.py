@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from weft.service.programs.conversations import Conversations
-from weft.service.programs.known_requests import ConversationPlace
+from weft.service.recognition.conversations import Conversations
+from weft.service.recognition.known_requests import ConversationPlace
 
 SYSTEM = b"system\nYou edit code."
 TOOLS = b'[{"name":"bash"}]'

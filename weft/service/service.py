@@ -27,13 +27,13 @@ from weft.service.engines.membership import Engines
 from weft.service.engines.public_names import EngineNames
 from weft.service.engines.served_names import ServedNames
 from weft.service.engines.upstreams import Upstreams
-from weft.service.programs.conversations import Conversations
 from weft.service.programs.holders import Holders
-from weft.service.programs.known_requests import ConversationPlace
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.programs.registry import Registry
 from weft.service.programs.released import Released
 from weft.service.protocols.unscheduled.passed import PassedPaths
+from weft.service.recognition.conversations import Conversations
+from weft.service.recognition.known_requests import ConversationPlace
 from weft.service.state.memory import Memory
 from weft.service.state.saved_program import SavedProgram
 from weft.service.strategies.offers import Base, configured

@@ -13,16 +13,16 @@ from weft.service.inference.forward import Forward
 from weft.service.inference.request import GUESS, ClientRequest
 from weft.service.inference.sending import spliced
 from weft.service.inference.text_call import TextCall
-from weft.service.programs.known_requests import (
+from weft.service.protocols.errors.error_words import NO_RESPONSE
+from weft.service.protocols.protocol import Body, Protocol
+from weft.service.recognition.known_requests import (
     ConversationPlace,
     History,
     history_of,
     root_of,
     seed_of,
 )
-from weft.service.programs.text_prefix import TextPrefix
-from weft.service.protocols.errors.error_words import NO_RESPONSE
-from weft.service.protocols.protocol import Body, Protocol
+from weft.service.recognition.text_prefix import TextPrefix
 
 _PATIENCE = 0.5
 """Share of the longest wait after which a call is overdue: the rest is for running ones to end."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from weft.orchestrator.estimates.speed import Speed
 from weft.orchestrator.restore import CachedChain
 from weft.orchestrator.scheduler import Scheduler
-from weft.service.programs.conversations import Conversations
 from weft.service.programs.holders import Holders
 from weft.service.programs.registry import Registry
 from weft.service.programs.released import Released
+from weft.service.recognition.conversations import Conversations
 from weft.service.state.saved_program import SavedProgram
 from weft.service.state.state import State
 from weft.store.store import Store

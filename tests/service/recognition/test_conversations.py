@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weft.service.programs.conversations import Conversations
-from weft.service.programs.known_requests import ConversationPlace
-from weft.service.programs.text_prefix import TextPrefix
+from weft.service.recognition.conversations import Conversations
+from weft.service.recognition.known_requests import ConversationPlace
+from weft.service.recognition.text_prefix import TextPrefix
 
 TOOLS, SYSTEM, TASK = b'[{"name":"bash"}]', b"system\nYou edit code.", b"user\nFix it."
 CHUNK = 16

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from played_agents import SYSTEM, TOOLS, Agent, Clock, words
-from weft.service.programs.conversations import Conversations
+from weft.service.recognition.conversations import Conversations
 
 
 @pytest.fixture

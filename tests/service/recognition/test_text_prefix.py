@@ -4,7 +4,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.service.programs.text_prefix import TextPrefix
+from weft.service.recognition.text_prefix import TextPrefix
 
 PIECES = st.lists(st.binary(max_size=40), max_size=8)
 CHUNK = st.integers(1, 16)

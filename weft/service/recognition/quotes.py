@@ -6,7 +6,7 @@ import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 
-from weft.service.programs.known_requests import digest
+from weft.service.recognition.known_requests import digest
 
 _SHORTEST = 32  # bytes of a passage that tells anything
 _MOST = 16  # passages of an answer

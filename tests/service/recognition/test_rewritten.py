@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from weft.service.programs.conversations import Conversations
-from weft.service.programs.known_requests import ConversationPlace
-from weft.service.programs.passages import bare
+from weft.service.recognition.conversations import Conversations
+from weft.service.recognition.known_requests import ConversationPlace
+from weft.service.recognition.passages import bare
 
 TOOLS = b'[{"name":"bash"}]'
 SYSTEM = b"system\nYou edit code in /home/%b.\nYou answer briefly.\nToday is 2026-11-%d."

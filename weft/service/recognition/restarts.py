@@ -6,10 +6,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from weft.service.programs.folders import folder_in
-from weft.service.programs.known_requests import History, digest
-from weft.service.programs.line import Kept, Line
-from weft.service.programs.quotes import Quotes
+from weft.service.recognition.folders import folder_in
+from weft.service.recognition.known_requests import History, digest
+from weft.service.recognition.line import Kept, Line
+from weft.service.recognition.quotes import Quotes
 
 _MOST = 20_000  # conversations that are remembered
 _LONG = 4096  # bytes of a prompt that could be made shorter after the first call

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
-from weft.service.programs.known_requests import History, KnownRequest, Said, digest
-from weft.service.programs.openings import Openings, opening_of, openings_of
-from weft.service.programs.passages import Passages, last_of
+from weft.service.recognition.known_requests import History, KnownRequest, Said, digest
+from weft.service.recognition.openings import Openings, opening_of, openings_of
+from weft.service.recognition.passages import Passages, last_of
 
 _BASES = 8  # under which one history is remembered
 _SKETCHES = 1000  # of system prompts and tools that are remembered

@@ -15,7 +15,7 @@ from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.scripted.requests import ScriptRequest
 from weft.backends.scripted.script import Scripted, ToolCall
-from weft.service.programs.conversations import Conversations
+from weft.service.recognition.conversations import Conversations
 from weft.types import Request
 
 LEAD = (TOOLS, SYSTEM)

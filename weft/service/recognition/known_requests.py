@@ -12,8 +12,8 @@ from typing import NamedTuple
 import xxhash
 
 from weft.orchestrator.estimates.text_lengths import TextSize
-from weft.service.programs.text_prefix import TextPrefix
 from weft.service.protocols.media import SIZE, media_in
+from weft.service.recognition.text_prefix import TextPrefix
 
 WAITING = 64
 """Equal requests whose continuation is awaited."""

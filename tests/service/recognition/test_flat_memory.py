@@ -12,8 +12,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from live_service import answered, raw_engine, serving
 from weft.cache.prefix import PrefixIndex
 from weft.service.programs import registry as programs
-from weft.service.programs.conversations import Conversations
 from weft.service.programs.registry import Registry
+from weft.service.recognition.conversations import Conversations
 
 pytestmark = pytest.mark.loops("asyncio")
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from weft.orchestrator.estimates.text_lengths import TextLengths, TextSize
-from weft.service.programs.known_requests import (
+from weft.service.recognition.known_requests import (
     ConversationPlace,
     History,
     KnownRequest,
@@ -21,10 +21,10 @@ from weft.service.programs.known_requests import (
     root_of,
     seed_of,
 )
-from weft.service.programs.line import Kept
-from weft.service.programs.restarts import Restarts
-from weft.service.programs.rewritten import Rewritten
-from weft.service.programs.text_prefix import TextPrefix
+from weft.service.recognition.line import Kept
+from weft.service.recognition.restarts import Restarts
+from weft.service.recognition.rewritten import Rewritten
+from weft.service.recognition.text_prefix import TextPrefix
 
 _ROUND = 2
 """Messages by which a conversation grows from one request to the next, as a rule."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
-from weft.service.programs.folders import folder_in
-from weft.service.programs.known_requests import (
+from weft.service.recognition.folders import folder_in
+from weft.service.recognition.known_requests import (
     BEFORE,
     WAITING,
     ConversationPlace,
@@ -14,7 +14,7 @@ from weft.service.programs.known_requests import (
     KnownRequest,
     digest,
 )
-from weft.service.programs.passages import bare
+from weft.service.recognition.passages import bare
 
 _ASKS, _OUTPUT = (b"user\n", b"tool\n", *BEFORE), b"\x1eoutput"
 """Marks of what a client says: of messages, and of items of responses."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from weft.service.programs.known_requests import BEFORE, Said, digest
+from weft.service.recognition.known_requests import BEFORE, Said, digest
 
 _SHORTEST = 48  # bytes of a message that tells anything
 _END = 48  # bytes at a message's beginning and at its end that do
