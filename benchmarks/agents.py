@@ -3,7 +3,8 @@
     python benchmarks/agents.py SESSIONS.jsonl.gz [--peers DIR] [--quick] [--json FILE]
 
 `benchmarks/peers.sh DIR` installs the others. Recorded sessions are replayed over HTTP as
-coding agents would: streamed chat completions under `x-session-id`, each with the whole
+coding agents would: streamed chat completions under `x-session-id` (`--unnamed`: through weft
+also without an id), each with the whole
 conversation as text, which holds the answers that were really given, and after a tool's or
 person's time the next. Answers have the recorded lengths. The replicas serve a Llama of 34M
 random weights on a CPU, with blocks of 32 tokens and 8288 tokens of KV each; how lengths and
@@ -14,7 +15,7 @@ replica, and has at most k sessions at once; the best k counts. `alone` is a ses
 replica for itself; goodput counts the sessions that end within `--slo` times that after they
 came. Two loads: all sessions at once, when their contexts are larger than the KV, and a few at
 once. In each round every gateway, newly started, plays the same sessions with content of its
-own, and the order moves on by one.
+own, and the order moves on by one. `--kept` adds a weft that goes on through all rounds.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -51,12 +52,14 @@ CACHED = re.compile(r"^vllm:prefix_cache_(queries|hits)_total\S* (\S+)", re.MULT
 
 
 @asynccontextmanager
-async def replicas(urls: Sequence[str]) -> AsyncIterator[list[str]]:
+async def replicas(urls: Sequence[str], stock: bool) -> AsyncIterator[list[str]]:
     """Addresses of the given servers, or of two that run for the time of the block."""
     if urls:
         yield [url.rstrip("/") for url in urls]
         return
     args = [*random_llama(KV, BLOCK, CONTEXT), "--seed", "0"]
+    if stock:
+        args.append("--no-enable-prompt-tokens-details")
     with tempfile.TemporaryDirectory() as name:
         model = model_folder(Path(name), CONTEXT)
         async with launch(model, 2, MODEL, extra_args=args, on_progress=say) as started:
@@ -88,16 +91,28 @@ async def prefix_tokens(http: aiohttp.ClientSession, urls: Sequence[str]) -> tup
 class Stage:
     """The replicas, and what is played on them."""
 
-    def __init__(self, urls: Sequence[str], jobs: Sequence[Job], model: str) -> None:
+    def __init__(
+        self, urls: Sequence[str], jobs: Sequence[Job], model: str, kept: AsyncExitStack
+    ) -> None:
         self.urls, self.jobs, self.model = urls, jobs, model
+        self._kept = kept
+        self._running: dict[str, str] = {}  # URLs of gateways that go on
 
     async def play(self, way: Way, jobs: Sequence[Job], at_once: int, into: Passes) -> None:
         """Play sessions once: all of them, or `at_once` at a time."""
-        if way.gateway is None:
-            await self._play(way, Route(self.urls, self.model, way.turns), jobs, at_once, into)
-            return
-        async with running(way.gateway, self.urls, self.model) as up:
-            await self._play(way, Route([up.url], self.model), jobs, at_once, into)
+        async with AsyncExitStack() as stack:
+            urls = self.urls
+            if way.gateway is not None:
+                url = self._running.get(way.name)
+                if url is None:
+                    started = running(way.gateway, self.urls, self.model)
+                    kept = self._kept if way.kept else stack
+                    url = (await kept.enter_async_context(started)).url
+                if way.kept:
+                    self._running[way.name] = url
+                urls = [url]
+            route = Route(urls, self.model, way.turns, way.named)
+            await self._play(way, route, jobs, at_once, into)
 
     async def _play(
         self, way: Way, route: Route, jobs: Sequence[Job], at_once: int, into: Passes
@@ -184,6 +199,10 @@ def ways(options: argparse.Namespace) -> tuple[list[Way], list[str]]:
     ]
     found, missing = gateways.installed(behind, peers)
     known = [Way(gateway.name, gateway) for gateway in found]
+    if options.unnamed:
+        known.append(Way("weft, no session ids", behind[0], named=False))
+    if options.kept:
+        known.append(Way("weft, kept", behind[0], kept=True))
     known += [first, Way("sticky client")]
     known += [Way(f"sticky client, at most {k}", cap=k) for k in options.caps]
     if options.only:
@@ -209,6 +228,9 @@ def arguments() -> argparse.Namespace:
     add("--rounds", type=int, default=2, help="rounds (%(default)s)")
     add("--at-once", type=int, default=4, help="sessions at once when KV is ample (%(default)s)")
     add("--load", choices=["both", "all", "few"], default="both", help="%(default)s")
+    add("--stock", action="store_true", help="replicas do not tell of cached tokens")
+    add("--unnamed", action="store_true", help="weft also without ids of sessions")
+    add("--kept", action="store_true", help="also a weft that goes on through all rounds")
     add("--quick", action="store_true", help="6 sessions of 3 calls, one load and round")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
@@ -223,7 +245,7 @@ async def main(options: argparse.Namespace) -> None:
     jobs = sessions(options)
     compared, missing = ways(options)
     found: list[dict[str, Any]] = []
-    async with replicas(options.engine) as urls:
+    async with replicas(options.engine, options.stock) as urls, AsyncExitStack() as kept:
         async with aiohttp.ClientSession() as http:
             for url in urls:
                 await checked(http, url, options.model)
@@ -232,7 +254,7 @@ async def main(options: argparse.Namespace) -> None:
         print(gateways.versions(used, options.peers.resolve()))
         if missing:
             print(f"not installed in {options.peers}, so left out: {', '.join(missing)}")
-        stage = Stage(urls, jobs, options.model)
+        stage = Stage(urls, jobs, options.model, kept)
         alone = await stage.alone()
         print(f"alone a session takes {mean(alone.values()):.1f} s (mean)", flush=True)
         loads = {

@@ -20,12 +20,16 @@ class Way:
         gateway: None for a client that knows the replicas.
         turns: such a client sends each call to the next replica, not a session to one.
         cap: most sessions that such a client has at once; None is no limit.
+        named: calls name their session, by `x-session-id`.
+        kept: the gateway goes on from one round to the next, and is not started anew.
     """
 
     name: str
     gateway: Gateway | None = None
     turns: bool = False
     cap: int | None = None
+    named: bool = True
+    kept: bool = False
 
 
 @dataclass

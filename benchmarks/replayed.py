@@ -122,7 +122,9 @@ async def ask(
     http: aiohttp.ClientSession, url: str, body: dict[str, Any], session: str
 ) -> tuple[str, dict[str, Any], float]:
     """Send one call and read its stream; the text, the usage, and when its first token came."""
-    headers = {"authorization": f"Bearer {KEY}", "x-session-id": session}
+    headers = {"authorization": f"Bearer {KEY}"}
+    if session:
+        headers["x-session-id"] = session
     parts: list[str] = []
     usage: dict[str, Any] = {}
     first = 0.0
@@ -183,7 +185,7 @@ async def play(
         sent = time.monotonic()
         try:
             answer, usage, first = await persistent(
-                http, url.next(outcome.index), body, script.id, outcome
+                http, url.next(outcome.index), body, script.id if url.named else "", outcome
             )
         except Refused:
             outcome.failed = True
@@ -217,11 +219,13 @@ class Route:
         urls: a gateway's alone, or the replicas'.
         model: its name.
         turns: each call goes to the next of `urls`, rather than each session to one of them.
+        named: calls name their session.
     """
 
     urls: Sequence[str]
     model: str
     turns: bool = False
+    named: bool = True
     sent: int = 0
 
     def next(self, session: int) -> str:
