@@ -41,7 +41,8 @@ STRATEGIES = {
     "best_of_n": "best_of_n(n={n}, verifier=model, temperature={temperature})",
     "self_consistency": "majority(n={n}, temperature={temperature})",
     "beam_search": "beam(n={n}, width={width}, verifier=model, temperature={temperature})",
-    "particle_filtering": "particle_filter(n={n}, verifier=model, temperature={temperature})",
+    "particle_filtering": "particle_filter(n={n}, verifier=model, weight=latest, pick=best, "
+    "temperature={temperature})",
 }
 COUNTERS = {
     "prompt": "vllm:prompt_tokens_total",

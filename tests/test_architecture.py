@@ -131,7 +131,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "verifiers": {"strategy"},
         "strategy": {"failures", "readable"},
         "failures": set(),
-        "readable": set(),
+        "readable": {"voting"},
         "readers": set(),
         "voting": set(),
     },

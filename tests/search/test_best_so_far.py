@@ -6,7 +6,7 @@ Whether an answer was generated is judged by the engine's own log.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -44,6 +44,18 @@ class Careless(Strategy):
         for _ in range(3):
             texts.append((await generate(question.prompt, max_tokens=question.max_tokens)).text)
         return Answer(texts[-1], question.answer(texts[-1]))
+
+
+@dataclass(frozen=True)
+class Undecided(Careless):
+    """A user's strategy that gives no answer."""
+
+    name = "undecided"
+
+    async def solve(self, question: Question) -> Answer:
+        """Answer the question."""
+        await super().solve(question)
+        return Answer(None, None)
 
 
 SPECS = [*sorted(strategies()), *VARIANTS, Careless()]
@@ -196,3 +208,11 @@ async def test_if_nothing_is_left_the_cause_is_raised(spec, question, engine) ->
     value = (await attempt(spec, question, one, None)).value
     assert isinstance(value, RequestRejected)
     assert "number" in str(value)
+
+
+async def test_what_is_left_is_chosen_by_the_readers_equivalence(question, player) -> None:
+    texts = iter(["answer 2", "answer 01", "answer 1"])
+    theirs = replace(question, same=lambda a, b: int(a) == int(b))
+    async with Pool(player(lambda request: next(texts))):
+        answer = await Undecided()(theirs)
+    assert (answer.text, answer.value) == ("answer 01", "01")

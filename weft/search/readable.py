@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from weft.programs import Prompt
 from weft.programs.hearing import Heard
+from weft.search.voting import tally
 from weft.thinking import split_thinking
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ def readable(question: Question, heard: Sequence[Heard]) -> Readable | None:
     Complete answers come before texts that their calls ended, and these before texts that were
     broken off. None if nothing can be read.
     """
-    ranks: tuple[dict[str, str], ...] = {}, {}, {}
-    votes: tuple[list[str], ...] = [], [], []
+    ranks: tuple[list[tuple[str, str]], ...] = [], [], []
     for prompt, outcome, whole in heard:
         before, thinking = _answered(question, prompt), outcome.thinking
         if before is None or thinking.inside:
@@ -39,12 +39,11 @@ def readable(question: Question, heard: Sequence[Heard]) -> Readable | None:
         value = question.read_ended(text, outcome.finish_reason if whole else "length")
         if value is not None:
             rank = 2 if not whole else 0 if question.complete(text) else 1
-            ranks[rank].setdefault(value, text)
-            votes[rank].append(value)
-    for rank, (texts, given) in enumerate(zip(ranks, votes, strict=True)):
-        if given:
-            value = max(texts, key=given.count)  # of equals the earliest
-            return Readable(texts[value], value, rank < 2)
+            ranks[rank].append((text, value))
+    for rank, given in enumerate(ranks):
+        votes = tally({i: value for i, (_, value) in enumerate(given)}, same=question.same)
+        if votes.winner is not None:
+            return Readable(*given[votes.winner.members[0]], rank < 2)
     return None
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from itertools import pairwise, product
+from itertools import accumulate, pairwise, product
 from statistics import mean, stdev
 
 import pytest
@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.search import ParticleFilter
-from weft.search.step_search.frontier import Move
-from weft.search.step_search.particle_filter import ParticleFrontier, logit, multinomial, systematic
+from weft.search.step_search.frontier import Move, Path
+from weft.search.step_search.particle_filter import ParticleFrontier, logit
+from weft.search.step_search.resampling import RESAMPLING, systematic
 
 # A hidden Markov model: two states, four observations that were made.
 START = {"0": 0.6, "1": 0.4}
@@ -45,7 +46,7 @@ def cumulative(text: str) -> float:
     return odds / (1 + odds)
 
 
-@pytest.mark.parametrize("resample", ["multinomial", "systematic"])
+@pytest.mark.parametrize("resample", sorted(RESAMPLING))
 @pytest.mark.parametrize(("weight", "judge"), [("latest", newest), ("ratio", cumulative)])
 def test_particles_find_the_posterior(drive, root, weight: str, judge, resample: str) -> None:
     exact = posterior()
@@ -53,7 +54,7 @@ def test_particles_find_the_posterior(drive, root, weight: str, judge, resample:
     first_one = sum(p for states, p in exact.items() if states[0] == "1")
     runs: dict[str, list[float]] = {"last": [], "first": [], "path": []}
     likeliest = max(exact, key=lambda s: exact[s])
-    n, repeats = 300, 40
+    n, repeats = 150, 20
     for seed in range(repeats):
         rng = random.Random(seed)
 
@@ -90,8 +91,97 @@ def test_the_newest_score_alone_is_not_the_ratio(drive, root) -> None:
     assert ends["latest"] > truth + 0.05
 
 
+# A tree whose answers have one to four steps: `!` ends an answer, and so does the fourth step.
+STEP = {"a": 0.5, "b": 0.3, "!": 0.2}
+MOST = 4
+
+
+def over(text: str) -> bool:
+    return text.endswith("!") or len(text) == MOST
+
+
+def prior(text: str = "", p: float = 1.0) -> dict[str, float]:
+    """The probability of each answer."""
+    if text and over(text):
+        return {text: p}
+    return {k: v for step, q in STEP.items() for k, v in prior(text + step, p * q).items()}
+
+
+def odds(text: str) -> float:
+    """Of the score: good steps raise the odds, and ends lower them."""
+    return 0.6 * math.prod({"a": 0.5, "b": 2.5, "!": 0.7}[step] for step in text)
+
+
+def target(weight: str, tau: float) -> dict[str, float]:
+    """The posterior that the strategy's docstring names, by going through all answers."""
+    found: dict[str, float] = {}
+    for text, p in prior().items():
+        if weight == "ratio":
+            seen = odds(text)
+        else:
+            seen = math.prod(odds(text[: min(t, len(text))]) for t in range(1, MOST + 1))
+        found[text] = p * seen ** (1 / tau)
+    total = sum(found.values())
+    return {text: p / total for text, p in found.items()}
+
+
+def distance(a: dict[str, float], b: dict[str, float]) -> float:
+    """Total variation."""
+    return sum(abs(a.get(k, 0) - b.get(k, 0)) for k in a | b) / 2
+
+
+def sampled(drive, root, n: int, repeats: int, **settings) -> dict[str, float]:
+    """The mean weight of each answer."""
+    found: Counter[str] = Counter()
+    for seed in range(repeats):
+        rng = random.Random(seed)
+        frontier = ParticleFrontier(root, ParticleFilter(n=n, **settings), random.Random(seed + 99))
+        grow = lambda move, rng=rng: rng.choices(list(STEP), list(STEP.values()))[0]  # noqa: E731
+        drive(grow, lambda text: odds(text) / (1 + odds(text)), over)(frontier)
+        for path, weight in zip(frontier.slots, frontier.weights, strict=True):
+            found[path.text] += weight / repeats
+    return dict(found)
+
+
+@pytest.mark.parametrize("resample", sorted(RESAMPLING))
+def test_answers_of_unequal_length(drive, root, resample: str) -> None:
+    """By default the particles are a sample of p(answer) times the odds of its score."""
+    found = sampled(drive, root, n=400, repeats=8, resample=resample)
+    assert distance(found, target("ratio", 1.0)) < 0.08
+    assert distance(found, prior()) > 0.3
+    assert distance(found, target("latest", 1.0)) > 0.3
+
+
+@pytest.mark.parametrize(("weight", "tau"), [("ratio", 2.0), ("latest", 1.0)])
+def test_the_posterior_of_each_weight(drive, root, weight: str, tau: float) -> None:
+    found = sampled(drive, root, n=400, repeats=8, weight=weight, tau=tau)
+    assert distance(found, target(weight, tau)) < 0.08
+    assert distance(found, target("ratio", 1.0)) > 0.15
+
+
+def test_the_answer_is_drawn_by_weight(root) -> None:
+    frontier = ParticleFrontier(root, ParticleFilter(n=4), random.Random(0))
+    assert frontier.draw() is None
+    values = ["x", None, "y", "x"]
+    frontier.slots = [Path(root.prompt, str(i), 1, root, finished=True, value=v) for i, v in
+                      enumerate(values)]  # fmt: skip
+    frontier.weights = [0.1, 0.5, 0.3, 0.1]
+    counts = Counter(path.text for _ in range(5000) if (path := frontier.draw()))
+    assert counts["1"] == 0
+    for text, share in (("0", 0.2), ("2", 0.6), ("3", 0.2)):
+        assert counts[text] / 5000 == pytest.approx(share, abs=0.03)
+
+
+def test_a_step_without_a_score_changes_no_weight(drive, root) -> None:
+    frontier = ParticleFrontier(root, ParticleFilter(n=2), random.Random(0))
+    steps = iter(["a", "b", "c", "d"])
+    scores = {"a": 0.1, "b": 0.1}
+    drive(lambda m: next(steps), lambda t: scores.get(t), lambda t: len(t) == 2)(frontier)
+    assert frontier.weights == [0.5, 0.5]
+
+
 def test_one_particle_is_plain_sampling(drive, root) -> None:
-    for weight, resample in product(("latest", "ratio"), ("multinomial", "systematic")):
+    for weight, resample in product(("latest", "ratio"), RESAMPLING):
         frontier = ParticleFrontier(
             root, ParticleFilter(n=1, weight=weight, resample=resample), random.Random(0)
         )
@@ -138,15 +228,15 @@ def test_ess(drive, root) -> None:
     assert frontier.ess == pytest.approx([8.0, 8.0])
 
 
-@pytest.mark.parametrize("resample", ["multinomial", "systematic"])
-def test_equal_weights_keep_every_particle_if_systematic(drive, root, resample: str) -> None:
+@pytest.mark.parametrize("resample", sorted(RESAMPLING))
+def test_equal_weights_keep_every_particle_unless_multinomial(drive, root, resample: str) -> None:
     frontier = ParticleFrontier(root, ParticleFilter(n=16, resample=resample), random.Random(0))
     driver = drive(
         lambda m: f"{m.index:02}" if not m.path.text else "!", lambda t: 0.5, lambda t: "!" in t
     )
     driver(frontier)
     kept = {p.text for p in frontier.slots}
-    assert (len(kept) == 16) == (resample == "systematic")
+    assert (len(kept) == 16) == (resample != "multinomial")
 
 
 weights = st.lists(st.integers(0, 1000), min_size=1, max_size=12).filter(any)
@@ -165,13 +255,49 @@ def test_systematic_counts(raw: list[int], rng: random.Random) -> None:
             assert counts[i] == 0
 
 
-def test_resampling_is_unbiased() -> None:
-    shares = [0.5, 0.27, 0.2, 0.03]
-    for draw in (multinomial, systematic):
+def exact_counts(scheme: str, shares: list[float]) -> dict[tuple[int, ...], float]:
+    """How likely each outcome of a scheme is, as numbers of copies."""
+    n = len(shares)
+    ends = [0.0, *accumulate(shares)]
+    if scheme == "systematic":  # between two of the starts at which a place crosses an end
+        starts = sorted({0.0, 1.0, *((n * end) % 1 for end in ends)})
+        orders = [
+            (b - a, [sum(end <= (i + (a + b) / 2) / n for end in ends) - 1 for i in range(n)])
+            for a, b in pairwise(starts)
+        ]
+    else:
+        parts = [
+            [n * max(0.0, min(e, (i + 1) / n) - max(s, i / n)) for s, e in pairwise(ends)]
+            if scheme == "stratified"
+            else shares
+            for i in range(n)
+        ]
+        orders = [
+            (math.prod(parts[i][k] for i, k in enumerate(order)), order)
+            for order in product(range(n), repeat=n)
+        ]
+    found: Counter[tuple[int, ...]] = Counter()
+    for p, order in orders:
+        found[tuple(list(order).count(k) for k in range(n))] += p
+    return {counts: p for counts, p in found.items() if p > 1e-9}
+
+
+def test_resampling_schemes_are_what_they_are_called_and_differ() -> None:
+    """Outcomes are as likely as each scheme has it, by going through all of them."""
+    shares, draws = [0.35, 0.3, 0.3, 0.05], 6000
+    exact = {scheme: exact_counts(scheme, shares) for scheme in RESAMPLING}
+    for scheme, draw in RESAMPLING.items():
         rng = random.Random(0)
-        counts = Counter(i for _ in range(5000) for i in draw(shares, rng))
-        for i, share in enumerate(shares):
-            assert counts[i] / 20000 == pytest.approx(share, abs=0.015)
+        seen: Counter[tuple[int, ...]] = Counter()
+        for _ in range(draws):
+            drawn = draw(shares, rng)
+            seen[tuple(drawn.count(k) for k in range(len(shares)))] += 1
+        found = {counts: times / draws for counts, times in seen.items()}
+        for other, outcomes in exact.items():
+            assert (distance(found, outcomes) < 0.03) == (other == scheme), (scheme, other)
+        for k, share in enumerate(shares):  # all are unbiased
+            mean_copies = sum(p * counts[k] for counts, p in exact[scheme].items())
+            assert mean_copies == pytest.approx(4 * share)
 
 
 def test_logit_is_clipped() -> None:

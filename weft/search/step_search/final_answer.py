@@ -14,10 +14,10 @@ from weft.search.strategy import Answer
 from weft.search.voting import Same, tally
 
 
-def pick_param(*more: str) -> Any:
+def pick_param(*more: str, default: str = "best") -> Any:
     """The parameter that says how the answer is chosen among finished paths."""
     ways = ("best", "vote", *more)
-    return param("best", f"the answer among finished paths: {', '.join(ways)}", choices=ways)
+    return param(default, f"the answer among finished paths: {', '.join(ways)}", choices=ways)
 
 
 def final_answer(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from itertools import accumulate
 
 from weft.parameters import param, temperature
 from weft.search.step_search.final_answer import final_answer, pick_param
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore
+from weft.search.step_search.resampling import RESAMPLING
 from weft.search.step_search.steps import Steps
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
 from weft.search.verifiers import read_verifier, verifier_param
@@ -21,21 +21,28 @@ _CLIP = 1e-7
 class ParticleFilter(Strategy):
     """n particles take steps and are resampled by a verifier's score (Puri et al. 2025).
 
-    A particle's weight is the softmax of logit(score) / tau over the newest scores
-    (`weight=latest`, the paper's), or over the change of logit(score) since the step before
-    (`weight=ratio`, the weights of sequential Monte Carlo). Finished particles keep their
-    weight and may be copied. All particles must be scored before they are resampled: this
-    barrier is the method's own.
+    With R the score of an answer so far and o = (R / (1 - R))^(1 / tau), the particles are a
+    sample of the posterior p(answer) o(answer), where p is the model's own probability; the more
+    particles, the better. For this a particle is weighed by how o changed with its step
+    (`weight=ratio`, sequential Monte Carlo). `weight=latest` weighs by the newest o, as the
+    paper does. Then o counts after every step, and the last one again in each round that others
+    go on: so early scores count more than once, and answers that end early count more if they
+    are good.
+
+    Answers without a readable value are left out. The answer is drawn (`pick=draw`), so it is a
+    sample of the posterior; `vote` gives the likeliest value instead, and `best` the highest
+    score. All particles must be scored before they are resampled: this barrier is the method's
+    own.
     """
 
     n: int = param(8, "particles", least=1, main=True)
     verifier: str = verifier_param()
     tau: float = param(1.0, "temperature of the weights", above=0)
-    weight: str = param("latest", "newest score, or its change", choices=("latest", "ratio"))
-    resample: str = param(
-        "multinomial", "how particles are redrawn", choices=("multinomial", "systematic")
+    weight: str = param(
+        "ratio", "change of the score, or the newest score", choices=("ratio", "latest")
     )
-    pick: str = pick_param("draw")
+    resample: str = param("multinomial", "how particles are redrawn", choices=tuple(RESAMPLING))
+    pick: str = pick_param("draw", default="draw")
     temperature: float = temperature()
 
     async def solve(self, question: Question) -> Answer:
@@ -47,12 +54,7 @@ class ParticleFilter(Strategy):
         slots = [p for p in frontier.slots if p.depth]
         finished = [p for p in slots if p.finished]
         weights = frontier.weights if len(finished) == self.n else None
-        chosen = None
-        if self.pick == "draw" and weights is not None:
-            valued = {i: p for i, p in enumerate(finished) if p.value is not None}
-            odds = [weights[i] for i in valued]
-            if sum(odds) > 0:
-                chosen = rng.choices(list(valued.values()), odds)[0]
+        chosen = frontier.draw() if self.pick == "draw" else None
         return final_answer(
             finished,
             steps.paths,
@@ -105,6 +107,15 @@ class ParticleFrontier(Frontier):
         self._dead.add(move.order)
         return self._next_round()
 
+    def draw(self) -> Path | None:
+        """A particle with a readable answer, drawn by the weights; None before all are finished."""
+        odds = [
+            0.0 if p.value is None else w for p, w in zip(self.slots, self.weights, strict=True)
+        ]
+        if not all(p.finished for p in self.slots) or math.fsum(odds) <= 0:
+            return None
+        return self._rng.choices(self.slots, odds)[0]
+
     def _next_round(self) -> Sequence[Move]:
         if self._moving or len(self._dead) == len(self.slots):
             return ()
@@ -112,8 +123,8 @@ class ParticleFrontier(Frontier):
         self.ess.append(1 / math.fsum(w * w for w in self.weights))
         if all(p.finished for p in self.slots):
             return ()
-        draw = systematic if self._settings.resample == "systematic" else multinomial
-        self.slots = [self.slots[i] for i in draw(self.weights, self._rng)]
+        redraw = RESAMPLING[self._settings.resample]
+        self.slots = [self.slots[i] for i in redraw(self.weights, self._rng)]
         self.weights = [1 / len(self.slots)] * len(self.slots)
         return self._move()
 
@@ -135,12 +146,18 @@ class ParticleFrontier(Frontier):
         return [w / total for w in raw]
 
     def _log_weight(self, slot: int, path: Path) -> float:
-        log = logit(path.score)
+        log = _log_odds(path)
         if self._settings.weight == "ratio":
             # A finished particle that stood still has not changed.
-            before = path.parent.score if path.parent is not None else None
-            log = log - logit(before) if slot in self._moved else 0.0
+            log = log - _log_odds(path.parent) if slot in self._moved else 0.0
         return log / self._settings.tau
+
+
+def _log_odds(path: Path | None) -> float:
+    """The logit of a path's score; of a path without one, that of the path it extends."""
+    while path is not None and path.score is None:
+        path = path.parent
+    return logit(path.score if path is not None else None)
 
 
 def logit(score: float | None) -> float:
@@ -149,25 +166,3 @@ def logit(score: float | None) -> float:
         return 0.0
     score = min(1 - _CLIP, max(_CLIP, score))
     return math.log(score / (1 - score))
-
-
-def multinomial(weights: Sequence[float], rng: random.Random) -> list[int]:
-    """As many independent draws of an index as there are weights."""
-    return rng.choices(range(len(weights)), weights, k=len(weights))
-
-
-def systematic(weights: Sequence[float], rng: random.Random) -> list[int]:
-    """Draws of an index at even distances from one random start, as many as there are weights.
-
-    Each index comes up floor(n w) or ceil(n w) times, and n w times in the mean.
-    """
-    n, start = len(weights), rng.random()
-    ends = list(accumulate(weights))
-    drawn: list[int] = []
-    index = 0
-    for i in range(n):
-        # Scaling by the sum makes up for weights that add up to 1 but for rounding.
-        while index < n - 1 and (start + i) * ends[-1] / n >= ends[index]:
-            index += 1
-        drawn.append(index)
-    return drawn
