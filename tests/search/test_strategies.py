@@ -55,7 +55,9 @@ async def test_step_searches_go_on_with_exact_tokens(spec: str, question, player
     assert answer.text.count("\n") == 3
 
 
-@pytest.mark.parametrize("spec", ["beam(n=16, width=4)", "astar(k=6)", "particle_filter(n=24)"])
+@pytest.mark.parametrize(
+    "spec", ["beam(n=16, width=4)", "astar(k=6)", "particle_filter(n=24, pick=vote)"]
+)
 async def test_guided_searches_find_the_goal(spec: str, question, player) -> None:
     async with Pool(player()):
         answer = await parse_strategy(spec)(question)
