@@ -24,7 +24,8 @@ from typing import Any
 import httpx
 from playwright.async_api import async_playwright
 
-from weft.backends.local.launch import free_ports, launch
+from weft.backends.local.launch import launch
+from weft.backends.local.ports import free_ports
 from weft.backends.local.shipped import shipped_model
 from weft.service.config.api_key import hash_key
 

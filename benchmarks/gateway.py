@@ -37,7 +37,7 @@ import gateways
 from gateways import Gateway, Running, running
 from load import Load, Source, connected, growing, load, right, unrelated
 from upstream import CHUNKS, MODEL
-from weft.backends.local.launch import free_ports
+from weft.backends.local.ports import free_ports
 
 CONNECTIONS = 16
 STREAMS = 64

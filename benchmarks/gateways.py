@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from load import KEY
-from weft.backends.local.launch import free_ports
+from weft.backends.local.ports import free_ports
 
 START = 120.0
 """Seconds that a gateway may take to serve its first request."""

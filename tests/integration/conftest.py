@@ -14,7 +14,8 @@ from tokenizers import Tokenizer
 from byte_bpe import byte_bpe, words
 from chat_templates import ENDS, QWEN
 from weft.backends.local import launch as launching
-from weft.backends.local.launch import LocalReplica, free_ports, launch
+from weft.backends.local.launch import LocalReplica, launch
+from weft.backends.local.ports import free_ports
 from weft.backends.local.shipped import shipped_model
 
 KV_BYTES = 128 * 2**20

@@ -109,7 +109,3 @@ def test_last_words(tmp_path: Path, log: str, said: str) -> None:
     file = tmp_path / "log"
     file.write_text(log)
     assert local.last_words(file) == said
-
-
-def test_free_ports_are_distinct() -> None:
-    assert len(set(local.free_ports(20))) == 20

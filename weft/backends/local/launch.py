@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ import httpx
 
 from weft.backends.http import client
 from weft.backends.local.flags import base_args, installed, shares
+from weft.backends.local.ports import free_ports
 from weft.errors import EngineUnavailable, UsageError
 
 Progress = Callable[[str], None]
@@ -164,18 +164,6 @@ def start_group(
             start_new_session=True,
         )
     return ReplicaGroup(leader, events, name, tuple(urls), tuple(logs))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in held]
-    finally:
-        for one in held:
-            one.close()
 
 
 def home() -> Path:

@@ -1,0 +1,39 @@
+"""Ports of servers that take a while to listen."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from weft.backends.local import ports
+
+
+def test_ports_are_distinct_and_none_is_given_to_a_connection_meanwhile() -> None:
+    found = ports.free_ports(20)
+    assert len(set(found)) == 20
+    first, last = ports._given()  # pyright: ignore[reportPrivateUsage]
+    assert not [port for port in found if first <= port <= last]
+
+
+def test_ports_that_are_listened_on_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (taken,) = ports.free_ports(1)
+    given = tmp_path / "range"
+    monkeypatch.setattr(ports, "_RANGE", given)
+    monkeypatch.setattr(ports, "_LEAST", taken)
+    given.write_text(f"{taken + 1} 65535")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", taken))
+        assert taken not in ports.free_ports(3)
+
+
+def test_where_all_ports_are_given_to_connections_any_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "range"
+    given.write_text("1024\t65535\n")
+    monkeypatch.setattr(ports, "_RANGE", given)
+    assert len(set(ports.free_ports(3))) == 3
