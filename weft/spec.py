@@ -99,6 +99,8 @@ _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _PLAIN = re.compile(r"[A-Za-z_]\w*(?=\s*(?:[(,)]|$))")
 _REFERENCE = re.compile(r"(?:.+?\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*(?=\s*(?:[(,)]|$))", re.DOTALL)
+_MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_PLACE = re.compile(r"[\w./\\~-]*[:/\\][\w.:/\\~-]*")
 _WORD = re.compile(r"[A-Za-z_][\w.:/-]*")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _QUOTED = re.compile(r"'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"")
@@ -122,18 +124,36 @@ class _Reader:
 
     def whole(self) -> Spec:
         self._skip()
-        if self._text.rstrip().endswith(".py") and not _PLAIN.match(self._text, self._at):
-            file = self._text.strip()
-            raise UsageError(f"{file} is a file; name the {self._kind} in it: {file}:NAME")
         for pattern in (_PLAIN, _REFERENCE, _NAME):
-            if pattern.match(self._text, self._at):
+            if found := pattern.match(self._text, self._at):
                 break
+        if found is None or (pattern is not _PLAIN and reference(found[0]) is None):
+            named = self._text.strip()
+            named = named if named.endswith(".py") else named.partition("(")[0].rstrip()
+            self._check_place(named, self._kind)
         name = self._take(pattern, f"the name of a {self._kind}")
         spec = self._spec(name)
         self._skip()
         if self._at < len(self._text):
             self._fail("nothing more")
         return spec
+
+    def _check_place(self, name: str, kind: str) -> None:
+        """Refuse a name that says where a part is, but not which, or not as it must be written."""
+        if _NAME.fullmatch(name) or reference(name) is not None:
+            return
+        where = name.removesuffix(":")
+        if where.endswith(".py") and where != ".py":
+            raise UsageError(f"{where} is a file; name the {kind} in it: {where}:NAME")
+        if _MODULE.fullmatch(where):
+            raise UsageError(
+                f"there is no {kind} {where!r}; if that is a module, name the {kind} in it: "
+                f"{where}:NAME"
+            )
+        if _PLACE.fullmatch(name):
+            raise UsageError(
+                f"{name!r} is no name of a {kind}; write a name, FILE.py:NAME or module:NAME"
+            )
 
     def _spec(self, name: str) -> Spec:
         values: dict[str, Any] = {}
@@ -172,6 +192,7 @@ class _Reader:
             self._fail("a comma or a closing parenthesis")
         if self._text.startswith("(", self._at):
             if not _NAME.fullmatch(text) and reference(text) is None:
+                self._check_place(text, "part")
                 self._fail("a comma or a closing parenthesis")
             return self._spec(text), None
         return plain_value(text), text

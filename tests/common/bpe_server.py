@@ -28,7 +28,7 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from byte_bpe import byte_bpe
-from chat_templates import ENDS, TEMPLATES
+from chat_templates import ENDS, SPECIAL, TEMPLATES
 
 TAG = "GO-ON-HERE "
 
@@ -48,6 +48,7 @@ class Model:
         likely: log-probabilities of the next token, by token, when they are asked for.
         interval: tokens in an event.
         detokenizes: whether it has `/detokenize`.
+        marks: tokens that are no text.
     """
 
     answers: Mapping[str, str | Sequence[int]] = field(default_factory=dict)
@@ -63,6 +64,7 @@ class Model:
         made.globals["raise_exception"] = refuse
         self._written = made.from_string(TEMPLATES[self.template])
         self.end = self.ids(ENDS[self.template])[0]
+        self.marks = {self.ids(one)[0] for one in SPECIAL}
 
     def ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids

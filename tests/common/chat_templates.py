@@ -73,7 +73,48 @@ MISTRAL = """{{- '<s>' -}}
 {%- else -%}{{- m.content | trim + '</s>' -}}{%- endif -%}
 {%- endfor -%}"""
 
-TEMPLATES = {"llama": LLAMA, "qwen": QWEN, "r1": R1, "harmony": HARMONY, "mistral": MISTRAL}
+GLM = """{%- set at = namespace(query=-1) -%}
+{%- for m in messages -%}
+{%- if m.role == 'user' -%}{%- set at.query = loop.index0 -%}{%- endif -%}
+{%- endfor -%}
+{{- '[gMASK]<sop>' -}}
+{%- for m in messages -%}
+{%- if m.role == 'tool' -%}
+{{- '<|observation|>\n<tool_response>\n' + m.content + '\n</tool_response>' -}}
+{%- elif m.role == 'assistant' -%}
+{%- set thought, said = '', m.content -%}
+{%- if '</think>' in said -%}
+{%- set thought = said.split('</think>')[0].split('<think>')[-1].strip() -%}
+{%- set said = said.split('</think>')[-1] -%}
+{%- endif -%}
+{{- '<|assistant|>\n<think>' + (thought if loop.index0 > at.query else '') + '</think>' -}}
+{{- '\n' + said.strip() if said.strip() else '' -}}
+{%- else -%}{{- '<|' + m.role + '|>\n' + m.content -}}{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"""
+
+GEMMA = """{%- if messages[0].role == 'system' -%}
+{%- set head, turns = messages[0].content + '\n\n', messages[1:] -%}
+{%- else -%}{%- set head, turns = '', messages -%}{%- endif -%}
+{{- '<bos>' -}}
+{%- for m in turns -%}
+{%- if (m.role == 'user') != (loop.index0 % 2 == 0) -%}
+{{- raise_exception('roles must alternate user/assistant') -}}
+{%- endif -%}
+{{- '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\n' -}}
+{{- (head if loop.first else '') + m.content | trim + '<end_of_turn>\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<start_of_turn>model\n' -}}{%- endif -%}"""
+
+TEMPLATES = {
+    "llama": LLAMA,
+    "qwen": QWEN,
+    "r1": R1,
+    "harmony": HARMONY,
+    "mistral": MISTRAL,
+    "glm": GLM,
+    "gemma": GEMMA,
+}
 
 ENDS = {
     "llama": "<|eot_id|>",
@@ -81,6 +122,8 @@ ENDS = {
     "r1": "<|end_of_sentence|>",
     "harmony": "<|return|>",
     "mistral": "</s>",
+    "glm": "<|user|>",
+    "gemma": "<end_of_turn>",
 }
 """What ends an answer under each."""
 
@@ -88,7 +131,8 @@ SPECIAL = """
 <|begin_of_text|> <|start_header_id|> <|end_header_id|> <|eot_id|> <|im_start|> <|im_end|>
 <|User|> <|Assistant|> <|tool|> <|tool_end|> <|end_of_sentence|> <|start|> <|end|> <|message|>
 <|channel|> <|return|> <s> </s> [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [INST] [/INST] [TOOL_RESULTS]
-[/TOOL_RESULTS]
+[/TOOL_RESULTS] [gMASK] <sop> <|system|> <|user|> <|assistant|> <|observation|> <bos>
+<start_of_turn> <end_of_turn>
 """.split()
 """Tokens that are no text."""
 

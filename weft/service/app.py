@@ -73,11 +73,10 @@ class App:
 
     def _marked(self, scope: Scope, send: Send) -> Send:
         """Adds to an answer what all answers have: the request's id, and what browsers need."""
-        asked, origins = _header(scope, b"x-request-id"), self._service.origins
-        added: list[Header] = [(b"x-request-id", asked.encode("latin-1"))] if asked else []
-        added += origins.headers(_header(scope, b"origin"))
-        if not added:
-            return send
+        service = self._service
+        id = _header(scope, b"x-request-id") or service.registry.new_id()
+        added: list[Header] = [(b"x-request-id", id.encode("latin-1"))]
+        added += service.origins.headers(_header(scope, b"origin"))
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -170,16 +170,24 @@ class Routes:
         return tenant.name
 
     def _one(self, request: Request) -> ProgramRecord:
-        service, id = self._service, request.path_params["id"]
-        admin = service.keys.admin(_headers(request))
-        tenant = "" if admin else self._tenant(request)
-        found = service.registry.get(id)
-        if found is None and tenant:
-            found = service.registry.get(f"{tenant}/{id}")
-        # Whose it is must not show.
-        if found is None or not (admin or hmac.compare_digest(found.tenant, tenant)):
+        found = self._seen_as(request, self._service.registry.get)
+        if found is None:
+            id = request.path_params["id"]
             raise Refused(404, f"there is no program {id!r}; GET /v1/programs lists them")
         return found
+
+    def _seen_as(
+        self, request: Request, find: Callable[[str], ProgramRecord | None]
+    ) -> ProgramRecord | None:
+        """What is found by the id in a path, if whoever asks may see it: whose it is is secret."""
+        id = request.path_params["id"]
+        admin = self._service.keys.admin(_headers(request))
+        tenant = "" if admin else self._tenant(request)
+        found = find(id)
+        if found is None and tenant:
+            found = find(f"{tenant}/{id}")
+        seen = found is not None and (admin or hmac.compare_digest(found.tenant, tenant))
+        return found if seen else None
 
     async def program(self, request: Request) -> Response:
         """One program with its calls."""
@@ -188,9 +196,11 @@ class Routes:
 
     async def release(self, request: Request) -> Response:
         """A program is over: its room is free, and calls of it that still run are ended."""
-        record = self._one(request)
-        self._service.release(record)
-        return JSONResponse({"id": record.id, "object": "program", "deleted": True})
+        run = self._seen_as(request, self._service.registry.run_of)
+        # A program that only asked strategies has no record, but its runs have.
+        id = run.parent if run is not None else self._one(request).id
+        self._service.release(id)
+        return JSONResponse({"id": id, "object": "program", "deleted": True})
 
     async def reload(self, _: Request) -> Response:
         """Read the configuration anew."""

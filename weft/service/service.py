@@ -287,23 +287,19 @@ class Service:
             tenant.programs += 1
             self._owners[kept.saved.id] = tenant
 
-    def release(self, program: ProgramRecord) -> None:
-        """End a program: what it still runs is cancelled, and its room is free.
+    def release(self, program: str) -> None:
+        """End a program, by id: what it still runs is cancelled, and its room is free.
 
         For a while nothing more is taken in for it, see `Released`.
         """
-        self.released.add(program.id)
+        self.released.add(program)
         if self.memory is not None:
             self.memory.keep_released()
         for exchange in list(self.exchanges):
-            if exchange.program == program.id or self._is_run_of(program, exchange.program):
+            run = self.registry.programs.get(exchange.program)
+            if exchange.program == program or (run is not None and run.is_run_of(program)):
                 exchange.cancel(Refused(409, "the program was released while this was under way"))
-        self.scheduler.end(program.id)
-
-    def _is_run_of(self, program: ProgramRecord, id: str) -> bool:
-        """Whether a program is a strategy that another one asks."""
-        run = self.registry.programs.get(id)
-        return run is not None and (run.source, run.parent) == ("strategy", program.id)
+        self.scheduler.end(program)
 
     def has(self, model: str, engine: str) -> bool:
         """Whether an engine of a model is there, be it well or not."""
@@ -318,6 +314,13 @@ class Service:
         """Whether requests can be served."""
         return not self.draining and any(r.alive for r in self.scheduler.replicas)
 
+    def name(self, exchange: Exchange, id: str) -> None:
+        """Put a request's id into its answer's head: the client's own, or else this one."""
+        asked = exchange.headers.get("x-request-id") or id
+        exchange.add(b"x-request-id", asked)
+        if exchange.path.startswith(_MESSAGES):
+            exchange.add(b"request-id", asked)  # where Anthropic's libraries look for it
+
     def tell(self, exchange: Exchange, record: CallRecord) -> None:
         """Put into an answer's head where it belongs, and why it waited."""
         add = exchange.add
@@ -325,10 +328,7 @@ class Service:
         if record.program.id:
             add(b"x-weft-program", record.program.id)
         add(b"x-weft-call", record.id)
-        asked = exchange.headers.get("x-request-id") or record.id
-        add(b"x-request-id", asked)
-        if exchange.path.startswith(_MESSAGES):
-            add(b"request-id", asked)  # where Anthropic's libraries look for it
+        self.name(exchange, record.id)
         if record.engine:
             waited = max(0.0, (record.sent or self.registry.clock()) - record.came)
             add(b"x-weft-engine", shown(record.engine))

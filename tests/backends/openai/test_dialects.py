@@ -12,12 +12,12 @@ from starlette.responses import JSONResponse
 
 from hosted_endpoint import USED, Endpoint, chunk, data, error, serving
 from weft import Pool, Prompt, generate, score
+from weft.backends.folded_turns import folded
 from weft.backends.openai import OpenAIEngine
 from weft.backends.openai.complaints import complaints
 from weft.backends.openai.dialect import Dialect
 from weft.backends.openai.phrasing import nearest
 from weft.backends.openai.schemas import strict
-from weft.backends.system_turns import folded
 from weft.errors import OutputError, RequestRejected, Unsupported
 
 pytestmark = pytest.mark.anyio
@@ -307,7 +307,24 @@ async def test_a_template_without_system_turns(endpoint: Endpoint):
     async with Pool(OpenAIEngine("m", endpoint.url, "k")):
         await generate(Prompt.system("be brief").user("hi"))
     assert endpoint.bodies[-1]["messages"] == [{"role": "user", "content": "be brief\n\nhi"}]
-    assert folded([{"role": "system", "content": "a"}]) == [{"role": "user", "content": "a"}]
+    for turns, right in (
+        ("system a", "user a"),
+        ("system a, system b, user c", "user a b c"),
+        ("user a, system b, user c", "user a, user b c"),
+        ("user a, system b", "user a b"),
+        ("user a, system b, assistant c, user d", "user a b, assistant c, user d"),
+        ("assistant a, system b, assistant c", "assistant a, user b, assistant c"),
+        ("user a, assistant b, tool c, tool d", "user a, assistant b, user c d"),
+        ("tool a, assistant b, tool c, user d", "user a, assistant b, user c d"),
+    ):
+        assert folded(_turns(turns), "system", "tool") == _turns(right), turns
+    assert folded(_turns("system a, tool b"), "system") == _turns("user a, tool b")
+
+
+def _turns(text: str) -> list[dict[str, Any]]:
+    """Messages, of a role and words that paragraphs part."""
+    turns = [one.split() for one in text.split(", ")]
+    return [{"role": role, "content": "\n\n".join(words)} for role, *words in turns]
 
 
 async def test_what_a_program_gave_itself_is_not_dropped(endpoint: Endpoint):

@@ -40,7 +40,7 @@ async def turns_and_pieces(serve: Serve, template: str, first: str) -> None:
     turns = [{"role": "user", "content": "one?"}, {"role": "assistant", "content": first}]
     whole = model.render([*turns, {"role": "user", "content": "two?"}], open=False, add=True)
     produced = two + list(b.tokens)
-    if first is THOUGHT and template in ("qwen", "r1"):
+    if first is THOUGHT and template in ("qwen", "r1", "glm"):
         assert three == whole  # the template drops what was thought
     else:
         assert three[: len(produced)] == produced
@@ -59,6 +59,29 @@ async def test_text_within_an_answer_follows_the_very_tokens(serve: Serve, templ
         await generate(forced, max_tokens=1, temperature=0)
     one, two = model.sent()
     assert two == one + list(a.tokens) + model.ids("\n</think>\n\nThe")
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+async def test_spaces_at_the_ends_of_what_stands_in_an_answer(serve: Serve, template: str) -> None:
+    """Nothing is lost of them, nor there twice, though the template trims answers."""
+    for first in ("The sea.\n\n", "x", " \t", ""):
+        model, url = serve({"one?": first}, template)
+        async with Pool(url):
+            a = await generate(Prompt.user("one?"), temperature=0)
+            for text in ("\n\nThe", " No ", "\n"):
+                forced = a.prompt.assistant(text, open=True)
+                await generate(forced, max_tokens=1)
+                one, two = model.sent()[0], model.sent()[-1]
+                within = one + list(a.tokens) + model.ids(text)
+                assert two == within
+                for turn in (forced.user("two?"), a.prompt.assistant(text).user("two?")):
+                    await generate(turn, max_tokens=1)
+                    three = model.sent()[-1]
+                    if three[: len(within)] == within:
+                        assert three[len(within)] in model.marks, (first, text)
+            begun = Prompt.user("one?").assistant(f"{first}x\n\n", open=True)
+            await generate(begun, max_tokens=1)
+            assert model.tokenizer.decode(model.sent()[-1]).endswith("x\n\n")
 
 
 @pytest.mark.parametrize("template", ["qwen", "r1"])

@@ -281,6 +281,20 @@ async def test_a_program_stays_released_over_a_restart_with_its_strategies(tmp_p
             assert (await service.post(_headers={"x-weft-program": "q"})).status_code == 200
 
 
+async def test_a_program_that_only_asked_strategies_can_be_released() -> None:
+    async with raw_engine(_closing(WHOLE)) as engine, serving(engine.url) as service:
+        model = "m:majority(n=2)"
+        assert (await service.http.delete("/v1/programs/p")).status_code == 404
+        await service.post(_headers=NAMED, model=model)
+        assert "p" not in service.inside.registry.programs
+        for _ in range(2):
+            gone = await service.http.delete("/v1/programs/p")
+            assert gone.json() == {"id": "p", "object": "program", "deleted": True}
+        for asked in (model, "m"):
+            assert (await service.post(_headers=NAMED, model=asked)).status_code == 409
+        assert (await service.http.delete("/v1/programs/run")).status_code == 404
+
+
 async def test_a_stream_of_a_released_program_ends_with_an_error() -> None:
     async def held(_: bytes, writer: Any) -> None:
         writer.write(HEAD + EVENT)

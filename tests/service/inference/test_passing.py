@@ -161,7 +161,7 @@ async def test_headers_on_the_list_go_on_to_engines_and_no_others() -> None:
             ServiceConfig.model_validate({"engines": ["http://h:1"], "forward_headers": [name]})
 
 
-async def test_a_requests_own_id_comes_back_always() -> None:
+async def test_every_answer_has_an_id_the_requests_own_if_it_has_one() -> None:
     async with raw_engine(Echo()) as engine, serving(engine.url) as service:
         own = {"x-request-id": "mine-1"}
         for path, body in {**BODIES, "/rerank": {"model": "m"}}.items():
@@ -171,10 +171,21 @@ async def test_a_requests_own_id_comes_back_always() -> None:
             given = await service.http.post(path, json=body)
             assert given.headers["x-request-id"] == given.headers["x-weft-call"]
         more: list[dict[str, str]] = [{}, UPGRADE, {"host": "elsewhere"}]
+        ids: list[str] = []
         for path in ("/health", "/v1/models", "/v1/responses", "/nothing"):
             for headers in more:
                 answer = await service.http.get(path, headers=own | headers)
                 assert answer.headers.get_list("x-request-id") == ["mine-1"]
+                answer = await service.http.get(path, headers=headers)
+                ids += answer.headers.get_list("x-request-id")
+        assert len(set(ids)) == len(ids) == 12
+        async with serving(engine.url, tenants=[ANN]) as locked:
+            for path, body in BODIES.items():
+                answer = await locked.http.post(path, json=body)
+                assert answer.status_code == 401
+                (id,) = answer.headers.get_list("x-request-id")
+                own_name = answer.headers.get("request-id")
+                assert own_name == (id if path.startswith("/v1/messages") else None)
         named = await service.post(_headers={"x-weft-program": "ключ".encode()})
         assert named.headers["x-weft-program"].encode() == "ключ".encode()
 

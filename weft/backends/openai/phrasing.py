@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from weft.backends.folded_turns import folded
 from weft.backends.openai.schemas import FORMS, TOLD, digest, formatted
-from weft.backends.system_turns import folded
 
 NEUTRAL: Mapping[str, Any] = MappingProxyType(
     {
@@ -96,7 +96,7 @@ def phrased(facts: Facts, fields: Mapping[str, Any], schema: dict[str, Any] | No
         said |= formatted(schema, form, said["messages"])
         missing += [] if FORMS[form].held else ["schema"]
     if facts.folded:
-        said["messages"] = folded(said["messages"])
+        said["messages"] = folded(said["messages"], "system")
     if facts.one_of and "temperature" in said and "top_p" in said:
         less = "temperature" if said["top_p"] != 1 and said["temperature"] == 1 else "top_p"
         missing += [less] if said[less] != 1 else []

@@ -13,10 +13,10 @@ import httpx
 
 from weft.backends import wire
 from weft.backends.engine import Engine, EngineLoad, OnDelta
+from weft.backends.folded_turns import folded
 from weft.backends.http import SILENCE, check_address, client, reaching, streaming
 from weft.backends.refusals import GARBLED, garbled, refusal, too_long, used_up
 from weft.backends.retry import Retry
-from weft.backends.system_turns import folded
 from weft.backends.vllm.answer_text import AnswerText, Decoder
 from weft.backends.vllm.deltas import relay, scored
 from weft.backends.vllm.introduction import check_tokenizer, listed_models, unlisted
@@ -86,7 +86,7 @@ class VLLMEngine(Engine):
         self._watch = ProcessWatch()
         self._decoder = Decoder(self._detokenize, self.tokenize)
         self._detokenizes = True
-        self._folds = False  # system turns into the user's, where the template refuses them
+        self._folds = False  # turns into the user's, which the template refuses
         self._channels = False  # special tokens tell thinking from answer
 
     @property
@@ -198,7 +198,8 @@ class VLLMEngine(Engine):
     ) -> tuple[int, ...]:
         """The token ids of a conversation, by the server's own chat template.
 
-        Where the template takes no system turns, or not these, they are part of the user's.
+        Where the template takes no system or tool turns, or not these, they are part of the
+        user's.
         """
         turns = messages
         if open and not messages[-1].content:
@@ -213,16 +214,22 @@ class VLLMEngine(Engine):
         try:
             return await self._tokenize({"messages": said, **how})
         except RequestRejected as refused:
-            if (joined := folded(said)) == said:
-                raise
-            try:
-                ids = await self._tokenize({"messages": joined, **how})
-            except RequestRejected:
-                raise refused from None
-            if not self._folds:
-                _log.warning("%s: %s; weft sends them as part of the user's", self.name, refused)
-            self._folds = True
-            return ids
+            last = said
+            for roles in (("system",), ("system", "tool")):
+                if (joined := folded(said, *roles)) == last:
+                    continue
+                try:
+                    ids = await self._tokenize({"messages": joined, **how})
+                except RequestRejected:
+                    last = joined
+                    continue
+                if not self._folds:
+                    _log.warning(
+                        "%s: %s; weft sends such turns as part of the user's", self.name, refused
+                    )
+                self._folds = True
+                return ids
+            raise
 
     async def tokenize(self, text: str) -> tuple[int, ...]:
         """The token ids of a text alone."""

@@ -46,7 +46,8 @@ async def token_ids(
     the end of the produced part on. A template that rewrites earlier turns (one that drops
     old thinking, say), or refuses to leave such a turn open, leaves no such place: then the
     rendering of the whole is taken, as a chat endpoint would. Text within an answer that
-    itself can't be rendered open is tokenised alone, and follows what was there.
+    itself can't be rendered open, or whose spaces the template may trim, is tokenised alone,
+    and follows what was there.
 
     Args:
         prompt: the conversation.
@@ -135,20 +136,64 @@ def _exact(prompt: Prompt, view: _View) -> tuple[int, ...]:
 async def _render(piece: Prompt, view: _View) -> tuple[int, ...]:
     """The ids of a Prompt that ends with text."""
     start = _last_produced(piece, view.model)
-    whole = await _try(view, piece, open=piece.open)
-    if start is not None:
-        written = None if whole is None else await _try(view, start, open=True)
-        if whole is not None and written is not None and whole[: len(written)] == written:
-            return _exact(start, view) + whole[len(written) :]
-        if piece.open and (added := _added(piece, start)) is not None:
-            return _exact(start, view) + await view.tokenize(added)
-    if whole is not None:
-        return whole
+    if start is None:
+        return await _alone(piece, view)
+    end, added = _rest_of_answer(piece, start)
+    exact = end.ids.get(view.key) if added else None
+    if exact is None:
+        exact = _exact(start, view)
+        exact += await _appended(start, end, added, view) if added else ()
+    if end is piece and piece.open:
+        return exact
+    whole, written = await _try(view, piece, open=piece.open), await _try(view, end, open=True)
+    if whole is None or written is None or whole[: len(written)] != written:
+        return await _alone(piece, view)
+    if await _is_trimmed_away(end, written, view):
+        return await _alone(piece, view)
+    whole = await _alone(piece, view) if piece.open else whole
+    return exact + whole[len(written) :]
+
+
+async def _alone(piece: Prompt, view: _View) -> tuple[int, ...]:
+    """The rendering of a Prompt, whatever produced it; of an open answer nothing is trimmed."""
     if not piece.open:
-        return await view.render(piece.messages, open=False)  # raises what it says
-    *earlier, answer = piece.messages
-    before = await view.render(tuple(earlier), open=False)
-    return before + await view.tokenize(answer.content)
+        return await view.render(piece.messages, open=False)
+    *before, answer = piece.messages
+    earlier, text = tuple(before), answer.content
+    whole = await _try(view, piece, open=True)
+    if whole is None:
+        return await view.render(earlier, open=False) + await view.tokenize(text)
+    bare = text.rstrip()
+    if len(bare) < len(text):
+        trimmed = await view.render((*earlier, Message("assistant", bare)), open=True)
+        if trimmed[: len(whole)] == whole:
+            return trimmed + await view.tokenize(text[len(bare) :])
+    return whole
+
+
+async def _appended(start: Prompt, end: Prompt, text: str, view: _View) -> tuple[int, ...]:
+    """The ids of text that follows what a model produced, within the same answer.
+
+    Args:
+        start: ends with what was produced.
+        end: ends with the text.
+        text: what is added.
+        view: the template.
+    """
+    # Where a template trims answers, renderings can't tell spaces at these places.
+    if start.answer[-1:].strip() and text[-1:].strip():
+        whole, written = await _try(view, end, open=True), await _try(view, start, open=True)
+        if whole is not None and written is not None and whole[: len(written)] == written:
+            return whole[len(written) :]
+    return await view.tokenize(text)
+
+
+async def _is_trimmed_away(end: Prompt, written: tuple[int, ...], view: _View) -> bool:
+    """Whether nothing is left of an answer in its rendering, for it is all spaces."""
+    if not end.answer or end.answer.strip():
+        return False
+    begun = await view.render(end.messages[:-1], open=False)
+    return begun[: len(written)] == written
 
 
 async def _try(view: _View, prompt: Prompt, *, open: bool) -> tuple[int, ...] | None:
@@ -159,13 +204,18 @@ async def _try(view: _View, prompt: Prompt, *, open: bool) -> tuple[int, ...] | 
         return None
 
 
-def _added(piece: Prompt, start: Prompt) -> str | None:
-    """The text that `piece` adds to the open answer of `start`; None if it is of later turns."""
-    texts: list[str] = []
+def _rest_of_answer(piece: Prompt, start: Prompt) -> tuple[Prompt, str]:
+    """What follows `start` in its answer, up to `piece` at most: where it ends, and its text."""
+    between: list[Prompt] = []
     at = piece
     while at is not start:
-        if at.role != "assistant" or at.parent is None or not at.parent.open:
-            return None
-        texts.append(at.text)
+        between.append(at)
+        assert at.parent is not None
         at = at.parent
-    return "".join(reversed(texts))
+    end, texts = start, list[str]()
+    for one in reversed(between):
+        if one.role != "assistant" or not end.open:
+            break
+        texts.append(one.text)
+        end = one
+    return end, "".join(texts)

@@ -172,8 +172,8 @@ class _Request:
             record.outcome = record.outcome or outcome
             if not exchange.begun:
                 self._service.tell(exchange, record)
-        elif "x-request-id" in exchange.headers and not exchange.begun:
-            exchange.add(b"x-request-id", exchange.headers["x-request-id"])
+        elif not exchange.begun:
+            self._service.name(exchange, self._service.registry.new_id())
         if exchange.begun and self._request and self._request.opaque and not exchange.ended:
             exchange.break_off()
         if not (exchange.left or exchange.ended):

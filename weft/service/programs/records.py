@@ -131,6 +131,10 @@ class ProgramRecord:
     errors: int = 0
     over: str = ""
 
+    def is_run_of(self, program: str) -> bool:
+        """Whether this is a strategy's run that the program of this id asked for."""
+        return self.source == "strategy" and self.parent == program
+
 
 class Observer(Protocol):
     """Is told what happens; must be quick, for it is called on the way of every request."""

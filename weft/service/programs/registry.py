@@ -121,6 +121,11 @@ class Registry:
             return None
         return next((id for id, program in self.programs.items() if not program.live), None)
 
+    def run_of(self, id: str) -> ProgramRecord | None:
+        """The record, live or not, of a strategy's run that the program of this id asked for."""
+        known = itertools.chain(self.programs.values(), self.ended)
+        return next((p for p in known if p.is_run_of(id)), None)
+
     def get(self, id: str) -> ProgramRecord | None:
         """A program's record, live or not."""
         found = self.programs.get(id)
