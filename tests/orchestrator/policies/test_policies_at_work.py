@@ -145,6 +145,21 @@ def test_nothing_waits_while_there_is_room(name: str) -> None:
     assert all(agent.started == agent.asked for agent in agents)
 
 
+@pytest.mark.parametrize("name", sorted({*NAMES, "weft", "thunderagent(decay=true)"} - {"cap"}))
+def test_no_tool_keeps_others_from_an_engine_that_runs_nothing(name: str) -> None:
+    """`cap` alone does: its k is what somebody wants."""
+    world = Town(name, engines=1)
+
+    def runs(replica: Replica) -> None:
+        assert replica.in_flight or not replica.fleet.waiting
+
+    world.each = runs
+    lengths = (200, 300, 100, 350, 250, 150)
+    world.play(
+        [Agent(f"p{i}", 0.5 * i, prompt=n, grows=24, tool=7.0 * i) for i, n in enumerate(lengths)]
+    )
+
+
 def waits(agents: Sequence[Agent]) -> list[float]:
     return [s - a for agent in agents for s, a in zip(agent.started, agent.asked, strict=True)]
 
@@ -224,10 +239,11 @@ def test_claims_save_caches_that_are_lost_without() -> None:
 
 def test_a_paused_program_is_forced_in_after_its_patience() -> None:
     # `large` holds all but a little; the others are too large to be let in beside it.
+    busy = Agent("busy", calls=1, prompt=16, seconds=200.0)
     large = Agent("large", calls=2, prompt=300, tool=100.0)
     small = Agent("small", arrival=5.0, calls=1, prompt=200)
-    world = Town("thunderagent(patience=20)", engines=1, lease=1000.0)
-    world.play([large, small])
+    world = Town("thunderagent(patience=20)", engines=1, kv=640, lease=1000.0)
+    world.play([busy, large, small])
     assert small.started == [25.0]
     assert world.dispatcher.counters.forced == 1
 

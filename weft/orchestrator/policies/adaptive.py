@@ -20,14 +20,15 @@ class Adaptive(Sticky):
     The original looks at the engine's own KV use. Here room counts as used that running calls and
     programs between calls take. `weft serve` also reads the engines' preemptions, each of which
     halves the limit like KV that is full. A program that lives on an engine stays there when the
-    limit falls.
+    limit falls. An engine that runs nothing, since all of its programs wait for tools, takes in
+    one more.
     """
 
     def admit(self, call: CallView, engine: EngineView, view: View) -> Admission:
-        """If its program lives there already, or there are fewer than the limit."""
+        """If its program lives there already, there are fewer than the limit, or nothing runs."""
         if resides(call.program, engine):
             return Admission(True, "its program lives there")
-        if not engine.programs:
-            return Admission(True, "nobody lives there")
+        if not engine.in_flight:
+            return Admission(True, "nothing runs there")
         lives = f"{engine.programs} of {engine.window:g} programs live there"
         return Admission(engine.programs < engine.window, lives)

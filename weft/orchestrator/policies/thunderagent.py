@@ -34,9 +34,9 @@ class ThunderAgent(Policy):
     metrics; here it happens at each call's beginning and end, on the scheduler's own count, so
     nothing overflows in between. Their decay lets waiting programs count another's tokens as
     2^-t, or e^-t, after t seconds with a tool; a view shows the weakest claim only, so here a
-    claim yields to those that wait once a second has passed. Each claim that yields is a
-    decision of its own, so Dynamo's pausing ends at 95%, not at 80%; nor does a program with a
-    tool keep others out of an engine that runs nothing. Paused programs that ask for nothing
+    claim yields to those that wait once a second has passed. In no variant do programs with a
+    tool keep others out of an engine that runs nothing. Each claim that yields is a decision of
+    its own, so Dynamo's pausing ends at 95%, not at 80%. Paused programs that ask for nothing
     are not resumed: nobody would notice.
     """
 
@@ -83,7 +83,7 @@ class ThunderAgent(Policy):
             return Admission(active, f"{why}, but its program is active" if active else why)
         away = view.now - weakest.acting if weakest.acting is not None else 0.0
         yields = (self.decay or dynamo) and away > 1
-        if active or yields or (dynamo and not engine.in_flight):
+        if active or yields or not engine.in_flight:
             return Admission(False, f"{why}; {weakest.id} of {weakest.claim} is paused", weakest)
         return Admission(False, why)
 
