@@ -4,6 +4,7 @@ EACH = [
     "greedy",
     "best_of_n(n=6)",
     "majority(n=6)",
+    "majority(n=6, confidence=0.7)",
     "weighted_majority(n=6)",
     "first_finish(n=3)",
     "short_m_at_k(m=2, k=4)",

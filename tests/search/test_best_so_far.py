@@ -28,7 +28,8 @@ VARIANTS = [
     "astar(k=3, expansions=2)",
     "particle_filter(n=4, weight=ratio, resample=systematic, pick=draw, verifier=logprob)",
     "majority(n=5, stop_early=false)",
-    "best_of_n(n=3, verifier=logprob)",
+    "majority(n=6, confidence=0.9, parallel=2)",
+    "best_of_n(n=3, verifier=logprob, aggregate=mean)",
 ]
 
 

@@ -136,6 +136,8 @@ def test_unknown_names_the_nearest(text: str, says: str) -> None:
         ("majority(temperature=-1)", "must be at least 0"),
         ("majority(temperature=3)", "must be at most 2"),
         ("majority(stop_early=1)", "must be true or false"),
+        ("majority(stop_early=false, confidence=0.9)", "which stop_early=false forbids"),
+        ("majority(confidence=0.5)", "must be above 0.5"),
         ("astar(cost=high)", "must be one of rise, fall"),
         ("particle_filter(tau=0)", "must be above 0"),
         ("beam(n=6, width=4)", "n=6 of beam must be a multiple of width=4; try n=8"),

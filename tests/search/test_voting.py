@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.search.voting import Election, Tally, tally
+from weft.search.voting import Election, Tally, sure, tally
 
 
 def winner(count: Tally) -> str | None:
@@ -103,6 +103,23 @@ def test_counts_are_kept() -> None:
         assert election.settled() == (i == 0)
     assert compared == [("b", "A"), ("b", "a"), ("A", "a"), ("b", "B")]
     assert [(c.value, c.weight) for c in election.tally.clusters] == [("a", 50.0), ("b", 49.0)]
+
+
+def test_how_sure_a_lead_is() -> None:
+    """Above 0.95 the Beta posterior ends sampling, and not before."""
+    votes = {(3, 0): 15 / 16, (4, 0): 31 / 32, (5, 1): 15 / 16, (6, 1): 247 / 256}
+    for (a, b), expected in votes.items():
+        assert sure(a, b) == expected
+        assert sure(b, a) == 1 - expected
+        election = Election(range(99))
+        for i, value in enumerate("c" + "b" * b + "a" * a):
+            election.add(i, value)
+        election.add(50, None)
+        assert election.sure == sure(a, max(b, 1))
+    assert [v > 0.95 for v in votes.values()] == [False, True, False, True]
+    assert Election(range(3)).sure == 0
+    # Beta(3, 2) above 1/2, integrated: 12 x^2 (1 - x) from 1/2 to 1.
+    assert sure(2, 1) == pytest.approx(1 - (4 / 8 - 3 / 16))
 
 
 weighted = st.lists(

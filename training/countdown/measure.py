@@ -20,9 +20,9 @@ from pathlib import Path
 import anyio
 import matplotlib.pyplot as plt
 
-from pass_at_k import pass_at_k
 from weft import Pool, Prompt, generate, score
 from weft.backends.kinds.specs import open_engines
+from weft.evals.coverage import pass_at_k
 from weft.evals.statistics import mean
 from weft.evals.tasks.countdown import (
     Problem,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,10 @@ from weft.search import (
     WeightedMajority,
     parse_strategy,
 )
+from weft.search.sampling.step_scores import step_ends, step_score
 from weft.search.strategy import stable_seed
+from weft.search.verifiers import read_verifier
+from weft.types import TokenLogprob
 
 pytestmark = pytest.mark.loops("virtual")
 
@@ -68,6 +72,41 @@ async def test_majority_stops_when_nothing_can_change(question, player, by_index
     assert short.seconds < 1 < full.seconds
     assert short.usage.generated < full.usage.generated
     assert short.value.details["samples"] == 4
+
+
+@pytest.mark.parametrize(
+    ("replies", "needed"),
+    [((A, A, A, A), 4), ((A, B, A, A, A, A, A), 7), ((NONE, A, A, A, A), 5)],
+)
+async def test_majority_stops_when_it_is_confident(
+    replies, needed: int, question, player, by_index
+) -> None:
+    """3:0 and 5:1 are not enough for 0.95, but 4:0 and 6:1 are."""
+    every = by_index(*replies, *[C] * 16)
+    strategy = Majority(n=20, confidence=0.95)
+    async with Pool(engine := player(every)):
+        one_by_one = await replace(strategy, parallel=1)(question)
+    assert len(engine.requests) == needed
+    # Later samples that are there first change nothing.
+    seconds = [9.0, *[1.0] * 22]
+    slow = by_index(*(Scripted(r, seconds=s) for r, s in
+                      zip((*replies, *[C] * 16), seconds, strict=False)))  # fmt: skip
+    async with Pool(engine := player(slow)):
+        at_once = await strategy(question)
+    assert at_once.value == one_by_one.value == "a"
+    assert at_once.details["votes"] == one_by_one.details["votes"]
+    assert at_once.score == one_by_one.score
+
+
+async def test_majority_draws_so_many_at_once(question, player, by_index) -> None:
+    replies = by_index(*(Scripted(A, seconds=i) for i in range(1, 10)))
+    async with Pool(engine := player(replies)):
+        answer = await Majority(n=9, parallel=2, confidence=0.95)(question)
+    assert answer.details["samples"] == 4
+    # The fifth began when the third came; when the fourth came no other did.
+    assert len(engine.requests) == 5
+    assert engine.cancelled == 1
+    assert engine.running == engine.waiting == 0
 
 
 async def test_best_of_n_asks_the_verifier(question, player, by_index) -> None:
@@ -128,6 +167,51 @@ async def test_best_of_n_limits(question, player, by_index) -> None:
         assert (await BestOfN(n=3, verifier="function")(question)).value == "312"
         assert (await BestOfN(n=1, verifier="function")(question)).value == "a"
         assert (await BestOfN(n=3)(question)).value == "a"
+
+
+STEPS = {
+    "x": {"1\n": 0.9, "1\n1\n": 0.1, "1\n1\nanswer x": 0.8},
+    "y": {"2\n": 0.5, "2\n\nanswer y": 0.7},
+    "z": {"3\n": 0.6, "3\n3\n": 0.6, "3\n3\nanswer z": 0.6},
+}
+"""What a verifier says of answers up to each of their steps."""
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "value", "score"),
+    [("last", "x", 0.8), ("min", "z", 0.6), ("product", "y", 0.35), ("mean", "x", 0.6)],
+)
+async def test_aggregates_of_step_scores(
+    aggregate: str, value: str, score: float, question, player, by_index
+) -> None:
+    """A blank step is none; of equal means the earliest sample is the answer."""
+    scores = {text: s for of_answer in STEPS.values() for text, s in of_answer.items()}
+    whole = [max(of_answer, key=len) for of_answer in STEPS.values()]
+    theirs = replace(question, check=scores.__getitem__)
+    async with Pool(player(by_index(*whole))):
+        best = await BestOfN(n=3, verifier="function", aggregate=aggregate)(theirs)
+        vote = await WeightedMajority(n=3, verifier="function", aggregate=aggregate)(theirs)
+    assert (best.value, best.score) == (value, pytest.approx(score))
+    assert vote.value == value
+    assert vote.details["votes"][value] == pytest.approx(score)
+
+
+async def test_a_steps_own_confidence(question, player) -> None:
+    """The logprob verifier sees the tokens of the answer up to a step, not those behind it."""
+    tokens = [("thought ", -9.0), ("1", -1.0), ("\n", -2.0), ("answer ", -3.0), ("1", -4.0)]
+    logprobs = [TokenLogprob(text, logprob) for text, logprob in tokens]
+    async with Pool(player()):
+        found = await step_score(
+            read_verifier("logprob"), question, "1\nanswer 1", logprobs, "product"
+        )
+    assert found == pytest.approx(math.exp(-12 / 3) * math.exp(-19 / 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"), [("a", [1]), ("a\n", [2]), ("\na\n\nb", [3, 5]), ("a\nb\n \n", [2, 6])]
+)
+def test_where_steps_end(text: str, ends: list[int]) -> None:
+    assert step_ends(text, "\n") == ends
 
 
 async def test_weighted_majority(question, player, by_index) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from weft.parameters import param, temperature
-from weft.search.sampling.samples import answered, collect, drawer, voted
+from weft.search.sampling.samples import answered, collect, drawer, unscored
+from weft.search.sampling.step_scores import aggregate_param
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param
 
@@ -15,12 +16,15 @@ class BestOfN(Strategy):
     Each sample is scored as soon as it is there, while others are still generated. Of equal
     scores the earliest sample wins. Samples without a readable answer are not scored. If
     budgets or failures leave no sample scored, the samples vote.
+
+    With an `aggregate` other than `last`, the verifier scores the answer up to each of its steps.
     """
 
     title = "best-of-n"
 
     n: int = param(8, "samples", least=1, main=True)
     verifier: str = verifier_param()
+    aggregate: str = aggregate_param()
     temperature: float = temperature()
 
     @property
@@ -31,11 +35,11 @@ class BestOfN(Strategy):
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
         verifier = read_verifier(self.verifier)
-        draw = drawer(question, self.temperature, verifier=verifier)
+        draw = drawer(question, self.temperature, verifier=verifier, aggregate=self.aggregate)
         drawn = await collect(draw, self.n)
         found = drawn.found
         scored = [found[i] for i in sorted(found) if found[i].score is not None]
         if not scored:
-            return voted(question, drawn, scored=0)
+            return unscored(question, drawn)
         best = max(scored, key=lambda s: s.score or 0.0)
         return answered(drawn, best, best.score, scored=len(scored), **verifier.details)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weft.errors import UsageError
 from weft.parameters import param, temperature
 from weft.search.sampling.samples import Drawn, collect, drawer, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
@@ -15,12 +16,33 @@ class Majority(Strategy):
     Ties go to the answer with the earliest sample. With `stop_early`, the samples still
     running are cancelled once they can't change the result any more; the answer is that of
     the full vote.
+
+    With `confidence` below 1, sampling also ends once the leader is likelier than the runner-up
+    with a probability above it, by the Beta posterior of their votes (adaptive consistency,
+    Aggarwal et al. 2023; they use 0.95). The samples are looked at in their order, not in the
+    order in which they finish: so the answer is that of drawing one at a time, however many
+    are drawn at once, and short samples don't come before long ones.
     """
 
-    n: int = param(8, "samples", least=1, main=True)
+    n: int = param(8, "samples at most", least=1, main=True)
     stop_early: bool = param(True, "cancel samples that can't change the result")
+    confidence: float = param(
+        1.0,
+        "stop when the leader is so surely the likeliest answer; 1 waits for certainty",
+        above=0.5,
+        most=1,
+    )
+    parallel: int | None = param(None, "samples drawn at once; all unless given", least=1, kind=int)
     think: bool = param(False, "ask for visible thinking, if the task has it")
     temperature: float = temperature()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.confidence < 1 and not self.stop_early:
+            raise UsageError(
+                f"confidence={self.confidence:g} of {self.name} ends sampling early, which "
+                "stop_early=false forbids; leave one of them out"
+            )
 
     @property
     def texts(self) -> int:
@@ -32,13 +54,13 @@ class Majority(Strategy):
         election = Election(range(self.n), question.same)
 
         def enough(drawn: Drawn, index: int) -> bool:
-            sample = drawn.found.get(index)
-            election.add(index, sample.value if sample is not None else None)
-            return election.settled()
+            come = [index] if self.confidence == 1 else drawn.in_order()
+            for i in come:
+                election.add(i, drawn.value(i))
+                if self.stop_early and (election.settled() or election.sure > self.confidence):
+                    return True
+            return False
 
         draw = drawer(question, self.temperature, think=self.think)
-        if self.stop_early:
-            drawn = await collect(draw, self.n, enough)
-        else:
-            drawn = await collect(draw, self.n)
-        return voted(question, drawn)
+        drawn = await collect(draw, self.n, enough, limit=self.parallel)
+        return voted(drawn, election.tally)

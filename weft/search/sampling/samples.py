@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weft.errors import WeftError
 from weft.programs import fan_out, generate, node
 from weft.search.failures import NO_RESULT, note
+from weft.search.sampling.step_scores import step_score
 from weft.search.strategy import Answer, Question, stable_seed
-from weft.search.verifiers import NO_TOKENS, Verifier
-from weft.search.voting import tally
+from weft.search.verifiers import Verifier
+from weft.search.voting import Tally, tally
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def drawer(
     *,
     think: bool = False,
     verifier: Verifier | None = None,
+    aggregate: str = "last",
 ) -> Draw:
     """A node that draws the sample of an index, and scores it as soon as it is there.
 
@@ -55,6 +57,7 @@ def drawer(
         temperature: of sampling; 0 is greedy.
         think: ask for visible thinking, if the task has a prompt for it.
         verifier: who scores; samples without an answer are not scored.
+        aggregate: how the scores of a sample's steps become its score.
     """
     if verifier is not None:
         verifier.check(question)
@@ -90,9 +93,9 @@ def drawer(
         )
         if verifier is None or sample.value is None:
             return sample
-        confidence = NO_TOKENS.plus(completion.logprobs)
         try:
-            return replace(sample, score=await verifier(question, text, confidence))
+            score = await step_score(verifier, question, text, completion.logprobs, aggregate)
+            return replace(sample, score=score)
         except NO_RESULT as error:
             return replace(sample, error=error)
 
@@ -112,6 +115,28 @@ class Drawn:
     found: Found = field(default_factory=dict[int, Candidate])
     missing: set[int] = field(default_factory=set[int])
     errors: list[WeftError] = field(default_factory=list[WeftError])
+    _next: int = 0
+
+    def add(self, index: int, result: Candidate | WeftError) -> None:
+        """Keep what became of a sample."""
+        if isinstance(result, Candidate):
+            self.found[index] = result
+            error = result.error
+        else:
+            self.missing.add(index)
+            error = result
+        if error is not None:
+            self.errors.append(error)
+
+    def value(self, index: int) -> str | None:
+        """The answer of a sample; None if it has none, or is missing."""
+        return self.found[index].value if index in self.found else None
+
+    def in_order(self) -> Iterator[int]:
+        """The samples before which all others have come, each given once."""
+        while self._next in self.found or self._next in self.missing:
+            self._next += 1
+            yield self._next - 1
 
 
 async def collect(
@@ -119,39 +144,46 @@ async def collect(
     n: int,
     enough: Callable[[Drawn, int], bool] = lambda drawn, index: False,
     *,
+    limit: int | None = None,
     quorum: int | None = None,
     counts: Callable[[Candidate], bool] = lambda sample: True,
 ) -> Drawn:
-    """Draw n samples at once, until all are there or missing, or enough are there.
+    """Draw n samples, until all are there or missing, or enough are there.
 
     Args:
         draw: draws the sample of an index.
         n: how many.
         enough: whether the rest can be cancelled; asked after each sample, with its index.
+        limit: how many are drawn at once; None draws all.
         quorum: how many samples that count are enough; None draws all.
         counts: whether a sample counts.
     """
-    drawn = Drawn()
+    drawn, over, votes = Drawn(), False, 0
+    # Handed out as samples start, which trio does in an order of its own.
+    indices = iter(range(n))
 
-    async def attempt(index: int) -> tuple[int, Candidate | WeftError]:
+    async def attempt(_: int) -> None:
+        # What follows from a sample is decided before the next one starts.
+        nonlocal over, votes
+        if over:
+            return
+        index = next(indices)
         try:
-            return index, await draw(index)
+            result = await draw(index)
         except NO_RESULT as error:
-            return index, error
+            result = error
+        if over:
+            return
+        drawn.add(index, result)
+        if quorum is not None:
+            useful = isinstance(result, Candidate) and counts(result)
+            votes += useful
+            results.quorum += not useful
+        over = votes == quorum or enough(drawn, index)
 
-    async with fan_out(attempt, range(n), quorum=quorum) as results:
-        async for index, result in results:
-            if quorum is not None and not (isinstance(result, Candidate) and counts(result)):
-                results.quorum += 1
-            if isinstance(result, Candidate):
-                drawn.found[index] = result
-                error = result.error
-            else:
-                drawn.missing.add(index)
-                error = result
-            if error is not None:
-                drawn.errors.append(error)
-            if enough(drawn, index):
+    async with fan_out(attempt, range(n), limit=limit, quorum=quorum) as results:
+        async for _ in results:
+            if over:
                 break
     return drawn
 
@@ -177,10 +209,14 @@ def answered(drawn: Drawn, chosen: Candidate | None, score: float | None, **deta
     return Answer(chosen.text, chosen.value, score, details)
 
 
-def voted(question: Question, drawn: Drawn, **details: Any) -> Answer:
+def voted(drawn: Drawn, count: Tally, **details: Any) -> Answer:
     """The Answer of a plain vote; its score is the winner's share."""
-    found = drawn.found
-    count = tally({i: s.value for i, s in found.items()}, same=question.same)
-    chosen = found[count.winner.members[0]] if count.winner else None
+    chosen = drawn.found[count.winner.members[0]] if count.winner else None
     details["votes"] = {c.value: len(c.members) for c in count.clusters}
     return answered(drawn, chosen, count.share if chosen else None, **details)
+
+
+def unscored(question: Question, drawn: Drawn) -> Answer:
+    """The Answer where no sample has a score: that of a plain vote."""
+    count = tally({i: s.value for i, s in drawn.found.items()}, same=question.same)
+    return voted(drawn, count, scored=0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from weft.parameters import param, temperature
-from weft.search.sampling.samples import answered, collect, drawer, voted
+from weft.search.sampling.samples import answered, collect, drawer, unscored
+from weft.search.sampling.step_scores import aggregate_param
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param
 from weft.search.voting import tally
@@ -16,10 +17,13 @@ class WeightedMajority(Strategy):
     With equal scores it is `majority`; with one score far above the others, `best_of_n`. The
     text given is that of the winner's best sample. If a budget leaves no sample scored, the
     samples vote with equal weights; otherwise those without a score don't vote.
+
+    With an `aggregate` other than `last`, the verifier scores the answer up to each of its steps.
     """
 
     n: int = param(8, "samples", least=1, main=True)
     verifier: str = verifier_param()
+    aggregate: str = aggregate_param()
     temperature: float = temperature()
 
     @property
@@ -30,12 +34,12 @@ class WeightedMajority(Strategy):
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
         verifier = read_verifier(self.verifier)
-        draw = drawer(question, self.temperature, verifier=verifier)
+        draw = drawer(question, self.temperature, verifier=verifier, aggregate=self.aggregate)
         drawn = await collect(draw, self.n)
         found = drawn.found
         weights = {i: s.score for i, s in found.items() if s.score is not None}
         if not weights:
-            return voted(question, drawn, scored=0)
+            return unscored(question, drawn)
         count = tally({i: found[i].value for i in weights}, weights, question.same)
         assert count.winner is not None
         best = max(count.winner.members, key=lambda i: weights[i])

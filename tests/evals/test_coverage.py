@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import pytest
+
+from weft.errors import UsageError
+from weft.evals.coverage import coverage, coverage_law, pass_at_k
+
+
+def log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def test_it_is_the_share_of_choices_with_a_right_one() -> None:
+    for n in range(1, 8):
+        for correct in range(n + 1):
+            for k in range(1, n + 1):
+                chosen = list(combinations(range(n), k))
+                right = sum(any(i < correct for i in choice) for choice in chosen)
+                assert pass_at_k(n, correct, k) == pytest.approx(right / len(chosen))
+    assert pass_at_k(10_000, 5_000, 5_000) == 1.0  # nothing overflows
+    assert pass_at_k(10_000, 1, 1) == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 2.0), (2.0, 3.0)])
+def test_its_mean_is_the_beta_binomials(alpha: float, beta: float) -> None:
+    """With p ~ Beta(alpha, beta) coverage is 1 - B(alpha, beta + k) / B(alpha, beta), exactly."""
+    n = 12
+    odds = {  # how likely c right ones of n are
+        c: math.comb(n, c) * math.exp(log_beta(alpha + c, beta + n - c) - log_beta(alpha, beta))
+        for c in range(n + 1)
+    }
+    assert math.fsum(odds.values()) == pytest.approx(1)
+    for k in range(1, n + 1):
+        true = 1 - math.exp(log_beta(alpha, beta + k) - log_beta(alpha, beta))
+        found = math.fsum(p * pass_at_k(n, c, k) for c, p in odds.items())
+        naive = math.fsum(p * (1 - (1 - c / n) ** k) for c, p in odds.items())
+        assert found == pytest.approx(true)
+        if k > 1:
+            assert naive < true - 1e-3
+
+
+def test_coverage_is_the_mean_over_problems() -> None:
+    assert coverage([(4, 0), (4, 4), (4, 1)], 2) == pytest.approx((0 + 1 + 0.5) / 3)
+
+
+def test_the_law_is_recovered() -> None:
+    a, b = -1.7, -0.35
+    points = {k: math.exp(a * k**b) for k in (1, 2, 5, 30, 200)}
+    assert coverage_law(points | {10_000: 1.0}) == pytest.approx((a, b))
+
+
+def test_what_makes_no_sense_is_one_sentence() -> None:
+    for wrong, says in [
+        (lambda: pass_at_k(4, 5, 1), "correct=5 of pass_at_k must be from 0 to n=4"),
+        (lambda: pass_at_k(4, 1, 5), "k=5 of pass_at_k must be from 1 to n=4"),
+        (lambda: coverage([], 1), "at least one problem"),
+        (lambda: coverage_law({1: 0.5, 2: 1.0}), "two points or more"),
+    ]:
+        with pytest.raises(UsageError, match=says):
+            wrong()

@@ -1,0 +1,71 @@
+"""Coverage: the share of problems that at least one of k samples solves (pass@k).
+
+Coverage is what a perfect choice among the samples would reach, and never an accuracy: no
+strategy without an exact check does as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from weft.errors import UsageError
+from weft.evals.statistics import mean
+
+
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """The probability that at least one of k samples is right, estimated without bias.
+
+    1 - C(n - correct, k) / C(n, k): the share of the choices of k among the n samples that have a
+    right one (Chen et al. 2021; Large Language Monkeys, Brown et al. 2024).
+
+    Args:
+        n: samples that were drawn.
+        correct: how many of them are right.
+        k: how many would be drawn; at most n.
+
+    Raises:
+        UsageError: not 0 <= correct <= n, or not 1 <= k <= n.
+    """
+    if not 0 <= correct <= n:
+        raise UsageError(f"correct={correct} of pass_at_k must be from 0 to n={n}")
+    if not 1 <= k <= n:
+        raise UsageError(f"k={k} of pass_at_k must be from 1 to n={n}; draw at least k samples")
+    return 1 - math.comb(n - correct, k) / math.comb(n, k)
+
+
+def coverage(counts: Sequence[tuple[int, int]], k: int) -> float:
+    """The mean of `pass_at_k` over problems.
+
+    Args:
+        counts: of each problem, how many samples were drawn and how many are right.
+        k: how many samples a problem would have.
+
+    Raises:
+        UsageError: there is no problem, or a problem has fewer than k samples.
+    """
+    if not counts:
+        raise UsageError("coverage needs the counts of at least one problem")
+    return mean([pass_at_k(n, correct, k) for n, correct in counts])
+
+
+def coverage_law(points: Mapping[int, float]) -> tuple[float, float]:
+    """The a and b of coverage(k) = exp(a k^b), which is how coverage grows (Brown et al. 2024).
+
+    Fitted by least squares of log(-log coverage) on log k.
+
+    Args:
+        points: coverage by k; points at 0 or 1 have no logarithm and are left out.
+
+    Raises:
+        UsageError: fewer than two points are left.
+    """
+    fitted = {k: c for k, c in points.items() if 0 < c < 1}
+    if len(fitted) < 2:
+        raise UsageError("coverage_law needs two points or more with a coverage between 0 and 1")
+    x = [math.log(k) for k in fitted]
+    y = [math.log(-math.log(c)) for c in fitted.values()]
+    x0, y0 = mean(x), mean(y)
+    b = math.fsum((u - x0) * (v - y0) for u, v in zip(x, y, strict=True))
+    b /= math.fsum((u - x0) ** 2 for u in x)
+    return -math.exp(y0 - b * x0), b
