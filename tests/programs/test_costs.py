@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 import sqlite3
+from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import ref
 
+import anyio
 from anyio.lowlevel import checkpoint
 
 from weft import Pool, Prompt, generate, run
 from weft.backends.engine import Engine, OnDelta
 from weft.backends.scripted.engine import ScriptedEngine
+from weft.programs.history.journal import Journal
 from weft.programs.scope import Scope
 from weft.store.store import Store
 from weft.types import Delta, Request
@@ -46,6 +50,50 @@ async def test_calls_outside_any_run_leave_nothing_behind(anyio_backend):
         assert isinstance(pool.default_run, Scope)
         assert pool.default_run.journal.events == []
         assert pool.default_run.journal.usage.calls == 300
+
+
+async def test_a_run_whose_calls_had_to_wait_is_forgotten_with_its_last_reference(anyio_backend):
+    async def several() -> None:
+        await generate(Prompt.user("a"), n=4)
+
+    async with Pool(ScriptedEngine(lambda request: "yes", concurrency=1)) as pool:
+        journal = Journal()
+        known = ref(journal)
+        await run(several, pool=pool, journal=journal)
+        assert len(journal.events) == 12
+        del journal
+        gc.collect()
+        assert known() is None
+
+
+async def test_a_call_that_waits_has_few_objects(anyio_backend):
+    """Thousands may wait, and Python's collector walks all objects now and then."""
+    gate, calls = anyio.Event(), 200
+
+    async def objects(wait: Callable[[], Awaitable[object]]) -> float:
+        async with anyio.create_task_group() as tasks:
+            gc.collect()
+            before = len(gc.get_objects())
+            for _ in range(calls):
+                tasks.start_soon(wait)
+            for _ in range(3):
+                await checkpoint()
+            gc.collect()
+            found = len(gc.get_objects()) - before
+            tasks.cancel_scope.cancel()
+        return found / calls
+
+    async def ask() -> None:
+        await generate(Prompt.user("a"), max_tokens=4)
+
+    async def several() -> None:
+        await objects(ask)  # a little is remembered of the first
+        own, bare = await objects(ask), await objects(gate.wait)
+        assert own - bare < (18 if anyio_backend == "asyncio" else 23)
+
+    engine = ScriptedEngine(lambda request: "yes", concurrency=1, token_seconds=60.0)
+    async with Pool(engine) as pool:
+        await run(several, pool=pool)
 
 
 async def test_the_same_asked_again_outside_any_run_is_another_sample(anyio_backend):

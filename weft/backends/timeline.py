@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextvars import copy_context
 from heapq import heappop, heappush
 from types import TracebackType
 
@@ -81,7 +82,7 @@ class Timeline:
         heappush(self._alarms, (time, self._set, alarm))
         # Moving the nap's end costs less than waking the task to take a shorter one.
         if self._nap is not None and time < self._nap.deadline:
-            self._nap.deadline = time
+            self._nap_until(self._nap, time)
         return alarm
 
     def drive_by(self, clock: Callable[[], float]) -> None:
@@ -109,10 +110,16 @@ class Timeline:
         while alarms and not alarms[0][2].pending:
             heappop(alarms)
         if self._nap is not None and self.next > self._nap.deadline:
-            self._nap.deadline = self.next
+            self._nap_until(self._nap, self.next)
+
+    def _nap_until(self, nap: anyio.CancelScope, time: float) -> None:
+        # A timer of asyncio keeps alive what the context variables hold of whoever sets it, such
+        # as a whole run.
+        self._context.run(setattr, nap, "deadline", time)
 
     async def __aenter__(self) -> Timeline:
         self._error = None
+        self._context = copy_context()
         self._group = TaskGroup()
         self._tasks = await self._group.__aenter__()
         if not self._driven:

@@ -92,8 +92,11 @@ class Attempts:
         self._fault: Fault | None = None
         self._busy: BusyEngines | None = None
 
-    async def run(self) -> Ticket:
+    async def run(self, bound: Ticket | None = None) -> Ticket:
         """Send the request until it is served. Cancelling aborts it wherever it is.
+
+        Args:
+            bound: the ticket of the first attempt, if an engine can start that at once.
 
         Returns:
             the ticket of the attempt that served it.
@@ -107,13 +110,12 @@ class Attempts:
         before: Ticket | None = None  # the attempt that another one is to follow
         try:
             while True:
-                ticket = scheduler.submit(self._call, before or self._earlier)
-                before, pause = None, 0.0
+                ticket = bound or scheduler.submit(self._call, before or self._earlier)
+                bound, before, pause = None, None, 0.0
                 if ticket.replica is None:
                     try:
                         await request.wait(ticket, 0.0)
-                        if ticket.replica is None:
-                            raise scheduler.away(self._call.request.model, self._call.only)
+                        scheduler.check_bound(ticket)
                     except BaseException:
                         scheduler.drop(ticket)  # it may have been bound just then
                         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import xxhash
 
@@ -69,7 +69,7 @@ class Call:
     stays: bool = True
     path: TokenPath | None = None
     estimate: int | None = None
-    _hashes: dict[int, list[int]] = field(default_factory=lambda: {})
+    _hashes: dict[int, list[int]] | None = None
     _reported: dict[int, tuple[list[bytes], list[int]]] | None = None
 
     @property
@@ -99,16 +99,23 @@ class Call:
 
     def hashes(self, block_size: int) -> Sequence[int]:
         """Chained hashes of the prompt's whole blocks, for `PrefixIndex`."""
-        if block_size not in self._hashes:
-            tokens: Sequence[int] | None = self.request.tokens
-            if tokens is None:
-                tokens = _units(self._text())
-            adapter = self.request.adapter
-            known = self.path.hashes(block_size) if self.path is not None and not adapter else []
-            if not known or len(known) < len(tokens) // block_size:
-                known = block_hashes(tokens, block_size, known, _seed(adapter))
-            self._hashes[block_size] = known
-        return self._hashes[block_size]
+        made = self._hashes
+        if made is None:
+            made = self._hashes = {}
+        known = made.get(block_size)
+        if known is None:
+            known = made[block_size] = self._hash(block_size)
+        return known
+
+    def _hash(self, block_size: int) -> list[int]:
+        tokens: Sequence[int] | None = self.request.tokens
+        if tokens is None:
+            tokens = _units(self._text())
+        adapter = self.request.adapter
+        known = self.path.hashes(block_size) if self.path is not None and not adapter else []
+        if not known or len(known) < len(tokens) // block_size:
+            known = block_hashes(tokens, block_size, known, _seed(adapter))
+        return known
 
     def reported_hashes(self, block_size: int, answer: Sequence[int] = ()) -> Sequence[int]:
         """The blocks of prompt and answer as vLLM names them in its KV events.

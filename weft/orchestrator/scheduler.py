@@ -176,17 +176,25 @@ class Scheduler:
         """
         if ticket.queue is not None:
             await self.until_bound(ticket)
-        if ticket.replica is None:
-            call = ticket.call
-            raise self.away(call.request.model, call.only)
+        self.check_bound(ticket)
 
     def until_bound(self, ticket: Ticket) -> Awaitable[None]:
         """What is to be awaited until a call that waits is bound, or no engine is left for it.
 
-        It is `bind` without a coroutine of its own: of calls that wait there may be thousands.
+        With `check_bound` it is `bind` without a coroutine of its own: of calls that wait there
+        may be thousands.
         """
         ticket.wake, woken = signal()
         return woken
+
+    def check_bound(self, ticket: Ticket) -> None:
+        """See that a call which has waited is bound.
+
+        Raises:
+            EngineUnavailable: no engine that serves the model is left.
+        """
+        if ticket.replica is None:
+            raise self.away(ticket.call.request.model, ticket.call.only)
 
     def drop(self, ticket: Ticket) -> None:
         """A call is not wanted any more before it is sent, be it bound meanwhile or not."""
@@ -210,11 +218,18 @@ class Scheduler:
             self.health.note_success(ticket.replica)
         self.dispatcher.finish(ticket, answer, tokens, cached, done, again)
 
-    def run(self, call: Call, follower: Follower) -> Coroutine[Any, Any, Ticket]:
+    def run(
+        self, call: Call, follower: Follower, bound: Ticket | None = None
+    ) -> Coroutine[Any, Any, Ticket]:
         """Run a call to its end; engines that fail are replaced as `Attempts` says.
 
         Cancelling the surrounding scope takes the call out of the queue, or aborts it in its
         engine.
+
+        Args:
+            call: what is to run.
+            follower: is told of all that comes.
+            bound: the call's ticket, if an engine can start the call at once.
 
         Returns:
             the ticket, with the reasons for what was done with it.
@@ -226,7 +241,7 @@ class Scheduler:
             ContextExceeded: no engine can hold the prompt.
             EngineError: the engine refused the request.
         """
-        return Attempts(self, call, FollowedCall(self, call, follower)).run()
+        return Attempts(self, call, FollowedCall(self, call, follower)).run(bound)
 
     def engines_of(self, model: str) -> list[Replica]:
         """The engines of a model that are in service."""

@@ -124,11 +124,14 @@ class fan_out(Generic[Item, T]):
 
     async def _run(self, node: Callable[[Item], Awaitable[T]], item: Item) -> None:
         try:
-            if self._counts is None:
+            if (counts := self._counts) is None:
                 value = await node(item)
-            else:  # without a coroutine more: of many items each object counts
-                with self._counts.branches(1):
+            else:  # without an object more: of many items each counts
+                counts.note_branches(1)
+                try:
                     value = await node(item)
+                finally:
+                    counts.note_branches(-1)
             self._results.append((value, None))
         except BaseException as error:
             if not isinstance(error, Exception) and must_pass(error):

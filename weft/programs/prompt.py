@@ -37,7 +37,7 @@ class _Turn:
     @overload
     def __get__(self, instance: Prompt, owner: type[Prompt]) -> _Closed: ...
     def __get__(self, instance: Prompt | None, owner: type[Prompt]) -> _Closed:
-        parent = instance if instance is not None else Prompt()
+        parent = instance if instance is not None else _EMPTY
 
         def extend(text: str) -> Prompt:
             return Prompt(parent, self._role, text)
@@ -49,7 +49,7 @@ class _AssistantTurn:
     """Like `_Turn`, for answers, which may be left open."""
 
     def __get__(self, instance: Prompt | None, owner: type[Prompt]) -> _MaybeOpen:
-        parent = instance if instance is not None else Prompt()
+        parent = instance if instance is not None else _EMPTY
 
         def extend(text: str, *, open: bool = False) -> Prompt:
             return Prompt(parent, "assistant", text, open=open)
@@ -193,6 +193,10 @@ class Prompt:
     def __repr__(self) -> str:
         turns = [f"{m.role}={m.content[:40]!r}" for m in self.messages]
         return f"Prompt({', '.join(turns)}{', open' if self.open else ''})"
+
+
+_EMPTY = Prompt()
+"""What every conversation extends."""
 
 
 def check_prompt(prompt: object) -> None:

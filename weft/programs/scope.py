@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from weft.errors import UsageError
@@ -33,6 +34,9 @@ Live = Callable[[str, str | None], None]
 None instead of a text says that the call starts over on another engine.
 """
 
+
+_sender = lru_cache(maxsize=256)(Sender)
+"""The same object for the same values: calls of a stage share it."""
 
 ANY = object()
 """Of a scope's `starts`: whatever program begins first."""
@@ -129,8 +133,8 @@ class Scope:
         """Who asks, as engines are told."""
         own = self.program
         if own is None:
-            return Sender(self.journal.name, "", "", self.stage)
-        return Sender(own.id, own.parent.id if own.parent else "", own.name, self.stage)
+            return _sender(self.journal.name, "", "", self.stage)
+        return _sender(own.id, own.parent.id if own.parent else "", own.name, self.stage)
 
     def of_group(self, siblings: int, group: CallGroup) -> Scope:
         """The same place in a branch of a group."""

@@ -47,13 +47,9 @@ class SimulatedCall(Call):
         """Tokens of the prompt."""
         return self._simulated.prompt
 
-    def hashes(self, block_size: int) -> Sequence[int]:
-        """The prompt's blocks; the block size is the workload's."""
-        known = self._hashes.get(block_size)
-        if known is None:
-            known = list(self._simulated.blocks[: self._simulated.prompt // block_size])
-            self._hashes[block_size] = known
-        return known
+    def _hash(self, block_size: int) -> list[int]:
+        # The block size is the workload's.
+        return list(self._simulated.blocks[: self._simulated.prompt // block_size])
 
     def grown(self, block_size: int, answer: Sequence[int], count: int) -> Sequence[int]:
         """The blocks of the prompt and of the answer so far."""

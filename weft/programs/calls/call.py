@@ -138,18 +138,27 @@ class _Call:
 
         Budgets are charged and checked as tokens come.
         """
-        # One coroutine from here to the engine: of calls that wait there may be thousands.
+        # One coroutine while it waits, and nothing yet that follows it: of calls that wait there
+        # may be thousands.
         scope = self._scope
         budgets, store = scope.budgets, scope.store
         try:
             with Reservation(budgets) if budgets else _UNLIMITED as held:
                 self.reservation = held
                 if store is None or not await self._find(store):
-                    call = await self._prepare(held)
+                    call, scheduler = await self._prepare(held), scope.pool.scheduler
+                    ticket = scheduler.submit(call)
+                    if ticket.replica is None:
+                        try:
+                            await scheduler.until_bound(ticket)
+                            scheduler.check_bound(ticket)
+                        except BaseException:
+                            scheduler.drop(ticket)
+                            raise
                     lost = self._hear_void if scope.hear is not None else None
-                    progress = CallProgress(scope, call, self.outcome, held, lost)
+                    progress = CallProgress(scope, call, self.outcome, held, lost, ticket.since)
                     try:
-                        await scope.pool.scheduler.run(call, progress)
+                        await scheduler.run(call, progress, ticket)
                     finally:
                         progress.close()
                     self._conclude(progress)

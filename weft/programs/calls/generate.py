@@ -184,12 +184,13 @@ def _completion(
     tokens = outcome.tokens if scope.pool.models.takes_tokens(model) else None
     thinking = outcome.thinking
     # What goes back is what the engine produced; to one that takes text, the answer alone.
-    back = outcome.text if tokens is not None else thinking.text
+    text = thinking.text
+    back = outcome.text if tokens is not None else text
     # All of it was thinking, where an engine that tells thinking apart had come to no answer.
     silent = bool(outcome.reasoning) and not outcome.text and outcome.finish_reason == "length"
-    text = thinking.text
     if scope.provenance is not None:
         text = scope.provenance.text(text, outcome.id)
+    outcome.read = None  # three objects less for each call that a run keeps
     return Completion(
         text=text,
         tokens=outcome.tokens,

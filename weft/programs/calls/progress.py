@@ -24,12 +24,12 @@ class CallProgress:
 
     Args:
         lost: told of the text of an attempt that another one follows, if anybody is.
+        since: when the call began to wait for an engine, on anyio's clock.
     """
 
     __slots__ = (
         "_call",
         "_charged",
-        "_created",
         "_first",
         "_generated",
         "_logprobs",
@@ -43,6 +43,7 @@ class CallProgress:
         "_running",
         "_scope",
         "_sent",
+        "_since",
         "_tell_lost",
         "_text",
         "_thinking",
@@ -57,10 +58,11 @@ class CallProgress:
         outcome: Outcome,
         reservation: Reservation | None,
         lost: Callable[[str], None] | None,
+        since: float,
     ) -> None:
         self._scope, self._call, self._outcome = scope, call, outcome
         self._reservation, self._tell_lost = reservation, lost
-        self._created = now()
+        self._since = since
         self._lost = self._charged = NOTHING
         self._running = self._refused = False
 
@@ -175,7 +177,7 @@ class CallProgress:
         outcome.tokens, outcome.logprobs = tuple(self._tokens), tuple(self._logprobs)
         ended = now()
         outcome.timing = Timing(
-            self._sent - self._created, (self._first or ended) - self._sent, ended - self._created
+            self._sent - self._since, (self._first or ended) - self._sent, ended - self._since
         )
         if not self._running:
             outcome.usage = Usage(calls=1) if self._refused else NOTHING

@@ -29,7 +29,7 @@ class Outcome:
         after: seconds between the end of what came before in its run and the call.
         at: when it ended, in seconds since its run began; what came from a Store counts as long
             as it took the first time.
-        read: the text, as it was read while it came.
+        read: the text, as it was read while it came; until its Completion is made.
     """
 
     id: str
