@@ -9,6 +9,8 @@ EACH = [
     "first_finish(n=3)",
     "short_m_at_k(m=2, k=4)",
     "beam(n=8, width=4)",
+    "dvts(n=6, width=3)",
+    "rebase(n=6)",
     "astar(k=4)",
     "astar(k=3, parallel=3, cost=fall, heuristic=log, solutions=2, pick=vote)",
     "particle_filter(n=6)",

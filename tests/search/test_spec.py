@@ -50,6 +50,8 @@ def test_every_strategy_reads_its_own_spec() -> None:
         "first_finish",
         "short_m_at_k",
         "beam",
+        "dvts",
+        "rebase",
         "astar",
         "particle_filter",
     }

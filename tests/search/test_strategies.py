@@ -20,7 +20,7 @@ SPECS = [
     "beam(n=4, width=2, pick=vote, verifier=function)",
     "particle_filter(n=6, weight=ratio, resample=systematic, pick=vote)",
 ]
-STEPWISE = [s for s in SPECS if s.startswith(("beam", "astar", "particle"))]
+STEPWISE = [s for s in SPECS if s.startswith(("beam", "dvts", "rebase", "astar", "particle"))]
 
 
 def test_none_is_left_out() -> None:
@@ -56,7 +56,14 @@ async def test_step_searches_go_on_with_exact_tokens(spec: str, question, player
 
 
 @pytest.mark.parametrize(
-    "spec", ["beam(n=16, width=4)", "astar(k=6)", "particle_filter(n=24, pick=vote)"]
+    "spec",
+    [
+        "beam(n=16, width=4)",
+        "dvts(n=16, width=8)",
+        "rebase(n=16)",
+        "astar(k=6)",
+        "particle_filter(n=24, pick=vote)",
+    ],
 )
 async def test_guided_searches_find_the_goal(spec: str, question, player) -> None:
     async with Pool(player()):

@@ -21,7 +21,9 @@ from weft.search.sampling.short_m_at_k import ShortMAtK
 from weft.search.sampling.weighted_majority import WeightedMajority
 from weft.search.step_search.astar import AStar
 from weft.search.step_search.beam import Beam
+from weft.search.step_search.dvts import Dvts
 from weft.search.step_search.particle_filter import ParticleFilter
+from weft.search.step_search.rebase import Rebase
 from weft.search.strategy import Answer, Question, Strategy, parse_strategy, strategies, strategy
 from weft.search.verifiers import Confidence, Verifier, verifier
 
@@ -31,12 +33,14 @@ __all__ = [
     "Beam",
     "BestOfN",
     "Confidence",
+    "Dvts",
     "FirstFinish",
     "Greedy",
     "Majority",
     "ParticleFilter",
     "Question",
     "Reader",
+    "Rebase",
     "ShortMAtK",
     "Strategy",
     "Verifier",

@@ -17,7 +17,7 @@ from weft.service.strategies.request import CHAT
 from weft.types import Request
 
 BUDGET = Limits(**dict(Strategies().budget))
-MOST = {"astar": 513, "beam": 512, "particle_filter": 512}
+MOST = {"astar": 513, "beam": 512, "dvts": 512, "particle_filter": 512, "rebase": 512}
 """Calls at most: of 32 steps, or 64 paths extended, each continuation is also scored."""
 
 

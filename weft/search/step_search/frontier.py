@@ -1,4 +1,4 @@
-"""The engine of all step searches: beam search, A* and particle filtering.
+"""The engine of all step searches.
 
 A search grows a tree of **paths**, answers that are extended a step at a time. A **frontier**
 is a search's policy: told of each new path, it names the **moves** to make next. The engine
