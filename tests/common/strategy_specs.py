@@ -1,5 +1,7 @@
 """Specs of weft's strategies."""
 
+from weft.search import parse_strategy
+
 EACH = [
     "greedy",
     "best_of_n(n=6)",
@@ -17,3 +19,15 @@ EACH = [
     "particle_filter(n=6, pick=draw, verifier=logprob)",
 ]
 """Each strategy, in its usual and in some unusual form."""
+
+ONE_EACH = list({spec.partition("(")[0]: spec for spec in reversed(EACH)}.values())[::-1]
+"""Each strategy in its usual form."""
+
+STEPWISE = [spec for spec in ONE_EACH if parse_strategy(spec).texts is None]
+"""Those that write their answers in steps."""
+
+SAMPLING = [spec for spec in ONE_EACH if spec not in STEPWISE]
+"""Those that draw whole answers."""
+
+VERIFYING = [s for s in ONE_EACH if "verifier" in {p.name for p in parse_strategy(s).parameters()}]
+"""Those that ask a verifier."""

@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 
+from strategy_specs import ONE_EACH, SAMPLING, STEPWISE
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
 from weft.programs import run
 from weft.search import Question, parse_strategy
 
-SAMPLING = ["greedy", "majority(n=2)", "best_of_n(n=2)", "first_finish(n=2)", "short_m_at_k(k=3)"]
-STEPS = ["beam(n=4)", "astar(k=2)", "particle_filter(n=3)"]
 
-
-@pytest.mark.parametrize("spec", [*SAMPLING, *STEPS])
+@pytest.mark.parametrize("spec", ONE_EACH)
 async def test_top_p_stop_and_no_limit(
     spec: str, question: Question, player: Callable[..., ScriptedEngine]
 ) -> None:
@@ -45,7 +43,7 @@ async def test_a_schema_holds_for_whole_answers(
     assert all(r.sampling.schema == schema for r in engine.requests if not r.ask)
 
 
-@pytest.mark.parametrize("spec", STEPS)
+@pytest.mark.parametrize("spec", STEPWISE)
 async def test_a_schema_can_t_hold_for_steps(
     spec: str, question: Question, player: Callable[..., ScriptedEngine]
 ) -> None:

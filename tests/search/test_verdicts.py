@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 
 import pytest
 
 from bpe_server import chances
+from strategy_specs import VERIFYING
 from weft import Pool, Prompt, ScriptedEngine, run
 from weft.programs.calls.score import pool_texts
 from weft.search import Question, parse_strategy
@@ -95,10 +97,7 @@ async def test_a_word_behind_a_newline_is_the_word_too(serve) -> None:
     assert math.isclose(sum(found.values()), 0.9)
 
 
-@pytest.mark.parametrize(
-    "spec",
-    ["best_of_n(n=3)", "weighted_majority(n=3)", "beam(n=4, width=2)", "astar", "particle_filter"],
-)
+@pytest.mark.parametrize("spec", VERIFYING)
 async def test_answers_say_how_much_of_the_model_its_verdicts_rest_on(
     spec: str, question, player
 ) -> None:
@@ -109,6 +108,5 @@ async def test_answers_say_how_much_of_the_model_its_verdicts_rest_on(
     async with Pool(player(scores=half)) as pool:
         answer = (await run(parse_strategy(spec), question, pool=pool)).value
         assert answer.details["verdict_mass"] == pytest.approx(0.4)
-        name, _, rest = spec.partition("(")
-        exact = parse_strategy(f"{name}(verifier=function{', ' + rest if rest else ')'}")
+        exact = replace(parse_strategy(spec), verifier="function")
         assert "verdict_mass" not in (await run(exact, question, pool=pool)).value.details

@@ -1,10 +1,12 @@
 """Thinking is a field of its own, never the answer, and gives no vote."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
+from strategy_specs import ONE_EACH, VERIFYING
 from weft import Pool, Prompt, ScriptedEngine, Store, generate, run
 from weft.errors import OutputError, UnknownName, UsageError
 from weft.search import Question, parse_strategy
@@ -56,18 +58,16 @@ async def test_thinking_goes_on_over_calls():
     assert (second.in_thinking, second.text, second.reasoning) == (False, "5", "b")
 
 
-@pytest.mark.parametrize(
-    "spec",
-    ["greedy", "majority(n=2)", "best_of_n(n=2, verifier=function)", "first_finish(n=2)",
-     "weighted_majority(n=2, verifier=logprob)", "beam(verifier=function)",
-     "astar(verifier=function)", "particle_filter(n=2, verifier=function)"],
-)  # fmt: skip
+@pytest.mark.parametrize("spec", ONE_EACH)
 async def test_a_text_cut_off_in_thinking_gives_no_vote(spec: str):
+    strategy = parse_strategy(spec)
+    if spec in VERIFYING:
+        strategy = replace(strategy, verifier="function")
     question = asked(max_tokens=15, check=lambda text: 0.5, steps="\n\n")
     async with Pool(ScriptedEngine("<think>maybe 7 or 8</think>5")) as pool:
-        cut = (await run(parse_strategy(spec), question, pool=pool)).value
+        cut = (await run(strategy, question, pool=pool)).value
     async with Pool(ScriptedEngine("<think>7</think>5")) as pool:
-        whole = (await run(parse_strategy(spec), asked(check=lambda t: 0.5), pool=pool)).value
+        whole = (await run(strategy, asked(check=lambda t: 0.5), pool=pool)).value
     assert cut.value is None
     assert "7" not in (cut.text or "")
     assert (whole.value, whole.text) == ("5", "5")

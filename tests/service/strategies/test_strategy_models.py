@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strategy_specs import STEPWISE
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import EngineUnavailable, RequestRejected, UnknownName, UsageError
 from weft.orchestrator.pool import Pool
@@ -256,7 +257,7 @@ async def test_a_step_search_writes_in_paragraphs() -> None:
     engine = ScriptedEngine(go_on, {"yes": 0.6, "no": 0.2})
     async with Pool(engine) as pool:
         models = StrategyModels(pool)
-        for spec in ("beam(n=2, width=2)", "astar(k=2)", "particle_filter(n=2)"):
+        for spec in STEPWISE:
             answer = await found(models, f"scripted:{spec}").whole(chat(), CHAT, "p")
             assert answer["choices"][0]["message"]["content"] == text
             assert answer["choices"][0]["finish_reason"] == "stop"
