@@ -61,7 +61,7 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = get_close_matches(name, known, n=3, cutoff=0.4) or known[:12]
+        near = get_close_matches(str(name), known, n=3, cutoff=0.4) or known[:12]
         meant = f"did you mean {', '.join(near)}?" if near else "none is known"
         super().__init__(f"unknown {kind} {name!r}; {meant}")
         self.kind, self.name, self.known = kind, name, known

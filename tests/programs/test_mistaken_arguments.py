@@ -5,7 +5,18 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, RootModel
 
-from weft import Limits, Pool, Prompt, ScriptedEngine, generate, run, run_sync
+from weft import (
+    Limits,
+    Pool,
+    Prompt,
+    ScriptedEngine,
+    fan_out,
+    generate,
+    run,
+    run_sync,
+    score,
+    waiting,
+)
 from weft.errors import OutputError, UsageError
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +44,10 @@ class Point(BaseModel):
         ({"n": 2.5}, "n=2.5 must be a whole number"),
         ({"seed": "x"}, "seed='x' must be a whole number"),
         ({"returns": int}, "must be a class of pydantic's BaseModel"),
+        ({"schema": []}, r"schema=\[\] must be a dict"),
+        ({"index": "x"}, "index='x' must be a whole number from 0 on"),
+        ({"index": -1}, "index=-1 must be"),
+        ({"role": 5}, "unknown role 5"),
     ],
 )
 async def test_settings_of_the_wrong_kind(given: dict[str, Any], says: str):
@@ -41,10 +56,53 @@ async def test_settings_of_the_wrong_kind(given: dict[str, Any], says: str):
             await generate(Prompt.user("x"), **given)
 
 
+@pytest.mark.parametrize(
+    ("node", "items", "given", "says"),
+    [
+        (5, [1], {}, "fan_out takes an async function and the items to call it with, not 5"),
+        (generate, 5, {}, "and 5"),
+        (generate, None, {}, "and None"),
+        (generate, [1], {"limit": "3"}, "fan_out limit='3' must be a whole number"),
+        (generate, [1], {"limit": 1.5}, "limit=1.5 must be"),
+        (generate, [1], {"quorum": True}, "fan_out quorum=True must be a whole number"),
+        (generate, [1], {"quorum": 0}, "quorum=0 must be at least 1"),
+    ],
+)
+def test_fan_outs_of_the_wrong_kind(node: Any, items: Any, given: dict[str, Any], says: str):
+    with pytest.raises(UsageError, match=says):
+        fan_out(node, items, **given)
+
+
+@pytest.mark.parametrize("options", ["yes", [1], None, 5, [["a"]]])
+async def test_options_of_the_wrong_kind(options: Any):
+    async with Pool(ScriptedEngine("hi")):
+        with pytest.raises(UsageError, match="must be a list of texts"):
+            await score(Prompt.user("x"), options)
+        nowhere: Any = "pool"
+        with pytest.raises(UsageError, match="run needs an open Pool, not pool='pool'"):
+            await run(score, pool=nowhere)
+
+
 @pytest.mark.parametrize("given", [{"calls": 1.5}, {"tokens": True}, {"tokens": 0.5}])
 def test_limits_of_the_wrong_kind(given: dict[str, Any]):
     with pytest.raises(UsageError, match="must be a"):
         Limits(**given)
+
+
+@pytest.mark.parametrize(
+    ("tool", "expects", "says"),
+    [
+        (5, None, "waiting needs the name of what is waited for, such as 'pytest', not 5"),
+        ("", 1, "such as 'pytest', not ''"),
+        ("pytest", "5", "waiting expects='5' must be a number of seconds above 0"),
+        ("pytest", True, "expects=True must be"),
+        ("pytest", float("nan"), "expects=nan must be"),
+    ],
+)
+async def test_what_is_waited_for_is_of_the_wrong_kind(tool: Any, expects: Any, says: str):
+    with pytest.raises(UsageError, match=says):
+        async with waiting(tool, expects=expects):
+            pass
 
 
 async def test_a_coroutine_or_a_plain_function_is_no_program():

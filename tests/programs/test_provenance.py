@@ -1,6 +1,7 @@
 """Data edges: which values came from which calls and nodes."""
 
 import gc
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import ref
@@ -93,6 +94,29 @@ async def test_completions_prompts_and_typed_answers_wherever_they_lie():
         ("call-2", "tell"),
         ("call-3", "tell"),
     }
+
+
+class Loose(BaseModel, extra="allow"):
+    """Takes fields that it does not name."""
+
+
+async def test_what_lies_in_containers_of_every_kind():
+    async def related() -> None:
+        for number, make in enumerate(
+            (
+                lambda c: deque([c]),
+                lambda c: Counter([c.text]),
+                lambda c: {(c.text, 1): 0},
+                lambda c: Loose.model_validate({"found": c}),
+                lambda c: defaultdict(list, a=[{c.text}]),
+                lambda c: c.reasoning,
+            )
+        ):
+            await use(make(await generate(Prompt.user(str(number)))))
+
+    async with Pool(ScriptedEngine("<think>7 or 8</think>it is so")) as pool:
+        found = edges(await run(related, pool=pool))
+    assert found == {(f"call-{number}", "use") for number in range(1, 12, 2)}
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,16 @@ class fan_out(Generic[Item, T]):
         quorum: int | None = None,
         programs: bool = False,
     ) -> None:
-        if limit is not None and limit < 1:
-            raise UsageError(f"fan_out limit={limit} must be at least 1")
-        if quorum is not None and quorum < 1:
-            raise UsageError(f"fan_out quorum={quorum} must be at least 1")
+        for name, number in (("limit", limit), ("quorum", quorum)):
+            if number is not None and type(number) is not int:
+                raise UsageError(f"fan_out {name}={number!r} must be a whole number")
+            if number is not None and number < 1:
+                raise UsageError(f"fan_out {name}={number} must be at least 1")
+        if not callable(node) or not isinstance(cast(object, items), Iterable):
+            raise UsageError(
+                "fan_out takes an async function and the items to call it with, not "
+                f"{node!r} and {items!r}"
+            )
         self._node, self._items, self._limit = node, list(items), limit
         self._over: BudgetExceeded | None = None
         self._left = width = len(self._items)

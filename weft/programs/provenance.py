@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -68,7 +68,7 @@ class Provenance:
         for value in islice(values, _MANY):
             if isinstance(value, _PLAIN):
                 continue
-            for one in _within(value):
+            for one in _within(value, keys=True):
                 origin = self._of(one)
                 if origin is not None:
                     found[origin] = None
@@ -145,8 +145,14 @@ def _bare(value: object) -> bool:
     return all(isinstance(part, _PLAIN) for part in _parts(value))
 
 
-def _within(value: object) -> Iterator[object]:
-    """A value, and what lies in it: in containers, dataclasses and pydantic models."""
+def _within(value: object, *, keys: bool = False) -> Iterator[object]:
+    """A value, and what lies in it: in containers, dataclasses and pydantic models.
+
+    Args:
+        value: what is looked into.
+        keys: whether keys of dicts count too: votes are counted under answers, but a name of a
+            field is a constant.
+    """
     left = _MANY
     level = [value]
     for _ in range(_DEEP):
@@ -159,6 +165,8 @@ def _within(value: object) -> Iterator[object]:
                 return
             yield one
             below += _parts(one)
+            if keys and isinstance(one, dict):
+                below += list(cast(dict[object, object], one))[:_MANY]
         if not below:
             return
         level = below
@@ -167,12 +175,12 @@ def _within(value: object) -> Iterator[object]:
 def _parts(value: object) -> list[object]:
     if isinstance(value, str | bytes | Completion | Prompt):
         return []
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple | set | frozenset | deque):
         return list(cast(Iterable[object], value))[:_MANY]
     if isinstance(value, dict):
         return list(cast(dict[object, object], value).values())[:_MANY]
     if isinstance(value, BaseModel):
-        return list(vars(value).values())
+        return [*vars(value).values(), *(value.model_extra or {}).values()]
     if is_dataclass(value):
         found: list[Any] = [getattr(value, f.name, None) for f in fields(value)]
         return found

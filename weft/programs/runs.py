@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
 
@@ -165,6 +165,8 @@ async def run(
             "run takes a program and its arguments apart: run(program, argument, pool=...); "
             f"not {program!r}"
         )
+    if not isinstance(cast(object, pool), Pool):
+        raise UsageError(f"run needs an open Pool, not pool={pool!r}; or use run_sync")
     journal = journal if journal is not None else Journal()
     store = store if store is not None else pool.store
     limits = enforce(budget) if budget is not None else nullcontext()

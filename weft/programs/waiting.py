@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import cast
 
 from weft.errors import UsageError
 from weft.programs.scope import Doing, enter, running
@@ -25,11 +26,14 @@ async def waiting(tool: str, *, expects: float | None = None) -> AsyncGenerator[
         expects: seconds that it may take this time; None leaves it to what was learned.
 
     Raises:
-        UsageError: the name is empty, or `expects` is not above 0.
+        UsageError: the name is empty or no text, or `expects` is no number above 0.
     """
-    if not tool:
-        raise UsageError("waiting needs the name of what is waited for, such as 'pytest'")
-    if expects is not None and not 0 < expects < float("inf"):
+    if not isinstance(cast(object, tool), str) or not tool:
+        raise UsageError(
+            f"waiting needs the name of what is waited for, such as 'pytest', not {tool!r}"
+        )
+    number = isinstance(cast(object, expects), int | float) and not isinstance(expects, bool)
+    if expects is not None and not (number and 0 < expects < float("inf")):
         raise UsageError(f"waiting expects={expects!r} must be a number of seconds above 0")
     if (scope := running()) is None:
         yield

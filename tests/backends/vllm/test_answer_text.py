@@ -135,6 +135,7 @@ token = st.one_of(
 @example(ids_of("a\U0001f389.\n\nb"), [2, 1, 9], ["\n"], 4)
 @example(ids_of("The sea"), [9], ["e s"], 1)
 @example([*ids_of("x\n"), *ids_of("\n\n")], [9], ["\n\n"], 4)
+@example([*ids_of("P"), 234, *ids_of(" Yes"), *ids_of("\U0001f389")], [5], [], 2)
 def test_text_ids_and_stops_agree(
     whole: list[int], cuts: list[int], stops: list[str], interval: int
 ) -> None:

@@ -128,7 +128,7 @@ class AnswerText:
         if delta.logprobs:
             logprobs = told(delta.text, delta.logprobs, self._held)
             begun = self._held or any(not one.token for one in logprobs)
-            self._held = begun and not delta.text
+            self._held = not logprobs[-1].token or (begun and not delta.text)
             return replace(delta, logprobs=logprobs)
         return delta
 

@@ -136,11 +136,15 @@ async def generate(
     if schema is None and not more:
         sampling = usual_settings(max_tokens, temperature, top_p, stops, seed, logprobs)
     else:
+        if schema is not None and not isinstance(cast(object, schema), dict):
+            raise UsageError(f"schema={schema!r} must be a dict, a JSON schema")
         sampling = Sampling(max_tokens, temperature, top_p, stops, seed, logprobs, schema, **more)
     if n is not None:
         return await _several(scope, prompt, sampling, role, n)
     if index is None:
         index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
+    elif type(index) is not int or index < 0:
+        raise UsageError(f"index={index!r} must be a whole number from 0 on")
     outcome = await call(scope, role, prompt, sampling, index=index)
     completion = _completion(scope, prompt, role, index, outcome)
     if returns is None:
@@ -188,8 +192,11 @@ def _completion(
     back = outcome.text if tokens is not None else text
     # All of it was thinking, where an engine that tells thinking apart had come to no answer.
     silent = bool(outcome.reasoning) and not outcome.text and outcome.finish_reason == "length"
+    reasoning = "\n".join(filter(None, (outcome.reasoning, thinking.reasoning)))
     if scope.provenance is not None:
         text = scope.provenance.text(text, outcome.id)
+        if reasoning:
+            reasoning = scope.provenance.text(reasoning, outcome.id)
     outcome.read = None  # three objects less for each call that a run keeps
     return Completion(
         text=text,
@@ -205,7 +212,7 @@ def _completion(
         index=index,
         engine=outcome.engine,
         call=outcome.id,
-        reasoning="\n".join(filter(None, (outcome.reasoning, thinking.reasoning))),
+        reasoning=reasoning,
         in_thinking=thinking.inside or silent,
         missing=outcome.missing,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from weft.concurrency import TaskGroup
 from weft.errors import UsageError
@@ -46,6 +47,10 @@ async def score(
     """
     check_prompt(prompt)
     scope = current()
+    given: object = options
+    texts = isinstance(given, Iterable) and not isinstance(given, str)
+    if not texts or not all(isinstance(cast(object, one), str) for one in options):
+        raise UsageError(f"options={given!r} must be a list of texts")
     options = tuple(options)
     if not options or "" in options or len(set(options)) < len(options):
         raise UsageError(f"options={list(options)} must be different, non-empty texts")
