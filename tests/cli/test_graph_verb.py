@@ -69,6 +69,7 @@ def test_learned_and_ran(weft: Weft) -> None:
     ("arguments", "words"),
     [
         (["mine.py"], "FILE.py:PROGRAM"),
+        (["runs/none"], "no folder of weft run; else write FILE.py:PROGRAM"),
         (["mine.py:fxi"], "did you mean fix"),
         (["mine.py:fix", "--out", "x.png"], "--out x.png must end with .mmd, .svg or .html"),
         (["mine.py:fix", "--out", "x.html"], "--out x.html is for a folder of weft run"),

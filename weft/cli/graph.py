@@ -9,7 +9,7 @@ import typer
 
 from weft.cli.common import Imports, stderr
 from weft.errors import ConfigError, UnknownName, UsageError
-from weft.importing import import_all
+from weft.importing import import_all, reference
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -88,6 +88,10 @@ def _declared(what: str) -> Graph:
     from weft.programs.declaration import declared
     from weft.programs.figures.stages import declared_graph
 
+    if reference(what) is None:
+        raise UsageError(
+            f"{what!r} is no folder of weft run; else write FILE.py:PROGRAM or module:PROGRAM"
+        )
     program = load(what)
     if not declared(program).follow:
         stderr().print(f"{what} declares no stages; @program(stages=[...]) says them", markup=False)

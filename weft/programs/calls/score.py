@@ -47,10 +47,9 @@ async def score(
     """
     check_prompt(prompt)
     scope = current()
-    given: object = options
-    texts = isinstance(given, Iterable) and not isinstance(given, str)
+    texts = isinstance(cast(object, options), Iterable) and not isinstance(options, str)
     if not texts or not all(isinstance(cast(object, one), str) for one in options):
-        raise UsageError(f"options={given!r} must be a list of texts")
+        raise UsageError(f"options={options!r} must be a list of texts")
     options = tuple(options)
     if not options or "" in options or len(set(options)) < len(options):
         raise UsageError(f"options={list(options)} must be different, non-empty texts")
