@@ -174,23 +174,30 @@ class blaming:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None or isinstance(error, WeftError):
-            return
-        if not isinstance(error, Exception) and self._passes(error):
-            return
-        first = first_error(error)
-        if isinstance(first, WeftError):
-            raise first
-        raise PartFailed(sentence(self._kind, self._part, first, error)) from first
+        if error is not None:
+            blame(self._kind, self._part, error)
 
-    def _passes(self, error: BaseException) -> bool:
-        """Whether an exception that is no `Exception` is not the part's own doing."""
-        if isinstance(error, BaseExceptionGroup):  # of a task group that is not weft's
-            inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
-            return any(not isinstance(e, Exception) and self._passes(e) for e in inner)
-        if isinstance(error, SystemExit):
-            return self._kind == "program"  # which is what the process runs
-        return must_pass(error)
+
+def blame(kind: str, part: Callable[..., object], error: BaseException) -> None:
+    """What `blaming` does with an exception; it returns where the exception goes on as it is."""
+    if isinstance(error, WeftError):
+        return
+    if not isinstance(error, Exception) and _passes(kind, error):
+        return
+    first = first_error(error)
+    if isinstance(first, WeftError):
+        raise first
+    raise PartFailed(sentence(kind, part, first, error)) from first
+
+
+def _passes(kind: str, error: BaseException) -> bool:
+    """Whether an exception that is no `Exception` is not the part's own doing."""
+    if isinstance(error, BaseExceptionGroup):  # of a task group that is not weft's
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return any(not isinstance(e, Exception) and _passes(kind, e) for e in inner)
+    if isinstance(error, SystemExit):
+        return kind == "program"  # which is what the process runs
+    return must_pass(error)
 
 
 def each(

@@ -41,6 +41,7 @@ class Point(BaseModel):
         ({"stop": ["a", 5]}, "must be a text, or a list of texts"),
         ({"max_tokens": "5"}, "max_tokens='5' must be a whole number"),
         ({"max_tokens": True}, "max_tokens=True must be a whole number"),
+        ({"max_tokens": [5]}, r"max_tokens=\[5\] must be a whole number"),
         ({"n": 2.5}, "n=2.5 must be a whole number"),
         ({"seed": "x"}, "seed='x' must be a whole number"),
         ({"returns": int}, "must be a class of pydantic's BaseModel"),

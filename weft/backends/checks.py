@@ -60,7 +60,7 @@ def check_delta(delta: Any, before: int) -> None:
         and delta.tokens.__class__ is tuple
         and type(delta.count) is int
         and delta.count >= 0
-        and delta.finish_reason is None
+        and (delta.finish_reason is None or type(delta.finish_reason) is str)
         and delta.prompt_tokens is delta.cached_tokens is delta.reasoning_tokens is None
     ):
         return  # most are such

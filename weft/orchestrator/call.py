@@ -21,10 +21,10 @@ _EXPECTED_OUTPUT = 256  # tokens, where neither the program nor experience says
 
 def text_size(messages: Sequence[Message]) -> TextSize:
     """How much text a conversation has, with its roles."""
-    size = sum(
-        len(m.role) + 2 + (len(m.content) if m.content.isascii() else len(_bytes(m.content)))
-        for m in messages
-    )
+    size = 0
+    for m in messages:
+        text = m.content
+        size += len(m.role) + 2 + (len(text) if text.isascii() else len(_bytes(text)))
     return TextSize(len(messages), size)
 
 

@@ -10,7 +10,7 @@ import anyio
 
 from weft.backends.checks import check_delta, is_users
 from weft.errors import ContextExceeded, EngineBusy, RequestFailed, RequestRejected
-from weft.faults import blaming
+from weft.faults import blame
 from weft.orchestrator.attempts import Ending
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
@@ -84,8 +84,11 @@ class FollowedCall:
         self._most = _SLACK * most + _FEW if most is not None else math.inf
         tell = self._checked_delta if is_users(engine) else self._delta
         try:
-            with blaming("engine", type(engine)):
+            try:
                 await engine.complete(self._call.request, tell)
+            except BaseException as error:
+                blame("engine", type(engine), error)
+                raise
         except (EngineBusy, RequestRejected, ContextExceeded):
             if not self._begun:
                 self._follower.on_refused()

@@ -40,8 +40,7 @@ class SingleStatements:
         with self._lock:
             connection = self._raw or self._open()
             try:
-                sql, _ = self._bind(change, values[0])
-                connection.executemany(sql, [self._bind(change, each)[1] for each in values])
+                connection.executemany(*self._bind_all(change, values))
                 connection.commit()
             except BaseException:
                 connection.rollback()
@@ -62,10 +61,16 @@ class SingleStatements:
     def _bind(
         self, statement: Executable, values: Mapping[str, Any]
     ) -> tuple[str, tuple[Any, ...]]:
+        sql, rows = self._bind_all(statement, [values])
+        return sql, rows[0]
+
+    def _bind_all(
+        self, statement: Executable, values: Sequence[Mapping[str, Any]]
+    ) -> tuple[str, list[tuple[Any, ...]]]:
         if statement not in self._compiled:
             compiled = cast(Any, statement).compile(self._engine)
             given: Mapping[str, Any] = compiled.params  # such as the number of a limit
             names: Sequence[str] = compiled.positiontup
             self._compiled[statement] = str(compiled), [(name, given[name]) for name in names]
         sql, parameters = self._compiled[statement]
-        return sql, tuple([values.get(name, own) for name, own in parameters])
+        return sql, [tuple([row.get(name, own) for name, own in parameters]) for row in values]

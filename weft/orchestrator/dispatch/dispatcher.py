@@ -126,9 +126,9 @@ class Dispatcher:
                     self.profiles.learn_return(program.name, True)
             program.acting = None
         expected = self.profiles.answer_tokens(program.name, call.stage, call.most_tokens)
-        answer = round(expected.value) or 1
-        if call.limit is not None and call.limit < answer:
-            answer = call.limit
+        answer, limit = round(expected.value) or 1, call.limit
+        if limit is not None and limit < answer:
+            answer = limit
         if earlier is None:
             program.trail.call(program, call.stage, call.group, away)
             ticket = Ticket(call, program, next(self._arrivals), now, answer, wake)

@@ -12,9 +12,10 @@ from weft.errors import BudgetExceeded
 from weft.orchestrator.call import Call, text_size
 from weft.programs.budgets.budget import timeout
 from weft.programs.budgets.reservation import Reservation
+from weft.programs.calls.known_call import KnownCall
 from weft.programs.calls.opened_thinking import begins_inside
 from weft.programs.calls.progress import CallProgress
-from weft.programs.calls.stored import call_key, cut_as_before, held_to_fewer, learn_length
+from weft.programs.calls.stored import call_key
 from weft.programs.calls.tokens import token_path
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
@@ -23,7 +24,7 @@ from weft.types import Adapter, Request, Sampling
 
 if TYPE_CHECKING:
     from weft.store.group import Group
-    from weft.store.store import Store, StoredResult
+    from weft.store.store import Store
 
 
 class _NoBudget:
@@ -91,12 +92,10 @@ class _Call:
     """One call on its way, through Store, budgets and scheduler."""
 
     __slots__ = (
-        "_charged",
         "_key",
         "_known",
         "_model",
         "_options",
-        "_pending",
         "_prompt",
         "_sampling",
         "_scope",
@@ -127,11 +126,8 @@ class _Call:
         self.reservation: Reservation | None = None
         self.kept: Group | None = None
         """With which the result is written."""
-        self._known: Outcome | None = None
-        self._pending = False
-        """Whether a stored result is known that has not been counted yet."""
-        self._charged = False
-        """Whether budgets were charged with it all the same."""
+        self._known: KnownCall | None = None
+        """What the Store has of it."""
 
     async def run(self) -> Outcome:
         """Take a stored result, or have the scheduler run the call.
@@ -211,7 +207,8 @@ class _Call:
             if held.most_tokens is not None:
                 self.outcome.most_tokens = held.most_tokens
                 call.request = limited(request, held.most_tokens)
-        self._pending = False
+        if self._known is not None:
+            self._known.pending = False
         return call
 
     def _conclude(self, progress: CallProgress) -> None:
@@ -227,88 +224,30 @@ class _Call:
 
     async def _find(self, store: Store) -> bool:
         """Take a stored result; whether there is one that is to be taken."""
-        scope, stored = self._scope, store.get(self._key)
+        scope, held, known = self._scope, self.reservation, None
+        stored = store.get(self._key)
         if stored is not None:
-            self._known = known = Outcome.of(self.outcome.id, stored.outcome)
-            self._pending = True
+            self._known = known = KnownCall(scope, held, self.outcome.id, stored)
             # As when the result was made, so that what does not fit is the same.
-            if self.reservation is not None:
-                await self._admit(self.reservation, known.prompt_tokens or known.usage.prompt)
-            if stored.done or cut_as_before(known, self.reservation, scope.budgets):
-                await self._again(known, stored)
+            if held is not None:
+                await self._admit(held, known.prompt_tokens)
+            if known.holds:
+                if await known.take(self._prompt, self._model):
+                    self._hear(known.outcome, whole=True)
+                    scope.journal.note("done", known.outcome.id, outcome=known.outcome, stored=True)
+                self.outcome = known.outcome
                 return True
         self.outcome.after = now() - scope.journal.last_end
         if scope.replay is not None and not scope.replay.over(stored):
-            if stored is None and self.reservation is not None:
-                prompt = await self._prompt_tokens()
-                self.reservation.refuse(scope.pool, self._model, prompt)
-            ends = timeout(scope.budgets)
-            known = self._known
-            if stored is not None and known is not None and not known.cancelled:
-                # It failed, or was held to less than now: it is sent again when its turn comes.
-                await scope.replay.await_due(stored, known.at, ends)
+            if known is not None:
+                await known.await_turn(scope.replay)
             else:
-                lost = (known.at, known.timing.total) if known is not None else None
-                counts = known is not None and scope.charge_stored and bool(scope.budgets)
-                await scope.replay.await_end(
-                    stored, lost, ends, self._charge_lost if counts else None
-                )
-                self._take_back()
+                if held is not None:
+                    held.refuse(scope.pool, self._model, await self._prompt_tokens())
+                await scope.replay.await_end(None, None, timeout(scope.budgets))
         if scope.program is not None and scope.program.stored:
             scope.program.away_for(self.outcome.after, now())
         return False
-
-    def _charge_lost(self) -> None:
-        """Charge what a call had cost that lost the first time, and is likely to lose again."""
-        assert self._known is not None
-        assert self.reservation is not None
-        self.reservation.charge(self._known.usage, last=True)
-        self.reservation.wake_others()
-        self._charged = True
-
-    def _take_back(self) -> None:
-        """The call did not lose after all."""
-        if self._charged:
-            assert self._known is not None
-            assert self.reservation is not None
-            self._charged = False
-            self.reservation.take_back(self._known.usage)
-
-    async def _again(self, known: Outcome, stored: StoredResult) -> None:
-        """Take a stored result when its turn comes, at its price."""
-        scope = self._scope
-        program, path = scope.program, 0.0
-        if program is not None:
-            path = program.critical
-            away = known.after if program.acting is not None else 0.0
-            program.trail.call(program, scope.stage, scope.group, away)
-        if scope.replay is not None:
-            await scope.replay.await_due(stored, known.at, timeout(scope.budgets))
-        held, done = self.reservation, stored.done
-        if done and scope.charge_stored and (most := held_to_fewer(known, held)) is not None:
-            self._known = known = known.cut(most, scope.pool.models.dearest(self._model))
-            done = False
-        self._pending = False
-        self.outcome = known
-        learn_length(scope.pool, self._model, self._prompt, known)
-        scope.spend(known.usage)
-        if program is not None:
-            timing = known.timing
-            program.answered(path, known.usage.computed, timing.total - timing.queued)
-        if held is not None and scope.charge_stored:
-            held.charge(known.usage, last=True)
-        if done:
-            self._hear(known, whole=True)
-            scope.journal.note("done", known.id, outcome=known, stored=True)
-            return
-        if known.ended_by == "seconds":
-            for b in scope.budgets:
-                if b.limits.seconds is not None and b.limits.seconds <= known.limit:
-                    b.out_of_time()
-                    b.check()
-        if held is not None and held.check_end(None):
-            assert held.end is not None
-            raise held.end
 
     async def _prompt_tokens(self) -> int:
         """Tokens of the prompt, as far as they can be known."""
@@ -343,22 +282,18 @@ class _Call:
 
     def _break_off(self, error: BaseException) -> None:
         """Count and keep what the call cost that did not come to its end."""
-        outcome, journal, stored = self.outcome, self._scope.journal, False
+        outcome, known, journal, stored = self.outcome, self._known, self._scope.journal, False
+        if known is not None and known.taken:
+            outcome, stored = known.outcome, True
         if isinstance(error, BudgetExceeded):
             outcome.ended_by, outcome.limit = error.resource, error.limit
-        elif outcome is not self._known:
+        elif not stored:
             outcome.cancelled = not isinstance(error, Exception)
-        if outcome is self._known:
-            stored = True
-        elif outcome.engine:
+        if outcome.engine and not stored:
             self._keep(done=False)
-        elif self._pending and self._known is not None and self._was_sent(error):
-            # It is cancelled, as it was the first time: what it cost then counts.
-            outcome, stored = self._known, True
-            self._scope.spend(outcome.usage)
-            if self._scope.charge_stored and not self._charged:
-                for b in self._scope.budgets:
-                    b.charge(outcome.usage)
+        elif known is not None and known.pending and self._was_sent(error):
+            known.count_lost()
+            outcome, stored = known.outcome, True
         failed = isinstance(error, Exception)
         if isinstance(error, BudgetExceeded):
             error.text, failed = outcome.text, False

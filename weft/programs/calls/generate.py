@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, Unpack, cast, overload
@@ -15,7 +14,13 @@ from weft.orchestrator.group import CallGroup
 from weft.programs.calls.call import call
 from weft.programs.calls.completion import Completion
 from weft.programs.calls.json_text import json_texts
-from weft.programs.calls.settings import check_more, settings_text, usual_settings
+from weft.programs.calls.settings import (
+    check_more,
+    check_usual,
+    check_whole,
+    settings_text,
+    usual_settings,
+)
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt, check_prompt
 from weft.programs.scope import Scope, current
@@ -125,20 +130,28 @@ async def generate(
         EngineError: no engine could answer.
     """
     scope = current()
+    check_prompt(prompt)
+    if n is not None:
+        check_whole("n", n, 1)
     stops = (stop,) if isinstance(stop, str) else _texts(stop)
-    _check(prompt, max_tokens, temperature, top_p, stops, n, logprobs, seed)
     if more:
         check_more(more)
     if returns is not None:
         if not isinstance(returns, type) or not issubclass(returns, BaseModel):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"returns={returns!r} must be a class of pydantic's BaseModel")
         schema = returns.model_json_schema()
+    usual = max_tokens, temperature, top_p, stops, seed, logprobs
     if schema is None and not more:
-        sampling = usual_settings(max_tokens, temperature, top_p, stops, seed, logprobs)
+        try:
+            sampling = usual_settings(*usual)
+        except TypeError:  # what has no hash is no setting
+            check_usual(*usual)
+            raise
     else:
         if schema is not None and not isinstance(cast(object, schema), dict):
             raise UsageError(f"schema={schema!r} must be a dict, a JSON schema")
-        sampling = Sampling(max_tokens, temperature, top_p, stops, seed, logprobs, schema, **more)
+        check_usual(*usual)
+        sampling = Sampling(*usual, schema, **more)
     if n is not None:
         return await _several(scope, prompt, sampling, role, n)
     if index is None:
@@ -216,42 +229,6 @@ def _completion(
         in_thinking=thinking.inside or silent,
         missing=outcome.missing,
     )
-
-
-def _check(
-    prompt: Prompt,
-    max_tokens: int | None,
-    temperature: float,
-    top_p: float,
-    stop: tuple[str, ...],
-    n: int | None,
-    logprobs: int | None,
-    seed: int | None,
-) -> None:
-    check_prompt(prompt)
-    for name, whole in (
-        ("max_tokens", max_tokens),
-        ("n", n),
-        ("logprobs", logprobs),
-        ("seed", seed),
-    ):
-        if whole is not None and type(whole) is not int:
-            raise UsageError(f"{name}={whole!r} must be a whole number")
-    for name, number in (("temperature", temperature), ("top_p", top_p)):
-        if not isinstance(cast(object, number), (float, int)) or not math.isfinite(number):
-            raise UsageError(f"{name}={number!r} must be a number")
-    if max_tokens is not None and max_tokens < 1:
-        raise UsageError(f"max_tokens={max_tokens} must be at least 1")
-    if temperature < 0:
-        raise UsageError(f"temperature={temperature} must not be negative")
-    if not 0 < top_p <= 1:
-        raise UsageError(f"top_p={top_p} must be above 0 and at most 1")
-    if "" in stop:
-        raise UsageError("stop must not contain an empty string")
-    if n is not None and n < 1:
-        raise UsageError(f"n={n} must be at least 1")
-    if logprobs is not None and not 0 <= logprobs <= 20:
-        raise UsageError(f"logprobs={logprobs} must be from 0 to 20")
 
 
 def _texts(stop: Sequence[str]) -> tuple[str, ...]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from weft.errors import UnknownName, UsageError
 from weft.types import Sampling
-
-usual_settings = lru_cache(maxsize=256, typed=True)(Sampling)
-"""The Sampling of values that can be hashed: the same object for the same values."""
 
 _FIRST = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "schema")
 _LATER = {f.name: f.default for f in fields(Sampling) if f.name not in _FIRST}
@@ -20,6 +18,25 @@ _LATER = {f.name: f.default for f in fields(Sampling) if f.name not in _FIRST}
 _json = json.JSONEncoder(sort_keys=True, default=str).encode
 _texts: dict[int, tuple[Sampling, str]] = {}
 """Of the settings used last, by the identity of the object: 1 and 1.0 are other texts."""
+
+
+@lru_cache(maxsize=256, typed=True)
+def usual_settings(
+    max_tokens: int | None,
+    temperature: float,
+    top_p: float,
+    stop: tuple[str, ...],
+    seed: int | None,
+    logprobs: int | None,
+) -> Sampling:
+    """The Sampling of settings that most calls have: the same object for the same values.
+
+    Raises:
+        UsageError: one is of the wrong kind or out of range.
+        TypeError: one has no hash.
+    """
+    check_usual(max_tokens, temperature, top_p, stop, seed, logprobs)
+    return Sampling(max_tokens, temperature, top_p, stop, seed, logprobs)
 
 
 def settings_text(sampling: Sampling) -> str:
@@ -36,6 +53,49 @@ def settings_text(sampling: Sampling) -> str:
         _texts.clear()
     _texts[id(sampling)] = sampling, text
     return text
+
+
+def check_usual(
+    max_tokens: int | None,
+    temperature: float,
+    top_p: float,
+    stop: tuple[str, ...],
+    seed: int | None,
+    logprobs: int | None,
+) -> None:
+    """Check the settings that most calls have.
+
+    Raises:
+        UsageError: one is of the wrong kind or out of range.
+    """
+    check_whole("max_tokens", max_tokens, 1)
+    check_whole("logprobs", logprobs)
+    check_whole("seed", seed)
+    for name, number in (("temperature", temperature), ("top_p", top_p)):
+        if not isinstance(cast(object, number), (float, int)) or not math.isfinite(number):
+            raise UsageError(f"{name}={number!r} must be a number")
+    if temperature < 0:
+        raise UsageError(f"temperature={temperature} must not be negative")
+    if not 0 < top_p <= 1:
+        raise UsageError(f"top_p={top_p} must be above 0 and at most 1")
+    if "" in stop:
+        raise UsageError("stop must not contain an empty string")
+    if logprobs is not None and not 0 <= logprobs <= 20:
+        raise UsageError(f"logprobs={logprobs} must be from 0 to 20")
+
+
+def check_whole(name: str, value: int | None, least: int | None = None) -> None:
+    """Check a whole number that may be left out.
+
+    Raises:
+        UsageError: it is none, or too small.
+    """
+    if value is None:
+        return
+    if type(value) is not int:
+        raise UsageError(f"{name}={value!r} must be a whole number")
+    if least is not None and value < least:
+        raise UsageError(f"{name}={value} must be at least {least}")
 
 
 def check_more(more: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -124,13 +125,15 @@ class Outcome:
 
 
 _APART = ("id", "usage", "timing", "read")
-_DEFAULTS = {
+_FIELDS = {
     kind: [(f.name, f.default) for f in fields(kind) if f.name not in _APART]
     for kind in (Outcome, Usage, Timing)
 }
+_VALUES = {kind: attrgetter(*[name for name, _ in own]) for kind, own in _FIELDS.items()}
 
 
 def _given(value: Outcome | Usage | Timing) -> dict[str, Any]:
     """The fields that differ from their defaults; `asdict` would copy every token."""
-    defaults = _DEFAULTS[type(value)]
-    return {name: own for name, usual in defaults if (own := getattr(value, name)) != usual}
+    kind = type(value)
+    values = zip(_FIELDS[kind], _VALUES[kind](value), strict=True)
+    return {name: own for (name, usual), own in values if own != usual}
