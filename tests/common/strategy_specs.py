@@ -1,6 +1,9 @@
 """Specs of weft's strategies."""
 
-from weft.search import parse_strategy
+from dataclasses import replace
+from typing import Any, cast
+
+from weft.search import Strategy, parse_strategy
 
 EACH = [
     "greedy",
@@ -31,3 +34,8 @@ SAMPLING = [spec for spec in ONE_EACH if spec not in STEPWISE]
 
 VERIFYING = [s for s in ONE_EACH if "verifier" in {p.name for p in parse_strategy(s).parameters()}]
 """Those that ask a verifier."""
+
+
+def checking(spec: str) -> Strategy:
+    """A strategy that has the question's own check for its verifier."""
+    return replace(cast(Any, parse_strategy(spec)), verifier="function")

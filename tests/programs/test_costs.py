@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 from weakref import ref
 
@@ -70,7 +70,7 @@ async def test_a_call_that_waits_has_few_objects(anyio_backend):
     """Thousands may wait, and Python's collector walks all objects now and then."""
     gate, calls = anyio.Event(), 200
 
-    async def objects(wait: Callable[[], Awaitable[object]]) -> float:
+    async def objects(wait: Callable[[], Coroutine[Any, Any, object]]) -> float:
         async with anyio.create_task_group() as tasks:
             gc.collect()
             before = len(gc.get_objects())

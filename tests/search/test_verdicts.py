@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import replace
 
 import pytest
 
 from bpe_server import chances
-from strategy_specs import VERIFYING
+from strategy_specs import VERIFYING, checking
 from weft import Pool, Prompt, ScriptedEngine, run
 from weft.programs.calls.score import pool_texts
 from weft.search import Question, parse_strategy
@@ -108,5 +107,5 @@ async def test_answers_say_how_much_of_the_model_its_verdicts_rest_on(
     async with Pool(player(scores=half)) as pool:
         answer = (await run(parse_strategy(spec), question, pool=pool)).value
         assert answer.details["verdict_mass"] == pytest.approx(0.4)
-        exact = replace(parse_strategy(spec), verifier="function")
+        exact = checking(spec)
         assert "verdict_mass" not in (await run(exact, question, pool=pool)).value.details

@@ -1,12 +1,11 @@
 """Thinking is a field of its own, never the answer, and gives no vote."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
-from strategy_specs import ONE_EACH, VERIFYING
+from strategy_specs import ONE_EACH, VERIFYING, checking
 from weft import Pool, Prompt, ScriptedEngine, Store, generate, run
 from weft.errors import OutputError, UnknownName, UsageError
 from weft.search import Question, parse_strategy
@@ -60,9 +59,7 @@ async def test_thinking_goes_on_over_calls():
 
 @pytest.mark.parametrize("spec", ONE_EACH)
 async def test_a_text_cut_off_in_thinking_gives_no_vote(spec: str):
-    strategy = parse_strategy(spec)
-    if spec in VERIFYING:
-        strategy = replace(strategy, verifier="function")
+    strategy = checking(spec) if spec in VERIFYING else parse_strategy(spec)
     question = asked(max_tokens=15, check=lambda text: 0.5, steps="\n\n")
     async with Pool(ScriptedEngine("<think>maybe 7 or 8</think>5")) as pool:
         cut = (await run(strategy, question, pool=pool)).value

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from itertools import accumulate, pairwise, product
 from statistics import mean, stdev
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -125,14 +127,14 @@ def target(weight: str, tau: float) -> dict[str, float]:
     return {text: p / total for text, p in found.items()}
 
 
-def distance(a: dict[str, float], b: dict[str, float]) -> float:
+def distance(a: Mapping[Any, float], b: Mapping[Any, float]) -> float:
     """Total variation."""
-    return sum(abs(a.get(k, 0) - b.get(k, 0)) for k in a | b) / 2
+    return sum(abs(a.get(k, 0) - b.get(k, 0)) for k in {**a, **b}) / 2
 
 
 def sampled(drive, root, n: int, repeats: int, **settings) -> dict[str, float]:
     """The mean weight of each answer."""
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     for seed in range(repeats):
         rng = random.Random(seed)
         frontier = ParticleFrontier(root, ParticleFilter(n=n, **settings), random.Random(seed + 99))
@@ -276,7 +278,7 @@ def exact_counts(scheme: str, shares: list[float]) -> dict[tuple[int, ...], floa
             (math.prod(parts[i][k] for i, k in enumerate(order)), order)
             for order in product(range(n), repeat=n)
         ]
-    found: Counter[tuple[int, ...]] = Counter()
+    found: defaultdict[tuple[int, ...], float] = defaultdict(float)
     for p, order in orders:
         found[tuple(list(order).count(k) for k in range(n))] += p
     return {counts: p for counts, p in found.items() if p > 1e-9}
