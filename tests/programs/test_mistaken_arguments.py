@@ -46,8 +46,8 @@ class Point(BaseModel):
         ({"seed": "x"}, "seed='x' must be a whole number"),
         ({"returns": int}, "must be a class of pydantic's BaseModel"),
         ({"schema": []}, r"schema=\[\] must be a dict"),
-        ({"index": "x"}, "index='x' must be a whole number from 0 on"),
-        ({"index": -1}, "index=-1 must be"),
+        ({"index": "x"}, "index='x' must be a whole number"),
+        ({"index": -1}, "index=-1 must be at least 0"),
         ({"role": 5}, "unknown role 5"),
     ],
 )

@@ -145,19 +145,19 @@ async def generate(
         try:
             sampling = usual_settings(*usual)
         except TypeError:  # what has no hash is no setting
-            check_usual(*usual)
+            check_usual(Sampling(*usual))
             raise
     else:
         if schema is not None and not isinstance(cast(object, schema), dict):
             raise UsageError(f"schema={schema!r} must be a dict, a JSON schema")
-        check_usual(*usual)
         sampling = Sampling(*usual, schema, **more)
+        check_usual(sampling)
     if n is not None:
         return await _several(scope, prompt, sampling, role, n)
     if index is None:
         index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
-    elif type(index) is not int or index < 0:
-        raise UsageError(f"index={index!r} must be a whole number from 0 on")
+    else:
+        check_whole("index", index, 0)
     outcome = await call(scope, role, prompt, sampling, index=index)
     completion = _completion(scope, prompt, role, index, outcome)
     if returns is None:

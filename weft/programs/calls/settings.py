@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from weft.errors import UnknownName, UsageError
 from weft.types import Sampling
@@ -35,8 +35,9 @@ def usual_settings(
         UsageError: one is of the wrong kind or out of range.
         TypeError: one has no hash.
     """
-    check_usual(max_tokens, temperature, top_p, stop, seed, logprobs)
-    return Sampling(max_tokens, temperature, top_p, stop, seed, logprobs)
+    sampling = Sampling(max_tokens, temperature, top_p, stop, seed, logprobs)
+    check_usual(sampling)
+    return sampling
 
 
 def settings_text(sampling: Sampling) -> str:
@@ -55,33 +56,27 @@ def settings_text(sampling: Sampling) -> str:
     return text
 
 
-def check_usual(
-    max_tokens: int | None,
-    temperature: float,
-    top_p: float,
-    stop: tuple[str, ...],
-    seed: int | None,
-    logprobs: int | None,
-) -> None:
+def check_usual(sampling: Sampling) -> None:
     """Check the settings that most calls have.
 
     Raises:
         UsageError: one is of the wrong kind or out of range.
     """
-    check_whole("max_tokens", max_tokens, 1)
-    check_whole("logprobs", logprobs)
-    check_whole("seed", seed)
-    for name, number in (("temperature", temperature), ("top_p", top_p)):
-        if not isinstance(cast(object, number), (float, int)) or not math.isfinite(number):
+    check_whole("max_tokens", sampling.max_tokens, 1)
+    check_whole("logprobs", sampling.logprobs)
+    check_whole("seed", sampling.seed)
+    for name in ("temperature", "top_p"):
+        number = getattr(sampling, name)
+        if not isinstance(number, (float, int)) or not math.isfinite(number):
             raise UsageError(f"{name}={number!r} must be a number")
-    if temperature < 0:
-        raise UsageError(f"temperature={temperature} must not be negative")
-    if not 0 < top_p <= 1:
-        raise UsageError(f"top_p={top_p} must be above 0 and at most 1")
-    if "" in stop:
+    if sampling.temperature < 0:
+        raise UsageError(f"temperature={sampling.temperature} must not be negative")
+    if not 0 < sampling.top_p <= 1:
+        raise UsageError(f"top_p={sampling.top_p} must be above 0 and at most 1")
+    if "" in sampling.stop:
         raise UsageError("stop must not contain an empty string")
-    if logprobs is not None and not 0 <= logprobs <= 20:
-        raise UsageError(f"logprobs={logprobs} must be from 0 to 20")
+    if sampling.logprobs is not None and not 0 <= sampling.logprobs <= 20:
+        raise UsageError(f"logprobs={sampling.logprobs} must be from 0 to 20")
 
 
 def check_whole(name: str, value: int | None, least: int | None = None) -> None:

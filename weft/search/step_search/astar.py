@@ -61,13 +61,11 @@ class AStar(Strategy):
                 errors.append(error)
         return final_answer(
             found or frontier.dead,
-            steps.paths,
-            [*errors, *steps.errors],
-            same=question.same,
+            steps,
+            errors,
             pick=self.pick if not forced else "best",
             expansions=frontier.expansions,
             forced=forced,
-            **steps.verifier.details,
         )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weft.errors import UsageError
 from weft.parameters import param, temperature
 from weft.search.step_search.final_answer import final_answer, pick_param
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.step_search.steps import Steps
+from weft.search.step_search.widths import check_width
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param
 
@@ -32,11 +32,7 @@ class Beam(Strategy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.n % self.width:
-            raise UsageError(
-                f"n={self.n} of beam must be a multiple of width={self.width}; "
-                f"try n={self.n + self.width - self.n % self.width}"
-            )
+        check_width(self.name, self.n, self.width)
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
@@ -45,13 +41,11 @@ class Beam(Strategy):
         errors = await explore(frontier, steps.mover())
         return final_answer(
             sorted(frontier.finished, key=lambda p: (p.depth, p.tie)),
-            steps.paths,
-            [*errors, *steps.errors],
-            same=question.same,
+            steps,
+            errors,
             pick=self.pick,
             steps=sum(len(r) for r in frontier.rounds),
             rounds=len(frontier.rounds),
-            **steps.verifier.details,
         )
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import eq
 from typing import Any
 
 from weft.errors import WeftError
 from weft.parameters import param
 from weft.search.failures import note
 from weft.search.step_search.frontier import Path
+from weft.search.step_search.steps import Steps
 from weft.search.strategy import Answer
-from weft.search.voting import Same, tally
+from weft.search.voting import tally
 
 
 def pick_param(*more: str, default: str = "best") -> Any:
@@ -22,11 +22,11 @@ def pick_param(*more: str, default: str = "best") -> Any:
 
 def final_answer(
     finished: Sequence[Path],
-    others: Sequence[Path],
+    steps: Steps,
     errors: Sequence[WeftError],
+    /,
     *,
-    same: Same = eq,
-    pick: str = "best",
+    pick: str,
     weights: Sequence[float] | None = None,
     chosen: Path | None = None,
     **details: Any,
@@ -35,10 +35,9 @@ def final_answer(
 
     Args:
         finished: paths to choose among; those without a value are only counted.
-        others: all paths to fall back on when none of these has a value: finished ones
+        steps: made all paths, to fall back on when none of these has a value: finished ones
             first, be they unscored.
-        errors: why steps and scores came to nothing.
-        same: whether two values are the same, in a vote.
+        errors: why steps came to nothing.
         pick: `best` takes the highest score, `vote` the value with the largest sum of weights.
         weights: of the finished paths in a vote; their scores if left out.
         chosen: the path to answer with, if the search has chosen one itself.
@@ -47,8 +46,10 @@ def final_answer(
     Raises:
         EngineError: no path was finished, and that is for the engines' failures.
     """
+    others, errors = steps.paths, [*errors, *steps.errors]
     if all(p.value is None for p in finished) and (more := [p for p in others if p.finished]):
         finished, weights, chosen = more, None, None
+    details |= steps.verifier.details
     details["finished"] = len(finished)
     details["unparsable"] = sum(p.value is None for p in finished)
     note(details, errors)
@@ -63,7 +64,8 @@ def final_answer(
     best = chosen or max(valued, key=_rank)
     if pick == "vote":
         given = [p.score or 0.0 for p in finished] if weights is None else weights
-        count = tally({i: p.value for i, p in enumerate(finished)}, dict(enumerate(given)), same)
+        values = {i: p.value for i, p in enumerate(finished)}
+        count = tally(values, dict(enumerate(given)), steps.question.same)
         assert count.winner is not None
         best = max((finished[i] for i in count.winner.members), key=_rank)
         details["votes"] = {c.value: round(c.weight, 6) for c in count.clusters}

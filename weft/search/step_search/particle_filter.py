@@ -57,15 +57,13 @@ class ParticleFilter(Strategy):
         chosen = frontier.draw() if self.pick == "draw" else None
         return final_answer(
             finished,
-            steps.paths,
-            [*errors, *steps.errors],
-            same=question.same,
+            steps,
+            errors,
             pick=self.pick,
             weights=weights,
             chosen=chosen,
             ess=[round(e, 6) for e in frontier.ess],
             steps=frontier.steps,
-            **steps.verifier.details,
         )
 
 

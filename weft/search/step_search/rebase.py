@@ -40,13 +40,11 @@ class Rebase(Strategy):
         errors = await explore(frontier, steps.mover())
         return final_answer(
             sorted(frontier.finished, key=lambda p: (p.depth, p.tie)),
-            steps.paths,
-            [*errors, *steps.errors],
-            same=question.same,
+            steps,
+            errors,
             pick=self.pick,
             steps=frontier.steps,
             rounds=len(frontier.widths),
-            **steps.verifier.details,
         )
 
 

@@ -25,7 +25,7 @@ class Steps:
                 "a search that writes its answer in steps can't hold it to a schema; use a "
                 "strategy that draws whole answers, such as majority"
             )
-        self._question, self.verifier, self._temperature = question, verifier, temperature
+        self.question, self.verifier, self._temperature = question, verifier, temperature
         self._scores: dict[str, _Scoring] = {}
         self.paths: list[Path] = []
         """All paths that were grown, with their scores as far as there are any."""
@@ -35,7 +35,7 @@ class Steps:
     @property
     def root(self) -> Path:
         """The path that every other extends."""
-        return Path(self._question.prompt)
+        return Path(self.question.prompt)
 
     def mover(self) -> Step:
         """The node that makes a move."""
@@ -64,7 +64,7 @@ class Steps:
             move: which path, and which of its continuations.
             whole: go on greedily to the end of the answer.
         """
-        question, path = self._question, move.path
+        question, path = self.question, move.path
         depth = path.depth + 1
         last = whole or depth >= question.max_steps
         left = None if question.max_tokens is None else question.max_tokens - path.tokens
@@ -116,7 +116,7 @@ class Steps:
                 return known.score
         known = self._scores[path.text] = _Scoring(anyio.Event())
         try:
-            score = await self.verifier(self._question, path.text, path.confidence)
+            score = await self.verifier(self.question, path.text, path.confidence)
             known.score = score
         except Exception as error:
             known.error = error
