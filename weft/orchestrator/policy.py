@@ -54,11 +54,14 @@ class Admission:
         reason: for people.
         displace: with a refusal: the claim of this program is revoked, and the policy is asked
             again.
+        again: with a refusal that displaces nobody: a time on the scheduler's clock at which the
+            policy is asked again. Without it the policy is asked when something changes.
     """
 
     enter: bool
     reason: str
     displace: Program | None = None
+    again: float | None = None
 
 
 @dataclass(slots=True)

@@ -66,6 +66,45 @@ def test_a_claim_keeps_room_until_its_time_is_up():
     ]
 
 
+@dataclass(frozen=True)
+class Later(Keeping):
+    """Lets in who has waited for ten seconds, and asks to be asked again then."""
+
+    def admit(self, call, engine, view):
+        due = call.since + 10
+        return Admission(view.now >= due, "not yet", again=due)
+
+
+def test_a_policy_is_asked_again_when_it_says_so():
+    world = World(Later(), concurrency=2)
+    first = world.ask("a")
+    world.wait(4)
+    second = world.ask("b")
+    world.wait(5)
+    assert world.running == []
+    assert len(world.timers) <= 3  # a date for each of them at most, and one for leases
+    world.wait(1)
+    assert world.running == [first]
+    world.wait(3)
+    assert world.running == [first]
+    world.wait(1)
+    assert world.running == [first, second]
+
+
+@pytest.mark.parametrize("due", [math.inf, -math.inf, 0.0])
+def test_a_time_that_never_comes_or_is_over_is_not_waited_for(due: float):
+    class Never(Later):
+        def admit(self, call, engine, view):
+            return Admission(call.program.id == "b", "not yet", again=due)
+
+    world = World(Never(), concurrency=2)
+    world.ask("a")
+    before = len(world.timers)
+    world.ask("b")
+    world.wait(5)
+    assert len(world.timers) <= before + 1
+
+
 def test_claims_that_are_taken_up_again_leave_no_timer_behind():
     world = World(Keeping(), kv_tokens=16000)
     for _ in range(20):

@@ -77,6 +77,18 @@ def test_an_idle_engine_refuses_nobody():
         assert weft().admit(Call(prompt_tokens=9700), alone, View()).enter
 
 
+def test_an_idle_engine_waits_for_its_weakest_as_long_as_loading_it_again_would_take():
+    gone = Program("gone", claim=5000, context=5000, acting=100.0)
+    full = engine(claims=9000, weakest=gone, in_flight=0)  # 5 s to load it again
+    for reload, until in ((1, 105.0), (2, 110.0)):
+        policy = weft(reload=reload)
+        early = policy.admit(Call(), full, View(now=until - 0.1, waiting=2))
+        assert (early.enter, early.displace, early.again) == (False, None, until)
+        assert policy.admit(Call(), full, View(now=until, waiting=2)).displace is gone
+    unknown = engine(claims=9000, weakest=gone, in_flight=0, prefill_rate=0.0)
+    assert weft().admit(Call(), unknown, View(now=100.0, waiting=2)).displace is gone
+
+
 def test_calls_go_to_the_idle_engine_that_would_take_them():
     """However much nearer another one is where they would wait."""
     busy = engine("busy", claims=9000, in_flight=2, held=1000)

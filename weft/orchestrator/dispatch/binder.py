@@ -27,7 +27,7 @@ class Binder:
         claims: what stands in the way, and may be displaced.
         counters: of what is done.
         tell: is told of every decision.
-        later: has an engine looked at again at a time, for its next call is due then.
+        later: has an engine looked at again at a time, for its next call may start then.
         waits: is called with a fleet in which a call waits, unless the fleet is watched.
     """
 
@@ -269,6 +269,8 @@ class Binder:
             admission = self._policy.admit(ticket, replica, fleet)
         forced = not admission.enter and ticket.overdue <= fleet.now
         if not admission.enter and not forced:
+            if admission.again is not None:
+                self._ask_again(replica, admission.again, fleet.now)
             return self._refuse(ticket, replica, admission.reason)
         ticket.reason = f"{reason}; " + ("overdue" if forced else admission.reason)
         ticket.forced = forced
@@ -282,6 +284,12 @@ class Binder:
             if self._tell is not None:
                 self._tell("wait", ticket.program.id, ticket.id, replica.name, reason)
         return False
+
+    def _ask_again(self, replica: Replica, due: float, now: float) -> None:
+        """Have the policy asked again at a time; at the earliest, if several are given."""
+        if now < due < math.inf and not now < replica.asked_again <= due:
+            replica.asked_again = due
+            self._later(replica, due)
 
     def _start(self, ticket: Ticket, replica: Replica, fleet: Fleet) -> None:
         if ticket.queue is not None:

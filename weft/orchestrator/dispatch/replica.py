@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,8 @@ class Replica:
         self.attached = 0
         self.queue = CallQueue()
         self.waiting_for: Ticket | None = None
+        self.asked_again = -math.inf
+        """When the policy is asked again, or was, by its own wish."""
         self.fleet: Fleet
         """Where it serves; set when it is taken in."""
         self.on_empty: Callable[[], None] | None = None

@@ -54,8 +54,9 @@ class Weft(Policy):
     its program's runs showed. One that can't be in time any more has no such precedence, and if
     its program is new it yields to all others; what was begun is brought to its end.
 
-    An engine that runs nothing refuses nobody: neither growth nor `fill` is waited for there, and
-    if claims are in the way, the weakest yield. A call that has waited for `patience` goes before
+    An engine that runs nothing waits neither for growth nor for `fill`. If claims are in the way
+    there, the weakest yields once its program has been away for as long as loading its context
+    again would take. A call that has waited for `patience` goes before
     all others and needs no admission; its
     engine takes in nothing else until it has room. That is the bound on starvation.
     """
@@ -252,6 +253,9 @@ class Weft(Policy):
         if not engine.in_flight:
             if weakest is None or engine.claimed + engine.need(call) <= engine.capacity:
                 return Admission(True, f"{why}, but nothing runs there")
+            until = self._expected_until(weakest, engine)
+            if view.now < until:
+                return Admission(False, f"{why}; {weakest.id} may be back at once", again=until)
             return Admission(False, f"{why}, but nothing runs there: {weakest.id} yields", weakest)
         if weakest is None:
             return Admission(False, why)
@@ -262,6 +266,16 @@ class Weft(Policy):
         if -weakest.rank > self.swap * work:
             return Admission(False, f"{why}; {weakest.id} has more work left", weakest)
         return Admission(False, why)
+
+    def _expected_until(self, program: Program, engine: EngineView) -> float:
+        """Until when an engine that runs nothing waits for a program between two calls.
+
+        For as long as loading its context again would take: so waiting costs at most twice what
+        the better choice would have cost (ski rental, Karlin et al. 1988).
+        """
+        if program.acting is None:
+            return -math.inf
+        return program.acting + self.reload * engine.prefill_seconds(program.context)
 
     def _reload(self, program: Program, engine: EngineView, view: View) -> float:
         """Seconds that loading a program's context again is expected to take."""

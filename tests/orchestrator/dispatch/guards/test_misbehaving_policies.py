@@ -137,6 +137,8 @@ LIES: dict[str, dict[str, Callable[..., Any]]] = {
         "stranger": lambda *_: Admission(False, "", Program("stranger", claim=1)),
         "name": lambda *_: Admission(False, "", "a"),
         "no reason": lambda *_: Admission(False, None),
+        "again nan": lambda *_: Admission(False, "", again=math.nan),
+        "again text": lambda *_: Admission(False, "", again="soon"),
     },
     "retain": {
         "nan": lambda *_: Retention(math.nan, ""),

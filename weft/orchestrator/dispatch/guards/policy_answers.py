@@ -59,7 +59,10 @@ def read_admission(answer: Admission, replica: Replica) -> Admission:
         return Admission(True, _reason(answer.reason))
     program = cast(object, answer.displace)
     if program is None:
-        return Admission(False, _reason(answer.reason))
+        again = answer.again
+        if again is not None:
+            again = _number(again, "its again is")
+        return Admission(False, _reason(answer.reason), again=again)
     if not (isinstance(program, Program) and program.claim and program.home is replica):
         raise NoAnswer(f"{_shown(program)}, which it displaces, has no claim on {replica.name}")
     return Admission(False, _reason(answer.reason), program)
