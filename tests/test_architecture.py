@@ -127,6 +127,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
     },
     "search": {
         "sampling": {"verifiers", "voting"},
+        "needs": {"verifiers"},
         "step_search": {"verifiers", "voting"},
         "verifiers": {"strategy"},
         "strategy": {"failures", "readable"},

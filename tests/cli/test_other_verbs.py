@@ -77,8 +77,11 @@ def test_strategies_and_tasks(weft: Weft) -> None:
     listed = weft("strategies").stdout
     assert all(name in listed for name in strategies())
     assert all(name in weft("tasks").stdout for name in TASKS.known())
+    assert listed.index("sampling: draw whole answers") < listed.index("majority")
+    assert listed.index("majority") < listed.index("search: grow") < listed.index("astar")
     shown = weft("strategies", "best_of_n").stdout
     assert "verifier" in shown
+    assert "family: sampling\npaper: Cobbe et al. 2021\nneeds: a verifier" in shown
     assert "16" in shown or "8" in shown
     assert "field that holds the question" in weft("tasks", "jsonl").stdout
     assert "no parameters" in weft("tasks", "countdown").stdout

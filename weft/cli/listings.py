@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +25,19 @@ Name = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with all parameters.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What is said of what the parts of a kind declare, by the names of it.
+
+    Attributes:
+        families: of the families that parts may belong to, in order.
+        needs: of what parts may need.
+    """
+
+    families: Mapping[str, str] = field(default_factory=dict[str, str])
+    needs: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,9 @@ class Listing:
         """The command, for typer."""
 
         def command(name: Name = None, imports: Imports = None, as_json: AsJson = False) -> None:
-            tell(getattr(import_module(self.module), self.registry), name, imports, as_json)
+            module = import_module(self.module)
+            words = Words(getattr(module, "FAMILIES", {}), getattr(module, "NEEDS", {}))
+            tell(getattr(module, self.registry), name, imports, as_json, words)
 
         command.__doc__ = (
             f"List the {self.parts}, or show one with its parameters.\n\n"
@@ -79,7 +94,11 @@ ENGINE_KINDS = Listing(
 
 
 def tell(
-    registry: PartRegistry[Any], name: str | None, imports: list[str] | None, as_json: bool
+    registry: PartRegistry[Any],
+    name: str | None,
+    imports: list[str] | None,
+    as_json: bool,
+    words: Words = Words(),
 ) -> None:
     """Print all parts of a kind, or one in full.
 
@@ -100,9 +119,13 @@ def tell(
     if as_json:
         print(json.dumps([_described(one) for one in shown], indent=2))
     elif name is not None:
-        _show(shown[0])
+        _show(shown[0], words)
     else:
-        _list(shown)
+        _list(shown, words)
+
+
+_SAID = ("family", "source", "needs")
+"""What parts of some kinds declare of themselves."""
 
 
 def _described(one: Any) -> dict[str, Any]:
@@ -113,6 +136,7 @@ def _described(one: Any) -> dict[str, Any]:
         "name": one.name,
         "from": one.origin,
         "about": _first_line(one.part),
+        **{key: value for key in _SAID if (value := getattr(one.part, key, None))},
         "parameters": [
             {"name": p.name, "default": _default(p), "required": p.required, "meaning": p.doc}
             for p in parameters(one.part)
@@ -140,17 +164,28 @@ def _first_line(part: type) -> str:
     return _doc(part).partition("\n")[0]
 
 
-def _list(found: list[Any]) -> None:
+def _list(found: list[Any], words: Words) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2))
+    console = stdout()
+    by_family: dict[str, list[Any]] = {family: [] for family in words.families}
     for one in found:
-        table.add_row(one.name, Text(_first_line(one.part)), Text(one.origin, overflow="fold"))
-    stdout().print(table)
+        by_family.setdefault(getattr(one.part, "family", None) or "others", []).append(one)
+    for family, members in by_family.items():
+        if not members:
+            continue
+        table = Table.grid(padding=(0, 2))
+        for one in members:
+            name = f"  {one.name}" if words.families else one.name
+            table.add_row(name, Text(_first_line(one.part)), Text(one.origin, overflow="fold"))
+        if words.families:
+            about = words.families.get(family)
+            console.print(f"{family}: {about}" if about else family, markup=False)
+        console.print(table)
 
 
-def _show(one: Any) -> None:
+def _show(one: Any, words: Words) -> None:
     from rich.table import Table
 
     from weft.signature import parameters
@@ -159,6 +194,11 @@ def _show(one: Any) -> None:
     paragraphs = [" ".join(p.split()) for p in _doc(one.part).strip().split("\n\n")]
     console.print(f"{one.name}: " + "\n\n".join(paragraphs), markup=False)
     console.print(f"\nfrom: {one.origin}", markup=False, soft_wrap=True)
+    needs = "; ".join(words.needs.get(need, need) for need in getattr(one.part, "needs", ()))
+    family, source = (getattr(one.part, key, None) for key in ("family", "source"))
+    for key, value in (("family", family), ("paper", source), ("needs", needs)):
+        if value:
+            console.print(f"{key}: {value}", markup=False)
     rows = [(p.name, _default(p), p.doc) for p in parameters(one.part)]
     if not rows:
         console.print("\nIt has no parameters.")

@@ -17,6 +17,7 @@ from weft.evals.runner import EvaluationWatcher, Plan, evaluate
 from weft.evals.suite import Suite
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.orchestrator.pool import Pool
+from weft.search.needs import lacking
 from weft.store.store import Store
 
 
@@ -41,7 +42,8 @@ async def run_suite(
         moved: whether the engines are those of before at other addresses.
         command: for the record.
         version: of weft, for the record.
-        on_progress: told how the engines come up.
+        on_progress: told how the engines come up, and what they or the task can't give that a
+            strategy needs.
 
     Raises:
         WeftError: see its kinds; what has finished is kept in `out`.
@@ -85,6 +87,10 @@ async def run_suite(
                         suite.concurrency,
                         suite.max_errors,
                     )
+                    question = guarded.question(samples[0], suite.seed)
+                    for strategy in strategies:
+                        for sentence in lacking(strategy, question, pool):
+                            on_progress(f"warning: {sentence}")
                     try:
                         await _watch(plan, pool, folder, session, watcher)
                     except WeftError:

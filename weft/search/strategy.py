@@ -130,6 +130,27 @@ class Claim:
     at: Literal["tokens", "accuracy"]
 
 
+Family = Literal["sampling", "search", "early exit", "collaboration"]
+FAMILIES: dict[Family, str] = {
+    "sampling": "draw whole answers, and choose among them",
+    "search": "grow answers step by step, and drop those that a verifier thinks little of",
+    "early exit": "end thinking, or the race of several answers, as soon as it has done its work",
+    "collaboration": "have several models share the work",
+}
+"""The families of strategies, and what those of a family do."""
+
+Need = Literal["verifier", "steps", "continuation", "logprobs", "thinking", "draft"]
+NEEDS: dict[Need, str] = {
+    "verifier": "a verifier, and a task that it can judge",
+    "steps": "answers in steps, whose ends the task names",
+    "continuation": "an engine that continues open answers, such as vLLM",
+    "logprobs": "an engine that reports log-probabilities, such as vLLM",
+    "thinking": "a model that thinks visibly, by itself or because the task asks for it",
+    "draft": "a second model, in the role draft",
+}
+"""What a strategy may need of engines and of a task, beside answers."""
+
+
 class Strategy(Parametric, ABC):
     """A way to answer a question; calling it with a `Question` gives an `Answer`.
 
@@ -142,6 +163,9 @@ class Strategy(Parametric, ABC):
 
     Attributes:
         title: what sentences call the strategy; its name if empty.
+        family: what kind of method it is; listings are in the order of `FAMILIES`.
+        source: where the method comes from: authors or title, and year.
+        needs: what it takes of engines and of the task, beside answers (see `NEEDS`).
         claim: what the strategy is said to be better at than another one, for reports to test.
         baseline: whether reports compare the best of the others with this strategy.
         texts: among how many whole texts the strategy chooses; 1 if its answer is the only text
@@ -152,6 +176,9 @@ class Strategy(Parametric, ABC):
     """
 
     title: ClassVar[str] = ""
+    family: ClassVar[Family | None] = None
+    source: ClassVar[str] = ""
+    needs: ClassVar[tuple[Need, ...]] = ()
     claim: ClassVar[Claim | None] = None
     baseline: ClassVar[bool] = False
 

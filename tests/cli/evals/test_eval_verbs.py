@@ -105,6 +105,17 @@ def test_ones_own_questions(weft: Weft) -> None:
     assert json.loads(Path("o/run.json").read_text())["results"][0]["accuracy"] == 0.25
 
 
+def test_what_a_strategy_lacks_is_said_before_it_runs(weft: Weft) -> None:
+    Path("q.jsonl").write_text('{"question": "1 + 1?", "answer": 2}\n')
+    strategies = ("-s", "greedy", "-s", "best_of_n(n=2, verifier=role:judge)")
+    result = weft("eval", "run", "q.jsonl", *strategies, "-e", "scripted:2", "--out", "o")
+    lines = result.stderr.splitlines()
+    warned = [line for line in lines if line.startswith("warning: ")]
+    assert len(warned) == 1, result.stderr
+    assert "best_of_n(n=2, verifier=role:judge) can't have its answers judged" in warned[0]
+    assert lines.index(warned[0]) < next(i for i, line in enumerate(lines) if "greedy" in line)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -21,6 +21,9 @@ class BestOfN(Strategy):
     """
 
     title = "best-of-n"
+    family = "sampling"
+    source = "Cobbe et al. 2021"
+    needs = ("verifier",)
 
     n: int = param(8, "samples", least=1, main=True)
     verifier: str = verifier_param()

@@ -15,6 +15,8 @@ class FirstFinish(Strategy):
     """
 
     title = "first-finish"
+    family = "early exit"
+    source = "First Finish Search, 2025"
     claim = Claim(than="majority", at="accuracy")
 
     n: int = param(4, "samples that start", least=1, main=True)

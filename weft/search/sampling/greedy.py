@@ -11,6 +11,7 @@ from weft.search.strategy import Answer, Question, Strategy, strategy
 class Greedy(Strategy):
     """One answer, each token the likeliest."""
 
+    family = "sampling"
     baseline = True
 
     think: bool = param(False, "ask for visible thinking, if the task has it")

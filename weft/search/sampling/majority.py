@@ -24,6 +24,9 @@ class Majority(Strategy):
     are drawn at once, and short samples don't come before long ones.
     """
 
+    family = "sampling"
+    source = "Wang et al. 2022; with `confidence` Aggarwal et al. 2023"
+
     n: int = param(8, "samples at most", least=1, main=True)
     stop_early: bool = param(True, "cancel samples that can't change the result")
     confidence: float = param(

@@ -20,6 +20,9 @@ class ShortMAtK(Strategy):
     answer with the shortest sample.
     """
 
+    family = "early exit"
+    source = "Hassid et al. 2025"
+
     m: int = param(3, "samples that vote", least=1, main=True)
     k: int = param(8, "samples that start", least=1, main=True)
     think: bool = param(True, "ask for visible thinking, if the task has it")

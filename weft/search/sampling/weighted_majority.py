@@ -21,6 +21,10 @@ class WeightedMajority(Strategy):
     With an `aggregate` other than `last`, the verifier scores the answer up to each of its steps.
     """
 
+    family = "sampling"
+    source = "Li et al. 2022"
+    needs = ("verifier",)
+
     n: int = param(8, "samples", least=1, main=True)
     verifier: str = verifier_param()
     aggregate: str = aggregate_param()

@@ -34,6 +34,9 @@ class AStar(Strategy):
     """
 
     title = "A*"
+    family = "search"
+    source = "A*-decoding, Chatziveroglou 2025"
+    needs = ("verifier", "steps", "continuation")
     claim = Claim(than="best_of_n", at="tokens")
 
     k: int = param(4, "continuations of an extended path", least=1, main=True)

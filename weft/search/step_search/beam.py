@@ -23,6 +23,10 @@ class Beam(Strategy):
     result: see `BeamFrontier`.
     """
 
+    family = "search"
+    source = "Snell et al. 2024"
+    needs = ("verifier", "steps", "continuation")
+
     n: int = param(8, "beams", least=1, main=True)
     width: int = param(4, "continuations of each beam that is kept; divides n", least=1, main=True)
     verifier: str = verifier_param()

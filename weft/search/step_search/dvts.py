@@ -24,6 +24,9 @@ class Dvts(Strategy):
     """
 
     title = "DVTS"
+    family = "search"
+    source = "Beeching et al. 2024"
+    needs = ("verifier", "steps", "continuation")
 
     n: int = param(8, "continuations a round, in all subtrees", least=1, main=True)
     width: int = param(4, "continuations of each subtree's path; divides n", least=1, main=True)

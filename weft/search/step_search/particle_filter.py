@@ -35,6 +35,10 @@ class ParticleFilter(Strategy):
     own.
     """
 
+    family = "search"
+    source = "Puri et al. 2025"
+    needs = ("verifier", "steps", "continuation")
+
     n: int = param(8, "particles", least=1, main=True)
     verifier: str = verifier_param()
     tau: float = param(1.0, "temperature of the weights", above=0)

@@ -26,6 +26,9 @@ class Rebase(Strategy):
     """
 
     title = "REBASE"
+    family = "search"
+    source = "Wu et al. 2024"
+    needs = ("verifier", "steps", "continuation")
 
     n: int = param(8, "continuations a round, and finished paths", least=1, main=True)
     verifier: str = verifier_param()

@@ -18,9 +18,10 @@ from weft.orchestrator.pool import ROLES, Pool
 from weft.programs import Limits
 from weft.programs.budgets.fields import Budget
 from weft.search import Strategy, parse_strategy
+from weft.search.needs import verifiers
 from weft.search.readers import READERS, parse_reader
 from weft.search.strategy import STRATEGIES
-from weft.search.verifiers import VERIFIERS, read_verifier
+from weft.search.verifiers import VERIFIERS
 from weft.service.config.settings import ServiceConfig
 from weft.service.strategies.model import StrategyModel
 from weft.service.strategies.question import FINAL
@@ -205,7 +206,7 @@ class StrategyModels:
         roles["solver"] = found.model
         own = [role for role in roles if role == "solver" or role not in self._roles]
         adapters = {role: found.adapter for role in own} if found.adapter is not None else {}
-        _check_verifier(strategy, roles, served)
+        _check_verifiers(strategy, roles, served)
         fixed = "temperature" in read_spec(spec).values
         return StrategyModel(
             self.pool,
@@ -263,19 +264,19 @@ def configured(
     )
 
 
-def _check_verifier(strategy: Strategy, roles: Mapping[str, str], served: set[str]) -> None:
-    """Raise unless there is a model that plays the verifier's role."""
-    role = read_verifier(getattr(strategy, "verifier", "logprob")).asks
-    if role is None:
-        return
-    model = roles.get(role)
-    if model is None:
-        raise UnknownName("role", role, roles)
-    if model not in served:
-        raise UsageError(
-            f"the role {role!r} is played by {model!r}, which no engine serves; use another "
-            "verifier, such as logprob"
-        )
+def _check_verifiers(strategy: Strategy, roles: Mapping[str, str], served: set[str]) -> None:
+    """Raise unless there are models that play the verifiers' roles."""
+    for verifier in verifiers(strategy):
+        if (role := verifier.asks) is None:
+            continue
+        model = roles.get(role)
+        if model is None:
+            raise UnknownName("role", role, roles)
+        if model not in served:
+            raise UsageError(
+                f"the role {role!r} is played by {model!r}, which no engine serves; use another "
+                "verifier, such as logprob"
+            )
 
 
 def _split_at(name: str, models: Iterable[str]) -> tuple[str, str] | None:
