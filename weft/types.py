@@ -12,9 +12,9 @@ Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = str
 """Why an answer ended.
 
-`stop` (the model ended it, or a stop string matched), `length` (`max_tokens` cut it off) and
-`cancelled` are weft's own; whatever else an engine says keeps its name, such as
-`content_filter`, `tool_calls`, `error` or `abort`. Only `stop` is a whole answer.
+`stop` (the model ended it, or a stop string matched), `length` (`max_tokens` cut it off), `cut`
+(a monitor ended it) and `cancelled` are weft's own; whatever else an engine says keeps its name,
+such as `content_filter`, `tool_calls`, `error` or `abort`. Only `stop` is a whole answer.
 """
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from weft.programs.history.outcome import Outcome
     from weft.programs.prompt import Prompt
     from weft.programs.provenance import Provenance
+    from weft.programs.watching import Monitor
     from weft.store.store import Store
 
 
@@ -91,6 +92,7 @@ class Scope:
         cache_salt: keeps the run's prefixes apart in the engines' caches.
         charge_stored: whether results from the Store count against budgets.
         hear: told of what each call generated: its Prompt, its outcome, whether it is whole.
+        monitor: watches what calls generate, and may end an answer.
         observed: is told of calls, where the program has declared what it will do.
     """
 
@@ -113,6 +115,7 @@ class Scope:
     cache_salt: str = ""
     charge_stored: bool = True
     hear: Callable[[Prompt, Outcome, bool], None] | None = None
+    monitor: Monitor | None = None
     observed: Observed | None = None
 
     def model(self, role: str) -> str:

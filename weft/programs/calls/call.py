@@ -17,12 +17,14 @@ from weft.programs.calls.opened_thinking import begins_inside
 from weft.programs.calls.progress import CallProgress
 from weft.programs.calls.stored import call_key
 from weft.programs.calls.tokens import token_path
+from weft.programs.calls.watched import CUT, WatchedProgress
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
 from weft.programs.scope import Scope, left
 from weft.types import Adapter, Request, Sampling
 
 if TYPE_CHECKING:
+    from weft.programs.watching import Monitor
     from weft.store.group import Group
     from weft.store.store import Store
 
@@ -72,7 +74,9 @@ def call(
     store = scope.store
     adapter = scope.adapters.get(role)
     target = adapter.name if adapter is not None else model
-    key = call_key(target, prompt, sampling, ask, index) if store is not None else ""
+    monitor = scope.monitor if not ask else None
+    decides = ask if monitor is None else ("watch", monitor.key)
+    key = call_key(target, prompt, sampling, decides, index) if store is not None else ""
     about: dict[str, Any] = {
         "prompt": prompt,
         "model": model,
@@ -84,7 +88,7 @@ def call(
         about["uses"] = uses
     id = scope.journal.begin("call", scope.id, **about)
     one = _Call(scope, prompt, model, sampling, options, tokens, suffix, key, id)
-    one.adapter = adapter
+    one.adapter, one.monitor = adapter, monitor
     return one.run()
 
 
@@ -103,6 +107,7 @@ class _Call:
         "_tokens",
         "adapter",
         "kept",
+        "monitor",
         "outcome",
         "reservation",
     )
@@ -123,6 +128,7 @@ class _Call:
         self._options, self._tokens, self._suffix, self._key = options, tokens, suffix, key
         self.outcome = Outcome(id)
         self.adapter: Adapter | None = None
+        self.monitor: Monitor | None = None
         self.reservation: Reservation | None = None
         self.kept: Group | None = None
         """With which the result is written."""
@@ -152,9 +158,15 @@ class _Call:
                             scheduler.drop(ticket)
                             raise
                     lost = self._hear_void if scope.hear is not None else None
-                    progress = CallProgress(scope, call, self.outcome, held, lost, ticket.since)
+                    follows = scope, call, self.outcome, held, lost, ticket.since
+                    if self.monitor is None:
+                        progress = CallProgress(*follows)
+                        running = scheduler.run(call, progress, ticket)
+                    else:
+                        progress = WatchedProgress(*follows, self.monitor)
+                        running = progress.unless_cut(scheduler.run(call, progress, ticket))
                     try:
-                        await scheduler.run(call, progress, ticket)
+                        await running
                     finally:
                         progress.close()
                     self._conclude(progress)
@@ -269,7 +281,7 @@ class _Call:
     def _hear(self, outcome: Outcome, *, whole: bool = False) -> None:
         hear = self._scope.hear
         if hear is not None and outcome.text:
-            hear(self._prompt, outcome, whole)
+            hear(self._prompt, outcome, whole and outcome.finish_reason != CUT)
 
     def _keep(self, *, done: bool) -> None:
         scope = self._scope
