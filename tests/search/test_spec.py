@@ -47,6 +47,7 @@ def test_every_strategy_reads_its_own_spec() -> None:
         "best_of_n",
         "majority",
         "weighted_majority",
+        "rpc",
         "first_finish",
         "short_m_at_k",
         "beam",

@@ -17,6 +17,7 @@ from weft.search.sampling.best_of_n import BestOfN
 from weft.search.sampling.first_finish import FirstFinish
 from weft.search.sampling.greedy import Greedy
 from weft.search.sampling.majority import Majority
+from weft.search.sampling.rpc import Rpc
 from weft.search.sampling.short_m_at_k import ShortMAtK
 from weft.search.sampling.weighted_majority import WeightedMajority
 from weft.search.step_search.astar import AStar
@@ -41,6 +42,7 @@ __all__ = [
     "Question",
     "Reader",
     "Rebase",
+    "Rpc",
     "ShortMAtK",
     "Strategy",
     "Verifier",

@@ -27,6 +27,7 @@ class Candidate:
         ended: the model ended it; False where it was cut off, or failed.
         score: by a verifier, if one was asked and could answer.
         error: why it could not.
+        reasoning: the thinking before the answer.
     """
 
     index: int
@@ -36,6 +37,7 @@ class Candidate:
     ended: bool
     score: float | None = None
     error: WeftError | None = None
+    reasoning: str = ""
 
 
 Draw = Callable[[int], Awaitable[Candidate]]
@@ -90,6 +92,7 @@ def drawer(
             question.read(completion),
             completion.usage.completion,
             completion.whole,
+            reasoning=completion.reasoning,
         )
         if verifier is None or sample.value is None:
             return sample
