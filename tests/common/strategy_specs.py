@@ -14,6 +14,8 @@ EACH = [
     "rpc(n=6)",
     "first_finish(n=3)",
     "short_m_at_k(m=2, k=4)",
+    "deepconf(n=6)",
+    "deepconf_online(n=8, warmup=4)",
     "beam(n=8, width=4)",
     "dvts(n=6, width=3)",
     "rebase(n=6)",

@@ -50,6 +50,8 @@ def test_every_strategy_reads_its_own_spec() -> None:
         "rpc",
         "first_finish",
         "short_m_at_k",
+        "deepconf",
+        "deepconf_online",
         "beam",
         "dvts",
         "rebase",

@@ -12,6 +12,8 @@ inside of a model.
 from __future__ import annotations
 
 from weft.parameters import param
+from weft.search.early_exit.deepconf import DeepConf
+from weft.search.early_exit.deepconf_online import DeepConfOnline
 from weft.search.readers import Reader, reader
 from weft.search.sampling.best_of_n import BestOfN
 from weft.search.sampling.first_finish import FirstFinish
@@ -34,6 +36,8 @@ __all__ = [
     "Beam",
     "BestOfN",
     "Confidence",
+    "DeepConf",
+    "DeepConfOnline",
     "Dvts",
     "FirstFinish",
     "Greedy",

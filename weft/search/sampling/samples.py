@@ -150,6 +150,7 @@ async def collect(
     limit: int | None = None,
     quorum: int | None = None,
     counts: Callable[[Candidate], bool] = lambda sample: True,
+    drawn: Drawn | None = None,
 ) -> Drawn:
     """Draw n samples, until all are there or missing, or enough are there.
 
@@ -160,10 +161,12 @@ async def collect(
         limit: how many are drawn at once; None draws all.
         quorum: how many samples that count are enough; None draws all.
         counts: whether a sample counts.
+        drawn: the first of the n, if they are there already; the others are added.
     """
-    drawn, over, votes = Drawn(), False, 0
+    drawn, over, votes = drawn or Drawn(), False, 0
+    left = range(len(drawn.found) + len(drawn.missing), n)
     # Handed out as samples start, which trio does in an order of its own.
-    indices = iter(range(n))
+    indices = iter(left)
 
     async def attempt(_: int) -> None:
         # What follows from a sample is decided before the next one starts.
@@ -184,7 +187,7 @@ async def collect(
             results.quorum += not useful
         over = votes == quorum or enough(drawn, index)
 
-    async with fan_out(attempt, range(n), limit=limit, quorum=quorum) as results:
+    async with fan_out(attempt, left, limit=limit, quorum=quorum) as results:
         async for _ in results:
             if over:
                 break
