@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from weft.errors import UsageError
 from weft.evals.compare import compared
-from weft.evals.findings import Finding, findings
+from weft.evals.findings import Finding, findings, judged
 from weft.evals.labels import labels, parameters
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.results import Evaluation, gather
@@ -118,9 +119,9 @@ def test_compare_pairs_by_id(tmp_path: Path) -> None:
     b = saved(tmp_path / "b", rows("greedy", 0.5, 90)[:150])
     (row,) = compared(a, b)
     assert row.name == "greedy"
-    assert row.accuracy.n == 150
-    assert row.accuracy.mean == 0
-    assert row.tokens.mean == pytest.approx(40)
+    assert row.accuracy.difference.n == 150
+    assert row.accuracy.difference.mean == 0
+    assert row.tokens.difference.mean == pytest.approx(40)
     assert row.verdict == "can't tell"
 
 
@@ -144,3 +145,29 @@ def test_compare_refuses_what_has_nothing_in_common(tmp_path: Path) -> None:
     apart = [Row("greedy", f"x{r.id}", r.correct, "x") for r in rows("greedy", 0.5, 50)]
     with pytest.raises(UsageError, match="no problem in common"):
         compared(a, saved(tmp_path / "d", apart))
+
+
+def test_the_best_of_many_is_judged_as_one_of_many() -> None:
+    base = [Row("greedy", str(i), i % 2 == 0, "x") for i in range(40)]
+    better = [Row("beam", r.id, r.correct or int(r.id) < 14, "x") for r in base]
+    alike = [
+        Row(f"beam(n={n})", r.id, r.correct, "x", usage=Usage(n)) for n in range(2, 9) for r in base
+    ]
+    alone = finding("Is the most", base, better)
+    assert alone.verdict == "yes"
+    found = judged(evaluation(base, better, alike))
+    assert found.family.count == 8
+    (best,) = [d for d in found.differences if d.first.strategy == "beam"]
+    assert best.p == pytest.approx(8 * best.difference.p) == pytest.approx(8 * 2 / 2**7)
+    assert found.findings[-1].verdict == "can't tell"
+    assert "would show 2)" in found.findings[-1].text
+
+
+def test_clusters_are_paired_as_a_whole() -> None:
+    first = [Row("greedy", str(i), False, "x", cluster=str(i // 10)) for i in range(40)]
+    second = [Row("beam", r.id, int(r.id) >= 10, "x", cluster=r.cluster) for r in first]
+    (beam,) = judged(evaluation(first, second)).differences
+    assert beam.difference.n == 40
+    assert beam.p == pytest.approx(2 / 2**3)  # three of four clusters differ, all to one side
+    apart = [replace(r, cluster="") for r in (*first, *second)]
+    assert judged(evaluation(apart)).differences[0].verdict == "yes"

@@ -240,3 +240,13 @@ def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
     path.write_bytes(b'{"question": "a?", "answer": 5}\n{"question": "\xff", "answer": 5}\n')
     with pytest.raises(ConfigError, match=r"q\.jsonl:2: is not UTF-8"):
         JsonlTask(path)
+
+
+def test_lines_may_name_what_they_have_in_common(tmp_path: Path) -> None:
+    rows = [{"question": "q", "answer": 1, "text": t} for t in ("a", "a", 3, None)]
+    path = written(tmp_path / "q.jsonl", *rows)
+    task = JsonlTask(path, cluster="text")
+    assert [s.cluster for s in task.samples(None, 0)] == ["a", "a", "3", ""]
+    assert task.fingerprint == JsonlTask(path).fingerprint
+    with pytest.raises(ConfigError, match="no line has a text or a number as 'book'"):
+        JsonlTask(path, cluster="book")

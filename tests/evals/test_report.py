@@ -54,7 +54,9 @@ def test_the_page_is_self_contained_and_says_what_was_run() -> None:
     assert "<m>" in page.text
     assert "Samples with errors" in page.text
     assert "Does A* reach best-of-n" in page.text
-    assert "50.0 ± 11.2" in page.text
+    assert "50.0 [29.9, 70.1]" in page.text
+    assert "Against greedy" in page.text
+    assert "100.0 ± 0.0" not in page.text
 
 
 def test_thinking_has_a_column_where_there_is_any() -> None:

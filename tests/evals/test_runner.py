@@ -80,7 +80,8 @@ async def test_every_strategy_answers_every_sample(tmp_path: Path) -> None:
     run = json.loads((folder.path / "run.json").read_text())
     assert set(run) >= {"task", "model", "engines", "results"}
     assert set(run["results"][0]) == {
-        "strategy", "n", "samples", "errors", "refused", "accuracy", "stderr", "calls", "tokens",
+        "strategy", "n", "samples", "errors", "refused", "accuracy", "stderr", "interval", "calls",
+        "tokens",
         "seconds",
         "seconds_per_sample_p50", "seconds_per_sample_p95",
     }  # fmt: skip
@@ -91,7 +92,17 @@ async def test_every_strategy_answers_every_sample(tmp_path: Path) -> None:
     assert len(lines) == 30
     assert set(json.loads(lines[0])) == {
         "strategy", "id", "correct", "answer", "score", "details", "usage", "seconds", "error",
+        "cluster",
     }  # fmt: skip
+
+
+async def test_rows_know_their_clusters_also_those_from_before(tmp_path: Path) -> None:
+    folder, what = Folder(tmp_path / "out", create=True), plan("greedy")
+    await go(what, engine(), folder)
+    named = replace(what, samples=[replace(s, cluster="c") for s in what.samples])
+    evaluation = await go(named, engine(), folder)
+    assert {r.group for r in evaluation.results[0].rows} == {"cluster c"}
+    assert {r.cluster for r in folder.rows()} == {"c"}
 
 
 async def test_a_perfect_player_is_right(tmp_path: Path) -> None:

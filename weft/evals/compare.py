@@ -6,39 +6,47 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weft.errors import UsageError
-from weft.evals.findings import accuracy_difference, token_difference
+from weft.evals.comparisons import Comparison, Comparisons, rounded
 from weft.evals.records import Folder
 from weft.evals.results import Result, aligned, read
-from weft.evals.statistics import Difference, mean
+from weft.evals.statistics import mean
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Two results of the same problems; differences are second less first."""
+    """Two results of the same problems; differences are second less first.
+
+    Attributes:
+        name: of the strategy, or of both.
+        first: the first's accuracy on the problems that both have.
+        second: the second's.
+        accuracy: what they differ by.
+        tokens: what they differ by in tokens a problem.
+    """
 
     name: str
     first: float
     second: float
-    accuracy: Difference
-    tokens: Difference
+    accuracy: Comparison
+    tokens: Comparison
 
     @property
     def verdict(self) -> str:
         """In words."""
-        if not self.accuracy.clear:
-            return "can't tell"
-        return "second is better" if self.accuracy.mean > 0 else "first is better"
+        better = {"yes": "second is better", "no": "first is better"}
+        return better.get(self.accuracy.verdict, "can't tell")
 
     def cells(self) -> list[str]:
         """For a table."""
         return [
             self.name,
-            str(self.accuracy.n),
+            str(self.accuracy.difference.n),
             f"{100 * self.first:.1f}",
             f"{100 * self.second:.1f}",
-            f"{100 * self.accuracy.mean:+.1f} ± {100 * self.accuracy.stderr:.1f}",
-            f"{self.accuracy.p:.3f}" if self.accuracy.p is not None else "",
-            f"{self.tokens.mean:+.0f} ± {self.tokens.stderr:.0f}",
+            self.accuracy.points,
+            f"{self.accuracy.p:.3f}",
+            rounded(self.accuracy.problems),
+            self.tokens.tokens,
             self.verdict,
         ]
 
@@ -67,7 +75,8 @@ def compared(first: Path, second: Path) -> list[Compared]:
             f"{first} and {second} have no strategy in common: "
             f"{_names(a.results)} against {_names(b.results)}"
         )
-    rows = [_compare(*m) for m in matched if aligned(m[1], m[2])]
+    accuracies, tokens = Comparisons(), Comparisons()
+    rows = [_compare(accuracies, tokens, *m) for m in matched if aligned(m[1], m[2])]
     if not rows:
         raise UsageError(
             f"{first} and {second} have no problem in common; run both with the same --seed"
@@ -75,14 +84,16 @@ def compared(first: Path, second: Path) -> list[Compared]:
     return rows
 
 
-def _compare(name: str, first: Result, second: Result) -> Compared:
+def _compare(
+    accuracies: Comparisons, tokens: Comparisons, name: str, first: Result, second: Result
+) -> Compared:
     pairs = aligned(first, second)
     return Compared(
         name,
         mean([float(bool(x.correct)) for x, _ in pairs]),
         mean([float(bool(y.correct)) for _, y in pairs]),
-        accuracy_difference(second, first),
-        token_difference(second, first),
+        accuracies.accuracy(second, first),
+        tokens.tokens(second, first),
     )
 
 

@@ -1,23 +1,20 @@
 """What the data says about the questions that an evaluation is made to answer.
 
-A difference counts only if it is more than two standard errors from 0; otherwise the
-answer is that one can't tell.
+All that a report asks is judged together (see `Comparisons`): the chance that any answer of yes or
+no is a false alarm is at most 5 %. Otherwise the answer is that one can't tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from weft.evals.comparisons import MARGIN, Comparison, Comparisons, Verdict, rounded
 from weft.evals.labels import family, labels, parameters
-from weft.evals.results import Evaluation, Result, aligned
-from weft.evals.statistics import Difference, paired
+from weft.evals.results import Evaluation, Result
 from weft.search import strategies
 
-Verdict = Literal["yes", "no", "can't tell"]
 _ALIKE = 0.1
-_MARGIN = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +26,40 @@ class Finding:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a report says of differences.
+
+    Attributes:
+        findings: the answers for which the evaluation has the strategies.
+        differences: each strategy's accuracy against the first that is a baseline, or else against
+            the first of all.
+        family: all that is judged together.
+    """
+
+    findings: list[Finding]
+    differences: list[Comparison]
+    family: Comparisons
+
+
+Judge = Callable[[], Finding]
+"""Gives the finding when all that the report compares has been asked."""
+
+
 def findings(evaluation: Evaluation) -> list[Finding]:
     """The answers for which the evaluation has the strategies."""
+    return judged(evaluation).findings
+
+
+def judged(evaluation: Evaluation) -> Judged:
+    """The answers, and what each strategy differs by from one of them."""
     by: dict[str, list[Result]] = {}
-    for result in evaluation.results:
-        if result.n:
-            by.setdefault(family(result.strategy), []).append(result)
+    shown = [r for r in evaluation.results if r.n]
+    for result in shown:
+        by.setdefault(family(result.strategy), []).append(result)
     names = labels([r.strategy for r in evaluation.results])
-    found: list[Finding] = []
+    asked = Comparisons()
+    found: list[Judge] = []
     known = strategies()
     for name, rows in by.items():
         claim = known[name].claim if name in known else None
@@ -45,33 +68,20 @@ def findings(evaluation: Evaluation) -> list[Finding]:
             continue
         title, other = _title(name), _title(claim.than)
         if claim.at == "tokens":
-            found.append(_cheaper(_top(rows), _top(rivals), names, title, other))
+            found.append(_cheaper(asked, rows, rivals, names, title, other))
             continue
         for thinking in (False, True):
             alike = [r for r in rivals if _thinks(r) == thinking]
             over = f"{other} over thinking" if thinking else other
-            found += [_equal_tokens(row, alike, names, over, other) for row in rows if alike]
-    for name, rows in by.items():
+            found += [_equal_tokens(asked, r, alike, names, over, other) for r in rows if alike]
+    bases = [n for n in by if n in known and known[n].baseline]
+    for name in bases:
         others = [r for n, all_rows in by.items() if n != name for r in all_rows]
-        if name in known and known[name].baseline and others:
-            found.append(_gain(_top(others), rows[0], names, _title(name)))
-    return found
-
-
-def accuracy_difference(first: Result, second: Result) -> Difference:
-    """In right answers a problem, on the problems that both have."""
-    pairs = aligned(first, second)
-    return paired(
-        [float(bool(a.correct)) for a, _ in pairs], [float(bool(b.correct)) for _, b in pairs]
-    )
-
-
-def token_difference(first: Result, second: Result) -> Difference:
-    """In computed tokens a problem, on the problems that both have."""
-    pairs = aligned(first, second)
-    return paired(
-        [float(a.usage.computed) for a, _ in pairs], [float(b.usage.computed) for _, b in pairs]
-    )
+        if others:
+            found.append(_gain(asked, others, by[name][0], names, _title(name)))
+    against = by[bases[0]][0] if bases else next(iter(shown), None)
+    differences = [asked.accuracy(r, against) for r in shown if against and r is not against]
+    return Judged([judge() for judge in found], differences, asked)
 
 
 def _top(results: Sequence[Result]) -> Result:
@@ -79,8 +89,12 @@ def _top(results: Sequence[Result]) -> Result:
     return max(results, key=lambda r: (r.accuracy, -r.computed))
 
 
-def _points(d: Difference) -> str:
-    return f"{100 * d.mean:+.1f} ± {100 * d.stderr:.1f} points on {d.n} problems"
+def _points(compared: Comparison) -> str:
+    """The difference; where it is not clear, also how many problems would make it so."""
+    text = f"{compared.points} points on {compared.difference.n} problems"
+    if compared.verdict == "can't tell" and compared.margin is not None:
+        text += f" (about {rounded(compared.problems)} would show {100 * MARGIN:g})"
+    return text
 
 
 def _of(result: Result, names: dict[str, str]) -> str:
@@ -93,37 +107,52 @@ def _title(name: str) -> str:
     return (known[name].title if name in known else "") or name.replace("_", "-")
 
 
-def _cheaper(star: Result, best: Result, names: dict[str, str], title: str, other: str) -> Finding:
-    accuracy, tokens = accuracy_difference(star, best), token_difference(star, best)
-    fewer = tokens.clear and tokens.mean < 0
-    if accuracy.clear and accuracy.mean < 0:
-        verdict, why = "no", f"{title} is less accurate"
-    elif tokens.clear and tokens.mean > 0:
-        verdict, why = "no", f"{title} needs more tokens"
-    elif not fewer:
-        verdict, why = "can't tell", "their tokens can't be told apart"
-    elif accuracy.clear:
-        verdict, why = "yes", f"{title} is more accurate, with fewer tokens"
-    elif accuracy.n > 1 and accuracy.mean - 2 * accuracy.stderr >= -_MARGIN and _moved(accuracy):
-        verdict = "yes"
-        why = f"{title} is at most 2 points less accurate, if at all, with fewer tokens"
-    else:
-        verdict, why = (
-            "can't tell",
-            f"{title} needs fewer tokens, but more problems are needed to tell the accuracies "
-            "apart",
+def _cheaper(
+    asked: Comparisons,
+    rows: Sequence[Result],
+    rivals: Sequence[Result],
+    names: dict[str, str],
+    title: str,
+    other: str,
+) -> Judge:
+    pairs = {
+        (row.strategy, rival.strategy): (
+            asked.accuracy(row, rival, reach=True),
+            asked.tokens(row, rival),
         )
-    return Finding(
-        f"Does {title} reach {other}'s accuracy with fewer tokens?",
-        verdict,
-        f"{why}. {_of(star, names)} against {_of(best, names)}: {_points(accuracy)}, and "
-        f"{tokens.mean:+.0f} ± {tokens.stderr:.0f} tokens a problem.",
+        for row in rows
+        for rival in rivals
+    }
+    star, best = _top(rows), _top(rivals)
+    accuracy, tokens = pairs[star.strategy, best.strategy]
+
+    def judge() -> Finding:
+        verdict, why = _reached(accuracy, tokens, title)
+        return Finding(
+            f"Does {title} reach {other}'s accuracy with fewer tokens?",
+            verdict,
+            f"{why}. {_of(star, names)} against {_of(best, names)}: {_points(accuracy)}, and "
+            f"{tokens.tokens} tokens a problem.",
+        )
+
+    return judge
+
+
+def _reached(accuracy: Comparison, tokens: Comparison, title: str) -> tuple[Verdict, str]:
+    if accuracy.verdict == "no":
+        return "no", f"{title} is less accurate"
+    if tokens.verdict == "yes":
+        return "no", f"{title} needs more tokens"
+    if tokens.verdict == "can't tell":
+        return "can't tell", "their tokens can't be told apart"
+    if accuracy.verdict == "yes":
+        return "yes", f"{title} is more accurate, with fewer tokens"
+    if accuracy.reaches:
+        return "yes", f"{title} is at most 2 points less accurate, if at all, with fewer tokens"
+    return (
+        "can't tell",
+        f"{title} needs fewer tokens, but more problems are needed to tell the accuracies apart",
     )
-
-
-def _moved(d: Difference) -> bool:
-    # Too few problems without a single difference have a standard error of 0 and prove nothing.
-    return d.stderr > 0 or d.n >= 100
 
 
 def _thinks(result: Result) -> bool:
@@ -131,8 +160,13 @@ def _thinks(result: Result) -> bool:
 
 
 def _equal_tokens(
-    first: Result, votes: Sequence[Result], names: dict[str, str], over: str, rival: str
-) -> Finding:
+    asked: Comparisons,
+    first: Result,
+    votes: Sequence[Result],
+    names: dict[str, str],
+    over: str,
+    rival: str,
+) -> Judge:
     question = f"Does {names[first.strategy].replace('_', '-')} beat {over} at equal tokens?"
     at = first.computed
     cheaper = max((v for v in votes if v.computed <= at), key=lambda v: v.computed, default=None)
@@ -140,55 +174,54 @@ def _equal_tokens(
     near = min(votes, key=lambda v: abs(v.computed - at))
     mine = _of(first, names)
     if abs(near.computed - at) <= _ALIKE * at:
-        d = accuracy_difference(first, near)
-        return Finding(question, _sign(d), f"{mine} against {_of(near, names)}: {_points(d)}.")
-    if cheaper is not None and dearer is not None:
-        d = _against_mix(first, cheaper, dearer)
-        return Finding(
-            question,
-            _sign(d),
-            f"{mine} against {_of(cheaper, names)} and {_of(dearer, names)}, mixed in the "
-            f"proportion that spends the same: {_points(d)}.",
+        d = asked.accuracy(first, near)
+        return lambda: Finding(
+            question, d.verdict, f"{mine} against {_of(near, names)}: {_points(d)}."
         )
+    if cheaper is not None and dearer is not None:
+        mix = asked.mix(first, cheaper, dearer)
+        return lambda: Finding(
+            question,
+            mix.verdict,
+            f"{mine} against {_of(cheaper, names)} and {_of(dearer, names)}, mixed in the "
+            f"proportion that spends the same: {_points(mix)}.",
+        )
+    # The most accurate is chosen by the data, so all are asked about.
+    pairs = {v.strategy: asked.accuracy(first, v) for v in votes}
     other = _top(votes)
-    d = accuracy_difference(first, other)
-    pair = f"{mine} against {_of(other, names)}: {_points(d)}"
-    if cheaper is not None:
-        if d.clear and d.mean < 0:
-            return Finding(
-                question, "no", f"{rival.capitalize()} does better with fewer tokens. {pair}."
-            )
-        hint = f"{rival} spent fewer tokens here; run it with more samples"
-    else:
-        if d.clear and d.mean > 0:
-            return Finding(question, "yes", f"It does better even with fewer tokens. {pair}.")
-        hint = f"{rival} spent more tokens here; run it with fewer samples"
-    return Finding(question, "can't tell", f"No run of equal tokens: {hint}. {pair}.")
+    pair = pairs[other.strategy]
+
+    def judge() -> Finding:
+        text = f"{mine} against {_of(other, names)}: {_points(pair)}"
+        if cheaper is not None:
+            if pair.verdict == "no":
+                return Finding(
+                    question, "no", f"{rival.capitalize()} does better with fewer tokens. {text}."
+                )
+            hint = f"{rival} spent fewer tokens here; run it with more samples"
+        else:
+            if pair.verdict == "yes":
+                return Finding(question, "yes", f"It does better even with fewer tokens. {text}.")
+            hint = f"{rival} spent more tokens here; run it with fewer samples"
+        return Finding(question, "can't tell", f"No run of equal tokens: {hint}. {text}.")
+
+    return judge
 
 
-def _against_mix(first: Result, cheaper: Result, dearer: Result) -> Difference:
-    weight = (first.computed - cheaper.computed) / (dearer.computed - cheaper.computed)
-    low = {r.id: float(bool(r.correct)) for r in cheaper.rows}
-    high = {r.id: float(bool(r.correct)) for r in dearer.rows}
-    rows = [r for r in first.rows if r.id in low and r.id in high]
-    return paired(
-        [float(bool(r.correct)) for r in rows],
-        [(1 - weight) * low[r.id] + weight * high[r.id] for r in rows],
-    )
-
-
-def _sign(d: Difference) -> Verdict:
-    if not d.clear:
-        return "can't tell"
-    return "yes" if d.mean > 0 else "no"
-
-
-def _gain(top: Result, base: Result, names: dict[str, str], title: str) -> Finding:
-    d = accuracy_difference(top, base)
+def _gain(
+    asked: Comparisons, others: Sequence[Result], base: Result, names: dict[str, str], title: str
+) -> Judge:
+    pairs = {r.strategy: asked.accuracy(r, base) for r in others}
+    top = _top(others)
     times = top.computed / base.computed if base.computed else 0.0
     cost = f" for {times:.1f} times the tokens" if times else ""
-    return Finding(
-        f"Is the most accurate strategy better than one {title} answer?",
-        _sign(d),
-        f"{_of(top, names)} against {_of(base, names)}: {_points(d)}{cost}.",
-    )
+
+    def judge() -> Finding:
+        d = pairs[top.strategy]
+        return Finding(
+            f"Is the most accurate strategy better than one {title} answer?",
+            d.verdict,
+            f"{_of(top, names)} against {_of(base, names)}: {_points(d)}{cost}.",
+        )
+
+    return judge

@@ -38,7 +38,10 @@ def _draw(results: Sequence[Result], out: io.StringIO) -> None:
             axes.errorbar(
                 [r.computed for r in mine],
                 [100 * r.accuracy for r in mine],
-                [100 * r.stderr for r in mine],
+                [
+                    [100 * max(0.0, r.accuracy - r.share.low) for r in mine],
+                    [100 * max(0.0, r.share.high - r.accuracy) for r in mine],
+                ],
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
                 markersize=7,
@@ -55,7 +58,7 @@ def _draw(results: Sequence[Result], out: io.StringIO) -> None:
             axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
         axes.set_xlabel("tokens a problem (prompt not cached + generated)")
-        axes.set_ylabel("accuracy, % (bars: ± 1 standard error)")
+        axes.set_ylabel("accuracy, % (bars: intervals of 95 %)")
         axes.margins(x=0.12, y=0.1)
         axes.grid()
         axes.set_axisbelow(True)
@@ -74,10 +77,11 @@ def _label(figure: Any, axes: Any, results: Sequence[Result], colours: dict[str,
     taken: list[Any] = []
     for r in results:
         x, y = axes.transData.transform((r.computed, 100 * r.accuracy))
-        _, top = axes.transData.transform((r.computed, 100 * (r.accuracy + r.stderr)))
+        bar = [(r.computed, 100 * r.share.low), (r.computed, 100 * r.share.high)]
+        (_, bottom), (_, top) = axes.transData.transform(bar)
         taken += [
             Bbox([[x - 6, y - 6], [x + 6, y + 6]]),
-            Bbox([[x - 3, 2 * y - top], [x + 3, top]]),
+            Bbox([[x - 3, bottom], [x + 3, top]]),
         ]
     for line in axes.get_lines():
         # Short pieces of the lines that join strategies of one curve.

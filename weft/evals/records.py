@@ -41,6 +41,7 @@ class Row:
         usage: calls and tokens.
         seconds: from start to answer, the wait for an engine included.
         error: why there is no result; such a row is run again at a resume.
+        cluster: of the sample; empty if it is its own.
     """
 
     strategy: str
@@ -52,6 +53,17 @@ class Row:
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     error: str | None = None
+    cluster: str = ""
+
+    @property
+    def key(self) -> str:
+        """What rows of several strategies have in common that are compared."""
+        return self.id
+
+    @property
+    def group(self) -> str:
+        """What the row is not independent of: its cluster, or else its sample."""
+        return f"cluster {self.cluster}" if self.cluster else f"sample {self.id}"
 
     @property
     def refused(self) -> bool:

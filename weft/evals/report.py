@@ -7,7 +7,8 @@ from string import Template
 
 from weft.errors import MissingExtra
 from weft.evals import plot
-from weft.evals.findings import findings
+from weft.evals.comparisons import COLUMNS, notes
+from weft.evals.findings import Judged, judged
 from weft.evals.results import Evaluation, Result
 from weft.evals.statistics import quantile
 
@@ -48,9 +49,11 @@ dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
 $plot
 <h2>Findings</h2>
 $findings
+$differences
 <h2>Results</h2>
 <div class="wide">$table</div>
-<p class="note">Accuracy ± standard error (binomial). Tokens are means a problem: computed = prompt
+<p class="note">Accuracy [with its interval of 95 %: Wilson's, samples of one cluster counted as
+dependent]. Tokens are means a problem: computed = prompt
 not found in the engines' prefix cache + generated, cancelled ones included. Thinking: those of all
 generated tokens that came before answers, where engines or marks in the text show it. Seconds are
 wall time of the strategy over all problems at once; p50 and p95 are of single problems under that
@@ -72,11 +75,13 @@ def html(evaluation: Evaluation) -> str:
     settings, shown = evaluation.settings, [r for r in evaluation.results if r.n]
     counts = sorted({r.n for r in shown})
     problems = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(sum(counts))
+    report = judged(evaluation)
     return _PAGE.substitute(
         title=escape(f"{settings.task}: {len(shown)} strategies on {problems} problems"),
         subtitle=escape(f"Model {settings.model}, seed {settings.seed}"),
         plot=_picture(shown),
-        findings=_findings(evaluation),
+        findings=_findings(report),
+        differences=_differences(report),
         table=_table(_HEAD, [cells(r) for r in shown], "thinking"),
         details=_table(_DETAILS, [_detail(r) for r in shown]),
         run=_run(evaluation),
@@ -100,7 +105,7 @@ def cells(r: Result) -> list[str]:
     return [
         r.strategy,
         r.count,
-        f"{100 * r.accuracy:.1f} ± {100 * r.stderr:.1f}",
+        str(r.share),
         f"{usage.calls / n:.1f}",
         f"{r.computed:.0f}",
         f"{usage.prompt / n:.0f}",
@@ -159,20 +164,28 @@ def _table(head: tuple[str, ...], rows: list[list[str]], optional: str = "") -> 
     return f"<table><thead>{line('th', head)}</thead>\n<tbody>\n{body}\n</tbody></table>"
 
 
-def _findings(evaluation: Evaluation) -> str:
+def _findings(report: Judged) -> str:
     kinds = {"yes": "yes", "no": "no", "can't tell": "unsure"}
     found = [
         f'<p>{escape(f.question)} <span class="verdict {kinds[f.verdict]}">'
         f"{escape(f.verdict.capitalize())}</span>: {escape(f.text)}</p>"
-        for f in findings(evaluation)
+        for f in report.findings
     ]
     if not found:
         return "<p>There are no two strategies here that these questions compare.</p>"
     note = (
-        '<p class="note">Differences are paired by problem, ± one standard error. Within two '
-        "standard errors of 0 one can't tell.</p>"
+        f'<p class="note">The chance that any yes or no here is a false alarm is at most 5 %: '
+        f"{escape(notes(report.family))}.</p>"
     )
     return "\n".join([*found, note])
+
+
+def _differences(report: Judged) -> str:
+    if not report.differences:
+        return ""
+    against = escape(report.differences[0].second.strategy)
+    table = _table(COLUMNS, [d.cells() for d in report.differences])
+    return f'<h2>Against {against}</h2>\n<div class="wide">{table}</div>'
 
 
 def _run(evaluation: Evaluation) -> str:

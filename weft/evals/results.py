@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.evals.records import RESULTS, Folder, Row, Session, Settings, write
-from weft.evals.statistics import binomial_stderr, mean, quantile
+from weft.evals.statistics import Share, mean, quantile, share
 from weft.types import Usage
 
 
@@ -57,9 +57,9 @@ class Result:
         return self.correct / self.n if self.n else 0.0
 
     @property
-    def stderr(self) -> float:
-        """Binomial standard error of the accuracy."""
-        return binomial_stderr(self.correct, self.n)
+    def share(self) -> Share:
+        """The accuracy with its standard error and interval, for which clusters count."""
+        return share([float(bool(r.correct)) for r in self.rows], [r.group for r in self.rows])
 
     @property
     def usage(self) -> Usage:
@@ -83,7 +83,7 @@ class Result:
 
     def json(self) -> dict[str, Any]:
         """As in `run.json`. Tokens are totals over all samples."""
-        usage = self.usage
+        usage, sure = self.usage, self.share
         seconds = [r.seconds for r in self.rows]
         return {
             "strategy": self.strategy,
@@ -92,7 +92,8 @@ class Result:
             "errors": self.errors,
             "refused": self.refused,
             "accuracy": self.accuracy,
-            "stderr": self.stderr,
+            "stderr": sure.stderr,
+            "interval": [sure.low, sure.high],
             "calls": usage.calls,
             "tokens": {
                 "prompt": usage.prompt,
@@ -166,5 +167,5 @@ def save(folder: Folder, evaluation: Evaluation) -> None:
 
 def aligned(first: Result, second: Result) -> list[tuple[Row, Row]]:
     """The rows of both results for the samples that both have, in the order of ids."""
-    other = {r.id: r for r in second.rows}
-    return [(r, other[r.id]) for r in first.rows if r.id in other]
+    other = {r.key: r for r in second.rows}
+    return [(r, other[r.key]) for r in first.rows if r.key in other]

@@ -113,7 +113,12 @@ async def evaluate(
     """
     most_errors(plan.max_errors, len(plan.samples))
     again = {s.spec for s in plan.strategies}
-    kept = [r for r in folder.rows() if r.error is None or r.strategy not in again]
+    cluster = {s.id: s.cluster for s in plan.samples}
+    kept = [
+        replace(r, cluster=cluster.get(r.id, r.cluster))
+        for r in folder.rows()
+        if r.error is None or r.strategy not in again
+    ]
     folder.rewrite(kept)
     folder.save(plan.settings, session)
     rows = {(r.strategy, r.id): r for r in kept}
@@ -190,6 +195,7 @@ class _Pass:
                 self.fatal = e
                 everything.cancel()
                 return
+            row = replace(row, cluster=sample.cluster)
             self.rows[row.strategy, row.id] = row
             self.folder.append(row)
             self.watcher.row(row)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from weft.cli.common import stdout
-from weft.evals.findings import Finding, findings
+from weft.evals.comparisons import COLUMNS, Comparison, notes
+from weft.evals.findings import Finding, judged
 from weft.evals.results import Evaluation, Result
 
-_NARROW: tuple[str, ...] = ("n", "accuracy, %", "computed", "calls", "seconds")
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_NARROW: tuple[str, ...] = ("n", "accuracy, % [95 %]", "computed", "calls", "seconds")
 _WIDE: tuple[str, ...] = (
     "prompt",
     "cached",
@@ -43,7 +50,10 @@ def show(evaluation: Evaluation) -> None:
         cells = dict(zip(_NARROW + _WIDE, _cells(result), strict=True))
         table.add_row(result.strategy, *(cells[name] for name in names))
     console.print(table)
-    for finding in findings(evaluation):
+    report = judged(evaluation)
+    if report.differences:
+        console.print(_differences(report.differences))
+    for finding in report.findings:
         print_finding(finding)
     for result in evaluation.results:
         if result.refused:
@@ -56,6 +66,26 @@ def show(evaluation: Evaluation) -> None:
             )
     if evaluation.errors:
         console.print(f"{evaluation.errors} samples failed; the same command tries them again.")
+
+
+def _differences(differences: Sequence[Comparison]) -> Table:
+    """Each strategy against one of them."""
+    from rich.table import Table
+
+    table = Table(
+        title=f"against {differences[0].second.strategy}",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="bold",
+        caption=notes(differences[0].family),
+        caption_justify="left",
+    )
+    for i, name in enumerate(COLUMNS):
+        table.add_column(name, justify="right" if i else "left", overflow="fold", no_wrap=i > 0)
+    for difference in differences:
+        table.add_row(*difference.cells())
+    return table
 
 
 def print_finding(finding: Finding) -> None:
@@ -76,7 +106,7 @@ def _cells(r: Result) -> list[str]:
     times = r.json()
     return [
         r.count,
-        f"{100 * r.accuracy:.1f} ± {100 * r.stderr:.1f}",
+        str(r.share),
         f"{r.computed:.0f}",
         f"{usage.calls / n:.1f}",
         f"{r.seconds:.1f}",

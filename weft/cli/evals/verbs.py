@@ -298,12 +298,16 @@ def print_comparison(rows: list[Any], first: Path, second: Path) -> None:
     """Print the table of a comparison."""
     from rich.table import Table
 
+    from weft.evals.comparisons import TO_SEE, notes
+
     table = Table(box=None, header_style="bold", caption_justify="left", caption=(
-        f"differences: {second} less {first}, paired by problem, ± standard error; "
-        "p: McNemar's exact test"
+        f"{second} less {first}: {notes(rows[0].accuracy.family)}"
     ))  # fmt: skip
     table.add_column("strategy", overflow="fold")
-    for name in ("pairs", "first, %", "second, %", "difference, points", "p", "tokens", "verdict"):
+    for name in (
+        "pairs", "first, %", "second, %", "difference, points", "p", TO_SEE,
+        "tokens", "verdict",
+    ):  # fmt: skip
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(*row.cells())

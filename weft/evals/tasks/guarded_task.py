@@ -75,6 +75,7 @@ class GuardedTask:
                         f"task {self._kind.__name__} gives more than {_MOST:,} samples, perhaps "
                         "without end; say by --limit (in a suite: limit) how many to take"
                     )
+                expect(sample.cluster, str, "a sample's cluster")
                 found[sample.id] = sample
             if not found:
                 raise ValueError("it has no samples")

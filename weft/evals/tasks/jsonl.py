@@ -42,6 +42,8 @@ class JsonlTask(Task):
             if every right answer is a number, else `text`.
         max_tokens: the most tokens of an answer.
         steps: the text that ends a step, for step searches; `\n` in it is a newline.
+        cluster: a field that names what lines have in common that are not independent, such as the
+            text that they ask about; errors are then those of clusters.
     """
 
     def __init__(
@@ -57,9 +59,11 @@ class JsonlTask(Task):
         match: Literal["auto", "numeric", "exact"] = "auto",
         max_tokens: int = 1024,
         steps: str = "\n",
+        cluster: str = "",
     ) -> None:
         self.path = Path(path).expanduser()
         self.fields = (question, answer, id)
+        self.cluster = cluster
         self.system = system
         self.think = think
         self.max_tokens = max_tokens
@@ -102,7 +106,11 @@ class JsonlTask(Task):
         return f"jsonl(path='{path}')"
 
     def _read(self) -> list[Sample]:
-        rows = [(at, self._row(at, row)) for at, row in read_objects(self.path)]
+        lines = list(read_objects(self.path))
+        rows = [(at, self._row(at, row)) for at, row in lines]
+        clusters = [text_of(row.get(self.cluster)) or "" for _, row in lines]
+        if self.cluster and not any(clusters):
+            raise ConfigError(f"{self.path}: no line has a text or a number as {self.cluster!r}")
         taken: dict[str, int] = {}
         for at, (id, _, _) in rows:
             if id is not None and taken.setdefault(id, at) != at:
@@ -111,12 +119,12 @@ class JsonlTask(Task):
                     "give each line its own"
                 )
         samples: list[Sample] = []
-        for at, (id, question, answer) in rows:
+        for (at, (id, question, answer)), cluster in zip(rows, clusters, strict=True):
             if id is None:
                 id = str(at)
                 while id in taken:  # lines have ids like it
                     id = f"line {id}"
-            samples.append(Sample(id, {"question": question, "answer": answer}))
+            samples.append(Sample(id, {"question": question, "answer": answer}, cluster))
         if not samples:
             raise ConfigError(f"{self.path} holds no samples; put one JSON object on each line")
         return samples

@@ -20,10 +20,13 @@ class Sample:
     Attributes:
         id: unique in the task and the same in every run.
         data: the problem, as JSON.
+        cluster: what samples have in common that are not independent of each other, such as the
+            text that they all ask about; empty if it is its own.
     """
 
     id: str
     data: dict[str, Any] = field(default_factory=dict[str, Any])
+    cluster: str = ""
 
 
 class RulePlayer(Protocol):
