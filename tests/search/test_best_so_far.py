@@ -30,6 +30,7 @@ VARIANTS = [
     "majority(n=5, stop_early=false)",
     "majority(n=6, confidence=0.9, parallel=2)",
     "best_of_n(n=3, verifier=logprob, aggregate=mean)",
+    "majority(n=3, of=best_of_n(n=2))",
 ]
 
 

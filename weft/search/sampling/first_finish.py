@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from weft.parameters import param, temperature
+from weft.search.sampling.nesting import of_param, texts_of
+from weft.search.sampling.samples import drawer
 from weft.search.sampling.short_m_at_k import shortest
 from weft.search.strategy import Answer, Claim, Question, Strategy, strategy
 
@@ -22,12 +24,14 @@ class FirstFinish(Strategy):
     n: int = param(4, "samples that start", least=1, main=True)
     think: bool = param(True, "ask for visible thinking, if the task has it")
     temperature: float = temperature()
+    of: Strategy | None = of_param()
 
     @property
-    def texts(self) -> int:
-        """Among how many whole texts the strategy chooses: `n`."""
-        return self.n
+    def texts(self) -> int | None:
+        """Among how many whole texts the strategy chooses: `n`, or as many of each of `of`."""
+        return texts_of(self.n, self.of)
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
-        return await shortest(question, 1, self.n, self.temperature, self.think)
+        draw = drawer(question, self.temperature, think=self.think, of=self.of)
+        return await shortest(question, draw, 1, self.n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weft.errors import UsageError
 from weft.parameters import param, temperature
+from weft.search.sampling.nesting import of_param, texts_of
 from weft.search.sampling.samples import Drawn, collect, drawer, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.voting import Election
@@ -38,6 +39,7 @@ class Majority(Strategy):
     parallel: int | None = param(None, "samples drawn at once; all unless given", least=1, kind=int)
     think: bool = param(False, "ask for visible thinking, if the task has it")
     temperature: float = temperature()
+    of: Strategy | None = of_param()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,9 +50,9 @@ class Majority(Strategy):
             )
 
     @property
-    def texts(self) -> int:
-        """Among how many whole texts the strategy chooses: `n`."""
-        return self.n
+    def texts(self) -> int | None:
+        """Among how many whole texts the strategy chooses: `n`, or as many of each of `of`."""
+        return texts_of(self.n, self.of)
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
@@ -64,6 +66,6 @@ class Majority(Strategy):
                     return True
             return False
 
-        draw = drawer(question, self.temperature, think=self.think)
+        draw = drawer(question, self.temperature, think=self.think, of=self.of)
         drawn = await collect(draw, self.n, enough, limit=self.parallel)
         return voted(drawn, election.tally)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from weft.errors import WeftError
+from weft.errors import UsageError, WeftError
 from weft.programs import fan_out, generate, node
+from weft.programs.hearing import hearing
 from weft.search.failures import NO_RESULT, note
+from weft.search.sampling.nesting import note_within
 from weft.search.sampling.step_scores import step_score
-from weft.search.strategy import Answer, Question, stable_seed
+from weft.search.strategy import Answer, Question, Strategy, stable_seed
 from weft.search.verifiers import Verifier
 from weft.search.voting import Tally, tally
+from weft.types import TokenLogprob
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,14 @@ class Candidate:
 
     Attributes:
         index: which sample it is.
-        text: the answer, without the thinking before it.
+        text: the answer, without the thinking before it; empty if a strategy gave none.
         value: the answer read from it, if there is one.
         tokens: how many were generated.
         ended: the model ended it; False where it was cut off, or failed.
         score: by a verifier, if one was asked and could answer.
         error: why it could not.
         reasoning: the thinking before the answer.
+        within: the details of a strategy's answer, if it is one.
     """
 
     index: int
@@ -38,6 +42,7 @@ class Candidate:
     score: float | None = None
     error: WeftError | None = None
     reasoning: str = ""
+    within: Mapping[str, Any] | None = None
 
 
 Draw = Callable[[int], Awaitable[Candidate]]
@@ -51,6 +56,7 @@ def drawer(
     think: bool = False,
     verifier: Verifier | None = None,
     aggregate: str = "last",
+    of: Strategy | None = None,
 ) -> Draw:
     """A node that draws the sample of an index, and scores it as soon as it is there.
 
@@ -60,17 +66,51 @@ def drawer(
         think: ask for visible thinking, if the task has a prompt for it.
         verifier: who scores; samples without an answer are not scored.
         aggregate: how the scores of a sample's steps become its score.
+        of: whose answers are the samples; the model's own if None. It then decides on
+            temperature and thinking.
+
+    Raises:
+        UsageError: the verifier can't score such samples.
     """
     if verifier is not None:
         verifier.check(question)
+        if of is not None and verifier.logprobs is not None:
+            raise UsageError(
+                f"verifier={verifier.spec} reads log-probabilities, which answers of {of.name} "
+                "don't have; use another verifier"
+            )
+    sampled = _from_model(question, temperature, think, verifier)
+    if of is not None:
+        sampled = _from_strategy(question, of)
+
+    @node
+    async def draw(index: int) -> Candidate:
+        sample, logprobs = await sampled(index)
+        if verifier is None or sample.value is None:
+            return sample
+        try:
+            score = await step_score(verifier, question, sample.text, logprobs, aggregate)
+            return replace(sample, score=score)
+        except NO_RESULT as error:
+            return replace(sample, error=error)
+
+    return draw
+
+
+_Sampled = Callable[[int], Awaitable[tuple[Candidate, Sequence[TokenLogprob]]]]
+
+
+def _from_model(
+    question: Question, temperature: float, think: bool, verifier: Verifier | None
+) -> _Sampled:
+    """Samples that the model writes."""
     thinks = think and question.think is not None
     prompt = question.think if thinks and question.think is not None else question.prompt
     most = question.max_tokens
     if thinks and most is not None:
         most += question.max_think_tokens
 
-    @node
-    async def draw(index: int) -> Candidate:
+    async def sampled(index: int) -> tuple[Candidate, Sequence[TokenLogprob]]:
         completion = await generate(
             prompt,
             max_tokens=most,
@@ -85,24 +125,32 @@ def drawer(
         )
         if verifier is not None:
             verifier.check_reported(completion)
-        text = completion.text
         sample = Candidate(
             index,
-            text,
+            completion.text,
             question.read(completion),
             completion.usage.completion,
             completion.whole,
             reasoning=completion.reasoning,
         )
-        if verifier is None or sample.value is None:
-            return sample
-        try:
-            score = await step_score(verifier, question, text, completion.logprobs, aggregate)
-            return replace(sample, score=score)
-        except NO_RESULT as error:
-            return replace(sample, error=error)
+        return sample, completion.logprobs
 
-    return draw
+    return sampled
+
+
+def _from_strategy(question: Question, of: Strategy) -> _Sampled:
+    """Samples that are the answers of a strategy, each with chance of its own."""
+
+    async def sampled(index: int) -> tuple[Candidate, Sequence[TokenLogprob]]:
+        seed = stable_seed(question.seed, "of", index)
+        with hearing() as heard:
+            answer = await of(replace(question, seed=seed))
+        tokens = sum(one.outcome.usage.completion for one in heard)
+        details = answer.details
+        ended = "budget" not in details and "broken_off" not in details
+        return Candidate(index, answer.text or "", answer.value, tokens, ended, within=details), ()
+
+    return sampled
 
 
 @dataclass
@@ -206,13 +254,15 @@ def answered(drawn: Drawn, chosen: Candidate | None, score: float | None, **deta
     details["samples"] = len(found)
     details["unparsable"] = sum(s.value is None for s in found.values())
     note(details, drawn.errors)
+    note_within(details, [found[i].within or {} for i in sorted(found)])
     if chosen is None and found:
-        chosen = found[min(found, key=lambda index: (found[index].value is None, index))]
+        chosen = found[min(found, key=lambda i: (found[i].value is None, not found[i].text, i))]
     if chosen is None:
         if "budget" not in details and drawn.errors:
             raise drawn.errors[0]
         return Answer(None, None, None, details)
-    return Answer(chosen.text, chosen.value, score, details)
+    text = chosen.text if chosen.within is None else chosen.text or None
+    return Answer(text, chosen.value, score, details)
 
 
 def voted(drawn: Drawn, count: Tally, **details: Any) -> Answer:

@@ -6,7 +6,8 @@ from typing import Any
 
 from weft.errors import UsageError
 from weft.parameters import param, temperature
-from weft.search.sampling.samples import Candidate, Found, answered, collect, drawer
+from weft.search.sampling.nesting import of_param, texts_of
+from weft.search.sampling.samples import Candidate, Draw, Found, answered, collect, drawer
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.voting import tally
 
@@ -27,6 +28,7 @@ class ShortMAtK(Strategy):
     k: int = param(8, "samples that start", least=1, main=True)
     think: bool = param(True, "ask for visible thinking, if the task has it")
     temperature: float = temperature()
+    of: Strategy | None = of_param()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,18 +36,18 @@ class ShortMAtK(Strategy):
             raise UsageError(f"m={self.m} of {self.name} must be at most k={self.k}")
 
     @property
-    def texts(self) -> int:
-        """Among how many whole texts the strategy chooses: `k`."""
-        return self.k
+    def texts(self) -> int | None:
+        """Among how many whole texts the strategy chooses: `k`, or as many of each of `of`."""
+        return texts_of(self.k, self.of)
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
-        return await shortest(question, self.m, self.k, self.temperature, self.think)
+        draw = drawer(question, self.temperature, think=self.think, of=self.of)
+        return await shortest(question, draw, self.m, self.k)
 
 
-async def shortest(question: Question, m: int, k: int, temperature: float, think: bool) -> Answer:
+async def shortest(question: Question, draw: Draw, m: int, k: int) -> Answer:
     """The vote of the first m of k to finish."""
-    draw = drawer(question, temperature, think=think)
     drawn = await collect(draw, k, quorum=m, counts=_counts)
     first = _finished(drawn.found)[:m]
     details: dict[str, Any] = {"finished": [s.index for s in first]}

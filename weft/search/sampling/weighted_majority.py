@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from weft.parameters import param, temperature
+from weft.search.sampling.nesting import of_param, texts_of
 from weft.search.sampling.samples import answered, collect, drawer, unscored
 from weft.search.sampling.step_scores import aggregate_param
 from weft.search.strategy import Answer, Question, Strategy, strategy
@@ -29,16 +30,23 @@ class WeightedMajority(Strategy):
     verifier: str = verifier_param()
     aggregate: str = aggregate_param()
     temperature: float = temperature()
+    of: Strategy | None = of_param()
 
     @property
-    def texts(self) -> int:
-        """Among how many whole texts the strategy chooses: `n`."""
-        return self.n
+    def texts(self) -> int | None:
+        """Among how many whole texts the strategy chooses: `n`, or as many of each of `of`."""
+        return texts_of(self.n, self.of)
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
         verifier = read_verifier(self.verifier)
-        draw = drawer(question, self.temperature, verifier=verifier, aggregate=self.aggregate)
+        draw = drawer(
+            question,
+            self.temperature,
+            verifier=verifier,
+            aggregate=self.aggregate,
+            of=self.of,
+        )
         drawn = await collect(draw, self.n)
         found = drawn.found
         weights = {i: s.score for i, s in found.items() if s.score is not None}
