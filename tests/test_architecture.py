@@ -127,6 +127,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "prompt": set(),
     },
     "search": {
+        "allocation": {"sampling"},
         "early_exit": {"sampling"},
         "sampling": {"verifiers", "voting"},
         "needs": {"verifiers"},

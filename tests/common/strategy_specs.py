@@ -12,6 +12,7 @@ EACH = [
     "majority(n=6, confidence=0.7)",
     "weighted_majority(n=6)",
     "rpc(n=6)",
+    "pets(n=6)",
     "first_finish(n=3)",
     "short_m_at_k(m=2, k=4)",
     "deepconf(n=6)",

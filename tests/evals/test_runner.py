@@ -390,3 +390,16 @@ async def test_a_sample_is_one_program_of_the_strategys_name(spec: str, tmp_path
         what, folder = plan(spec, limit=3), Folder(tmp_path / "out", create=True)
         await evaluate(what, pool, folder, folder.open(what.settings), Notes())
     assert ended == [(spec.split("(")[0], True)] * 3
+
+
+async def test_samples_are_shared_out_over_all_problems(tmp_path: Path) -> None:
+    """All problems are asked at once, however few were to be, and the samples are n in the mean."""
+    what = replace(plan("pets(n=3, parallel=2)", limit=8), concurrency=2)
+    folder = Folder(tmp_path / "out", create=True)
+    on = engine(0.4)
+    result = (await go(what, on, folder)).results[0]
+    drawn = [row.details["samples"] for row in result.rows]
+    assert sum(drawn) == len(on.requests) == 24
+    assert min(drawn) >= 1
+    assert len(set(drawn)) > 1
+    assert on.peak <= 2

@@ -48,6 +48,7 @@ def test_every_strategy_reads_its_own_spec() -> None:
         "majority",
         "weighted_majority",
         "rpc",
+        "pets",
         "first_finish",
         "short_m_at_k",
         "deepconf",

@@ -153,6 +153,7 @@ class _Pass:
         watcher: EvaluationWatcher,
     ) -> None:
         self.plan, self.strategy, self.pool = plan, strategy, pool
+        self.answers = strategy
         self.task = GuardedTask(plan.task)
         self.folder, self.rows, self.watcher = folder, rows, watcher
         self.errors = self.refused = 0
@@ -165,7 +166,11 @@ class _Pass:
         todo = [s for s in self.plan.samples if (spec, s.id) not in self.rows]
         session.samples[spec] = len(self.plan.samples)
         self.watcher.begin(spec, len(self.plan.samples), kept)
-        limiter = anyio.CapacityLimiter(self.plan.concurrency)
+        at_once = self.plan.concurrency
+        self.answers = self.strategy.side_by_side(len(todo), at_once)
+        if self.answers is not self.strategy:  # its questions wait for each other
+            at_once = max(1, len(todo))
+        limiter = anyio.CapacityLimiter(at_once)
         started = anyio.current_time()
         try:
             async with TaskGroup() as group:
@@ -223,9 +228,9 @@ class _Pass:
             # Errors are values here, so that what was spent before them is known.
             try:
                 if self.plan.limits is None:
-                    return await self.strategy(question)
+                    return await self.answers(question)
                 with budget(self.plan.limits):
-                    return await self.strategy(question)
+                    return await self.answers(question)
             except Exception as e:
                 return cast("Exception", first_error(e))
 

@@ -1,8 +1,8 @@
 """Reasoning strategies: each a program that answers a Question.
 
-Sampling strategies draw whole answers and choose among them. Step searches grow partial
-answers, step by step, along one frontier of open paths. All are made from specs such as
-`best_of_n(n=16, verifier=model)`.
+Sampling strategies draw whole answers and choose among them. Allocation shares samples out over
+questions. Step searches grow partial answers, step by step, along one frontier of open paths. All
+are made from specs such as `best_of_n(n=16, verifier=model)`.
 
 Called by evaluations and by the service. To add a strategy, verifier or reader, mark a class
 `@strategy`, `@verifier` or `@reader`. Trades away: a strategy sees texts and scores, not the
@@ -12,6 +12,7 @@ inside of a model.
 from __future__ import annotations
 
 from weft.parameters import param
+from weft.search.allocation.pets import Pets
 from weft.search.early_exit.deepconf import DeepConf
 from weft.search.early_exit.deepconf_online import DeepConfOnline
 from weft.search.readers import Reader, reader
@@ -43,6 +44,7 @@ __all__ = [
     "Greedy",
     "Majority",
     "ParticleFilter",
+    "Pets",
     "Question",
     "Reader",
     "Rebase",

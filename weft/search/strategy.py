@@ -192,6 +192,18 @@ class Strategy(Parametric, ABC):
         """The program that a call of the strategy is."""
         return type(self).solve
 
+    def side_by_side(self, questions: int, at_once: int) -> Strategy:
+        """What answers so many questions at the same time: by default the strategy itself.
+
+        A strategy that shares something out over them gives a copy that does, for this once. All
+        the questions are then asked at once.
+
+        Args:
+            questions: how many there are.
+            at_once: how many of a strategy that shares nothing would be under way.
+        """
+        return self
+
     async def __call__(self, question: Question) -> Answer:
         """Answer the question.
 

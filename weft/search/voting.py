@@ -162,6 +162,11 @@ class Votes:
         group.votes[index] = value, weight
 
     @property
+    def counts(self) -> tuple[int, ...]:
+        """How many votes each answer has, most first."""
+        return tuple(sorted((len(g.votes) for g in self._groups), reverse=True))
+
+    @property
     def tally(self) -> Tally:
         """The count so far."""
         groups = sorted(self._groups, key=lambda g: g.first)
@@ -199,5 +204,5 @@ class Election(Votes):
         """How sure it is that the winner is likelier than the runner-up; 0 without votes."""
         if not self._groups:
             return 0.0
-        first, second, *_ = *sorted((len(g.votes) for g in self._groups), reverse=True), 0
+        first, second, *_ = *self.counts, 0
         return sure(first, second)
