@@ -196,6 +196,10 @@ def _begun(text: str, start: int, inside: bool, ends: re.Pattern[str] | None) ->
     return 0
 
 
+CLOSING_MARKS = tuple(dict.fromkeys((*(closes for _, closes in _MARKS), *_CLOSINGS)))
+"""All that may end thinking."""
+
+
 def split_thinking(text: str, inside: bool = False, ended: bool = False) -> Thinking:
     """A whole text, read.
 
@@ -211,6 +215,15 @@ def split_thinking(text: str, inside: bool = False, ended: bool = False) -> Thin
         found = Thinking(unmarked=False)
         found.feed(text)
     return found
+
+
+def closing_mark(text: str) -> str:
+    """What ends the thinking that a text is within; `</think>` if nothing shows what began it."""
+    tag = _TAG.match(text.lstrip())
+    if tag is not None and (mark := f"</{tag[1]}>") not in text:
+        return mark
+    begun, mark = max((text.rfind(opens), closes) for opens, closes in _MARKS)
+    return mark if begun >= 0 else "</think>"
 
 
 def visible(text: str) -> str | None:

@@ -17,6 +17,8 @@ EACH = [
     "short_m_at_k(m=2, k=4)",
     "deepconf(n=6)",
     "deepconf_online(n=8, warmup=4)",
+    "convergence_probe(every=16, agree=2)",
+    "budget_forcing(waits=2)",
     "beam(n=8, width=4)",
     "dvts(n=6, width=3)",
     "rebase(n=6)",
@@ -31,7 +33,7 @@ ONE_EACH = list({spec.partition("(")[0]: spec for spec in reversed(EACH)}.values
 """Each strategy in its usual form."""
 
 STEPWISE = [spec for spec in ONE_EACH if parse_strategy(spec).texts is None]
-"""Those that write their answers in steps."""
+"""Those that write their answers in steps, or in other pieces."""
 
 SAMPLING = [spec for spec in ONE_EACH if spec not in STEPWISE]
 """Those that draw whole answers."""

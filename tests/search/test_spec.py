@@ -51,6 +51,8 @@ def test_every_strategy_reads_its_own_spec() -> None:
         "pets",
         "first_finish",
         "short_m_at_k",
+        "budget_forcing",
+        "convergence_probe",
         "deepconf",
         "deepconf_online",
         "beam",

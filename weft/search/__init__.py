@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from weft.parameters import param
 from weft.search.allocation.pets import Pets
+from weft.search.early_exit.budget_forcing import BudgetForcing
+from weft.search.early_exit.convergence_probe import ConvergenceProbe
 from weft.search.early_exit.deepconf import DeepConf
 from weft.search.early_exit.deepconf_online import DeepConfOnline
 from weft.search.readers import Reader, reader
@@ -36,7 +38,9 @@ __all__ = [
     "Answer",
     "Beam",
     "BestOfN",
+    "BudgetForcing",
     "Confidence",
+    "ConvergenceProbe",
     "DeepConf",
     "DeepConfOnline",
     "Dvts",

@@ -1,0 +1,102 @@
+"""One answer, written in several calls: each goes on from the last, or from a part of it."""
+
+from __future__ import annotations
+
+from weft.errors import UsageError
+from weft.programs import Completion, Prompt, generate
+from weft.search.sampling.samples import Candidate
+from weft.search.strategy import Question, stable_seed
+from weft.thinking import closing_mark, split_thinking
+
+
+class Pieces:
+    """Writes the pieces of an answer, each with chance of its own.
+
+    Args:
+        question: what to answer.
+        temperature: of sampling; 0 is greedy.
+        index: which of several answers it is.
+        by: the strategy that asks.
+
+    Raises:
+        UsageError: the question has a schema, which no piece alone can follow.
+    """
+
+    def __init__(self, question: Question, temperature: float, index: int, by: str) -> None:
+        if question.schema is not None:
+            raise UsageError(
+                f"{by} writes an answer in pieces, and can't hold it to a schema; use a strategy "
+                "that draws whole answers, such as majority"
+            )
+        self._question, self._temperature, self._index = question, temperature, index
+        self._count = 0
+        self.tokens = 0
+        """Generated so far, for all pieces."""
+
+    async def write(
+        self,
+        prompt: Prompt,
+        most: int | None,
+        stop: tuple[str, ...] = (),
+        *,
+        greedy: bool = False,
+    ) -> Completion:
+        """The next piece, of `most` tokens, or up to a stop string."""
+        question, index = self._question, self._index
+        parts = (index, self._count) if self._count else (index,)
+        self._count += 1
+        piece = await generate(
+            prompt,
+            max_tokens=most,
+            temperature=0.0 if greedy else self._temperature,
+            top_p=question.top_p,
+            stop=(*stop, *question.stop),
+            seed=stable_seed(question.seed, *parts),
+            logprobs=0,
+            index=index,
+            **question.sampling,
+        )
+        self.tokens += piece.usage.completion
+        return piece
+
+    def candidate(self, last: Completion) -> Candidate:
+        """The answer that ends with a piece."""
+        text = ""
+        if not last.in_thinking:
+            text = split_thinking(last.prompt.answer, ended=last.ended).text
+        value = self._question.read(last, text)
+        return Candidate(self._index, text, value, self.tokens, last.whole)
+
+
+def up_to(piece: Completion, at: int) -> Prompt:
+    """What a piece holds up to a character, within its thinking, to be continued there.
+
+    Tokens keep their ids up to the last that ends there or before. What the next one begins
+    with is added as text. If the engine tells of no token's text, all is text.
+    """
+    made, texts = piece.prompt, [one.token for one in piece.logprobs]
+    above, text = made.parent, made.text[:at]
+    assert above is not None
+    if made.tokens is None or len(texts) != len(made.tokens) or "".join(texts) != made.text:
+        return above.assistant(text, open=True)
+    kept = end = 0
+    while end < at and end + len(texts[kept]) <= at:
+        end += len(texts[kept])
+        kept += 1
+    begun = above.produced(
+        text[:end],
+        tokens=made.tokens[:kept],
+        model=made.model or "",
+        call=made.call or "",
+        in_thinking=True,
+    )
+    return begun if end == at else begun.assistant(text[end:], open=True)
+
+
+def closed(thinking: Prompt, then: str = "") -> Prompt:
+    """Thinking that is ended, whatever there is of it, and how the answer begins."""
+    text = thinking.answer
+    mark = closing_mark(text)
+    begun = next(n for n in range(len(mark) - 1, -1, -1) if text.endswith(mark[:n]))
+    newline = "\n" if text and not begun and not text.endswith("\n") else ""
+    return thinking.assistant(f"{newline}{mark[begun:]}\n{then}", open=True)
