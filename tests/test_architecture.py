@@ -132,6 +132,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "sampling": {"verifiers", "voting"},
         "needs": {"verifiers"},
         "step_search": {"verifiers", "voting"},
+        "tree_search": {"step_search"},
         "verifiers": {"strategy"},
         "strategy": {"failures", "readable"},
         "failures": set(),

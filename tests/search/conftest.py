@@ -23,13 +23,14 @@ class Driver:
     """Makes a frontier's moves, landing them in an order drawn from a seed.
 
     `grow` gives the text of a move's step, `judge` the score of a text, `ends` whether it is
-    finished, `value` its answer.
+    finished, `value` its answer, `fails` whether a move comes to nothing.
     """
 
     grow: Callable[[Move], str]
     judge: Callable[[str], float]
     ends: Callable[[str], bool]
     value: Callable[[str], str | None] = lambda text: text
+    fails: Callable[[Move], bool] = lambda move: False
     made: list[Move] = field(default_factory=list)
     landed: list[Path] = field(default_factory=list)
     most_waiting: int = 0
@@ -41,6 +42,11 @@ class Driver:
         while waiting and not frontier.done:
             self.most_waiting = max(self.most_waiting, len(waiting))
             move = waiting.pop(0 if seed is None else rng.randrange(len(waiting)))
+            if self.fails(move):
+                new = frontier.on_failed(move)
+                self.made += new
+                waiting += new
+                continue
             text = move.path.text + self.grow(move)
             ends = self.ends(text)
             path = Path(

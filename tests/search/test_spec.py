@@ -60,6 +60,8 @@ def test_every_strategy_reads_its_own_spec() -> None:
         "rebase",
         "astar",
         "particle_filter",
+        "mcts",
+        "ab_mcts",
     }
     for name, cls in strategies().items():
         assert cls().spec.partition("(")[0] == cls.name == name

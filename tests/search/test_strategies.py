@@ -63,6 +63,7 @@ async def test_step_searches_go_on_with_exact_tokens(spec: str, question, player
         "rebase(n=16)",
         "astar(k=6)",
         "particle_filter(n=24, pick=vote)",
+        "mcts(n=40)",
     ],
 )
 async def test_guided_searches_find_the_goal(spec: str, question, player) -> None:

@@ -1,8 +1,9 @@
 """Reasoning strategies: each a program that answers a Question.
 
 Sampling strategies draw whole answers and choose among them. Allocation shares samples out over
-questions. Step searches grow partial answers, step by step, along one frontier of open paths. All
-are made from specs such as `best_of_n(n=16, verifier=model)`.
+questions. Step searches grow partial answers, step by step, along one frontier of open paths; tree
+searches walk down to these paths from the root. All are made from specs such as
+`best_of_n(n=16, verifier=model)`.
 
 Called by evaluations and by the service. To add a strategy, verifier or reader, mark a class
 `@strategy`, `@verifier` or `@reader`. Trades away: a strategy sees texts and scores, not the
@@ -31,10 +32,13 @@ from weft.search.step_search.dvts import Dvts
 from weft.search.step_search.particle_filter import ParticleFilter
 from weft.search.step_search.rebase import Rebase
 from weft.search.strategy import Answer, Question, Strategy, parse_strategy, strategies, strategy
+from weft.search.tree_search.ab_mcts import AbMcts
+from weft.search.tree_search.mcts import Mcts
 from weft.search.verifiers import Confidence, Verifier, verifier
 
 __all__ = [
     "AStar",
+    "AbMcts",
     "Answer",
     "Beam",
     "BestOfN",
@@ -47,6 +51,7 @@ __all__ = [
     "FirstFinish",
     "Greedy",
     "Majority",
+    "Mcts",
     "ParticleFilter",
     "Pets",
     "Question",

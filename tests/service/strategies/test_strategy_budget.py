@@ -17,8 +17,11 @@ from weft.service.strategies.request import CHAT
 from weft.types import Request
 
 BUDGET = Limits(**dict(Strategies().budget))
-MOST = {"astar": 513, "beam": 512, "dvts": 512, "particle_filter": 512, "rebase": 512}
-"""Calls at most: of 32 steps, or 64 paths extended, each continuation is also scored."""
+MOST = {
+    **{"astar": 513, "beam": 512, "dvts": 512, "particle_filter": 512, "rebase": 512},
+    **{"mcts": 129, "ab_mcts": 129},
+}
+"""Calls at most: of 32 steps, 64 paths extended or 64 walks, each continuation is also scored."""
 
 
 def deeper_is_worse(request: Request) -> Mapping[str, float]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
-from weft.errors import BudgetExceeded
 from weft.parameters import param, temperature
-from weft.search.failures import NO_RESULT
 from weft.search.step_search.final_answer import final_answer, pick_param
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.step_search.steps import Steps
@@ -54,21 +52,16 @@ class AStar(Strategy):
         steps = Steps(question, read_verifier(self.verifier), self.temperature)
         frontier = AStarFrontier(steps.root, self)
         errors = await explore(frontier, steps.mover())
-        over = any(isinstance(error, BudgetExceeded) for error in errors)
-        found, forced = frontier.solutions, False
-        if not found and not over and (best := frontier.best_unfinished) is not None:
-            try:
-                last = await steps.grow(Move(best, frontier.indices.of(best)), whole=True)
-                found, forced = [replace(last, score=best.score)], True
-            except NO_RESULT as error:
-                errors.append(error)
+        found, forced = frontier.solutions, list[Path]()
+        if not found:
+            forced = await steps.forced(frontier.best_unfinished, frontier.indices, errors)
         return final_answer(
-            found or frontier.dead,
+            found or forced or frontier.dead,
             steps,
             errors,
-            pick=self.pick if not forced else "best",
+            pick="best" if forced else self.pick,
             expansions=frontier.expansions,
-            forced=forced,
+            forced=bool(forced),
         )
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from weft.errors import EngineError, UsageError, WeftError
+from weft.errors import BudgetExceeded, EngineError, UsageError, WeftError
 from weft.programs import generate, node
 from weft.programs.scope import current
-from weft.search.step_search.frontier import Move, Path, Step
+from weft.search.failures import NO_RESULT
+from weft.search.step_search.frontier import Indices, Move, Path, Step
 from weft.search.strategy import Question, stable_seed
 from weft.search.verifiers import Verifier
 from weft.thinking import split_thinking
@@ -104,6 +105,25 @@ class Steps:
             tokens=tokens,
             confidence=path.confidence.plus(completion.logprobs),
         )
+
+    async def forced(
+        self, path: Path | None, indices: Indices, errors: list[WeftError]
+    ) -> list[Path]:
+        """A path brought greedily to its end, with its score; empty if that can't be.
+
+        Args:
+            path: an unfinished one, if there is any.
+            indices: of the continuations made.
+            errors: why moves came to nothing; what keeps the path from its end joins them.
+        """
+        if path is None or any(isinstance(error, BudgetExceeded) for error in errors):
+            return []
+        try:
+            last = await self.grow(Move(path, indices.of(path)), whole=True)
+        except NO_RESULT as error:
+            errors.append(error)
+            return []
+        return [replace(last, score=path.score)]
 
     async def _score(self, path: Path) -> float:
         """The verifier's score; equal texts are scored once."""
