@@ -19,6 +19,7 @@ EACH = [
     "deepconf_online(n=8, warmup=4)",
     "convergence_probe(every=16, agree=2)",
     "budget_forcing(waits=2)",
+    "trimr",
     "beam(n=8, width=4)",
     "dvts(n=6, width=3)",
     "rebase(n=6)",

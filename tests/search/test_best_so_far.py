@@ -31,7 +31,7 @@ VARIANTS = [
     "majority(n=6, confidence=0.9, parallel=2)",
     "best_of_n(n=3, verifier=logprob, aggregate=mean)",
     "majority(n=3, of=best_of_n(n=2))",
-    "majority(n=2, of=convergence_probe(every=6, agree=2, ask='answer '))",
+    "majority(n=2, of=convergence_probe(every=6, agree=2))",
 ]
 
 

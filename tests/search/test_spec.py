@@ -52,6 +52,7 @@ def test_every_strategy_reads_its_own_spec() -> None:
         "first_finish",
         "short_m_at_k",
         "budget_forcing",
+        "trimr",
         "convergence_probe",
         "deepconf",
         "deepconf_online",

@@ -18,6 +18,7 @@ from weft.search.early_exit.budget_forcing import BudgetForcing
 from weft.search.early_exit.convergence_probe import ConvergenceProbe
 from weft.search.early_exit.deepconf import DeepConf
 from weft.search.early_exit.deepconf_online import DeepConfOnline
+from weft.search.early_exit.trimr import TrimR
 from weft.search.readers import Reader, reader
 from weft.search.sampling.best_of_n import BestOfN
 from weft.search.sampling.first_finish import FirstFinish
@@ -60,6 +61,7 @@ __all__ = [
     "Rpc",
     "ShortMAtK",
     "Strategy",
+    "TrimR",
     "Verifier",
     "WeightedMajority",
     "param",

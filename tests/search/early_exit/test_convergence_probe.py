@@ -90,31 +90,24 @@ async def test_the_answer_is_asked_for_behind_a_whole_line(
         assert thought.endswith("\n")
 
 
-async def test_outside_thinking_it_asks_only_if_told_how(question) -> None:
-    plain = replace(question, think=None)
-
-    def reply(request: Request) -> str:
-        written = request.messages[-1].content if request.open else ""
-        whole = "reasons, " * 6 + "answer z"
-        return whole[len(written) :] if whole.startswith(written) else "y"
-
-    async with Pool(engine := ScriptedEngine(reply)):
-        answer = await ConvergenceProbe(every=16)(replace(plain, max_tokens=80))
-        assert (answer.value, len(engine.requests)) == ("z", 2)
-        asks = ConvergenceProbe(every=16, agree=2, ask=" So: answer ")
-        answer = await asks(replace(plain, max_tokens=80))
-    assert answer.value == "y"
-    assert answer.text == ("reasons, " * 6)[:32] + " So: answer y"
+async def test_outside_thinking_nobody_asks(question) -> None:
+    whole = "reasons, " * 6 + "answer z"
+    for most, written in ((80, whole), (20, whole[:20])):
+        plain = replace(question, think=None, max_tokens=most)
+        engine = ScriptedEngine(lambda r: whole[len(r.messages[-1].content) if r.open else 0 :])
+        async with Pool(engine):
+            answer = await ConvergenceProbe(every=16)(plain)
+        assert answer.text == written
+        assert len(engine.requests) == 2
 
 
-async def test_without_an_end_the_last_answer_counts(question) -> None:
-    """Thinking goes on to the limit of tokens: what it would have answered last is the answer."""
+async def test_thinking_that_does_not_end_is_ended(question) -> None:
     engine = ScriptedEngine(thinker("abababab", "f"))
-    async with Pool(engine):
-        answer = await ConvergenceProbe(every=16)(
-            replace(question, max_tokens=10, max_think_tokens=70)
-        )
-    assert answer.value == "a"  # of the third line
+    short = replace(question, max_tokens=10, max_think_tokens=70)
+    async with Pool(engine) as pool:
+        done = await run(ConvergenceProbe(every=16, final="so: "), short, pool=pool)
+    assert done.value.text == "so: answer b"  # of the fourth line, as far as it goes
+    assert engine.requests[-1].messages[-1].content.endswith("line 0\n</think>\nso: ")
 
 
 async def test_at_the_end_of_any_budget_the_last_answer_is_kept(question) -> None:

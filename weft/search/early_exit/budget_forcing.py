@@ -46,9 +46,8 @@ class BudgetForcing(Strategy):
 
     async def _write(self, question: Question, pieces: Pieces) -> Completion:
         """An answer behind thinking of the forced length: its last piece."""
-        prompt, waits, left = question.think or question.prompt, self.waits, self.most
-        if left is None and question.max_tokens is not None:
-            left = question.max_think_tokens
+        prompt, waits = question.think or question.prompt, self.waits
+        left = pieces.most_thinking if self.most is None else self.most
         while True:
             thought = await pieces.write(prompt, left, CLOSING_MARKS)
             if left is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from weft.errors import UsageError
 from weft.programs import Completion, Prompt, generate
 from weft.search.sampling.samples import Candidate
@@ -33,6 +35,14 @@ class Pieces:
         self.tokens = 0
         """Generated so far, for all pieces."""
 
+    @property
+    def most_thinking(self) -> int | None:
+        """Most tokens of thinking, beside the answer's; None if there is no limit."""
+        question = self._question
+        if question.think is None or question.max_tokens is None:
+            return question.max_tokens
+        return question.max_think_tokens
+
     async def write(
         self,
         prompt: Prompt,
@@ -58,6 +68,42 @@ class Pieces:
         )
         self.tokens += piece.usage.completion
         return piece
+
+    async def think(
+        self,
+        every: int,
+        look: Callable[[Completion], Awaitable[Completion | None]],
+        final: str,
+        share: float = 1.0,
+    ) -> Completion:
+        """Think, looking at it after every so many tokens, and answer: the last piece.
+
+        Args:
+            every: tokens of a piece.
+            look: at what was thought last; gives the answer that ends the thinking, or None.
+            final: what begins the answer behind thinking whose tokens are used up.
+            share: of the tokens that it may have.
+        """
+        question, cap, spent = self._question, self.most_thinking, 0
+        prompt = question.think or question.prompt
+        if cap is not None:
+            cap = max(1, int(share * cap))
+        while cap is None or spent < cap:
+            most = every if cap is None else min(every, cap - spent)
+            piece = await self.write(prompt, most)
+            prompt, generated = piece.prompt, piece.usage.completion
+            spent += generated
+            if piece.finish_reason != "length" or generated < most:
+                return piece
+            if not piece.in_thinking:  # the answer has begun
+                thought = piece.reasoning or spent > generated
+                left = question.max_tokens
+                if left is not None and not thought and (left := left - generated) < 1:
+                    return piece
+                return await self.write(prompt, left)
+            if (answer := await look(piece)) is not None:
+                return answer
+        return await self.write(closed(prompt, final), question.max_tokens)
 
     def candidate(self, last: Completion) -> Candidate:
         """The answer that ends with a piece."""
