@@ -13,6 +13,7 @@ EACH = [
     "weighted_majority(n=6)",
     "rpc(n=6)",
     "pets(n=6)",
+    "pets_online(n=6)",
     "first_finish(n=3)",
     "short_m_at_k(m=2, k=4)",
     "deepconf(n=6)",

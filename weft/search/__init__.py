@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from weft.parameters import param
 from weft.search.allocation.pets import Pets
+from weft.search.allocation.pets_online import PetsOnline
 from weft.search.early_exit.budget_forcing import BudgetForcing
 from weft.search.early_exit.convergence_probe import ConvergenceProbe
 from weft.search.early_exit.deepconf import DeepConf
@@ -55,6 +56,7 @@ __all__ = [
     "Mcts",
     "ParticleFilter",
     "Pets",
+    "PetsOnline",
     "Question",
     "Reader",
     "Rebase",
