@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from weft.errors import UsageError
-from weft.evals.coverage import coverage, coverage_law, pass_at_k
+from weft.evals.coverage import coverage, coverage_law, pass_at_k, saturation, saturation_after
 
 
 def log_beta(a: float, b: float) -> float:
@@ -61,3 +61,16 @@ def test_what_makes_no_sense_is_one_sentence() -> None:
     ]:
         with pytest.raises(UsageError, match=says):
             wrong()
+
+
+def test_from_where_on_samples_add_little() -> None:
+    assert saturation(0.3) == 10
+    for p, tolerance, most in [(0.3, 0.01, 1.0), (0.05, 0.003, 0.8), (0.9, 0.001, 1.0)]:
+        n = saturation(p, tolerance, most)
+        assert most * p * (1 - p) ** n <= tolerance < most * p * (1 - p) ** (n - 1)
+    assert saturation(0.0) == saturation(1.0) == saturation(0.005) == 1
+    assert saturation_after(2, 8) == saturation(0.3)
+    with pytest.raises(UsageError, match="must be from 0 to 1"):
+        saturation(1.5)
+    with pytest.raises(UsageError, match="from 0 to drawn=2"):
+        saturation_after(3, 2)

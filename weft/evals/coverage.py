@@ -69,3 +69,45 @@ def coverage_law(points: Mapping[int, float]) -> tuple[float, float]:
     b = math.fsum((u - x0) * (v - y0) for u, v in zip(x, y, strict=True))
     b /= math.fsum((u - x0) ** 2 for u in x)
     return -math.exp(y0 - b * x0), b
+
+
+def saturation(p: float, tolerance: float = 0.01, most: float = 1.0) -> int:
+    """How many samples are worth drawing: from here on one more adds less than `tolerance`.
+
+    If a sample solves a problem with probability p, coverage(n) = most (1 - (1 - p)^n). The n-th
+    sample's successor adds most p (1 - p)^n to it (TTSPM, Wang et al. 2025).
+
+    Args:
+        p: the probability that a sample solves the problem.
+        tolerance: what a further sample must add to be worth it.
+        most: what coverage tends to.
+
+    Raises:
+        UsageError: an argument is out of range.
+    """
+    if not 0 <= p <= 1 or not 0 < most <= 1 or tolerance <= 0:
+        raise UsageError(
+            f"p={p:g} and most={most:g} of saturation must be from 0 to 1, and "
+            f"tolerance={tolerance:g} above 0"
+        )
+    if most * p <= tolerance or p == 1:
+        return 1
+    return max(1, math.ceil(math.log(tolerance / (most * p)) / math.log1p(-p) - 1e-9))
+
+
+def saturation_after(right: int, drawn: int, tolerance: float = 0.01) -> int:
+    """`saturation` of a problem of which a pilot is known.
+
+    The probability is the mean of its Beta posterior, (right + 1) / (drawn + 2).
+
+    Args:
+        right: how many samples of the pilot are right.
+        drawn: how many there are.
+        tolerance: what a further sample must add to be worth it.
+
+    Raises:
+        UsageError: an argument is out of range.
+    """
+    if not 0 <= right <= drawn:
+        raise UsageError(f"right={right} of saturation_after must be from 0 to drawn={drawn}")
+    return saturation((right + 1) / (drawn + 2), tolerance)
