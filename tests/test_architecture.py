@@ -128,6 +128,8 @@ WALLS: dict[str, dict[str, set[str]]] = {
     },
     "search": {
         "allocation": {"sampling"},
+        "selection": {"sampling"},
+        "restart": {"verifiers"},
         "early_exit": {"sampling"},
         "sampling": {"verifiers", "voting"},
         "needs": {"verifiers"},

@@ -48,6 +48,9 @@ def test_every_strategy_reads_its_own_spec() -> None:
         "majority",
         "weighted_majority",
         "rpc",
+        "sample_until",
+        "chops",
+        "mbr",
         "pets",
         "pets_online",
         "first_finish",
@@ -154,6 +157,7 @@ def test_unknown_names_the_nearest(text: str, says: str) -> None:
         ("particle_filter(tau=0)", "must be above 0"),
         ("beam(n=6, width=4)", "n=6 of beam must be a multiple of width=4; try n=8"),
         ("pets_online(budgets='4:4 13:9')", "'13:9' of budgets must be one of 4, 31, 22"),
+        ("mbr(evidence=2)", "give likeness=model too"),
         ("short_m_at_k(m=4, k=3)", "m=4 of short_m_at_k must be at most k=3"),
     ],
 )

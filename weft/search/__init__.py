@@ -26,8 +26,11 @@ from weft.search.sampling.first_finish import FirstFinish
 from weft.search.sampling.greedy import Greedy
 from weft.search.sampling.majority import Majority
 from weft.search.sampling.rpc import Rpc
+from weft.search.sampling.sample_until import SampleUntil
 from weft.search.sampling.short_m_at_k import ShortMAtK
 from weft.search.sampling.weighted_majority import WeightedMajority
+from weft.search.selection.chops import Chops
+from weft.search.selection.mbr import Mbr
 from weft.search.step_search.astar import AStar
 from weft.search.step_search.beam import Beam
 from weft.search.step_search.dvts import Dvts
@@ -45,6 +48,7 @@ __all__ = [
     "Beam",
     "BestOfN",
     "BudgetForcing",
+    "Chops",
     "Confidence",
     "ConvergenceProbe",
     "DeepConf",
@@ -53,6 +57,7 @@ __all__ = [
     "FirstFinish",
     "Greedy",
     "Majority",
+    "Mbr",
     "Mcts",
     "ParticleFilter",
     "Pets",
@@ -61,6 +66,7 @@ __all__ = [
     "Reader",
     "Rebase",
     "Rpc",
+    "SampleUntil",
     "ShortMAtK",
     "Strategy",
     "TrimR",

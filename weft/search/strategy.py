@@ -115,6 +115,11 @@ class Answer:
     score: float | None = None
     details: dict[str, Any] = field(default_factory=dict[str, Any])
 
+    @property
+    def abstained(self) -> bool:
+        """Whether the strategy gives no answer on purpose; `abstained` in `details` says so."""
+        return bool(self.details.get("abstained"))
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -222,7 +227,7 @@ class Strategy(Parametric, ABC):
                 if (found := readable(question, heard)) is None:
                     raise
             else:
-                if answer.value is not None:
+                if answer.value is not None or answer.abstained:
                     return answer
                 found = readable(question, heard)
         if found is None:

@@ -154,7 +154,7 @@ VERIFIERS = PartRegistry(
     Verifier,
     mark="verifier",
     group="weft.verifiers",
-    own=["weft.search.verifiers"],
+    own=["weft.search.verifiers", "weft.search.restart"],
     short=_role,
 )
 V = TypeVar("V", bound=type[Verifier])
@@ -299,5 +299,5 @@ def read_verifier(spec: str) -> Verifier:
 
 def verifier_param() -> Any:
     """The parameter that names a verifier."""
-    doc = "who scores: model, function, logprob, role:NAME, or a verifier of your own"
+    doc = "who scores: model, function, logprob, restart, role:NAME, or a verifier of your own"
     return param("model", doc, main=True, read=read_verifier)

@@ -46,12 +46,14 @@ class Candidate:
 
 
 Draw = Callable[[int], Awaitable[Candidate]]
+Heat = Callable[[int], float]
+"""The temperature of the sample of an index."""
 Found = dict[int, Candidate]
 
 
 def drawer(
     question: Question,
-    temperature: float,
+    temperature: float | Heat,
     *,
     think: bool = False,
     verifier: Verifier | None = None,
@@ -62,7 +64,7 @@ def drawer(
 
     Args:
         question: what to answer.
-        temperature: of sampling; 0 is greedy.
+        temperature: of sampling, or of the sample of an index; 0 is greedy.
         think: ask for visible thinking, if the task has a prompt for it.
         verifier: who scores; samples without an answer are not scored.
         aggregate: how the scores of a sample's steps become its score.
@@ -97,11 +99,21 @@ def drawer(
     return draw
 
 
+def hedged(temperature: float) -> Heat:
+    """The first sample is greedy, so that no pool is worse than a greedy answer for its best."""
+    return lambda index: temperature if index else 0.0
+
+
+def annealed(temperature: float) -> Heat:
+    """The first sample is greedy, the i-th after it has 1 - 2^-i of the temperature."""
+    return lambda index: temperature * (1 - 2.0**-index)
+
+
 _Sampled = Callable[[int], Awaitable[tuple[Candidate, Sequence[TokenLogprob]]]]
 
 
 def _from_model(
-    question: Question, temperature: float, think: bool, verifier: Verifier | None
+    question: Question, temperature: float | Heat, think: bool, verifier: Verifier | None
 ) -> _Sampled:
     """Samples that the model writes."""
     thinks = think and question.think is not None
@@ -114,7 +126,7 @@ def _from_model(
         completion = await generate(
             prompt,
             max_tokens=most,
-            temperature=temperature,
+            temperature=temperature(index) if callable(temperature) else temperature,
             top_p=question.top_p,
             stop=question.stop,
             schema=question.schema,
