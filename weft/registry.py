@@ -151,11 +151,11 @@ class PartRegistry(Generic[T]):
         offers = [e for e in brought(self.group) if e.name == name]
         if part is not None:
             offers = [e for e in offers if e.value != f"{part.__module__}:{part.__qualname__}"]
+            if not offers:
+                return part
         places = [*([place_of(part)] if part is not None else []), *map(bringer, offers)]
         if len(places) > 1:
             raise self._twice(name, *places[:2])
-        if part is not None:
-            return part
         if not offers:
             raise UnknownName(self.kind, name, self.names())
         if not may_import():

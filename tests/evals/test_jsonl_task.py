@@ -64,7 +64,9 @@ def test_exact_answers_are_the_last_line(tmp_path: Path) -> None:
     assert q.answer("Let me see.\n Paris \n") == "Paris"
     assert not q.complete("Paris")
     assert task.correct(sample, Answer("", "Paris"))
-    assert not task.correct(sample, Answer("", "paris"))
+    assert task.correct(sample, Answer("", "paris"))
+    exact = parse_task(f"jsonl(path='{path}', question=q, answer=a, match=exact)")
+    assert not exact.correct(sample, Answer("", "paris"))
 
 
 def test_a_pattern_finds_the_answer(tmp_path: Path) -> None:

@@ -90,10 +90,12 @@ async def test_every_strategy_answers_every_sample(tmp_path: Path) -> None:
     assert read(folder).json() == run
     lines = (folder.path / "samples.jsonl").read_text().splitlines()
     assert len(lines) == 30
-    assert set(json.loads(lines[0])) == {
+    row = json.loads(lines[0])
+    assert set(row) == {
         "strategy", "id", "correct", "answer", "score", "details", "usage", "seconds", "error",
-        "cluster",
+        "cluster", "text",
     }  # fmt: skip
+    assert "|" in row["text"]
 
 
 async def test_rows_know_their_clusters_also_those_from_before(tmp_path: Path) -> None:

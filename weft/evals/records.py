@@ -42,6 +42,7 @@ class Row:
         seconds: from start to answer, the wait for an engine included.
         error: why there is no result; such a row is run again at a resume.
         cluster: of the sample; empty if it is its own.
+        text: the whole text that the answer was read from, without thinking.
     """
 
     strategy: str
@@ -53,6 +54,7 @@ class Row:
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     error: str | None = None
+    text: str | None = None
     cluster: str = ""
 
     @property

@@ -241,10 +241,12 @@ class _Pass:
                 try:
                     correct = self.task.correct(sample, answer)
                 except PartFailed as e:
-                    return Row(spec, sample.id, None, usage=usage, seconds=seconds, error=str(e))
+                    correct, error = None, str(e)
+                else:
+                    error = None
                 return Row(
                     spec, sample.id, correct, answer.value, answer.score,
-                    answer.details, usage, seconds,
+                    answer.details, usage, seconds, error, answer.text,
                 )  # fmt: skip
             case BudgetExceeded() as e:
                 # The limit is part of the question: without an answer in time it is wrong.

@@ -60,6 +60,7 @@ def test_they_are_parts_like_others() -> None:
     listed, wrong = READERS.listed()
     assert not wrong
     assert {one.name for one in listed if one.origin == "weft"} == {
+        "choice",
         "countdown",
         "final",
         "json",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from weft.errors import UsageError
 from weft.search.readers import parse_reader
-from weft.search.readers.final import boxed
+from weft.search.readers.stated import boxed
 from weft.service.strategies.question import (
     VERIFY,
     cut,
@@ -181,12 +181,12 @@ def test_other_endpoints_are_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        (r"so \boxed{1} and then \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"so \boxed{1} and then \boxed{\frac{1}{2}}", "0.5"),
         (r"\boxed{open", r"\boxed{open"),
         ("Answer: 1\nno wait\n**Final answer:** Paris.\n", "paris"),
         ("> The answer: $5$", "5"),
         ("Answer: -5", "-5"),
-        ("answer:\nyes", "answer: yes"),
+        ("answer:\nyes", "yes"),
         ("  It is\n two. ", "it is two"),
         ("<think>Answer: 1</think>Answer: 2", "2"),
         ("<think>Answer: 1", None),

@@ -13,7 +13,7 @@ from weft.evals.tasks.json_lines import read_objects, text_of
 from weft.evals.tasks.task import Sample, Task, task
 from weft.programs import Prompt
 from weft.search.readers import parse_reader
-from weft.search.readers.number import is_number
+from weft.search.readers.suiting import reader_for
 from weft.search.strategy import Answer, Question
 from weft.thinking import visible
 
@@ -36,10 +36,10 @@ class JsonlTask(Task):
         pattern: a regular expression that finds the answer in a text; its last match counts,
             and in it the first group if there is one. Without it, the reader has the whole
             text.
-        reader: what reads answers and compares them, see `weft readers`: `number`, `text`, or
-            a reader of your own. By default as `match` says.
-        match: `numeric` is the reader `number`, `exact` the reader `text`; `auto` is `number`
-            if every right answer is a number, else `text`.
+        reader: what reads answers and compares them, see `weft readers`: `number`, `choice`,
+            `text`, `json`, or a reader of your own. By default as `match` says.
+        match: `numeric` is the reader `number`, `exact` the reader `text(case=true)`; `auto` is
+            the reader that suits all right answers; behind a pattern `number` or `text`.
         max_tokens: the most tokens of an answer.
         steps: the text that ends a step, for step searches; `\n` in it is a newline.
         cluster: a field that names what lines have in common that are not independent, such as the
@@ -78,9 +78,11 @@ class JsonlTask(Task):
         right = [s.data["answer"] for s in self._samples]
         if reader and match != "auto":
             raise ConfigError("jsonl: reader and match both say how to compare; leave out match")
-        if match == "auto":
-            match = "numeric" if all(map(is_number, right)) else "exact"
-        self.reader = parse_reader(reader or {"numeric": "number", "exact": "text"}[match])
+        suits = reader_for(right)
+        if self.pattern and suits != "number":
+            suits = "text"  # the pattern says what of a text is the answer
+        named = {"auto": suits, "numeric": "number", "exact": "text(case=true)"}
+        self.reader = parse_reader(reader or named[match])
         for s in self._samples:
             written: str = s.data["answer"]
             if not written.strip():
@@ -162,11 +164,13 @@ class JsonlTask(Task):
         return None if body is None else self._matched(list(self.pattern.finditer(body)))
 
     def read_cut(self, text: str) -> str | None:
-        """The answer in a text that was cut off: its last number or line is not the answer.
+        """The answer in a text that was cut off: what the reader takes for one, mostly nothing.
 
-        Nor is what a pattern finds at the very end, of which more may have been to come.
+        What a pattern finds at the very end does not count: more may have been to come.
         """
-        if self.pattern is None or (body := visible(text)) is None:
+        if self.pattern is None:
+            return self.reader.cut(text)
+        if (body := visible(text)) is None:
             return None
         return self._matched([m for m in self.pattern.finditer(body) if m.end() < len(body)])
 

@@ -37,6 +37,13 @@ class Reader(Parametric, ABC):
         """
         return self.read(text)
 
+    def read_cut(self, text: str) -> str | None:
+        """The answer in a text that its limit of tokens cut off; by default there is none.
+
+        What stands last in such a text is where it was cut, and not what it comes to.
+        """
+        return None
+
     def same(self, a: str, b: str) -> bool:
         """Whether two answers mean the same though they are written differently; by default no.
 
@@ -50,8 +57,15 @@ class Reader(Parametric, ABC):
         Raises:
             PartFailed: the reader's code raised an exception that is not weft's.
         """
-        body = visible(text)
-        return None if body is None else self._guarded(self.read, body)
+        return self._visible(self.read, text)
+
+    def cut(self, text: str) -> str | None:
+        """What `read_cut` gives; None where the text's thinking has no end.
+
+        Raises:
+            PartFailed: the reader's code raised an exception that is not weft's.
+        """
+        return self._visible(self.read_cut, text)
 
     def alone(self, text: str) -> str | None:
         """What `read_alone` gives.
@@ -77,6 +91,10 @@ class Reader(Parametric, ABC):
         with blaming("reader", type(self)):
             return truth(self.same(a, b), "same")
 
+    def _visible(self, read: Callable[[str], str | None], text: str) -> str | None:
+        body = visible(text)
+        return None if body is None else self._guarded(read, body)
+
     def _guarded(self, read: Callable[[str], str | None], text: str) -> str | None:
         with blaming("reader", type(self)):
             found = read(text)
@@ -90,7 +108,7 @@ READERS = PartRegistry(
     group="weft.readers",
     own=[
         f"weft.search.readers.{file}"
-        for file in ("number", "text", "final", "json_value", "countdown")
+        for file in ("number", "choice", "text", "final", "json_value", "countdown")
     ],
 )
 R = TypeVar("R", bound=type[Reader])

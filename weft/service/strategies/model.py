@@ -214,13 +214,15 @@ def _first_call(tell: Callable[[str | None], None]) -> Live:
 def _result(
     done: Run[Any], answer: Answer, stops: tuple[str, ...], about: dict[str, Any]
 ) -> StrategyResult:
-    """What the client gets; if a budget left no text, the longest of those it broke off."""
+    """What the client gets; without an answer, the longest text that was broken off or cut."""
     text, usage, details = answer.text, done.usage, dict(answer.details)
     over = text is None or "budget" in details
     if text is None:
-        text = max(
-            (o.thinking.text for _, o in _outcomes(done.events, "cancelled")), key=len, default=""
-        )
+        texts = [
+            [o.thinking.text for _, o in _outcomes(done.events, kind)]
+            for kind in ("cancelled", "done")
+        ]
+        text = max(texts[0] or texts[1], key=len, default="")
     votes: dict[str, float] = details.pop("votes", {})
     about |= {"calls": usage.calls, "cancelled_tokens": usage.cancelled}
     about |= {"score": answer.score, "value": answer.value and answer.value[:_SHOWN]}

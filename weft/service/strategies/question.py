@@ -2,7 +2,7 @@
 
 A vote needs answers that can be equal. They are read by a reader: that of JSON where the client
 asked for JSON, else the one that the service's configuration names, `FINAL` by default. A text
-without an answer has no vote.
+without an answer has no vote, nor has one that was cut off, unless the reader takes all of a text.
 
 A verifier sees the conversation with the answer as its last turn, and is asked whether the
 answer is correct and helpful: yes or no. So it finds the conversation in the engine's cache.
@@ -46,6 +46,7 @@ def question_of(request: StrategyRequest, reader: Reader | None = None) -> Quest
     return Question(
         prompt=prompt,
         answer=lambda text: reader(cut(text, stops)),
+        answer_cut=lambda text: reader.cut(cut(text, stops)),
         same=reader.equality,
         complete=lambda text: False,
         steps=STEP,

@@ -1,0 +1,35 @@
+"""Which reader suits a list of right answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from weft.search.readers.choice import LETTERS
+from weft.search.readers.number import is_number
+
+_WORDS = ("yes no", "yes no maybe", "true false", "true false unknown", "true false uncertain")
+
+
+def reader_for(right: Sequence[str]) -> str:
+    """The spec of the reader that suits all right answers.
+
+    `number` for numbers; `choice` for letters from A to J, and for yes and no, or true and
+    false; `json` for objects and lists; else `text`.
+    """
+    if all(map(is_number, right)):
+        return "number"
+    short = {one.strip().strip("()[].").casefold() for one in right}
+    if short <= set(LETTERS.casefold().split()):
+        return "choice"
+    for words in _WORDS:
+        if short <= set(words.split()):
+            return f"choice(options='{words}')"
+    return "json" if all(map(_is_json, right)) else "text"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return text.lstrip()[:1] in ("{", "[") and isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
