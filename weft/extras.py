@@ -19,6 +19,7 @@ EXTRAS = {
     ),
     "simulate": ("optuna", "trio"),
     "report": ("matplotlib",),
+    "math": ("math_verify",),
 }
 """The modules that each extra brings."""
 

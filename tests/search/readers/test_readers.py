@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from weft.errors import PartFailed, UnknownName, UsageError
 from weft.search.readers import READERS, parse_reader
+from weft.search.readers.suiting import reader_for
 from weft.search.voting import Election, tally
 
 HOURS = '''
@@ -64,11 +65,30 @@ def test_they_are_parts_like_others() -> None:
         "countdown",
         "final",
         "json",
+        "math",
         "number",
         "text",
     }
     with pytest.raises(UnknownName, match="number"):
         parse_reader("numbr")
+
+
+@pytest.mark.parametrize(
+    ("right", "suits"),
+    [
+        (["18", "1,200", "-0.5"], "number"),
+        (["1/2", "50%", "$7"], "number"),
+        (["A", "(b)", "D."], "choice"),
+        (["yes", "No"], "choice(options='yes no')"),
+        (["True", "false"], "choice(options='true false')"),
+        (['{"a": 1}', "[2]"], "json"),
+        (["2", r"\frac{x}{2}"], "math"),
+        (["Paris", "2"], "text"),
+        (["A", "2"], "text"),
+    ],
+)
+def test_right_answers_say_which_reader_suits_them(right: list[str], suits: str) -> None:
+    assert reader_for(right) == suits
 
 
 def test_a_right_answer_of_several_lines_is_read_as_a_whole() -> None:

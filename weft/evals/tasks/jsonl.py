@@ -37,7 +37,7 @@ class JsonlTask(Task):
             and in it the first group if there is one. Without it, the reader has the whole
             text.
         reader: what reads answers and compares them, see `weft readers`: `number`, `choice`,
-            `text`, `json`, or a reader of your own. By default as `match` says.
+            `math`, `text`, `json`, or a reader of your own. By default as `match` says.
         match: `numeric` is the reader `number`, `exact` the reader `text(case=true)`; `auto` is
             the reader that suits all right answers; behind a pattern `number` or `text`.
         max_tokens: the most tokens of an answer.

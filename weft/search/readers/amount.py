@@ -32,9 +32,11 @@ _SCALES = {
 _UNKNOWN = re.compile(
     r"\s?(?:\\sqrt|\\pi|\\log|\\ln|\\sin|\\cos|[√π])|[xyznkiab](?![A-Za-z])|:\d|\s[eE][-+]?\d"
 )
+_PAIR = re.compile(r"\s*[-+]?\d+,\d{1,2}(?!\d)")
 _SPACE = re.compile(r"[\s\u00a0]*")
 _BEGIN = re.compile(
-    r"(?<![\w.^])(?<!\^[({])[-+]?\.?\d|(?<=[^\W\d_]{3}\.)\d|\\frac|\\sqrt|(?<![\w\\^])[(\[{]|(?<!\w)[√π]"
+    r"(?<![\w.^])(?<!\^[({])[-+]?\.?\d|(?<=[^\W\d_]{3}\.)\d"
+    r"|(?:(?<![\w)\]}])[-+])?(?:\\frac|\\sqrt|(?<![\w\\^])[(\[{])|(?<!\w)[√π]"
 )
 
 
@@ -254,6 +256,8 @@ class _Parser:
         if found is None:
             return None
         end = self.space(found[1])
+        if _PAIR.match(self.text, at + 1):
+            raise _Unknown(end + 1)  # `(1,2)` is a pair
         if self.text[end : end + 1] in (")", "]", "}"):
             return self._bare(found[0], end + 1)
         if self.text[end : end + 1] == ",":

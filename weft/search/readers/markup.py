@@ -53,6 +53,7 @@ _TEXT = re.compile(
 )
 _SPACES = re.compile(r"\\[,;: ]|~(?=[^~\d]|$)|(?<=\d)~(?=\d)")
 _PLACE = re.compile(r"\^\{?\s*(?:°|\\circ)\s*\}?")
+_REPEATING = re.compile(r"(\d*)\.(\d{0,20})\\overline\{(\d{1,20})\}")
 _SUB = re.compile(r"(?<=\w)_\{?\w+\}?")
 _MONEY = re.compile(r"(?<![A-Za-z])[A-Z]{1,3}(?=\$)")
 _MILLIONS = re.compile(r"([$€£]\s*\d[\d.,]*)\s?([MB])(?:n|ln)?\b")
@@ -97,6 +98,7 @@ def _latex(text: str) -> str:
     text = text.replace("\\!", "").replace("\\$", "$").replace("\\%", "%").replace("\\#", "#")
     text = text.replace("\\{", "{").replace("\\}", "}")
     text = _SPACES.sub("\u00a0", text)
+    text = _REPEATING.sub(_repeated, text)
     for _ in range(4):
         text, changed = _TEXT.subn(r" \1 ", text)
         if not changed:
@@ -104,3 +106,10 @@ def _latex(text: str) -> str:
     text = _PLACE.sub("°", text)
     text = _WORD.sub(lambda m: _WORDS.get(m[1], m[0]), text)
     return re.sub(r"\\[()\[\]]", " ", text)
+
+
+def _repeated(found: re.Match[str]) -> str:
+    r"""A decimal that repeats, as a fraction: `0.\overline{3}` is `3/9`."""
+    whole, first, again = found.groups()
+    up = int(whole + first + again) - int(whole + first or "0")
+    return rf"\frac{{{up}}}{{{(10 ** len(again) - 1) * 10 ** len(first)}}}"

@@ -97,7 +97,7 @@ def _boxed_or_stated(text: str) -> Amount | None:
 
 def _of_statement(one: Statement) -> Amount | None:
     found = stated(one.first)
-    if found is not None and (one.line.strip() or _bare(one.first)):
+    if found is not None and (one.line.strip() or bare_amount(one.first)):
         return found
     if not one.line.strip() and (found := last_amount(one.rest)) is not None:
         return found
@@ -108,8 +108,8 @@ def _of_statement(one: Statement) -> Amount | None:
     return last_amount(one.rest) or _NONE
 
 
-def _bare(line: str) -> bool:
-    """Whether a line is an amount and a unit, and nothing else."""
+def bare_amount(line: str) -> bool:
+    """Whether a line is an amount with a value, and perhaps a unit, and nothing else."""
     found = _amount_first(flat(line).strip())
     return found is not None and not re.search(
         r"[=:]|\w+\s+\w+\s+\w+", flat(line).strip()[found.end :]
