@@ -42,6 +42,40 @@ def test_numbers_are_compared_as_numbers(sums: Path) -> None:
     assert task.correct(last, Answer("", q.answer("so it is 1")))
 
 
+def test_any_of_several_answers_is_right(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    task = JsonlTask(written(path, {"question": "A prime below 4?", "answer": [2, "3.0"]}))
+    (sample,) = task.samples(None, 0)
+    found = task.question(sample, 0).answer
+    assert [task.correct(sample, Answer("", found(f"{n}"))) for n in (2, 3, 4)] == [1, 1, 0]
+    assert task.fingerprint != JsonlTask(written(path, {"question": "x", "answer": 2})).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("right", "said", "judged"),
+    [
+        ("B", "ANSWER: $B$", True),
+        ("18", r"\boxed{18} ... 36", True),
+        ("1234", "1{,}234", True),
+        ("0.5", ".5", True),
+        ("2", "1/2", False),
+        ("3", "2^3", False),
+        ("yes", "**Yes**, since 3 > 2.", True),
+        ("Paris", "The answer is **Paris**.", True),
+    ],
+)
+def test_the_answer_says_how_to_read(tmp_path: Path, right: str, said: str, judged: bool) -> None:
+    task = JsonlTask(written(tmp_path / "q.jsonl", {"question": "x?", "answer": right}))
+    (sample,) = task.samples(None, 0)
+    assert task.correct(sample, Answer("", task.question(sample, 0).answer(said))) is judged
+
+
+def test_an_answer_that_was_cut_off_is_none(sums: Path) -> None:
+    cut = JsonlTask(sums).question(JsonlTask(sums).samples(1, 0)[0], 0).answer_cut
+    assert cut is not None
+    assert cut("it is 4") is None
+
+
 def test_thinking_is_not_the_answer(sums: Path) -> None:
     q = JsonlTask(sums).question(JsonlTask(sums).samples(1, 0)[0], 0)
     assert q.answer("<think>3?</think> 4") == "4"
@@ -223,7 +257,9 @@ def test_what_does_not_change_the_questions_does_not_change_the_fingerprint(tmp_
         ('{"question": "x?", "answer": NaN}', ":1: not JSON: JSON has no NaN"),
         ('{"question": "x?", "answer": -Infinity}', ":1: not JSON: JSON has no -Infinity"),
         ('{"question": "x?", "answer": null}', "field 'answer' must be a text or a number"),
-        ('{"question": "x?", "answer": ["5"]}', "field 'answer' must be a text or a number"),
+        ('{"question": "x?", "answer": []}', "field 'answer' must be a text or a number"),
+        ('{"question": "x?", "answer": [["5"]]}', "field 'answer' must be a text or a number"),
+        ('{"question": "x?", "answer": ["5", ""]}', "the answer of '1' is empty"),
         ('{"question": "x?", "answer": ""}', "the answer of '1' is empty"),
         ('{"question": "\\ud800", "answer": "5"}', "field 'question' holds half a character"),
         ('{"id": [1], "question": "x?", "answer": "5"}', "field 'id' must be a text or a number"),

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from weft.errors import ConfigError
 from weft.evals.tasks.json_lines import read_objects, text_of
@@ -29,7 +29,8 @@ class JsonlTask(Task):
     Args:
         path: the file.
         question: the field that holds the question.
-        answer: the field that holds the right answer, a text or a number.
+        answer: the field that holds the right answer, a text or a number, or a list of them of
+            which any is right.
         id: a field that names the sample; the line's number if the field is missing.
         system: a system turn that comes first.
         think: a system turn for strategies that ask for visible thinking.
@@ -75,7 +76,7 @@ class JsonlTask(Task):
         if max_tokens < 1:
             raise ConfigError(f"jsonl: max_tokens={max_tokens} must be at least 1")
         self._samples = self._read()
-        right = [s.data["answer"] for s in self._samples]
+        right = [one for s in self._samples for one in _right(s)]
         if reader and match != "auto":
             raise ConfigError("jsonl: reader and match both say how to compare; leave out match")
         suits = reader_for(right)
@@ -84,10 +85,9 @@ class JsonlTask(Task):
         named = {"auto": suits, "numeric": "number", "exact": "text(case=true)"}
         self.reader = parse_reader(reader or named[match])
         for s in self._samples:
-            written: str = s.data["answer"]
-            if not written.strip():
+            if not all(written.strip() for written in _right(s)):
                 raise ConfigError(f"{self.path}: the answer of {s.id!r} is empty; give it one")
-            if self.reader.alone(written) is None:
+            if any(self.reader.alone(written) is None for written in _right(s)):
                 raise ConfigError(
                     f"{self.path}: the answer of {s.id!r} is nothing that the reader "
                     f"{self.reader.spec} finds; correct it, or name another reader"
@@ -131,12 +131,16 @@ class JsonlTask(Task):
             raise ConfigError(f"{self.path} holds no samples; put one JSON object on each line")
         return samples
 
-    def _row(self, at: int, row: dict[str, Any]) -> tuple[str | None, str, str]:
-        """A line's id, None where it has none, its question and its answer."""
+    def _row(self, at: int, row: dict[str, Any]) -> tuple[str | None, str, str | list[str]]:
+        """A line's id, None where it has none, its question and its answer, or its answers."""
         question, answer, id = self.fields
+        several = row.get(answer)
+        given: list[Any] = [several]
+        if isinstance(several, list) and several:
+            given = cast("list[Any]", several)
+        fields = [(id, row.get(id)), (question, row.get(question)), *((answer, v) for v in given)]
         found: list[str | None] = []
-        for name in (id, question, answer):
-            value = row.get(name)
+        for name, value in fields:
             text = text_of(value)
             if text is None and not (name == id and value is None):
                 has = ", ".join(row) or "no fields"
@@ -150,7 +154,8 @@ class JsonlTask(Task):
                     "write it whole"
                 )
             found.append(text)
-        return found[0], found[1] or "", found[2] or ""
+        right = [text or "" for text in found[2:]]
+        return found[0], found[1] or "", right if isinstance(several, list) else right[0]
 
     def samples(self, limit: int | None, seed: int) -> list[Sample]:
         """The first `limit` lines; the seed does not matter."""
@@ -206,13 +211,18 @@ class JsonlTask(Task):
         )
 
     def correct(self, sample: Sample, answer: Answer) -> bool:
-        """Whether the reader takes the value and the right answer for the same."""
-        right = self.reader.alone(sample.data["answer"])
-        return (
-            answer.value is not None
-            and right is not None
-            and self.reader.agree(answer.value, right)
-        )
+        """Whether the reader takes the value and one of the right answers for the same."""
+        value = answer.value
+        if value is None:
+            return False
+        right = (self.reader.alone(written) for written in _right(sample))
+        return any(one is not None and self.reader.agree(value, one) for one in right)
+
+
+def _right(sample: Sample) -> list[str]:
+    """The right answers of a sample, of which any will do."""
+    given: str | list[str] = sample.data["answer"]
+    return given if isinstance(given, list) else [given]
 
 
 def _encodes(text: str) -> bool:

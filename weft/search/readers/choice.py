@@ -16,14 +16,19 @@ _SCRIPTS = str.maketrans(
     {chr(0xFF21 + i): chr(65 + i) for i in range(26)}
     | {chr(0xFF41 + i): chr(97 + i) for i in range(26)}
     | {chr(0x24B6 + i): chr(65 + i) for i in range(26)}
-    | dict(zip("أبجد", "ABCD", strict=True))
-    | dict(zip("АВС", "ABC", strict=True))  # noqa: RUF001 - Cyrillic, of the same look
     | {"（": "(", "）": ")", "：": ":", "．": ".", "、": ", "}  # noqa: RUF001
 )
+_ALIKE = dict(zip("أبجدАВС", "ABCDABC", strict=True))
+"""Letters of other scripts that stand for options: Arabic, and Cyrillic of the same look."""
+_ALONE = re.compile(rf"(?<!\w)[{''.join(_ALIKE)}](?!\w)")
+_START = r"(?<![A-Za-z0-9À-ÿ'’])"  # noqa: RUF001
+_END = r"(?![A-Za-z0-9À-ÿ]|['’][A-Za-z])"  # noqa: RUF001
+"""Where an option may begin and end; scripts without spaces may surround it."""
 _BEFORE = (
-    r"(?:[\s*_`\"'(\[{:>#.-]|\b(?:the|is|are|option|options|choice|choices|answer|answers|letter|"
-    r"(?:most )?likely|probably|clearly|definitely|therefore|thus|both|only|statement|alternative|"
-    r"opción|opcion|opção|option|opzione|réponse|lettre|letra|buchstabe|вариант|选项|选择|选|보기)\b){0,20}"
+    r"(?:[\s*_`\"'(\[{:<>#.-]|\b(?:the|is|are|option|options|choice|choices|answer|answers|letter|"
+    r"(?:most )?likely|correct|right|best|it|so|must be|should be|would be|probably|clearly|"
+    r"definitely|therefore|thus|both|only|statement|alternative|opción|opcion|opção|opzione|"
+    r"réponse|lettre|letra|la|le|el|buchstabe|вариант|选项|选择|选|보기)\b|选项|选择|选){0,20}"
 )
 _AND = r"\s*(?:,\s*and|,\s*or|,|/|;|&|\+|\band\b|\bor\b|\bund\b|\bet\b|\by\b|\be\b|和|与|及|或)\s*"
 
@@ -64,7 +69,7 @@ class ChoiceReader(Reader):
     @cached_property
     def _head(self) -> re.Pattern[str]:
         around = r"[()\[\]*_`\"'.:]{0,5}"
-        option = rf"(?:{self._option})(?![\w'’])"  # noqa: RUF001
+        option = rf"(?:{self._option}){_END}"
         one = rf"(?:option |choice )?{around}{option}{around}"
         return re.compile(
             rf"{_BEFORE}(?P<all>{one}(?:{_AND}{one}){{0,20}})(?P<after>.*)", re.I | re.S
@@ -73,14 +78,14 @@ class ChoiceReader(Reader):
     @cached_property
     def _marked(self) -> re.Pattern[str]:
         """An option that is marked as one, in a sentence or at the beginning of a line."""
-        option = rf"(?P<{{}}>{self._option})(?![\w'’])"  # noqa: RUF001
+        option = rf"(?P<{{}}>{self._option}){_END}"
         return re.compile(
             rf"\({option.format('a')}\)"
             rf"|\*\*[(\[]?{option.format('b')}[)\].:]?[^*\n]*\*\*"
-            rf"|(?<!\w)(?:option|choice|answer|choose|select|pick|with|opción|opção|вариант)"
+            rf"|(?<!\w)(?:option|choice|answer|choose|select|pick|with|leaves|leaving|so|thus|hence|therefore|opción|opção|вариант)"
             rf"[\s*_(\"']+{option.format('c')}(?=[\s*_)\"'.,:;!]|$)"
             rf"|(?:选项|选择|选|答案是)\s*[(]?{option.format('d')}"
-            rf"|(?<![\w'’]){option.format('e')}[)*_\"]*\s+(?:is|would be|must be|seems|looks)\s+"  # noqa: RUF001
+            rf"|{_START}{option.format('e')}[)*_\"]*\s+(?:is|would be|must be|seems|looks)\s+"
             rf"(?:the\s+)?(?:correct|right|best|true|answer|most)"
             rf"|^[\s*_>#-]{{0,12}}{option.format('f')}(?:[).:][^\n]*|[*_.\s]*)$",
             re.MULTILINE | (re.IGNORECASE if not self._single else re.NOFLAG),
@@ -88,7 +93,7 @@ class ChoiceReader(Reader):
 
     def read(self, text: str) -> str | None:
         """The option, or the options; None if the text takes none."""
-        text = text.translate(_SCRIPTS)
+        text = _latin(text)
         try:
             if (inside := box(text)) is not None:
                 return self._begins(text_of(inside), alone=True)
@@ -105,7 +110,7 @@ class ChoiceReader(Reader):
 
     def read_alone(self, text: str) -> str | None:
         """The options that a right answer names, such as `(B)` or `A, C`."""
-        return self._begins(text_of(text.translate(_SCRIPTS)), alone=True) or self.read(text)
+        return self._begins(text_of(_latin(text)), alone=True) or self.read(text)
 
     def _unstated(self, text: str) -> str | None:
         """Where nothing is stated: the text or its last line is an option, or one is marked."""
@@ -134,7 +139,8 @@ class ChoiceReader(Reader):
         first = named.strip("([*_`\"' ")[:1]
         if self._single and named.strip() in ("A", "a", "I", "i") and _WORDS.match(after):
             return None
-        if self._single and first.islower() and not alone and re.match(r"\s+\w", after):
+        marked = named.rstrip().endswith((")", ".", ":"))
+        if self._single and first.islower() and not (alone or marked) and re.match(r"\s+\w", after):
             return None
         return self._named(named)
 
@@ -146,7 +152,7 @@ class ChoiceReader(Reader):
         return self._named(" ".join(letters)) if len(set(letters)) == len(letters) else None
 
     def _named(self, text: str) -> str | None:
-        words = re.findall(rf"(?<![\w])(?:{self._option})(?![\w])", text, re.IGNORECASE)
+        words = re.findall(rf"{_START}(?:{self._option}){_END}", text, re.IGNORECASE)
         taken = {self._names[word.casefold()] for word in words}
         ordered = [name for name in self._names.values() if name in taken]
         return ", ".join(ordered) or None
@@ -160,7 +166,13 @@ class ChoiceReader(Reader):
     def _only(self, line: str) -> str | None:
         """The one option that a line mentions."""
         flags = re.NOFLAG if self._single else re.IGNORECASE
-        found = set(re.findall(rf"(?<![\w'’])(?:{self._option})(?![\w'’])", line, flags))  # noqa: RUF001
+        found = set(re.findall(rf"{_START}(?:{self._option}){_END}", line, flags))
         if self._single:
             found -= {"A", "I"}
         return self._named(found.pop()) if len(found) == 1 else None
+
+
+def _latin(text: str) -> str:
+    """A text with the options of other scripts as Latin letters."""
+    text = text.translate(_SCRIPTS)
+    return text if text.isascii() else _ALONE.sub(lambda found: _ALIKE[found[0]], text)

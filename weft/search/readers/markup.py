@@ -55,6 +55,7 @@ _SPACES = re.compile(r"\\[,;: ]|~(?=[^~\d]|$)|(?<=\d)~(?=\d)")
 _PLACE = re.compile(r"\^\{?\s*(?:°|\\circ)\s*\}?")
 _REPEATING = re.compile(r"(\d*)\.(\d{0,20})\\overline\{(\d{1,20})\}")
 _SUB = re.compile(r"(?<=\w)_\{?\w+\}?")
+_HTML = re.compile(r"</?(?:b|strong|i|em|u|p|br|span|div|sub|sup|code)(?: [^<>]{0,80})?/?>")
 _MONEY = re.compile(r"(?<![A-Za-z])[A-Z]{1,3}(?=\$)")
 _MILLIONS = re.compile(r"([$€£]\s*\d[\d.,]*)\s?([MB])(?:n|ln)?\b")
 
@@ -65,6 +66,7 @@ def text_of(text: str) -> str:
         text, changed = _TEXT.subn(r"\1", text)
         if not changed:
             break
+    text = _HTML.sub("", text)
     text = re.sub(r"\\[()\[\]]|\\[,;:!]|\*\*|__|`|(?<!\\)\$", "", text)
     text = re.sub(r"\\([ $%#&_{}])", r"\1", text)
     text = re.sub(r"^\s*[#>]+\s+", "", text)
@@ -81,6 +83,7 @@ def flat(text: str) -> str:
     text = text.translate(_SINGLE)
     if not text.isascii():
         text = "".join(str(unicodedata.decimal(c, c)) if c > "\x7f" else c for c in text)
+    text = _HTML.sub("", text)
     text = _MILLIONS.sub(lambda m: m[1] + (" million" if m[2] == "M" else " billion"), text)
     text = _MONEY.sub("", text)
     if "\\" in text or "{" in text:

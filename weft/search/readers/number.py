@@ -23,6 +23,7 @@ _EQUALS = re.compile(rf"{_UNIT}\s*[=≈]\s*")
 _MORE = re.compile(
     rf"{_UNIT}\s*(?:,|;|\bor\b|\band\b|/|&|\bto\b|±)\s*(?:and|or)?\s*(?:[a-z]\s*=\s*)?"
 )
+_RESTATED = re.compile(rf"{_UNIT}\s*\(\s*(?:or|about|i\.e\.,?|which is|[≈=])?\s*", re.IGNORECASE)
 _GOES_ON = re.compile(
     rf"{_UNIT}\s*\b(?:times|plus|minus|divided by|multiplied by|more than|less than|out of the)\b",
     re.IGNORECASE,
@@ -176,10 +177,18 @@ def _in_words(line: str, bold: re.Match[str] | None) -> Amount | None:
     if named or _REFUSES.search(line) or _pair(line, found):
         return _NONE
     meant = [one for one in found if _IS.search(line[: one.start])]
-    one = meant[-1] if meant else found[-1]
+    one = meant[-1] if meant else _unrestated(line, found)
     if _COMPARED.search(line[: one.start]):
         return _NONE
     return _several(line, _chained(line, one)) if meant else one
+
+
+def _unrestated(line: str, found: list[Amount]) -> Amount:
+    """The last amount, or what it tells again in brackets: `0.25 (25%)`."""
+    at = len(found) - 1
+    while at and _RESTATED.fullmatch(line, found[at - 1].end, found[at].start):
+        at -= 1
+    return found[at]
 
 
 def _pair(line: str, found: list[Amount]) -> bool:
@@ -209,7 +218,7 @@ def last_amount(text: str) -> Amount | None:
         plain = _NEGATIVE.sub("-", flat(part))
         found = amounts(plain)
         if found:
-            return _sentence(plain, found[-1])
+            return _sentence(plain, _unrestated(plain, found))
     plain = flat(text)
     if (spelt := spelled(plain.strip())) is not None:
         return Amount(spelt, 0, 0)
