@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.search.readers import parse_reader
-from weft.search.readers.amount import amount_at, written
+from weft.search.readers.writing.amount import amount_at, written
 
 FORMS = [
     json.loads(line)

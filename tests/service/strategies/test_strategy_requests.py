@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from weft.errors import UsageError
 from weft.search.readers import parse_reader
-from weft.search.readers.stated import boxed
+from weft.search.readers.writing.stated import boxed
 from weft.service.strategies.question import (
     VERIFY,
     cut,

@@ -7,9 +7,9 @@ from functools import cached_property
 
 from weft.errors import UsageError
 from weft.parameters import param
-from weft.search.readers.markup import text_of
 from weft.search.readers.reader import Reader, reader
-from weft.search.readers.stated import Cut, box, statements
+from weft.search.readers.writing.markup import text_of
+from weft.search.readers.writing.stated import Cut, box, statements
 
 LETTERS = "A B C D E F G H I J"
 _SCRIPTS = str.maketrans(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from weft.search.readers.number import is_number, number
 from weft.search.readers.reader import Reader, reader
-from weft.search.readers.stated import Cut
 from weft.search.readers.text import plain, stated_text
+from weft.search.readers.writing.stated import Cut
 
 
 @reader("final")

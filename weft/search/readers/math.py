@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from weft.extras import need
-from weft.search.readers.amount import amount_at
-from weft.search.readers.markup import flat
 from weft.search.readers.math_process import PROCESS, same_formula
 from weft.search.readers.number import is_number, last_amount, number
 from weft.search.readers.reader import Reader, reader
-from weft.search.readers.stated import Cut, box, statements
 from weft.search.readers.text import plain
+from weft.search.readers.writing.amount import amount_at
+from weft.search.readers.writing.markup import flat
+from weft.search.readers.writing.stated import Cut, box, statements
 
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _WORDS = re.compile(r"[^\W\d_]{2,}")

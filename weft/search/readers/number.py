@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from weft.search.readers.amount import Amount, amount_at, amounts, written
-from weft.search.readers.markup import flat
-from weft.search.readers.number_words import spelled
 from weft.search.readers.reader import Reader, reader
-from weft.search.readers.stated import Cut, Statement, box, statements
+from weft.search.readers.writing.amount import Amount, amount_at, amounts, written
+from weft.search.readers.writing.markup import flat
+from weft.search.readers.writing.number_words import spelled
+from weft.search.readers.writing.stated import Cut, Statement, box, statements
 
 _FILLER = re.compile(
     r"(?:[\s\u00a0*_>#`\"':≈~=]|\.(?!\d)|\\[,;: ]|\b(?:approximately|about|around|roughly|exactly|"

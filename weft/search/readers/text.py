@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from weft.parameters import param
-from weft.search.readers.markup import text_of
 from weft.search.readers.reader import Reader, reader
-from weft.search.readers.stated import Cut, box, statements
+from weft.search.readers.writing.markup import text_of
+from weft.search.readers.writing.stated import Cut, box, statements
 
 _HOPE = re.compile(r"\.?\s*I hope (?:it|this) is correct\.?$", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?:(?<=[^\W\d_]{4})|(?<=[\d)\"'%]))\.\s+(?=[A-Z])")

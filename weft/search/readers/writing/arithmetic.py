@@ -1,17 +1,12 @@
-"""Amounts: what numbers, fractions and sums of them are worth, and one way to write that.
-
-The texts are those that `markup.flat` gives. All is exact: nothing is rounded.
-"""
+"""Arithmetic as texts write it: sums, products, powers and fractions, computed exactly."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from math import isqrt
 
-_PLAIN = 60  # digits; a longer number is compared with its power of ten apart
 _MOST = 400  # digits of what is computed with
 _DEEP = 8  # brackets within brackets
 
@@ -34,82 +29,48 @@ _UNKNOWN = re.compile(
 )
 _PAIR = re.compile(r"\s*[-+]?\d+,\d{1,2}(?!\d)")
 _SPACE = re.compile(r"[\s\u00a0]*")
-_BEGIN = re.compile(
-    r"(?<![\w.^])(?<!\^[({])[-+]?\.?\d|(?<=[^\W\d_]{3}\.)\d"
-    r"|(?:(?<![\w)\]}])[-+])?(?:\\frac|\\sqrt|(?<![\w\\^])[(\[{])|(?<!\w)[√π]"
-)
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """Something that is written as a number.
-
-    Attributes:
-        value: what it is worth; None if that is no rational number, or it is more than one.
-        start: where it begins.
-        end: where it ends.
-    """
-
-    value: Fraction | Decimal | None
-    start: int
-    end: int
-
-
-class _Unknown(Exception):
+class Unknown(Exception):
     """It is written as a number, and has no value."""
 
     def __init__(self, end: int) -> None:
         self.end = end
 
 
-def amount_at(text: str, at: int) -> Amount | None:
-    """The longest amount that begins at a place; None if none does."""
-    parser = _Parser(text)
-    begin = parser.space(at)
-    try:
-        found = parser.sum(begin, 0)
-    except _Unknown as unknown:
-        return Amount(None, begin, unknown.end)
-    return None if found is None else Amount(found[0], begin, found[1])
+Value = Fraction | Decimal
 
 
-def amounts(text: str) -> list[Amount]:
-    """All amounts in a text, in order."""
-    found: list[Amount] = []
-    at = 0
-    while (begin := _BEGIN.search(text, at)) is not None:
-        one = amount_at(text, begin.start())
-        if one is None:
-            at = begin.start() + 1
-        else:
-            found.append(one)
-            at = max(one.end, begin.start() + 1)
-    return found
-
-
-_Value = Fraction | Decimal
-
-
-def _minus(value: _Value) -> _Value:
+def _minus(value: Value) -> Value:
     # The minus of Decimal rounds to 28 digits.
     return value.copy_negate() if isinstance(value, Decimal) else -value
 
 
-_Found = tuple[_Value, int] | None
+_Found = tuple[Value, int] | None
 
 
-class _Parser:
+class Arithmetic:
     """Reads sums, products, powers and fractions; stops where the text goes on otherwise."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     def space(self, at: int) -> int:
+        """Where the next thing begins that is no space."""
         match = _SPACE.match(self.text, at)
         return at if match is None else match.end()
 
     def sum(self, at: int, depth: int) -> _Found:
-        found = self.product(at, depth)
+        """The value of the longest sum that begins at a place, and where the sum ends.
+
+        Args:
+            at: the place.
+            depth: how many brackets are open.
+
+        Raises:
+            Unknown: what is written there has no value.
+        """
+        found = self._product(at, depth)
         while found is not None:
             value, end = found
             op = self.space(end)
@@ -121,17 +82,17 @@ class _Parser:
                 break
             if "\n" in self.text[end:op]:
                 break
-            term = self.product(op + 1, depth)
+            term = self._product(op + 1, depth)
             if term is None:
                 break
             if sign == "±":
-                raise _Unknown(term[1])
-            a, b = self.exact(value, term[1]), self.exact(term[0], term[1])
+                raise Unknown(term[1])
+            a, b = self._exact(value, term[1]), self._exact(term[0], term[1])
             found = (a + b if sign == "+" else a - b), term[1]
         return found
 
-    def product(self, at: int, depth: int) -> _Found:
-        found = self.signed(at, depth)
+    def _product(self, at: int, depth: int) -> _Found:
+        found = self._signed(at, depth)
         while found is not None:
             value, end = found
             op = self.space(end)
@@ -140,55 +101,55 @@ class _Parser:
                 break
             if sign not in ("*", "/", "x") or not sign or "\n" in self.text[end:op]:
                 break
-            factor = self.signed(op + 1, depth)
+            factor = self._signed(op + 1, depth)
             if factor is None:
                 break
-            a, b = self.exact(value, factor[1]), self.exact(factor[0], factor[1])
+            a, b = self._exact(value, factor[1]), self._exact(factor[0], factor[1])
             if sign == "/":
                 if not b:
-                    raise _Unknown(factor[1])
+                    raise Unknown(factor[1])
                 found = a / b, factor[1]
             else:
                 found = a * b, factor[1]
         return found
 
-    def signed(self, at: int, depth: int) -> _Found:
+    def _signed(self, at: int, depth: int) -> _Found:
         at = self.space(at)
         sign = self.text[at : at + 1]
         if sign == "±":
-            found = self.power(self.space(at + 1), depth)
+            found = self._power(self.space(at + 1), depth)
             if found is None:
                 return None
-            raise _Unknown(found[1])
+            raise Unknown(found[1])
         if sign in ("-", "+") and sign:
-            found = self.power(self.space(at + 1), depth)
+            found = self._power(self.space(at + 1), depth)
             if found is None:
                 return None
             return (_minus(found[0]) if sign == "-" else found[0]), found[1]
-        return self.power(at, depth)
+        return self._power(at, depth)
 
-    def power(self, at: int, depth: int) -> _Found:
-        found = self.base(at, depth)
+    def _power(self, at: int, depth: int) -> _Found:
+        found = self._base(at, depth)
         if found is None:
             return None
         value, end = found
         after = self.space(end)
         if self.text[after : after + 1] != "^":
             return found
-        raised = self.group(after + 1, depth) or self.signed(after + 1, depth + 1)
+        raised = self._group(after + 1, depth) or self._signed(after + 1, depth + 1)
         if raised is None:
             return found
         exponent, end = raised
-        exponent = self.exact(exponent, end)
-        base = self.exact(value, end)
+        exponent = self._exact(exponent, end)
+        base = self._exact(value, end)
         if exponent.denominator != 1:
-            raise _Unknown(end)
+            raise Unknown(end)
         size = max(len(str(abs(base.numerator))), len(str(base.denominator)))
         if abs(exponent) * size > _MOST * 2 or (not base and exponent < 0):
-            raise _Unknown(end)
+            raise Unknown(end)
         return base ** int(exponent), end
 
-    def group(self, at: int, depth: int) -> _Found:
+    def _group(self, at: int, depth: int) -> _Found:
         """What braces hold, or one digit, as LaTeX reads it."""
         at = self.space(at)
         if self.text[at : at + 1] == "{":
@@ -198,49 +159,49 @@ class _Parser:
             return (found[0], end + 1) if self.text[end : end + 1] == "}" else None
         return None
 
-    def argument(self, at: int, depth: int) -> _Found:
+    def _argument(self, at: int, depth: int) -> _Found:
         """What a command of LaTeX takes: braces, or one digit."""
         at = self.space(at)
         if self.text[at : at + 1].isdigit():
             return Fraction(int(self.text[at])), at + 1
-        return self.group(at, depth)
+        return self._group(at, depth)
 
-    def base(self, at: int, depth: int) -> _Found:
+    def _base(self, at: int, depth: int) -> _Found:
         text = self.text
         if depth > _DEEP:
             return None
         if text.startswith("\\frac", at):
-            return self.fraction(at, depth)
+            return self._fraction(at, depth)
         if text.startswith("\\sqrt", at):
-            return self.root(at, depth)
+            return self._root(at, depth)
         if text[at : at + 1] in ("√", "π") and text[at : at + 1]:
-            raise _Unknown(at + 1)
+            raise Unknown(at + 1)
         if text[at : at + 1] in ("(", "[", "{"):
-            return self.bracket(at, depth)
-        return self.number(at, depth)
+            return self._bracket(at, depth)
+        return self._number(at, depth)
 
-    def fraction(self, at: int, depth: int) -> _Found:
-        up = self.argument(at + 5, depth)
+    def _fraction(self, at: int, depth: int) -> _Found:
+        up = self._argument(at + 5, depth)
         if up is None:
             return self._odd(at)
-        down = self.argument(up[1], depth)
+        down = self._argument(up[1], depth)
         if down is None:
             return self._odd(at)
         if not down[0]:
-            raise _Unknown(down[1])
-        value = self.exact(up[0], up[1]) / self.exact(down[0], down[1])
+            raise Unknown(down[1])
+        value = self._exact(up[0], up[1]) / self._exact(down[0], down[1])
         return self._bare(value, down[1])
 
-    def root(self, at: int, depth: int) -> _Found:
-        inside = self.argument(at + 5, depth)
+    def _root(self, at: int, depth: int) -> _Found:
+        inside = self._argument(at + 5, depth)
         if inside is None:
             return self._odd(at)
-        value = self.exact(inside[0], inside[1])
+        value = self._exact(inside[0], inside[1])
         if value < 0:
-            raise _Unknown(inside[1])
+            raise Unknown(inside[1])
         up, down = isqrt(value.numerator), isqrt(value.denominator)
         if up * up != value.numerator or down * down != value.denominator:
-            raise _Unknown(inside[1])
+            raise Unknown(inside[1])
         return self._bare(Fraction(up, down), inside[1])
 
     def _odd(self, at: int) -> _Found:
@@ -249,24 +210,24 @@ class _Parser:
         while end < len(self.text) and (depth or self.text[end] in "{["):
             depth += (self.text[end] in "{[") - (self.text[end] in "}]")
             end += 1
-        raise _Unknown(end)
+        raise Unknown(end)
 
-    def bracket(self, at: int, depth: int) -> _Found:
+    def _bracket(self, at: int, depth: int) -> _Found:
         found = self.sum(at + 1, depth + 1)
         if found is None:
             return None
         end = self.space(found[1])
         if _PAIR.match(self.text, at + 1):
-            raise _Unknown(end + 1)  # `(1,2)` is a pair
+            raise Unknown(end + 1)  # `(1,2)` is a pair
         if self.text[end : end + 1] in (")", "]", "}"):
             return self._bare(found[0], end + 1)
         if self.text[end : end + 1] == ",":
             other = self.sum(end + 1, depth + 1)
             if other is not None and self.text[self.space(other[1]) :][:1] in (")", "]", "}", ","):
-                raise _Unknown(other[1] + 1)
+                raise Unknown(other[1] + 1)
         return None
 
-    def number(self, at: int, depth: int) -> _Found:
+    def _number(self, at: int, depth: int) -> _Found:
         match = _DIGITS.match(self.text, at)
         if match is None:
             return None
@@ -281,65 +242,34 @@ class _Parser:
         if (exponent := _EXPONENT.match(self.text, end)) is not None:
             written += exponent[0]
             end = exponent.end()
-        value: _Value = Decimal(written)
+        value: Value = Decimal(written)
         if (mixed := _MIXED.match(self.text, end)) is not None and written.isdigit():
             up, down = int(mixed[1][:_MOST]), int(mixed[2][:_MOST])
             if down and up < down:
-                return self.exact(value, end) + Fraction(up, down), mixed.end()
+                return self._exact(value, end) + Fraction(up, down), mixed.end()
         behind = self.space(end)
         if written.isdigit() and self.text.startswith("\\frac", behind):
-            part = self.fraction(behind, depth)
+            part = self._fraction(behind, depth)
             if part is not None and 0 < part[0] < 1:
-                return self.exact(value, end) + self.exact(part[0], part[1]), part[1]
-            raise _Unknown(behind + 5 if part is None else part[1])
+                return self._exact(value, end) + self._exact(part[0], part[1]), part[1]
+            raise Unknown(behind + 5 if part is None else part[1])
         if (scale := _SCALE.match(self.text, end)) is not None:
             factor = _SCALES[(scale[1] or scale[2]).lower()]
-            return self._bare(self.exact(value, end) * factor, scale.end())
+            return self._bare(self._exact(value, end) * factor, scale.end())
         return self._bare(value, end)
 
-    def _bare(self, value: _Value, end: int) -> _Found:
+    def _bare(self, value: Value, end: int) -> _Found:
         """An amount that nothing follows which makes another of it, such as `x` or `π`."""
         if (unknown := _UNKNOWN.match(self.text, end)) is not None:
-            raise _Unknown(unknown.end())
+            raise Unknown(unknown.end())
         return value, end
 
-    def exact(self, value: _Value, end: int) -> Fraction:
+    def _exact(self, value: Value, end: int) -> Fraction:
         if isinstance(value, Decimal):
             _, digits, exponent = value.as_tuple()
             if len(digits) + abs(int(exponent)) > _MOST:
-                raise _Unknown(end)
+                raise Unknown(end)
             return Fraction(value)
         if max(value.numerator.bit_length(), value.denominator.bit_length()) > 4 * _MOST:
-            raise _Unknown(end)
+            raise Unknown(end)
         return value
-
-
-def written(value: Fraction | Decimal) -> str:
-    """An amount in the one way in which it is written: `0.5`, `1/3`, `-1200`, `25e70`."""
-    if isinstance(value, Fraction):
-        down = value.denominator
-        for prime in (2, 5):
-            while down % prime == 0:
-                down //= prime
-        if down != 1:
-            return f"{value.numerator}/{value.denominator}"
-        digits = 0
-        while value.denominator != 1:
-            value, digits = value * 10, digits + 1
-        sign, coefficient, exponent = value < 0, str(abs(value.numerator)), -digits
-    else:
-        sign, figures, power = value.as_tuple()
-        coefficient, exponent = "".join(map(str, figures)), int(power)
-    # By hand, for `normalize` rounds to 28 digits.
-    short = coefficient.rstrip("0")
-    exponent += len(coefficient) - len(short)
-    short = short.lstrip("0")
-    if not short:
-        return "0"
-    minus = "-" if sign else ""
-    if not -_PLAIN <= exponent <= _PLAIN:
-        return f"{minus}{short}e{exponent}"
-    if exponent >= 0:
-        return minus + short + "0" * exponent
-    short = short.rjust(1 - exponent, "0")
-    return f"{minus}{short[:exponent]}.{short[exponent:]}"

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from weft.search.readers.answer_words import ALONE, BEGINS, LINK, named
+from weft.search.readers.writing.answer_words import ALONE, BEGINS, LINK, named
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?:\{|(?P<bare>\w+))")
 _JOINS = re.compile(
