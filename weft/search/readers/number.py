@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from weft.search.readers.reader import Reader, reader
 from weft.search.readers.writing.amount import Amount, amount_at, amounts, written
@@ -156,7 +157,12 @@ def _several(line: str, found: Amount) -> Amount:
     more = _MORE.match(line, found.end)
     if more is not None and more.end() > found.end:
         other = amount_at(line, more.end())
-        if other is not None and other.start == more.end() and other.value != found.value:
+        if (
+            other is not None
+            and other.start == more.end()
+            and other.value != found.value
+            and not _percent_of(line, other, found)
+        ):
             unit = line[found.end : more.end()]
             behind = line[other.end : other.end + 40]
             if not re.search(r"\w", unit.replace("or", "").replace("and", "")) or not re.search(
@@ -164,6 +170,13 @@ def _several(line: str, found: Amount) -> Amount:
             ):
                 return Amount(None, found.start, other.end)
     return found
+
+
+def _percent_of(line: str, other: Amount, found: Amount) -> bool:
+    """Whether an amount tells the one before it again as a percentage: `3/4, or 75%`."""
+    if other.value is None or found.value is None or line[other.end : other.end + 1] != "%":
+        return False
+    return Fraction(other.value) == 100 * Fraction(found.value)
 
 
 def _in_words(line: str, bold: re.Match[str] | None) -> Amount | None:
