@@ -21,6 +21,7 @@ from weft.search.early_exit.deepconf import DeepConf
 from weft.search.early_exit.deepconf_online import DeepConfOnline
 from weft.search.early_exit.trimr import TrimR
 from weft.search.readers import Reader, reader
+from weft.search.sampling.attempts import Chosen, best_of, choose, majority_of
 from weft.search.sampling.best_of_n import BestOfN
 from weft.search.sampling.first_finish import FirstFinish
 from weft.search.sampling.greedy import Greedy
@@ -49,6 +50,7 @@ __all__ = [
     "BestOfN",
     "BudgetForcing",
     "Chops",
+    "Chosen",
     "Confidence",
     "ConvergenceProbe",
     "DeepConf",
@@ -72,6 +74,9 @@ __all__ = [
     "TrimR",
     "Verifier",
     "WeightedMajority",
+    "best_of",
+    "choose",
+    "majority_of",
     "param",
     "parse_strategy",
     "reader",

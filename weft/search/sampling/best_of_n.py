@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weft.parameters import param, temperature
 from weft.search.sampling.nesting import of_param, texts_of
-from weft.search.sampling.samples import answered, collect, drawer, unscored
+from weft.search.sampling.samples import Drawn, answered, collect, drawer, unscored
 from weft.search.sampling.step_scores import aggregate_param
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param
@@ -18,6 +18,8 @@ class BestOfN(Strategy):
     scores the earliest sample wins. Samples without a readable answer are not scored. If
     budgets or failures leave no sample scored, the samples vote.
 
+    With `enough`, the samples still running are cancelled once one scores as much.
+
     With an `aggregate` other than `last`, the verifier scores the answer up to each of its steps.
     """
 
@@ -30,6 +32,9 @@ class BestOfN(Strategy):
     verifier: str = verifier_param()
     aggregate: str = aggregate_param()
     temperature: float = temperature()
+    enough: float | None = param(
+        None, "a score that ends sampling; all are drawn unless given", above=0, most=1, kind=float
+    )
     of: Strategy | None = of_param()
 
     @property
@@ -47,7 +52,12 @@ class BestOfN(Strategy):
             aggregate=self.aggregate,
             of=self.of,
         )
-        drawn = await collect(draw, self.n)
+
+        def enough(drawn: Drawn, index: int) -> bool:
+            score = drawn.found[index].score if index in drawn.found else None
+            return self.enough is not None and score is not None and score >= self.enough
+
+        drawn = await collect(draw, self.n, enough)
         found = drawn.found
         scored = [found[i] for i in sorted(found) if found[i].score is not None]
         if not scored:
