@@ -39,6 +39,7 @@ SETTINGS: dict[str, list[str]] = {
     "majority": [
         "majority(n={n})",
         "majority(n={n}, confidence=0.95, parallel={few})",
+        "majority(n=1, think=true)",
         "majority(n={half}, think=true)",
         "majority(n={few}, of=astar)",
     ],
@@ -56,6 +57,8 @@ SETTINGS: dict[str, list[str]] = {
     "deepconf": ["deepconf(n={half})"],
     "deepconf_online": ["deepconf_online(n={half}, warmup={few})"],
     "astar": ["astar(k={few})", "astar(k={few}, parallel=4)"],
+    "mcts": ["mcts(n=40)"],
+    "ab_mcts": ["ab_mcts(n=40)"],
     "particle_filter": ["particle_filter(n={half})"],
 }
 """What to run of each strategy. One that is not named here has its default parameters, but `n`."""
