@@ -49,11 +49,14 @@ def test_growth_that_is_soon_to_come_counts_at_admission():
 
 
 def test_residents_that_outgrew_the_engine_displace_a_claim_but_never_wait():
-    idle = Program("idle", claim=5000)
+    idle = Program("idle", claim=4000)
     grown = Call(Program("p", home=engine(), claim=500))
-    full = engine(claims=9800, weakest=idle)
-    assert weft().admit(grown, full, View()).displace is idle
-    assert weft().admit(grown, engine(claims=9800), View()).enter
+    # 95% of 10,000 hold the claims, its own of 500 apart, and 1,100 tokens of the call.
+    for claims, yields in ((11_900, idle), (11_899, None), (8_900, None)):
+        full = engine(claims=claims, weakest=idle)
+        admission = weft().admit(grown, full, View())
+        assert (admission.enter, admission.displace) == (yields is None, yields)
+    assert weft().admit(grown, engine(claims=11_900), View()).enter
 
 
 def test_a_program_yields_to_one_with_a_fraction_of_its_work():
@@ -77,10 +80,10 @@ def test_an_idle_engine_refuses_nobody():
         assert weft().admit(Call(prompt_tokens=9700), alone, View()).enter
 
 
-def test_an_idle_engine_waits_for_its_weakest_as_long_as_loading_it_again_would_take():
+def test_an_idle_engine_waits_for_its_weakest_twice_as_long_as_loading_it_again_would_take():
     gone = Program("gone", claim=5000, context=5000, acting=100.0)
     full = engine(claims=9000, weakest=gone, in_flight=0)  # 5 s to load it again
-    for reload, until in ((1, 105.0), (2, 110.0)):
+    for reload, until in ((0.5, 105.0), (1, 110.0)):
         policy = weft(reload=reload)
         early = policy.admit(Call(), full, View(now=until - 0.1, waiting=2))
         assert (early.enter, early.displace, early.again) == (False, None, until)

@@ -30,6 +30,8 @@ _LOAD = 8  # tokens of prefill that one call of an engine outweighs
 _FAR = 1.5  # times as dear that an engine must be before a call leaves what is cached there
 _FULL = 2  # times as many calls, if the engine is full
 _WHOLE = 0.9  # of a prompt: with more cached, no other engine is looked for
+_OUTGROWN = 0.75  # of a claim must be lacking before it yields to a resident that grew
+_AWAITED = 2  # times as long as loading it again takes, an idle engine waits for a program
 _LITTLE = 0.02  # of a call's own time in an engine: more work that is worth less waiting
 
 
@@ -55,8 +57,8 @@ class Weft(Policy):
     its program is new it yields to all others; what was begun is brought to its end.
 
     An engine that runs nothing waits neither for growth nor for `fill`. If claims are in the way
-    there, the weakest yields once its program has been away for as long as loading its context
-    again would take. A call that has waited for `patience` goes before
+    there, the weakest yields once its program has been away for twice as long as loading its
+    context again would take. A call that has waited for `patience` goes before
     all others and needs no admission; its
     engine takes in nothing else until it has room. That is the bound on starvation.
     """
@@ -239,10 +241,11 @@ class Weft(Policy):
         """If it fits beside the resident programs, or may displace one."""
         room = self._room(call, engine)
         if resides(call.program, engine):
-            # Contexts grow: residents may in time want more than there is.
+            # Contexts grow: residents may in time want more than there is. The engine evicts what
+            # is lacking and no more, so a claim yields only when nearly all of it is needed.
             room += call.program.claim
             yields = engine.weakest if room < 0 else None
-            if yields is None:
+            if yields is None or -room < _OUTGROWN * yields.claim:
                 return Admission(True, "its program is resident")
             return Admission(False, f"it grew by {-room:.0f} tokens too many", yields)
         room -= self._growth(call, view) * (engine.programs + 1)
@@ -270,12 +273,13 @@ class Weft(Policy):
     def _expected_until(self, program: Program, engine: EngineView) -> float:
         """Until when an engine that runs nothing waits for a program between two calls.
 
-        For as long as loading its context again would take: so waiting costs at most twice what
-        the better choice would have cost (ski rental, Karlin et al. 1988).
+        In proportion to what loading its context again would take: so waiting in vain costs at
+        most a multiple of what the better choice would have cost (ski rental, Karlin et al. 1988).
         """
         if program.acting is None:
             return -math.inf
-        return program.acting + self.reload * engine.prefill_seconds(program.context)
+        reload = engine.prefill_seconds(program.context)
+        return program.acting + _AWAITED * self.reload * reload
 
     def _reload(self, program: Program, engine: EngineView, view: View) -> float:
         """Seconds that loading a program's context again is expected to take."""
