@@ -83,6 +83,7 @@ LISTINGS = [
     Listing("weft.search.verifiers", "VERIFIERS", "verifiers", "model", "verifiers"),
     Listing("weft.search.readers", "READERS", "readers of answers", "number", "readers"),
     Listing("weft.evals.tasks.task", "TASKS", "tasks", "jsonl", "tasks"),
+    Listing("weft.evals.tasks.scorer", "SCORERS", "scorers of answers", "f1", "scorers"),
     Listing("weft.simulation.sources", "SOURCES", "workloads", "coding_agents", "workloads"),
     Listing(
         "weft.simulation.arrivals", "ARRIVALS", "ways in which programs arrive", "gamma", "arrivals"

@@ -5,6 +5,7 @@ files in one folder, with one writer at a time.
 """
 
 from weft.evals.tasks import Sample, Task, task
+from weft.evals.tasks.scorer import Scorer, scorer
 from weft.search import Answer, Question
 
-__all__ = ["Answer", "Question", "Sample", "Task", "task"]
+__all__ = ["Answer", "Question", "Sample", "Scorer", "Task", "scorer", "task"]

@@ -42,6 +42,7 @@ class Row:
         seconds: from start to answer, the wait for an engine included.
         error: why there is no result; such a row is run again at a resume.
         cluster: of the sample; empty if it is its own.
+        credit: how much the answer is worth, from 0 to 1; 1 if it is right.
         text: the whole text that the answer was read from, without thinking.
     """
 
@@ -55,6 +56,7 @@ class Row:
     seconds: float = 0.0
     error: str | None = None
     text: str | None = None
+    credit: float | None = None
     cluster: str = ""
 
     @property

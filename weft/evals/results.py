@@ -57,6 +57,11 @@ class Result:
         return self.correct / self.n if self.n else 0.0
 
     @property
+    def credit(self) -> float:
+        """The mean of what answers are worth; the accuracy where there is no partial credit."""
+        return mean([float(bool(r.correct)) if r.credit is None else r.credit for r in self.rows])
+
+    @property
     def share(self) -> Share:
         """The accuracy with its standard error and interval, for which clusters count."""
         return share([float(bool(r.correct)) for r in self.rows], [r.group for r in self.rows])
@@ -92,6 +97,7 @@ class Result:
             "errors": self.errors,
             "refused": self.refused,
             "accuracy": self.accuracy,
+            "credit": self.credit,
             "stderr": sure.stderr,
             "interval": [sure.low, sure.high],
             "calls": usage.calls,

@@ -239,14 +239,13 @@ class _Pass:
         match done.value:
             case Answer() as answer:
                 try:
-                    correct = self.task.correct(sample, answer)
+                    correct, error = self.task.correct(sample, answer), None
+                    credit = 1.0 if correct else self.task.credit(sample, answer)
                 except PartFailed as e:
-                    correct, error = None, str(e)
-                else:
-                    error = None
+                    correct, credit, error = None, None, str(e)
                 return Row(
                     spec, sample.id, correct, answer.value, answer.score,
-                    answer.details, usage, seconds, error, answer.text,
+                    answer.details, usage, seconds, error, answer.text, credit,
                 )  # fmt: skip
             case BudgetExceeded() as e:
                 # The limit is part of the question: without an answer in time it is wrong.

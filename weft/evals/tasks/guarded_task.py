@@ -105,6 +105,12 @@ class GuardedTask:
             copied = replace(answer, details=dict(answer.details))
             return truth(self.task.correct(deepcopy(sample), copied), "correct")
 
+    def credit(self, sample: Sample, answer: Answer) -> float:
+        """How much an answer is worth that is not right."""
+        with blaming("task", self._kind):
+            copied = replace(answer, details=dict(answer.details))
+            return float(expect(self.task.credit(deepcopy(sample), copied), Real, "credit"))
+
     @staticmethod
     def _text(given: object) -> str | None:
         return None if given is None else expect(given, str, "the question's answer")

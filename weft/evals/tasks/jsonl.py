@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 from weft.errors import ConfigError
 from weft.evals.tasks.json_lines import read_objects, text_of
+from weft.evals.tasks.scorer import parse_scorer
 from weft.evals.tasks.task import Sample, Task, task
 from weft.programs import Prompt
 from weft.search.readers import parse_reader
@@ -41,6 +42,8 @@ class JsonlTask(Task):
             `math`, `text`, `json`, or a reader of your own. By default as `match` says.
         match: `numeric` is the reader `number`, `exact` the reader `text(case=true)`; `auto` is
             the reader that suits all right answers; behind a pattern `number` or `text`.
+        scorer: gives partial credit to answers that are not right, see `weft scorers`: `f1`,
+            `items`, `prefix`, or a scorer of your own; none by default.
         max_tokens: the most tokens of an answer.
         steps: the text that ends a step, for step searches; `\n` in it is a newline.
         cluster: a field that names what lines have in common that are not independent, such as the
@@ -58,6 +61,7 @@ class JsonlTask(Task):
         pattern: str | None = None,
         reader: str = "",
         match: Literal["auto", "numeric", "exact"] = "auto",
+        scorer: str = "",
         max_tokens: int = 1024,
         steps: str = "\n",
         cluster: str = "",
@@ -84,6 +88,7 @@ class JsonlTask(Task):
             suits = "text"  # the pattern says what of a text is the answer
         named = {"auto": suits, "numeric": "number", "exact": "text(case=true)"}
         self.reader = parse_reader(reader or named[match])
+        self.scorer = parse_scorer(scorer) if scorer else None
         for s in self._samples:
             if not all(written.strip() for written in _right(s)):
                 raise ConfigError(f"{self.path}: the answer of {s.id!r} is empty; give it one")
@@ -99,6 +104,8 @@ class JsonlTask(Task):
         rows = [[s.id, s.data["question"], s.data["answer"]] for s in self._samples]
         pattern = self.pattern.pattern if self.pattern else None
         settings = [self.system, self.think, self.steps, self.max_tokens, pattern, self.reader.spec]
+        if self.scorer is not None:
+            settings.append(self.scorer.spec)
         return hashlib.sha256(json.dumps([rows, settings]).encode()).hexdigest()[:16]
 
     @property
@@ -213,10 +220,20 @@ class JsonlTask(Task):
     def correct(self, sample: Sample, answer: Answer) -> bool:
         """Whether the reader takes the value and one of the right answers for the same."""
         value = answer.value
-        if value is None:
-            return False
-        right = (self.reader.alone(written) for written in _right(sample))
-        return any(one is not None and self.reader.agree(value, one) for one in right)
+        return value is not None and any(
+            self.reader.agree(value, one) for one in self._known(sample)
+        )
+
+    def credit(self, sample: Sample, answer: Answer) -> float:
+        """What the scorer gives for the right answer that the value is nearest to."""
+        if answer.value is None or self.scorer is None:
+            return 0.0
+        return max(self.scorer(answer.value, one) for one in self._known(sample))
+
+    def _known(self, sample: Sample) -> list[str]:
+        """The right answers as they are read."""
+        read = (self.reader.alone(written) for written in _right(sample))
+        return [one for one in read if one is not None]
 
 
 def _right(sample: Sample) -> list[str]:

@@ -94,6 +94,10 @@ class Task(ABC):
     def correct(self, sample: Sample, answer: Answer) -> bool:
         """Whether the answer is right."""
 
+    def credit(self, sample: Sample, answer: Answer) -> float:
+        """How much an answer that is not right is worth, from 0 to 1; nothing by default."""
+        return 0.0
+
 
 TASKS = PartRegistry(
     "task",

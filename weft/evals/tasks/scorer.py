@@ -1,0 +1,68 @@
+"""Scorer: how much of a right answer an answer is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any, TypeVar, dataclass_transform
+
+from weft.faults import blaming, expect
+from weft.parameters import Parametric
+from weft.registry import PartRegistry
+
+
+class Scorer(Parametric, ABC):
+    """Gives partial credit to answers that are not right as a whole.
+
+    Subclasses are marked with `@scorer(name)`, which makes them frozen dataclasses whose fields
+    are their parameters.
+    """
+
+    @abstractmethod
+    def credit(self, answer: str, right: str) -> float:
+        """How much of the right answer an answer is, from 0 to 1; 1 makes it right.
+
+        Args:
+            answer: as the task's reader read it.
+            right: a right answer, read by the same reader.
+        """
+
+    def __call__(self, answer: str, right: str) -> float:
+        """What `credit` gives.
+
+        Raises:
+            PartFailed: the scorer's code raised an exception that is not weft's, or gave no
+                number from 0 to 1.
+        """
+        with blaming("scorer", type(self)):
+            given = float(expect(self.credit(answer, right), Real, "credit"))
+            if not 0 <= given <= 1:
+                raise ValueError(f"credit gave {given}, which is not from 0 to 1")
+            return given
+
+
+SCORERS = PartRegistry(
+    "scorer",
+    Scorer,
+    mark="scorer",
+    group="weft.scorers",
+    own=["weft.evals.tasks.scorers"],
+)
+S = TypeVar("S", bound=type[Scorer])
+
+
+@dataclass_transform(frozen_default=True)
+def scorer(name: str) -> Callable[[S], S]:
+    """Make a class a scorer that specs call `name`."""
+    return SCORERS.mark_as(name)
+
+
+def parse_scorer(spec: str | Mapping[str, Any] | Scorer) -> Scorer:
+    """The scorer that a spec describes, such as `f1` or `mine.py:Mine`.
+
+    Raises:
+        UnknownName: there is no such scorer or parameter.
+        UsageError: the text is malformed, or a value is not allowed.
+    """
+    return SCORERS.parse(spec)
