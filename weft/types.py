@@ -268,6 +268,8 @@ class Delta:
         cached_tokens: on the last delta, if the engine reports it.
         reasoning_tokens: on the last delta, if the engine reports it.
         missing: on the last delta: what was asked for and is not there (see `Completion`).
+        end: on the last delta: the token that ended the answer, where log-probabilities were asked
+            for and the engine reports its own.
         rest: on the first delta: seconds for which the engine says that it takes no more
             requests, for its limits are used up.
     """
@@ -285,6 +287,7 @@ class Delta:
     reasoning_tokens: int | None = None
     missing: tuple[str, ...] = ()
     rest: float | None = None
+    end: TokenLogprob | None = None
 
 
 @dataclass(frozen=True, slots=True)

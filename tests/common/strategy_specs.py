@@ -31,6 +31,7 @@ EACH = [
     "astar(k=3, parallel=3, cost=fall, heuristic=log, solutions=2, pick=vote)",
     "particle_filter(n=6)",
     "mcts(n=40)",
+    "power(n=4)",
     "mcts(n=32, width=3, explore=0.3, parallel=8, pick=vote)",
     "ab_mcts(n=24)",
     "ab_mcts(n=40, belief=beta, parallel=3)",

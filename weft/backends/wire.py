@@ -116,6 +116,7 @@ def delta(choice: dict[str, Any], alternatives: int | None) -> Delta:
         logprobs=logprobs[:kept],
         finish_reason=finish_reason(finish),
         ended=ended,
+        end=logprobs[kept] if kept < min(len(ids), len(logprobs)) else None,
     )
 
 

@@ -26,6 +26,7 @@ from weft.search.sampling.best_of_n import BestOfN
 from weft.search.sampling.first_finish import FirstFinish
 from weft.search.sampling.greedy import Greedy
 from weft.search.sampling.majority import Majority
+from weft.search.sampling.power import Power
 from weft.search.sampling.rpc import Rpc
 from weft.search.sampling.sample_until import SampleUntil
 from weft.search.sampling.short_m_at_k import ShortMAtK
@@ -64,6 +65,7 @@ __all__ = [
     "ParticleFilter",
     "Pets",
     "PetsOnline",
+    "Power",
     "Question",
     "Reader",
     "Rebase",

@@ -20,6 +20,7 @@ BUDGET = Limits(**dict(Strategies().budget))
 MOST = {
     **{"astar": 513, "beam": 512, "dvts": 512, "particle_filter": 512, "rebase": 512},
     **{"mcts": 129, "ab_mcts": 129, "deepconf_online": 32},
+    **{"mcts": 129, "ab_mcts": 129, "power": 21},
 }
 """Calls at most: of 32 steps, 64 paths extended or 64 walks, each continuation is also scored."""
 

@@ -36,6 +36,8 @@ class Completion:
             `schema` (the model was told the schema in words); `max_tokens` (the answer is longer);
             `text` (the character is lacking that an earlier answer began); or a setting that the
             engine does not know, such as `top_k`.
+        end: the token that ended the answer, which is not among `logprobs`, if
+            log-probabilities were asked for and the engine reports its own.
     """
 
     text: str
@@ -52,6 +54,7 @@ class Completion:
     reasoning: str = ""
     in_thinking: bool = False
     missing: tuple[str, ...] = ()
+    end: TokenLogprob | None = None
 
     @property
     def whole(self) -> bool:

@@ -228,6 +228,7 @@ def _completion(
         reasoning=reasoning,
         in_thinking=thinking.inside or silent,
         missing=outcome.missing,
+        end=outcome.end,
     )
 
 

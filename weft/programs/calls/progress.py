@@ -144,7 +144,7 @@ class CallProgress:
     def _finish(self, delta: Delta) -> None:
         outcome, held = self._outcome, self._reservation
         outcome.finish_reason, outcome.ended = delta.finish_reason or "stop", delta.ended
-        outcome.missing = delta.missing
+        outcome.missing, outcome.end = delta.missing, delta.end
         if self._thinking.unopened:
             share = len(self._thinking.reasoning) / max(1, sum(map(len, self._text)))
             self._thought = round(share * self._generated)

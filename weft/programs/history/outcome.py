@@ -30,6 +30,7 @@ class Outcome:
         after: seconds between the end of what came before in its run and the call.
         at: when it ended, in seconds since its run began; what came from a Store counts as long
             as it took the first time.
+        end: the token that ended it, where log-probabilities were asked for.
         read: the text, as it was read while it came; until its Completion is made.
     """
 
@@ -53,6 +54,7 @@ class Outcome:
     reasoning: str = ""
     inside: bool = False
     missing: tuple[str, ...] = ()
+    end: TokenLogprob | None = None
     read: Thinking | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -80,6 +82,7 @@ class Outcome:
             logprobs=self.logprobs[:most],
             finish_reason="cancelled",
             ended=False,
+            end=None,
             usage=replace(
                 used,
                 completion=0,
@@ -98,9 +101,9 @@ class Outcome:
         if timing:
             kept["timing"] = timing
         if self.logprobs:
-            kept["logprobs"] = [
-                {"token": t.token, "logprob": t.logprob, "top": t.top} for t in self.logprobs
-            ]
+            kept["logprobs"] = [_plain(one) for one in self.logprobs]
+        if self.end is not None:
+            kept["end"] = _plain(self.end)
         try:
             return to_json(kept).decode()
         except PydanticSerializationError:  # half a surrogate pair, which UTF-8 does not have
@@ -117,11 +120,17 @@ class Outcome:
                 data[name] = tuple(data[name])
         if "logprobs" in data:
             data["logprobs"] = tuple([TokenLogprob(**t) for t in data["logprobs"]])
+        if "end" in data:
+            data["end"] = TokenLogprob(**data["end"])
         if "usage" in data:
             data["usage"] = Usage(**data["usage"])
         if "timing" in data:
             data["timing"] = Timing(**data["timing"])
         return cls(**data | {"id": id})
+
+
+def _plain(one: TokenLogprob) -> dict[str, Any]:
+    return {"token": one.token, "logprob": one.logprob, "top": one.top}
 
 
 _APART = ("id", "usage", "timing", "read")
