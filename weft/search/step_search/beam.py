@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from weft.parameters import param, temperature
+from weft.search.step_search.ahead import StepsAhead, ahead_param
 from weft.search.step_search.final_answer import final_answer, pick_param
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.step_search.steps import Steps
@@ -32,6 +33,7 @@ class Beam(Strategy):
     verifier: str = verifier_param()
     unique: bool = param(True, "keep one of several identical beams")
     pick: str = pick_param()
+    ahead: int = ahead_param()
     temperature: float = temperature()
 
     def __post_init__(self) -> None:
@@ -42,7 +44,8 @@ class Beam(Strategy):
         """Answer the question."""
         steps = Steps(question, read_verifier(self.verifier), self.temperature)
         frontier = BeamFrontier(steps.root, self.n, self.width, unique=self.unique)
-        errors = await explore(frontier, steps.mover())
+        ahead = StepsAhead(steps.mover(), self.ahead)
+        errors = await explore(frontier, ahead.step, ahead)
         return final_answer(
             sorted(frontier.finished, key=lambda p: (p.depth, p.tie)),
             steps,
@@ -50,6 +53,7 @@ class Beam(Strategy):
             pick=self.pick,
             steps=sum(len(r) for r in frontier.rounds),
             rounds=len(frontier.rounds),
+            **ahead.details,
         )
 
 
@@ -95,6 +99,19 @@ class BeamFrontier(Frontier):
         self._lost[depth - 1] += 1
         return self._advance(depth)
 
+    def guesses(self) -> Iterable[Move]:
+        """Of each round the best that are not sure to be kept yet."""
+        likely = [
+            path
+            for depth in range(1, len(self.rounds) + 1)
+            if self._to_come(depth)
+            for path in self._ranked(self.rounds[depth - 1])[: self._n // self._width]
+        ]
+        return self._indices.ahead((p, self._width) for p in likely if p not in self._started)
+
+    def _to_come(self, depth: int) -> int:
+        return self._n - len(self.rounds[depth - 1]) - self._lost[depth - 1]
+
     def _reach(self, depth: int) -> None:
         while len(self.rounds) < depth:
             self.rounds.append([])
@@ -102,7 +119,7 @@ class BeamFrontier(Frontier):
 
     def _advance(self, depth: int) -> list[Move]:
         this_round = self.rounds[depth - 1]
-        to_come = self._n - len(this_round) - self._lost[depth - 1]
+        to_come = self._to_come(depth)
         ranked = self._ranked(this_round)
         keep = self._n // self._width
         moves: list[Move] = []

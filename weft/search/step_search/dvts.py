@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from weft.parameters import param, temperature
+from weft.search.step_search.ahead import StepsAhead, ahead_param
 from weft.search.step_search.final_answer import final_answer, pick_param
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.step_search.steps import Steps
@@ -32,6 +33,7 @@ class Dvts(Strategy):
     width: int = param(4, "continuations of each subtree's path; divides n", least=1, main=True)
     verifier: str = verifier_param()
     pick: str = pick_param()
+    ahead: int = ahead_param()
     temperature: float = temperature()
 
     def __post_init__(self) -> None:
@@ -42,7 +44,8 @@ class Dvts(Strategy):
         """Answer the question."""
         steps = Steps(question, read_verifier(self.verifier), self.temperature)
         frontier = DvtsFrontier(steps.root, self.n // self.width, self.width)
-        errors = await explore(frontier, steps.mover())
+        ahead = StepsAhead(steps.mover(), self.ahead)
+        errors = await explore(frontier, ahead.step, ahead)
         return final_answer(
             sorted(frontier.finished, key=lambda p: (p.depth, p.tie)),
             steps,
@@ -50,6 +53,7 @@ class Dvts(Strategy):
             pick=self.pick,
             steps=frontier.steps,
             subtrees=self.n // self.width,
+            **ahead.details,
         )
 
 
@@ -87,16 +91,26 @@ class DvtsFrontier(Frontier):
         """The subtree chooses among the others."""
         return self._choose(move.order)
 
+    def guesses(self) -> Iterable[Move]:
+        """Each subtree goes on with the best of what it has."""
+        bests = [_best(landed) for landed in self._landed if landed]
+        return self._indices.ahead((p, self._width) for p in bests if not p.finished)
+
     def _choose(self, subtree: int) -> Sequence[Move]:
         self._to_come[subtree] -= 1
         if self._to_come[subtree] or not (landed := self._landed[subtree]):
             return ()
-        best = min(landed, key=lambda p: (-(p.score or 0.0), p.tie))
+        best = _best(landed)
         if best.finished:
             self.finished += [p for p in landed if p.finished]
+            self._landed[subtree] = []
             return ()
         return self._go_on(subtree, best)
 
     def _go_on(self, subtree: int, path: Path) -> list[Move]:
         self._landed[subtree], self._to_come[subtree] = [], self._width
         return [Move(path, self._indices.of(path), subtree) for _ in range(self._width)]
+
+
+def _best(paths: Sequence[Path]) -> Path:
+    return min(paths, key=lambda p: (-(p.score or 0.0), p.tie))

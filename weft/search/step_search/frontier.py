@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections import ChainMap
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -24,6 +26,9 @@ from weft.programs.scope import current
 from weft.search.failures import NO_RESULT
 from weft.search.strategy import stable_seed
 from weft.search.verifiers import NO_TOKENS, Confidence
+
+if TYPE_CHECKING:
+    from weft.search.step_search.ahead import StepsAhead
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +109,17 @@ class Frontier(ABC):
         """Whether what is still under way can be cancelled."""
         return False
 
+    def guesses(self) -> Iterable[Move]:
+        """The moves that rounds which are still open will probably lead to, likeliest first.
 
-async def explore(frontier: Frontier, step: Step) -> list[WeftError]:
+        A path from which a move was named stays among them while its round may lead to it.
+        """
+        return ()
+
+
+async def explore(
+    frontier: Frontier, step: Step, ahead: StepsAhead | None = None
+) -> list[WeftError]:
     """Search until the frontier is done or has no moves left.
 
     Moves that are named together are announced together, as one fan-out. A move that engines
@@ -115,6 +129,7 @@ async def explore(frontier: Frontier, step: Step) -> list[WeftError]:
     Args:
         frontier: the policy.
         step: makes a move: generates and scores.
+        ahead: makes moves before the frontier names them, and has `step`.
 
     Returns:
         Why moves came to nothing.
@@ -147,10 +162,15 @@ async def explore(frontier: Frontier, step: Step) -> list[WeftError]:
         while True:
             if moves and not over:
                 batches += 1
+                if ahead is not None:
+                    ahead.take(moves)
                 tasks.start_soon(make, moves)
             moves = ()
             if not batches or frontier.done:
                 break
+            if ahead is not None:
+                for guess in ahead.follow([] if over else frontier.guesses()):
+                    tasks.start_soon(guess)
             with scope.branches(-1):
                 landed = await receive.receive()
             match landed:
@@ -163,7 +183,7 @@ async def explore(frontier: Frontier, step: Step) -> list[WeftError]:
                 case None:
                     batches -= 1
         tasks.cancel_scope.cancel()
-    return errors
+    return errors if ahead is None else [*errors, *ahead.errors]
 
 
 @dataclass(frozen=True)
@@ -175,13 +195,27 @@ class _Failed:
 
 
 class Indices:
-    """Hands out the indices of continuations, text by text."""
+    """Hands out the indices of continuations, text by text.
 
-    def __init__(self) -> None:
-        self._next: dict[str, int] = {}
+    Args:
+        first: the first index.
+        every: how far an index is from the next one.
+    """
+
+    def __init__(self, first: int = 0, every: int = 1) -> None:
+        self._first, self._every = first, every
+        self._next: MutableMapping[str, int] = {}
 
     def of(self, path: Path) -> int:
         """The next index for a path's text."""
-        index = self._next.get(path.text, 0)
-        self._next[path.text] = index + 1
+        index = self._next.get(path.text, self._first)
+        self._next[path.text] = index + self._every
         return index
+
+    def ahead(self, given: Iterable[tuple[Path, int]]) -> Iterator[Move]:
+        """The moves that are made if each path gets so many continuations next."""
+        then = Indices(self._first, self._every)
+        then._next = ChainMap({}, self._next)
+        for path, count in given:
+            for _ in range(count):
+                yield Move(path, then.of(path))

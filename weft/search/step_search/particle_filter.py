@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from weft.parameters import param, temperature
+from weft.search.step_search.ahead import StepsAhead, ahead_param
 from weft.search.step_search.final_answer import final_answer, pick_param
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.step_search.resampling import RESAMPLING
@@ -47,6 +48,7 @@ class ParticleFilter(Strategy):
     )
     resample: str = param("multinomial", "how particles are redrawn", choices=tuple(RESAMPLING))
     pick: str = pick_param("draw", default="draw")
+    ahead: int = ahead_param()
     temperature: float = temperature()
 
     async def solve(self, question: Question) -> Answer:
@@ -54,7 +56,8 @@ class ParticleFilter(Strategy):
         steps = Steps(question, read_verifier(self.verifier), self.temperature)
         rng = random.Random(stable_seed(question.seed, "particles"))
         frontier = ParticleFrontier(steps.root, self, rng)
-        errors = await explore(frontier, steps.mover())
+        ahead = StepsAhead(steps.mover(), self.ahead)
+        errors = await explore(frontier, ahead.step, ahead)
         slots = [p for p in frontier.slots if p.depth]
         finished = [p for p in slots if p.finished]
         weights = frontier.weights if len(finished) == self.n else None
@@ -68,25 +71,51 @@ class ParticleFilter(Strategy):
             chosen=chosen,
             ess=[round(e, 6) for e in frontier.ess],
             steps=frontier.steps,
+            **ahead.details,
         )
 
 
 class ParticleFrontier(Frontier):
     """The policy of particle filtering.
 
+    Args:
+        root: where all particles start.
+        settings: of the filter.
+        rng: its chance.
+        indices: of the continuations made, where others make some of the same paths.
+        first: the order of the first particle's moves.
+        reference: a finished path that the first particle follows, whatever its weight
+            (conditional sequential Monte Carlo, Andrieu et al. 2010).
+
     Attributes:
         slots: the particles.
         weights: theirs, adding up to 1, when the search has ended.
         ess: effective sample size of each round before resampling, from 1 to n.
         steps: how many steps have landed.
+        over: whether no particle has a step left to make.
     """
 
-    def __init__(self, root: Path, settings: ParticleFilter, rng: random.Random) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: ParticleFilter,
+        rng: random.Random,
+        *,
+        indices: Indices | None = None,
+        first: int = 0,
+        reference: Path | None = None,
+    ) -> None:
         self.slots = [root] * settings.n
         self.weights = [1 / settings.n] * settings.n
         self.ess: list[float] = []
-        self.steps = 0
-        self._settings, self._rng, self._indices = settings, rng, Indices()
+        self.steps, self.over = 0, False
+        self._settings, self._rng, self._first = settings, rng, first
+        self._indices = Indices() if indices is None else indices
+        self._follows = reference is not None
+        self._ahead: list[Path] = []  # what the reference has still to come, the next one last
+        while reference is not None and reference.depth:
+            self._ahead.append(reference)
+            reference = reference.parent
         self._moving: set[int] = set()
         self._moved: set[int] = set()
         self._dead: set[int] = set()
@@ -97,17 +126,30 @@ class ParticleFrontier(Frontier):
 
     def on_landed(self, path: Path) -> Sequence[Move]:
         """Resample and go on when the last particle of the round is there."""
-        self.slots[path.order] = path
+        slot = path.order - self._first
+        self.slots[slot] = path
         self.steps += 1
-        self._moving.remove(path.order)
-        self._moved.add(path.order)
+        self._moving.remove(slot)
+        self._moved.add(slot)
         return self._next_round()
 
     def on_failed(self, move: Move) -> Sequence[Move]:
         """The particle has no weight, so another takes its place."""
-        self._moving.remove(move.order)
-        self._dead.add(move.order)
+        slot = move.order - self._first
+        self._moving.remove(slot)
+        self._dead.add(slot)
         return self._next_round()
+
+    def guesses(self) -> Iterable[Move]:
+        """Two steps of each particle that has landed, by how often it would be drawn."""
+        weights = self._weigh() if self._moved else self.weights
+        likely = [
+            (-weights[slot] / (copy + 1), move.path.tie, slot, move)
+            for slot in self._moved
+            if not self.slots[slot].finished
+            for copy, move in enumerate(self._indices.ahead([(self.slots[slot], 2)]))
+        ]
+        return [move for *_, move in sorted(likely, key=lambda one: one[:3])]
 
     def draw(self) -> Path | None:
         """A particle with a readable answer, drawn by the weights; None before all are finished."""
@@ -119,27 +161,39 @@ class ParticleFrontier(Frontier):
         return self._rng.choices(self.slots, odds)[0]
 
     def _next_round(self) -> Sequence[Move]:
-        if self._moving or len(self._dead) == len(self.slots):
-            return ()
-        self.weights = self._weigh()
-        self.ess.append(1 / math.fsum(w * w for w in self.weights))
-        if all(p.finished for p in self.slots):
-            return ()
-        redraw = RESAMPLING[self._settings.resample]
-        self.slots = [self.slots[i] for i in redraw(self.weights, self._rng)]
-        self.weights = [1 / len(self.slots)] * len(self.slots)
-        return self._move()
+        moves: list[Move] = []
+        while not self._moving and not self.over:
+            self.over = len(self._dead) == len(self.slots)
+            if self.over:
+                break
+            self.weights = self._weigh()
+            self.ess.append(1 / math.fsum(w * w for w in self.weights))
+            self.over = all(p.finished for p in self.slots)
+            if self.over:
+                break
+            drawn = RESAMPLING[self._settings.resample](self.weights, self._rng)
+            if self._follows:
+                drawn[0] = 0
+            self.slots = [self.slots[i] for i in drawn]
+            self.weights = [1 / len(self.slots)] * len(self.slots)
+            moves = self._move()
+        return moves
 
     def _move(self) -> list[Move]:
         self._moving = {i for i, p in enumerate(self.slots) if not p.finished}
         self._moved, self._dead = set(), set()
+        if self._ahead:
+            self.slots[0] = self._ahead.pop()
+            self._moving.discard(0)
+            self._moved.add(0)
         return [
-            Move(self.slots[i], self._indices.of(self.slots[i]), i) for i in sorted(self._moving)
+            Move(self.slots[i], self._indices.of(self.slots[i]), self._first + i)
+            for i in sorted(self._moving)
         ]
 
     def _weigh(self) -> list[float]:
         logs = [
-            -math.inf if i in self._dead else self._log_weight(i, path)
+            -math.inf if i in self._dead or i in self._moving else self._log_weight(i, path)
             for i, path in enumerate(self.slots)
         ]
         top = max(logs)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from weft.parameters import param, temperature
+from weft.search.step_search.ahead import StepsAhead, ahead_param
 from weft.search.step_search.final_answer import final_answer, pick_param
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.step_search.steps import Steps
@@ -34,13 +35,15 @@ class Rebase(Strategy):
     verifier: str = verifier_param()
     tau: float = param(0.2, "temperature of the shares: small favours the best", above=0)
     pick: str = pick_param(default="vote")
+    ahead: int = ahead_param()
     temperature: float = temperature(1.0)
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
         steps = Steps(question, read_verifier(self.verifier), self.temperature)
         frontier = RebaseFrontier(steps.root, self.n, self.tau)
-        errors = await explore(frontier, steps.mover())
+        ahead = StepsAhead(steps.mover(), self.ahead)
+        errors = await explore(frontier, ahead.step, ahead)
         return final_answer(
             sorted(frontier.finished, key=lambda p: (p.depth, p.tie)),
             steps,
@@ -48,6 +51,7 @@ class Rebase(Strategy):
             pick=self.pick,
             steps=frontier.steps,
             rounds=len(frontier.widths),
+            **ahead.details,
         )
 
 
@@ -83,15 +87,24 @@ class RebaseFrontier(Frontier):
         """What the path would have got is shared out among the others."""
         return self._next_round()
 
+    def guesses(self) -> Iterable[Move]:
+        """The round as it would be if nothing else came, and then all other paths."""
+        given = self._shared_out()
+        return self._indices.ahead([*given, *((path, 1) for path, n in given if not n)])
+
     def _next_round(self) -> Sequence[Move]:
         self._to_come -= 1
         if self._to_come or not self._live:
             return ()
+        given, self._live = self._shared_out(), []
+        return self._extend(given)
+
+    def _shared_out(self) -> list[tuple[Path, int]]:
+        """How many continuations each path of the round gets, as far as they have landed."""
         live = sorted(self._live, key=lambda p: (-(p.score or 0.0), p.tie))
-        self._live = []
         scores = [p.score or 0.0 for p in live]
-        given = shares(self._n - len(self.finished), scores, self._tau)
-        return self._extend(list(zip(live, given, strict=True)))
+        given = shares(self._n - len(self.finished), scores, self._tau) if live else []
+        return list(zip(live, given, strict=True))
 
     def _extend(self, given: Sequence[tuple[Path, int]]) -> list[Move]:
         moves = [Move(path, self._indices.of(path)) for path, n in given for _ in range(n)]
