@@ -31,6 +31,8 @@ EACH = [
     "astar(k=3, parallel=3, cost=fall, heuristic=log, solutions=2, pick=vote)",
     "particle_filter(n=6)",
     "mcts(n=40)",
+    "particle_gibbs(n=3)",
+    "particle_gibbs(n=3, sweeps=2, chains=2, pick=vote)",
     "power(n=4)",
     "mcts(n=32, width=3, explore=0.3, parallel=8, pick=vote)",
     "ab_mcts(n=24)",

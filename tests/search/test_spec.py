@@ -67,6 +67,7 @@ def test_every_strategy_reads_its_own_spec() -> None:
         "particle_filter",
         "mcts",
         "ab_mcts",
+        "particle_gibbs",
         "power",
     }
     for name, cls in strategies().items():

@@ -37,6 +37,7 @@ from weft.search.step_search.astar import AStar
 from weft.search.step_search.beam import Beam
 from weft.search.step_search.dvts import Dvts
 from weft.search.step_search.particle_filter import ParticleFilter
+from weft.search.step_search.particle_gibbs import ParticleGibbs
 from weft.search.step_search.rebase import Rebase
 from weft.search.strategy import Answer, Question, Strategy, parse_strategy, strategies, strategy
 from weft.search.tree_search.ab_mcts import AbMcts
@@ -63,6 +64,7 @@ __all__ = [
     "Mbr",
     "Mcts",
     "ParticleFilter",
+    "ParticleGibbs",
     "Pets",
     "PetsOnline",
     "Power",

@@ -21,6 +21,7 @@ MOST = {
     **{"astar": 513, "beam": 512, "dvts": 512, "particle_filter": 512, "rebase": 512},
     **{"mcts": 129, "ab_mcts": 129, "deepconf_online": 32},
     **{"mcts": 129, "ab_mcts": 129, "power": 21},
+    **{"mcts": 129, "ab_mcts": 129, "power": 21, "particle_gibbs": 448},
 }
 """Calls at most: of 32 steps, 64 paths extended or 64 walks, each continuation is also scored."""
 
