@@ -14,6 +14,7 @@ from weft.orchestrator.pool import Pool
 from weft.programs import Prompt, run
 from weft.search import Power, Question
 from weft.search.sampling.power import Token, log_acceptance
+from weft.store.store import Store
 from weft.types import Delta, TokenLogprob
 
 END = ""
@@ -201,3 +202,17 @@ async def test_what_it_can_not_do(open_question) -> None:
     async with Pool(Tiny()):
         with pytest.raises(UsageError, match="can't hold it to a schema"):
             await Power()(replace(open_question, schema={"type": "object"}))
+
+
+@pytest.mark.loops("asyncio")
+async def test_a_rerun_has_the_same_probabilities(open_question, tmp_path) -> None:
+    """Those of the answers' ends, too: else it would take another course."""
+    found = []
+    for _ in range(2):
+        with Store(tmp_path / "store") as store:
+            async with Pool(engine := Tiny()) as pool:
+                found.append(
+                    (await run(Power(alpha=2), open_question, pool=pool, store=store)).value
+                )
+    assert not engine.requests
+    assert found[0] == found[1]
