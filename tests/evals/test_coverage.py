@@ -1,12 +1,21 @@
 from __future__ import annotations
 
 import math
+import random
+import statistics
 from itertools import combinations
 
 import pytest
 
 from weft.errors import UsageError
-from weft.evals.coverage import coverage, coverage_law, pass_at_k, saturation, saturation_after
+from weft.evals.coverage import (
+    DrawnCounts,
+    coverage,
+    coverage_law,
+    pass_at_k,
+    saturation,
+    saturation_after,
+)
 
 
 def log_beta(a: float, b: float) -> float:
@@ -74,3 +83,55 @@ def test_from_where_on_samples_add_little() -> None:
         saturation(1.5)
     with pytest.raises(UsageError, match="from 0 to drawn=2"):
         saturation_after(3, 2)
+
+
+def drawn(problems: int, n: int, alike: int = 1) -> DrawnCounts:
+    """Answers to problems whose ease is spread evenly; so many of a cluster are equally easy."""
+    counts = [(n, round(n * (i // alike * alike / problems) ** 2)) for i in range(problems)]
+    return DrawnCounts(tuple(counts), tuple(str(i // alike) for i in range(problems)))
+
+
+def test_draws_have_coverage_up_to_the_fewest() -> None:
+    draws = DrawnCounts(((5, 1), (4, 4), (9, 0)), ("a", "b", "c"))
+    assert draws.ks == [1, 2, 4]
+    assert draws.at(4).value == pytest.approx((0.8 + 1 + 0) / 3)
+    assert draws.at(1).low < draws.at(1).value < draws.at(1).high
+
+
+def test_the_law_is_fitted_and_extrapolated_with_its_error() -> None:
+    draws = drawn(100, 16)
+    law = draws.law()
+    assert law == coverage_law({k: draws.at(k).value for k in draws.ks})
+    assert law is not None
+    found, few, alike = (
+        d.extrapolated(64) for d in (draws, drawn(25, 16), drawn(100, 16, alike=5))
+    )
+    assert found is not None
+    assert few is not None
+    assert alike is not None
+    assert found.value == pytest.approx(math.exp(law[0] * 64 ** law[1]))
+    assert 0 < found.low < found.value < found.high < 1
+    assert found.high - found.low == pytest.approx(4 * found.stderr, rel=0.15)
+    assert few.stderr == pytest.approx(2 * found.stderr, rel=0.25)
+    assert alike.stderr > 1.5 * found.stderr
+
+
+def test_extrapolation_without_a_law_is_none() -> None:
+    for counts in [((4, 0), (4, 0)), ((4, 4), (4, 4)), ((1, 1), (1, 0)), ((8, 3),)]:
+        assert DrawnCounts(counts, ("a", "b")[: len(counts)]).extrapolated(100) is None
+
+
+def test_its_error_is_what_chance_makes_of_it() -> None:
+    """Beside many draws of problems: the mean of its standard errors is their deviation."""
+    chance = random.Random(7)
+
+    def found() -> tuple[float, float]:
+        ease = [chance.betavariate(0.7, 2) for _ in range(60)]
+        counts = tuple((8, sum(chance.random() < p for _ in range(8))) for p in ease)
+        further = DrawnCounts(counts, tuple(map(str, range(60)))).extrapolated(32)
+        assert further is not None
+        return further.value, further.stderr
+
+    values, errors = zip(*(found() for _ in range(60)), strict=True)
+    # The deviation of 60 values is known to a tenth.
+    assert statistics.mean(errors) == pytest.approx(statistics.stdev(values), rel=0.3)

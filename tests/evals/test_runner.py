@@ -16,9 +16,10 @@ import pytest
 
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import EngineError, StoreError, UsageError
+from weft.evals.failures import most_errors
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.results import Evaluation, Result, read
-from weft.evals.runner import Plan, evaluate, most_errors
+from weft.evals.runner import Plan, evaluate
 from weft.evals.tasks.countdown_player import Player
 from weft.evals.tasks.countdown_task import CountdownTask
 from weft.orchestrator.pool import Pool
@@ -94,7 +95,7 @@ async def test_every_strategy_answers_every_sample(tmp_path: Path) -> None:
     row = json.loads(lines[0])
     assert set(row) == {
         "strategy", "id", "correct", "answer", "score", "details", "usage", "seconds", "error",
-        "cluster", "credit", "text",
+        "cluster", "credit", "text", "repeat", "drawn", "right",
     }  # fmt: skip
     assert "|" in row["text"]
 
@@ -106,6 +107,36 @@ async def test_rows_know_their_clusters_also_those_from_before(tmp_path: Path) -
     evaluation = await go(named, engine(), folder)
     assert {r.group for r in evaluation.results[0].rows} == {"cluster c"}
     assert {r.cluster for r in folder.rows()} == {"c"}
+
+
+async def test_repeats_have_other_chance_and_go_on(tmp_path: Path) -> None:
+    folder, what = Folder(tmp_path / "out", create=True), plan("majority(n=2)", limit=4)
+    once = await go(what, engine(0.5), folder)
+    again = await go(replace(what, repeats=3), engine(0.5), folder)
+    (result,) = again.results
+    assert [(r.key, r.group) for r in result.rows] == sorted(
+        ((s.id, i), f"sample {s.id}") for s in what.samples for i in range(3)
+    )
+    assert once.results[0].rows == tuple(r for r in result.rows if r.repeat == 0)
+    assert (result.count, result.problems) == ("12", 4)
+    seen = {(r.id, r.repeat): r.answer for r in result.rows}
+    assert any(seen[s.id, 0] != seen[s.id, 1] for s in what.samples)
+    idle = engine()
+    assert (await go(replace(what, repeats=3), idle, folder)).results == again.results
+    assert idle.requests == []
+
+
+async def test_right_ones_are_counted_among_all_that_were_drawn(tmp_path: Path) -> None:
+    what = plan("best_of_n(n=5, verifier=function)", "majority(n=4)", "astar(k=2)", limit=8)
+    folder = Folder(tmp_path / "out", create=True)
+    best, vote, search = (await go(what, engine(0.6), folder)).results
+    assert {r.drawn for r in best.rows} == {5}
+    # The exact check finds a right one wherever there is one.
+    assert [r.right > 0 for r in best.rows] == [r.correct for r in best.rows]
+    assert 0 < sum(r.right for r in best.rows) < 40
+    # A vote that was settled early has drawn fewer, and searches draw no whole texts.
+    assert all(r.drawn == 4 or (r.drawn, r.right) == (0, 0) for r in vote.rows)
+    assert not any(r.drawn for r in search.rows)
 
 
 async def test_a_perfect_player_is_right(tmp_path: Path) -> None:

@@ -94,7 +94,12 @@ class Comparison:
     @property
     def problems(self) -> float:
         """With how many problems, alike these, the margin would be seen four times in five."""
-        return self.difference.needed(MARGIN, self.family.level) * self.difference.n
+        return self.difference.needed(MARGIN, self.family.level) * self.common
+
+    @property
+    def common(self) -> int:
+        """How many problems both have."""
+        return len({a.id for a, _ in aligned(self.first, self.second)})
 
     @property
     def points(self) -> str:
@@ -112,8 +117,7 @@ class Comparison:
     def cells(self) -> list[str]:
         """For a table of accuracies against one strategy's."""
         p = "< 0.001" if self.p < 0.001 else f"{self.p:.3f}"
-        n = str(self.difference.n)
-        return [self.first.strategy, n, self.points, p, rounded(self.problems)]
+        return [self.first.strategy, str(self.difference.n), self.points, p, rounded(self.problems)]
 
 
 TO_SEE = f"to see {100 * MARGIN:g} points"
@@ -194,5 +198,5 @@ def notes(family: Comparisons) -> str:
     many = f"all {count} comparisons made here" if count > 1 else "one comparison"
     return (
         f"differences are paired by problem; p (Holm) and intervals (95 %) are for {many}; "
-        f"{TO_SEE}: problems that would show such a difference, four times in five"
+        f"{TO_SEE}: problems like these that would show such a difference, four times in five"
     )

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from weft.errors import UsageError
-from weft.evals.statistics import mean
+from weft.evals.statistics import Share, mean, share
+from weft.evals.statistics.intervals import CONFIDENCE
+from weft.evals.statistics.plain import critical
+
+_BLOCKS = 200  # as many jackknife estimates as anyone needs
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -111,3 +116,84 @@ def saturation_after(right: int, drawn: int, tolerance: float = 0.01) -> int:
     if not 0 <= right <= drawn:
         raise UsageError(f"right={right} of saturation_after must be from 0 to drawn={drawn}")
     return saturation((right + 1) / (drawn + 2), tolerance)
+
+
+@dataclass(frozen=True)
+class DrawnCounts:
+    """How many answers to each problem were drawn, and how many of them are right.
+
+    Attributes:
+        counts: of each problem, the two numbers.
+        clusters: of each problem, what it is not independent of.
+    """
+
+    counts: tuple[tuple[int, int], ...]
+    clusters: tuple[str, ...]
+
+    @property
+    def ks(self) -> list[int]:
+        """1, 2, 4 ... up to the fewest answers that a problem has."""
+        most = min(n for n, _ in self.counts)
+        return [2**i for i in range(most.bit_length())]
+
+    def at(self, k: int) -> Share:
+        """Coverage of k answers, with its interval."""
+        values = [pass_at_k(n, right, k) for n, right in self.counts]
+        return share(values, self.clusters, sum(n for n, _ in self.counts) / k)
+
+    def law(self, most: int | None = None) -> tuple[float, float] | None:
+        """The a and b of `coverage_law`; None if it can't be fitted.
+
+        Args:
+            most: the largest k that is used; None is all.
+        """
+        ks = [k for k in self.ks if most is None or k <= most]
+        points = {k: coverage(self.counts, k) for k in ks}
+        return coverage_law(points) if sum(0 < c < 1 for c in points.values()) > 1 else None
+
+    def extrapolated(self, k: int, most: int | None = None) -> Share | None:
+        """Coverage of k answers by the law, with the error that comes of there being few problems.
+
+        The error is that of a jackknife over clusters (Efron and Stein 1981), on the scale on
+        which the law is a line. It does not tell whether the law holds so far.
+
+        Args:
+            k: how many answers a problem would have.
+            most: the largest k that is used; None is all.
+
+        Returns:
+            None if the law can't be fitted, or there is one cluster only.
+        """
+        points = {j: coverage(self.counts, j) for j in self.ks if most is None or j <= most}
+        ks = [j for j, c in points.items() if 0 < c < 1]
+        names = list(dict.fromkeys(self.clusters))
+        block = {name: i % _BLOCKS for i, name in enumerate(names)}
+        parts = [[0.0] * (len(ks) + 1) for _ in range(min(len(names), _BLOCKS))]
+        for (n, right), cluster in zip(self.counts, self.clusters, strict=True):
+            part = parts[block[cluster]]
+            part[-1] += 1
+            for i, j in enumerate(ks):
+                part[i] += pass_at_k(n, right, j)
+        if len(ks) < 2 or len(parts) < 2:
+            return None
+        whole = [math.fsum(column) for column in zip(*parts, strict=True)]
+        least = 1 / (2 * len(names))  # without the only problem that was not solved, say
+        lines: list[float] = []
+        for left_out in ([0.0] * (len(ks) + 1), *parts):
+            *sums, problems = (w - x for w, x in zip(whole, left_out, strict=True))
+            shares = {j: s / problems for j, s in zip(ks, sums, strict=True)}
+            a, b = coverage_law({j: min(max(c, least), 1 - least) for j, c in shares.items()})
+            lines.append(math.log(-a) + b * math.log(k))
+        line, others = lines[0], lines[1:]
+        g, centre = len(others), mean(others)
+        stderr = math.sqrt((g - 1) / g * math.fsum((x - centre) ** 2 for x in others))
+        reach = critical(CONFIDENCE, max(g - 1, 1)) * stderr
+        value = _covered(line)
+        return Share(
+            value, value * math.exp(line) * stderr, _covered(line + reach), _covered(line - reach)
+        )
+
+
+def _covered(line: float) -> float:
+    """The coverage whose log(-log) is this."""
+    return math.exp(-math.exp(min(line, 700.0)))

@@ -91,7 +91,7 @@ def _top(results: Sequence[Result]) -> Result:
 
 def _points(compared: Comparison) -> str:
     """The difference; where it is not clear, also how many problems would make it so."""
-    text = f"{compared.points} points on {compared.difference.n} problems"
+    text = f"{compared.points} points on {compared.common} problems"
     if compared.verdict == "can't tell" and compared.margin is not None:
         text += f" (about {rounded(compared.problems)} would show {100 * MARGIN:g})"
     return text

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import platform
-import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.errors import StoreError
+from weft.evals.lock import locked, may_run, named
 from weft.types import Usage
 
 SETTINGS, ROWS, RESULTS, REPORT, STORE, LOCK = (
@@ -44,6 +43,10 @@ class Row:
         cluster: of the sample; empty if it is its own.
         credit: how much the answer is worth, from 0 to 1; 1 if it is right.
         text: the whole text that the answer was read from, without thinking.
+        repeat: how many times the strategy had been asked the sample before.
+        drawn: among how many whole texts the strategy chose; 0 if it did not draw all of them, or
+            does not say.
+        right: how many of these are right.
     """
 
     strategy: str
@@ -58,11 +61,14 @@ class Row:
     text: str | None = None
     credit: float | None = None
     cluster: str = ""
+    repeat: int = 0
+    drawn: int = 0
+    right: int = 0
 
     @property
-    def key(self) -> str:
+    def key(self) -> tuple[str, int]:
         """What rows of several strategies have in common that are compared."""
-        return self.id
+        return self.id, self.repeat
 
     @property
     def group(self) -> str:
@@ -128,51 +134,6 @@ class Session:
     samples: dict[str, int] = field(default_factory=dict[str, int])
 
 
-def _locked(file: int) -> bool | None:
-    """Lock an open file for this process, whose end frees the lock.
-
-    Returns:
-        False if the file is locked by another; None if there are no locks at all, as on some
-        network file systems.
-    """
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-        return False if e.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK) else None
-    return True
-
-
-def _may_run(holder: str) -> bool:
-    """Whether the process may still run that wrote its number and its machine's name."""
-    pid, _, machine = holder.strip().partition(" ")
-    if not pid.isdecimal() or sys.platform == "win32":
-        return False
-    if machine != platform.node():
-        return True
-    try:
-        os.kill(int(pid), 0)  # asks, and sends nothing
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _named(holder: str) -> str:
-    """The process that wrote its number and its machine's name, in parentheses."""
-    pid, _, machine = holder.strip().partition(" ")
-    if not pid:
-        return ""
-    return f" (process {pid}{f' on {machine}' if machine not in ('', platform.node()) else ''})"
-
-
 def write(path: Path, text: str) -> None:
     """Replace a file at once, so that a crash leaves either the old or the new one."""
     temporary = path.with_name(path.name + ".new")
@@ -213,14 +174,14 @@ class Folder:
         except OSError as e:
             raise StoreError(f"can't write into {self.path} ({LOCK}): {e.strerror}") from e
         with file:
-            locked = _locked(file.fileno())
+            held = locked(file.fileno())
             file.seek(0)
             holder = file.read(_HOLDER)
-            if locked is False or (locked is None and _may_run(holder)):
+            if held is False or (held is None and may_run(holder)):
                 raise StoreError(
-                    f"another evaluation{_named(holder)} writes into {self.path} now; wait until "
+                    f"another evaluation{named(holder)} writes into {self.path} now; wait until "
                     "it has ended, or give another --out"
-                    + ("" if locked is False else f"; if it was killed, remove {LOCK} there")
+                    + ("" if held is False else f"; if it was killed, remove {LOCK} there")
                 )
             file.truncate(0)
             file.write(f"{os.getpid()} {platform.node()}")
@@ -270,14 +231,14 @@ class Folder:
         write(self.path / SETTINGS, json.dumps(both, indent=2) + "\n")
 
     def rows(self) -> list[Row]:
-        """The rows in order; of those for the same strategy and sample, the last.
+        """The rows in order; of those for the same strategy, sample and repeat, the last.
 
         A last line that a crash cut short is left out.
         """
         path = self.path / ROWS
         if not path.exists():
             return []
-        found: dict[tuple[str, str], Row] = {}
+        found: dict[tuple[str, tuple[str, int]], Row] = {}
         lines = path.read_text(encoding="utf-8").split("\n")
         for at, line in enumerate(lines, 1):
             if not line:
@@ -290,7 +251,7 @@ class Folder:
                 if at == len(lines):
                     break
                 raise StoreError(f"{path}:{at}: not a row of an evaluation") from None
-            found[row.strategy, row.id] = row
+            found[row.strategy, row.key] = row
         return list(found.values())
 
     def rewrite(self, rows: Iterable[Row]) -> None:

@@ -7,9 +7,10 @@ from string import Template
 
 from weft.errors import MissingExtra
 from weft.evals import plot
-from weft.evals.comparisons import COLUMNS, notes
+from weft.evals.comparisons import notes
 from weft.evals.findings import Judged, judged
 from weft.evals.results import Evaluation, Result
+from weft.evals.sections import ReportSection, sections
 from weft.evals.statistics import quantile
 
 _PAGE = Template("""<!doctype html>
@@ -49,7 +50,6 @@ dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
 $plot
 <h2>Findings</h2>
 $findings
-$differences
 <h2>Results</h2>
 <div class="wide">$table</div>
 <p class="note">Accuracy [with its interval of 95 %: Wilson's, samples of one cluster counted as
@@ -58,6 +58,7 @@ not found in the engines' prefix cache + generated, cancelled ones included. Thi
 generated tokens that came before answers, where engines or marks in the text show it. Seconds are
 wall time of the strategy over all problems at once; p50 and p95 are of single problems under that
 load.</p>
+$sections
 <h2>Details by strategy</h2>
 <div class="wide">$details</div>
 <p class="note">No answer: the text chosen had none that could be read. Unparsable: of all samples
@@ -73,7 +74,7 @@ and aborted the calls in the engine. Budget: samples that ran out of it.</p>
 def html(evaluation: Evaluation) -> str:
     """The page."""
     settings, shown = evaluation.settings, [r for r in evaluation.results if r.n]
-    counts = sorted({r.n for r in shown})
+    counts = sorted({r.problems for r in shown})
     problems = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(sum(counts))
     report = judged(evaluation)
     return _PAGE.substitute(
@@ -81,7 +82,7 @@ def html(evaluation: Evaluation) -> str:
         subtitle=escape(f"Model {settings.model}, seed {settings.seed}"),
         plot=_picture(shown),
         findings=_findings(report),
-        differences=_differences(report),
+        sections="\n".join(map(_section, sections(evaluation.results, report.differences))),
         table=_table(_HEAD, [cells(r) for r in shown], "thinking"),
         details=_table(_DETAILS, [_detail(r) for r in shown]),
         run=_run(evaluation),
@@ -180,12 +181,12 @@ def _findings(report: Judged) -> str:
     return "\n".join([*found, note])
 
 
-def _differences(report: Judged) -> str:
-    if not report.differences:
-        return ""
-    against = escape(report.differences[0].second.strategy)
-    table = _table(COLUMNS, [d.cells() for d in report.differences])
-    return f'<h2>Against {against}</h2>\n<div class="wide">{table}</div>'
+def _section(section: ReportSection) -> str:
+    table = _table(tuple(section.columns), [list(row) for row in section.rows])
+    return (
+        f'<h2>{escape(section.title)}</h2>\n<div class="wide">{table}</div>\n'
+        f'<p class="note">{escape(section.notes[0].upper() + section.notes[1:])}.</p>'
+    )
 
 
 def _run(evaluation: Evaluation) -> str:

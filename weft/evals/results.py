@@ -36,6 +36,11 @@ class Result:
         return len(self.rows)
 
     @property
+    def problems(self) -> int:
+        """How many different samples have a result."""
+        return len({r.id for r in self.rows})
+
+    @property
     def count(self) -> str:
         """Samples with a result, and of how many if some have none: `19 of 20`."""
         total = max(self.samples, self.n + self.errors)
@@ -147,7 +152,7 @@ def gather(settings: Settings, session: Session, rows: Sequence[Row]) -> Evaluat
     results = [
         Result(
             strategy,
-            tuple(sorted((r for r in rows if r.correct is not None), key=lambda r: r.id)),
+            tuple(sorted((r for r in rows if r.correct is not None), key=lambda r: r.key)),
             sum(r.correct is None for r in rows),
             session.seconds.get(strategy, 0.0),
             session.samples.get(strategy, 0),

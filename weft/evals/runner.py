@@ -11,24 +11,23 @@ from a Store that another has filled, and errors of samples are independent.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 
 import anyio
 
 from weft.concurrency import TaskGroup, first_error
 from weft.errors import (
     BudgetExceeded,
-    ContextExceeded,
     EngineError,
     PartFailed,
-    RequestRejected,
     UsageError,
     WeftError,
 )
 from weft.evals import results
+from weft.evals.drawn import right_among
+from weft.evals.failures import most_errors, never_works
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.results import Evaluation, Result
 from weft.evals.tasks.guarded_task import GuardedTask
@@ -36,26 +35,12 @@ from weft.evals.tasks.task import Sample, Task
 from weft.faults import said
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, budget, run
+from weft.programs.hearing import Heard, hearing
 from weft.programs.nodes import stands_for
 from weft.search.strategy import Answer, Question, Strategy, stable_seed
 from weft.types import MoreSampling
 
-T = TypeVar("T")
-_FEW = 3  # errors that never end a strategy where its bound is a share
-
-
-def most_errors(bound: str, samples: int) -> float:
-    """How many errors a strategy may have: `5`, `10%` (but three at least), or `all`.
-
-    Raises:
-        UsageError: the bound has none of these forms.
-    """
-    if bound == "all":
-        return math.inf
-    number = bound.removesuffix("%")
-    if not number.isascii() or not number.isdigit() or (bound != number and int(number) > 100):
-        raise UsageError(f"max_errors={bound} must be a number, a share such as 10%, or all")
-    return int(number) if bound == number else max(_FEW, int(number) / 100 * samples)
+Rows = dict[tuple[str, tuple[str, int]], Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +55,7 @@ class Plan:
         limits: for one strategy on one sample.
         concurrency: most samples under way at once.
         max_errors: errors that end a strategy if it has more; see `most_errors`.
+        repeats: how many times each strategy is asked each sample, with other chance each time.
     """
 
     task: Task
@@ -79,6 +65,12 @@ class Plan:
     limits: Limits | None = None
     concurrency: int = 128
     max_errors: str = "10%"
+    repeats: int = 1
+
+    @property
+    def asked(self) -> list[tuple[Sample, int]]:
+        """Each sample with each repeat; all samples once before the first is asked again."""
+        return [(s, repeat) for repeat in range(self.repeats) for s in self.samples]
 
 
 class EvaluationWatcher(Protocol):
@@ -111,7 +103,7 @@ async def evaluate(
         EngineError: a strategy had more errors than `max_errors` allows, or every sample failed.
         UsageError: a strategy can't work with these engines.
     """
-    most_errors(plan.max_errors, len(plan.samples))
+    most_errors(plan.max_errors, len(plan.asked))
     again = {s.spec for s in plan.strategies}
     cluster = {s.id: s.cluster for s in plan.samples}
     kept = [
@@ -121,7 +113,7 @@ async def evaluate(
     ]
     folder.rewrite(kept)
     folder.save(plan.settings, session)
-    rows = {(r.strategy, r.id): r for r in kept}
+    rows = {(r.strategy, r.key): r for r in kept}
     failures: list[WeftError] = []
     for strategy in plan.strategies:
         try:
@@ -149,7 +141,7 @@ class _Pass:
         strategy: Strategy,
         pool: Pool,
         folder: Folder,
-        rows: dict[tuple[str, str], Row],
+        rows: Rows,
         watcher: EvaluationWatcher,
     ) -> None:
         self.plan, self.strategy, self.pool = plan, strategy, pool
@@ -162,10 +154,11 @@ class _Pass:
 
     async def run(self, session: Session) -> None:
         spec = self.strategy.spec
-        kept = [self.rows[spec, s.id] for s in self.plan.samples if (spec, s.id) in self.rows]
-        todo = [s for s in self.plan.samples if (spec, s.id) not in self.rows]
-        session.samples[spec] = len(self.plan.samples)
-        self.watcher.begin(spec, len(self.plan.samples), kept)
+        asked = self.plan.asked
+        kept = [self.rows[spec, (s.id, i)] for s, i in asked if (spec, (s.id, i)) in self.rows]
+        todo = [(s, i) for s, i in asked if (spec, (s.id, i)) not in self.rows]
+        session.samples[spec] = len(asked)
+        self.watcher.begin(spec, len(asked), kept)
         at_once = self.plan.concurrency
         self.answers = self.strategy.side_by_side(len(todo), at_once)
         if self.answers is not self.strategy:  # its questions wait for each other
@@ -174,8 +167,8 @@ class _Pass:
         started = anyio.current_time()
         try:
             async with TaskGroup() as group:
-                for sample in todo:
-                    group.start_soon(self._sample, sample, limiter, group.cancel_scope)
+                for sample, repeat in todo:
+                    group.start_soon(self._sample, sample, repeat, limiter, group.cancel_scope)
         finally:
             spent = anyio.current_time() - started if todo else 0.0
             session.seconds[spec] = session.seconds.get(spec, 0.0) + spent
@@ -186,22 +179,26 @@ class _Pass:
             raise self.fatal
         if self.errors and (self._too_many() or self.errors == len(todo)):
             raise self._failure("failed")
-        if self.refused == len(self.plan.samples):
+        if self.refused == len(asked):
             raise self._failure("were refused")
 
     async def _sample(
-        self, sample: Sample, limiter: anyio.CapacityLimiter, everything: anyio.CancelScope
+        self,
+        sample: Sample,
+        repeat: int,
+        limiter: anyio.CapacityLimiter,
+        everything: anyio.CancelScope,
     ) -> None:
         async with limiter:
             try:
-                row = await self._row(sample)
+                row = await self._row(sample, repeat)
             except UsageError as e:
                 # It is wrong for every sample alike, so there is nothing to record.
                 self.fatal = e
                 everything.cancel()
                 return
-            row = replace(row, cluster=sample.cluster)
-            self.rows[row.strategy, row.id] = row
+            row = replace(row, cluster=sample.cluster, repeat=repeat)
+            self.rows[row.strategy, row.key] = row
             self.folder.append(row)
             self.watcher.row(row)
             if row.error is None:
@@ -214,8 +211,9 @@ class _Pass:
                 if self._too_many():
                     everything.cancel()
 
-    async def _row(self, sample: Sample) -> Row:
-        seed = stable_seed(self.plan.settings.seed, self.strategy.spec, sample.id)
+    async def _row(self, sample: Sample, repeat: int) -> Row:
+        parts = (self.plan.settings.seed, self.strategy.spec, sample.id)
+        seed = stable_seed(*parts, repeat) if repeat else stable_seed(*parts)
         sampling = self.plan.settings.sampling
         try:
             question = with_sampling(self.task.question(sample, seed), sampling)
@@ -224,28 +222,33 @@ class _Pass:
 
         # Results of strategies with other parameters are those of other programs.
         @stands_for(self.strategy, self.strategy.spec)
-        async def attempt() -> Answer | Exception:
+        async def attempt() -> tuple[Answer | Exception, list[Heard]]:
             # Errors are values here, so that what was spent before them is known.
-            try:
-                if self.plan.limits is None:
-                    return await self.answers(question)
-                with budget(self.plan.limits):
-                    return await self.answers(question)
-            except Exception as e:
-                return cast("Exception", first_error(e))
+            with hearing() as heard:
+                try:
+                    if self.plan.limits is None:
+                        return await self.answers(question), heard
+                    with budget(self.plan.limits):
+                        return await self.answers(question), heard
+                except Exception as e:
+                    return cast("Exception", first_error(e)), heard
 
         done = await run(attempt, pool=self.pool)
+        outcome, heard = done.value
         spec, usage, seconds = self.strategy.spec, done.usage, round(done.seconds, 4)
-        match done.value:
+        match outcome:
             case Answer() as answer:
+                drawn = right = 0
                 try:
                     correct, error = self.task.correct(sample, answer), None
                     credit = 1.0 if correct else self.task.credit(sample, answer)
+                    drawn, right = right_among(heard, self.strategy, question, self.task, sample)
                 except PartFailed as e:
                     correct, credit, error = None, None, str(e)
                 return Row(
                     spec, sample.id, correct, answer.value, answer.score,
                     answer.details, usage, seconds, error, answer.text, credit,
+                    drawn=drawn, right=right,
                 )  # fmt: skip
             case BudgetExceeded() as e:
                 # The limit is part of the question: without an answer in time it is wrong.
@@ -255,11 +258,11 @@ class _Pass:
                 raise e
             case Exception() as e:
                 error = str(e) if isinstance(e, WeftError) else said(e)
-                correct = False if _never_works(e) else None
+                correct = False if never_works(e) else None
                 return Row(spec, sample.id, correct, usage=usage, seconds=seconds, error=error)
 
     def _too_many(self) -> bool:
-        return self.errors > most_errors(self.plan.max_errors, len(self.plan.samples))
+        return self.errors > most_errors(self.plan.max_errors, len(self.plan.asked))
 
     def _failure(self, how: str) -> EngineError:
         done = sum(
@@ -280,12 +283,3 @@ def with_sampling(question: Question, sampling: Mapping[str, Any]) -> Question:
     top_p = more.pop("top_p", question.top_p)
     both = cast("MoreSampling", {**question.sampling, **more})
     return replace(question, top_p=top_p, sampling=both)
-
-
-def _never_works(error: BaseException | None) -> bool:
-    """Whether an engine refused the request itself, so that no other try will help."""
-    while error is not None:
-        if isinstance(error, ContextExceeded | RequestRejected):
-            return True
-        error = error.__cause__
-    return False

@@ -86,6 +86,7 @@ async def run_suite(
                         suite.budget.limits(),
                         suite.concurrency,
                         suite.max_errors,
+                        suite.repeats,
                     )
                     question = guarded.question(samples[0], suite.seed)
                     for strategy in strategies:

@@ -13,7 +13,7 @@ from weft.backends.kinds.specs import from_folder as engine_from_folder
 from weft.backends.kinds.specs import parse as parse_engine
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import UsageError, WeftError
-from weft.evals.runner import most_errors
+from weft.evals.failures import most_errors
 from weft.evals.tasks.registry import is_lines, parse_task
 from weft.evals.tasks.task import TASKS, Task
 from weft.importing import absolute
@@ -70,6 +70,8 @@ class Suite(BaseModel):
     """Specs of the strategies, run one after the other."""
     limit: int | None = Field(default=None, ge=1)
     """How many problems; None is all of the task's."""
+    repeats: int = Field(default=1, ge=1, le=10_000)
+    """How many times each strategy is asked each problem, with other chance each time."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Of the choice of problems and of sampling."""
     engine: Annotated[Texts, Field(min_length=1)] | None = None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from weft.cli.common import stdout
-from weft.evals.comparisons import COLUMNS, Comparison, notes
 from weft.evals.findings import Finding, judged
 from weft.evals.results import Evaluation, Result
+from weft.evals.sections import ReportSection, sections
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,8 +50,8 @@ def show(evaluation: Evaluation) -> None:
         table.add_row(result.strategy, *(cells[name] for name in names))
     console.print(table)
     report = judged(evaluation)
-    if report.differences:
-        console.print(_differences(report.differences))
+    for section in sections(evaluation.results, report.differences):
+        console.print(_section(section))
     for finding in report.findings:
         print_finding(finding)
     for result in evaluation.results:
@@ -68,23 +67,23 @@ def show(evaluation: Evaluation) -> None:
         console.print(f"{evaluation.errors} samples failed; the same command tries them again.")
 
 
-def _differences(differences: Sequence[Comparison]) -> Table:
-    """Each strategy against one of them."""
+def _section(section: ReportSection) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
-        title=f"against {differences[0].second.strategy}",
+        title=escape(section.title.lower()),
         title_justify="left",
         title_style="bold",
         box=None,
         header_style="bold",
-        caption=notes(differences[0].family),
+        caption=section.notes,
         caption_justify="left",
     )
-    for i, name in enumerate(COLUMNS):
-        table.add_column(name, justify="right" if i else "left", overflow="fold", no_wrap=i > 0)
-    for difference in differences:
-        table.add_row(*difference.cells())
+    for i, name in enumerate(section.columns):
+        table.add_column(name, justify="right" if i else "left", overflow="fold")
+    for row in section.rows:
+        table.add_row(*map(escape, row))
     return table
 
 

@@ -67,6 +67,10 @@ def run(
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="How many problems to run.")
     ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="How many times each problem is asked; 1 by default."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of problems and sampling.")
     ] = None,
@@ -123,6 +127,7 @@ def run(
         "roles": pairs("--role", role) if role else None,
         "policy": policy,
         "limit": limit,
+        "repeats": repeats,
         "seed": seed,
         "sampling": settings("--sampling", sampling) if sampling else None,
         "budget": budget_values(budget) or None,

@@ -38,21 +38,29 @@ def mean_stderr(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
     return math.sqrt(spread(values, clusters)) / len(values) if values else 0.0
 
 
-def effective(values: Sequence[float], clusters: Sequence[Hashable], independent: float) -> float:
-    """How many independent values would vary as much in their mean (Kish 1965).
+def effective(
+    values: Sequence[float],
+    clusters: Sequence[Hashable],
+    independent: float,
+    most: float | None = None,
+) -> float:
+    """How many independent answers, right or wrong, would vary as much in their mean (Kish 1965).
 
     Args:
         values: of all clusters.
         clusters: of each value.
-        independent: the variance of the sum, if each value were a cluster of its own.
+        independent: the variance of the values' sum, if each were such an answer.
+        most: the answers behind the values, if a value is the mean of several; else each is one.
 
     Returns:
-        At most the number of values. Where nothing varies, or there is one cluster only, nobody
-        can tell how alike a cluster's values are: then the number of clusters.
+        At most that many. Where nothing varies, or there is one cluster only, nobody can tell how
+        alike a cluster's values are: then the number of clusters.
     """
     n, groups = len(values), len(set(clusters))
-    if groups == n:
+    if groups == n and most is None:
         return float(n)
-    if groups < 2 or independent <= 0:
+    varies = spread(values, clusters)
+    if groups < 2 or independent <= 0 or (varies <= 0 and most is not None):
         return float(groups)
-    return n / max(1.0, spread(values, clusters) / independent)
+    largest = float(n) if most is None else max(most, 1.0)
+    return min(largest, n * independent / varies) if varies > 0 else largest

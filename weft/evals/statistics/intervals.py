@@ -36,18 +36,21 @@ class Share:
         return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
-def share(values: Sequence[float], clusters: Sequence[Hashable]) -> Share:
+def share(
+    values: Sequence[float], clusters: Sequence[Hashable], most: float | None = None
+) -> Share:
     """The mean of values from 0 to 1, with Wilson's interval.
 
     Args:
         values: right or wrong as 1 and 0, or credit between.
         clusters: of each value; those of one cluster are not independent.
+        most: if values are means of several answers, of how many in all.
     """
     if not values:
         return Share(0.0, 0.0, 0.0, 1.0)
     n, p = len(values), mean(values)
-    alone = len(set(clusters)) == n
-    size = effective(values, clusters, n / max(n - 1, 1) * n * p * (1 - p))
+    alone = most is None and len(set(clusters)) == n
+    size = effective(values, clusters, n / max(n - 1, 1) * n * p * (1 - p), most)
     low, high = wilson(p, size, critical(CONFIDENCE, freedom(values, clusters, alone=alone)))
     return Share(p, mean_stderr(values, clusters), low, high)
 

@@ -1,0 +1,90 @@
+"""What a report says besides each strategy's results, as tables for pages and terminals alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weft.evals.comparisons import COLUMNS, Comparison, notes
+from weft.evals.coverage import DrawnCounts
+from weft.evals.repeats import drawn, repeated
+from weft.evals.results import Result
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSection:
+    """A table.
+
+    Attributes:
+        title: what it is of.
+        columns: its heads.
+        rows: its cells.
+        notes: what a reader has to know.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: str
+
+
+def sections(results: Sequence[Result], differences: Sequence[Comparison]) -> list[ReportSection]:
+    """The tables for which there is something to show."""
+    found = [_differences(differences), _repeats(results), _coverage(results)]
+    return [section for section in found if section.rows]
+
+
+def _differences(differences: Sequence[Comparison]) -> ReportSection:
+    title = f"Against {differences[0].second.strategy}" if differences else ""
+    said = notes(differences[0].family) if differences else ""
+    return ReportSection(title, COLUMNS, [d.cells() for d in differences], said)
+
+
+def _repeats(results: Sequence[Result]) -> ReportSection:
+    rows: list[list[str]] = []
+    for result in results:
+        if (asked := repeated(result)) is not None:
+            shares = (asked.average, asked.majority, asked.worst, asked.best)
+            rows.append(
+                [result.strategy, str(len(asked.problems)), str(asked.k), *map(str, shares)]
+            )
+    return ReportSection(
+        "Repeats",
+        ("strategy", "problems", "k", "avg@k, %", "maj@k, %", "worst of k, %", "best of k, %"),
+        rows,
+        "avg: the mean of k answers to a problem; maj: their vote; worst: all are right; best: "
+        "at least one is, as in pass@k",
+    )
+
+
+def _coverage(results: Sequence[Result]) -> ReportSection:
+    rows: list[list[str]] = []
+    for result in results:
+        if (draws := drawn(result)) is not None:
+            rows += _grows(result.strategy, draws)
+    return ReportSection(
+        "Coverage",
+        ("strategy", "k", "pass@k, %", "by the law, %"),
+        rows,
+        "pass@k: at least one of k answers is right (without bias), as a perfect choice among them "
+        "would be; the law exp(a k^b) is fitted to all k measured, and beside the last k to those "
+        "before it; its interval is for the choice of problems, and holds if the law does",
+    )
+
+
+def _grows(strategy: str, draws: DrawnCounts) -> list[list[str]]:
+    """Coverage as measured, and by the law at four times as many answers.
+
+    Beside the last that was measured stands what the law said of it before: so one sees what the
+    law is worth here.
+    """
+    ks, law = draws.ks, draws.law()
+    rows = [["", str(k), str(draws.at(k)), ""] for k in ks]
+    rows[0][0] = strategy
+    if len(ks) > 2:
+        rows[-1][-1] = str(draws.extrapolated(ks[-1], ks[-2]) or "")
+    further = draws.extrapolated(4 * ks[-1])
+    if law is not None and further is not None:
+        fit = f"exp({law[0]:.2f} k^{law[1]:.2f})"
+        rows.append(["", str(4 * ks[-1]), fit, str(further)])
+    return rows
