@@ -29,7 +29,7 @@ def main() -> None:
     _bound()
     import logging
 
-    import math_verify  # pyright: ignore[reportMissingImports]
+    import math_verify  # pyright: ignore[reportMissingImports, reportMissingTypeStubs]
 
     logging.disable()
     library: Any = math_verify
