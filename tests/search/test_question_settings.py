@@ -14,6 +14,15 @@ from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
 from weft.programs import run
 from weft.search import Question, parse_strategy
+from weft.types import Request
+
+
+def _writing(engine: ScriptedEngine, question: Question) -> list[Request]:
+    """The requests that wrote parts of answers; a judge's are not among them."""
+    prompts = [p.messages[0] for p in (question.prompt, question.think) if p is not None]
+    found = [r for r in engine.requests if not r.ask and r.messages[0] in prompts]
+    assert found
+    return found
 
 
 @pytest.mark.parametrize("spec", ONE_EACH)
@@ -26,7 +35,7 @@ async def test_top_p_stop_and_no_limit(
     )
     async with Pool(engine) as pool:
         answer = (await run(parse_strategy(spec), asked, pool=pool)).value
-    how = [r.sampling for r in engine.requests if not r.ask]
+    how = [r.sampling for r in _writing(engine, asked)]
     piece = getattr(parse_strategy(spec), "every", 0)  # of answers that are written in pieces
     assert all(s.max_tokens is None or s.max_tokens <= piece for s in how)
     assert all("answer" in s.stop for s in how)
@@ -42,7 +51,7 @@ async def test_a_schema_holds_for_whole_answers(
     engine, schema = player(), {"type": "object"}
     async with Pool(engine) as pool:
         await run(parse_strategy(spec), replace(question, schema=schema), pool=pool)
-    assert all(r.sampling.schema == schema for r in engine.requests if not r.ask)
+    assert all(r.sampling.schema == schema for r in _writing(engine, question))
 
 
 @pytest.mark.parametrize("spec", STEPWISE)

@@ -120,7 +120,7 @@ class Outcome:
                 data[name] = tuple(data[name])
         if "logprobs" in data:
             data["logprobs"] = tuple([TokenLogprob(**t) for t in data["logprobs"]])
-        if "end" in data:
+        if data.get("end") is not None:
             data["end"] = TokenLogprob(**data["end"])
         if "usage" in data:
             data["usage"] = Usage(**data["usage"])
