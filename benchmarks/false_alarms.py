@@ -13,9 +13,9 @@ import random
 import sys
 from dataclasses import dataclass
 
-from weft.evals.comparisons import MARGIN
-from weft.evals.findings import judged
 from weft.evals.records import Row, Session, Settings
+from weft.evals.reports.comparisons import MARGIN
+from weft.evals.reports.findings import judged
 from weft.evals.results import Evaluation, gather
 from weft.evals.statistics.differences import LEVEL
 from weft.evals.statistics.plain import NORMAL

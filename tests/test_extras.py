@@ -59,7 +59,7 @@ def test_programs_strategies_and_evaluations_need_no_extra() -> None:
     done = without(
         list(EXTRAS),
         "import anyio\n"
-        "import weft.cli.main, weft.evals.report, weft.evals.runner, weft.search\n"
+        "import weft.cli.main, weft.evals.reports.report, weft.evals.runner, weft.search\n"
         "import weft.backends.openai, weft.backends.vllm\n"
         "from weft import Pool, Prompt, ScriptedEngine, Store, generate\n"
         "async def main():\n"
@@ -91,7 +91,7 @@ def test_a_report_without_its_plot_says_so() -> None:
     done = without(
         ["report"],
         "from types import SimpleNamespace\n"
-        "from weft.evals.report import _picture\n"
+        "from weft.evals.reports.report import _picture\n"
         "print(_picture([SimpleNamespace(n=1, rows=[], strategy='greedy')]))",
     )
     assert "pip install" in done.stdout, done.stderr

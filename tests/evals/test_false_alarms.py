@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from false_alarms import Setting, claims, most, suite
-from weft.evals.findings import judged
+from weft.evals.reports.findings import judged
 from weft.evals.statistics.differences import LEVEL
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from weft.errors import UsageError
-from weft.evals.compare import compared
-from weft.evals.findings import Finding, findings, judged
-from weft.evals.labels import labels, parameters
 from weft.evals.records import Folder, Row, Session, Settings
+from weft.evals.reports.compare import compared
+from weft.evals.reports.findings import Finding, findings, judged
+from weft.evals.reports.labels import labels, parameters
 from weft.evals.results import Evaluation, gather
 from weft.types import Usage
 

@@ -5,9 +5,9 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from weft.evals.plot import svg
 from weft.evals.records import Row, Session, Settings
-from weft.evals.report import html
+from weft.evals.reports.plot import svg
+from weft.evals.reports.report import html
 from weft.evals.results import gather
 from weft.types import Usage
 

@@ -12,7 +12,8 @@ from strategy_specs import VERIFYING, checking
 from weft import Pool, Prompt, ScriptedEngine, run
 from weft.programs.calls.score import pool_texts
 from weft.search import Question, parse_strategy
-from weft.search.verifiers import NO_TOKENS, VERDICTS, read_verifier, verify
+from weft.search.verdicts import VERDICTS
+from weft.search.verifiers import NO_TOKENS, read_verifier, verify
 
 QUESTION = Question(
     prompt=Prompt.user("solve"),

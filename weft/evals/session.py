@@ -10,8 +10,9 @@ import anyio
 from weft.backends.kinds.specs import open_engines
 from weft.concurrency import TaskGroup
 from weft.errors import UsageError, WeftError
-from weft.evals import report, results
+from weft.evals import results
 from weft.evals.records import REPORT, ROWS, STORE, Folder, Session, Settings, write
+from weft.evals.reports import report
 from weft.evals.results import Evaluation
 from weft.evals.runner import EvaluationWatcher, Plan, evaluate
 from weft.evals.suite import Suite

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from weft.parameters import param
-from weft.programs.calls.score import pool_texts
 from weft.search.strategy import Question
-from weft.search.verifiers import VERDICTS, Confidence, Verifier, verifier
+from weft.search.verdicts import ask_verdict
+from weft.search.verifiers import Confidence, Verifier, verifier
 
 PROBE = (
     "Would you do better if you began your answer to the last question again? "
@@ -32,6 +32,4 @@ class RestartVerifier(Verifier):
     async def score(self, question: Question, text: str, confidence: Confidence) -> float:
         """Ask the model."""
         asked = question.prompt.assistant(text).user(PROBE)
-        found = await pool_texts(asked, VERDICTS, role=self.role)
-        mass = found["yes"] + found["no"]
-        return found["no"] / mass if mass > 0 else 0.5
+        return 1 - (await ask_verdict(asked, self.role)).score

@@ -6,6 +6,7 @@
     role:NAME   the same, asked of the model in another role
     function    the question's own exact check
     logprob     the generator's confidence: the geometric mean of its tokens' probabilities
+    restart     the model itself is asked whether beginning again would give a better answer
 
 Every score lies between 0 and 1.
 """
@@ -26,10 +27,10 @@ from weft.faults import blaming, expect
 from weft.orchestrator.pool import Pool
 from weft.parameters import Parametric, param
 from weft.programs import Completion, node
-from weft.programs.calls.score import pool_texts
 from weft.programs.scope import current
 from weft.registry import PartRegistry
 from weft.search.strategy import Question
+from weft.search.verdicts import Verdict, ask_verdict
 from weft.types import TokenLogprob
 
 _log = logging.getLogger(__name__)
@@ -237,41 +238,15 @@ class LogprobVerifier(Verifier):
         return confidence.score
 
 
-def _ways(word: str) -> list[str]:
-    """A word as models begin an answer with it."""
-    cases = (word, word.capitalize(), word.upper())
-    plain = [before + case for before in ("", " ", "**", "\n") for case in cases]
-    return [*plain, *(f"{one}." for one in plain[:6])]
-
-
-VERDICTS = {word: _ways(word) for word in ("yes", "no")}
-"""What counts as yes and as no."""
-
 SMALL = 0.1
 """A verdict that rests on less of the model's probability is worth a warning."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a model says of an answer.
-
-    Attributes:
-        score: P(yes) / (P(yes) + P(no)); 0.5 of a model that gives neither any probability.
-        mass: P(yes) + P(no): how much of the model's probability the score rests on. The rest
-            is of answers that begin otherwise.
-    """
-
-    score: float
-    mass: float
 
 
 @node
 async def verify(question: Question, text: str, role: str) -> Verdict:
     """Ask a model whether an answer is right; case, and space before the word, don't matter."""
     assert question.verify is not None
-    found = await pool_texts(question.verify(text), VERDICTS, role=role)
-    mass = found["yes"] + found["no"]
-    return Verdict(found["yes"] / mass if mass > 0 else 0.5, min(1.0, mass))
+    return await ask_verdict(question.verify(text), role)
 
 
 def _warn(model: str, mass: float, warned: set[str]) -> None:

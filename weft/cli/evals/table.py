@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from weft.cli.common import stdout
-from weft.evals.findings import Finding, judged
+from weft.evals.reports.findings import Finding, judged
+from weft.evals.reports.sections import ReportSection, sections
 from weft.evals.results import Evaluation, Result
-from weft.evals.sections import ReportSection, sections
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -294,7 +294,7 @@ def compare(
 
     Example: weft eval compare results-a results-b
     """
-    from weft.evals.compare import compared
+    from weft.evals.reports.compare import compared
 
     print_comparison(compared(first, second), first, second)
 
@@ -303,7 +303,7 @@ def print_comparison(rows: list[Any], first: Path, second: Path) -> None:
     """Print the table of a comparison."""
     from rich.table import Table
 
-    from weft.evals.comparisons import TO_SEE, notes
+    from weft.evals.reports.comparisons import TO_SEE, notes
 
     table = Table(box=None, header_style="bold", caption_justify="left", caption=(
         f"{second} less {first}: {notes(rows[0].accuracy.family)}"

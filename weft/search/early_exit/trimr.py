@@ -9,11 +9,10 @@ from dataclasses import replace
 from weft.errors import EngineError
 from weft.parameters import param, temperature
 from weft.programs import Completion, Prompt, node
-from weft.programs.calls.score import pool_texts
 from weft.search.early_exit.pieces import Pieces, closed
 from weft.search.sampling.samples import Candidate, answered, collect
 from weft.search.strategy import Answer, Question, Strategy, strategy
-from weft.search.verifiers import VERDICTS
+from weft.search.verdicts import ask_verdict
 
 _CUE = re.compile(r"\n\n(?=Wait|But|Alternatively)")
 """Where thinking turns back on itself."""
@@ -62,11 +61,10 @@ class TrimR(Strategy):
             async def says_yes(words: str) -> bool:
                 prompt = Prompt.user(f"{asked}{words} Say yes or no.")
                 try:
-                    found = await pool_texts(prompt, VERDICTS, role=self.role)
+                    return (await ask_verdict(prompt, self.role)).score > 0.5
                 except EngineError as error:
                     failed.append(error)
                     return False
-                return found["yes"] > found["no"]
 
             async def look(piece: Completion) -> Completion | None:
                 for part in repeats.whole(piece.prompt.text):

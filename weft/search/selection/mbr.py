@@ -11,11 +11,10 @@ from statistics import fmean
 from weft.errors import UsageError, WeftError
 from weft.parameters import param, temperature
 from weft.programs import Prompt, fan_out
-from weft.programs.calls.score import pool_texts
 from weft.search.failures import NO_RESULT
 from weft.search.sampling.samples import Candidate, answered, collect, drawer, hedged
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
-from weft.search.verifiers import VERDICTS
+from weft.search.verdicts import ask_verdict
 
 _ALIKE = """Two answers to one request follow. Do they say the same in substance? Answer with yes \
 or no alone.
@@ -101,12 +100,11 @@ class Mbr(Strategy):
             a, b = pair
             prompt = Prompt.user(_ALIKE.format(a.text, b.text))
             try:
-                said = await pool_texts(prompt, VERDICTS, role=self.role)
+                said = await ask_verdict(prompt, self.role)
             except NO_RESULT as error:
                 errors.append(error)
                 return
-            mass = said["yes"] + said["no"]
-            found[a.index, b.index] = said["yes"] / mass if mass > 0 else 0.5
+            found[a.index, b.index] = said.score
 
         async with fan_out(ask, pairs) as asked:
             async for _ in asked:

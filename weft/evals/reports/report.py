@@ -6,11 +6,11 @@ from html import escape
 from string import Template
 
 from weft.errors import MissingExtra
-from weft.evals import plot
-from weft.evals.comparisons import notes
-from weft.evals.findings import Judged, judged
+from weft.evals.reports import plot
+from weft.evals.reports.comparisons import notes
+from weft.evals.reports.findings import Judged, judged
+from weft.evals.reports.sections import ReportSection, sections
 from weft.evals.results import Evaluation, Result
-from weft.evals.sections import ReportSection, sections
 from weft.evals.statistics import quantile
 
 _PAGE = Template("""<!doctype html>

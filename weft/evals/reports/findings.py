@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from weft.evals.comparisons import MARGIN, Comparison, Comparisons, Verdict, rounded
-from weft.evals.labels import family, labels, parameters
+from weft.evals.reports.comparisons import MARGIN, Comparison, Comparisons, Verdict, rounded
+from weft.evals.reports.labels import family, labels, parameters
 from weft.evals.results import Evaluation, Result
 from weft.search import strategies
 

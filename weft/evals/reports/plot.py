@@ -9,7 +9,7 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
-from weft.evals.labels import curve, labels
+from weft.evals.reports.labels import curve, labels
 from weft.evals.results import Result
 from weft.plots import COLOURS, FAINT, INK, MARKERS, drawing, round_numbers, save
 

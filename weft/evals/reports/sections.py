@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from weft.evals.comparisons import COLUMNS, Comparison, notes
 from weft.evals.coverage import DrawnCounts
 from weft.evals.repeats import drawn, repeated
+from weft.evals.reports.comparisons import COLUMNS, Comparison, notes
 from weft.evals.results import Result
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weft.errors import UsageError
-from weft.evals.comparisons import Comparison, Comparisons, rounded
 from weft.evals.records import Folder
+from weft.evals.reports.comparisons import Comparison, Comparisons, rounded
 from weft.evals.results import Result, aligned, read
 from weft.evals.statistics import mean
 
