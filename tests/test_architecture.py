@@ -130,6 +130,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "allocation": {"sampling"},
         "selection": {"sampling"},
         "restart": {"verifiers"},
+        "collaboration": {"early_exit", "step_search"},
         "early_exit": {"sampling"},
         "sampling": {"verifiers", "voting"},
         "needs": {"verifiers"},
