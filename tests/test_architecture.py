@@ -130,6 +130,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
     "search": {
         "allocation": {"sampling"},
         "selection": {"sampling"},
+        "grade": {"verifiers"},
         "restart": {"verifiers"},
         "collaboration": {"early_exit", "step_search"},
         "early_exit": {"sampling"},

@@ -15,6 +15,9 @@ from __future__ import annotations
 from weft.parameters import param
 from weft.search.allocation.pets import Pets
 from weft.search.allocation.pets_online import PetsOnline
+from weft.search.collaboration.glimprouter import GlimpRouter
+from weft.search.collaboration.nudging import Nudging
+from weft.search.collaboration.specreason import SpecReason
 from weft.search.early_exit.budget_forcing import BudgetForcing
 from weft.search.early_exit.convergence_probe import ConvergenceProbe
 from weft.search.early_exit.deepconf import DeepConf
@@ -59,10 +62,12 @@ __all__ = [
     "DeepConfOnline",
     "Dvts",
     "FirstFinish",
+    "GlimpRouter",
     "Greedy",
     "Majority",
     "Mbr",
     "Mcts",
+    "Nudging",
     "ParticleFilter",
     "ParticleGibbs",
     "Pets",
@@ -74,6 +79,7 @@ __all__ = [
     "Rpc",
     "SampleUntil",
     "ShortMAtK",
+    "SpecReason",
     "Strategy",
     "TrimR",
     "Verifier",

@@ -6,6 +6,7 @@
     role:NAME   the same, asked of the model in another role
     function    the question's own exact check
     logprob     the generator's confidence: the geometric mean of its tokens' probabilities
+    grade       the solver grades the last step by a digit, which counts as a share of 9
     restart     the model itself is asked whether beginning again would give a better answer
 
 Every score lies between 0 and 1.
@@ -155,7 +156,7 @@ VERIFIERS = PartRegistry(
     Verifier,
     mark="verifier",
     group="weft.verifiers",
-    own=["weft.search.verifiers", "weft.search.restart"],
+    own=["weft.search.verifiers", "weft.search.grade", "weft.search.restart"],
     short=_role,
 )
 V = TypeVar("V", bound=type[Verifier])
@@ -274,5 +275,7 @@ def read_verifier(spec: str) -> Verifier:
 
 def verifier_param() -> Any:
     """The parameter that names a verifier."""
-    doc = "who scores: model, function, logprob, restart, role:NAME, or a verifier of your own"
+    doc = (
+        "who scores: model, function, logprob, grade, restart, role:NAME, or a verifier of your own"
+    )
     return param("model", doc, main=True, read=read_verifier)

@@ -50,8 +50,10 @@ class Pieces:
         stop: tuple[str, ...] = (),
         *,
         greedy: bool = False,
+        role: str = "solver",
+        logprobs: int = 0,
     ) -> Completion:
-        """The next piece, of `most` tokens, or up to a stop string."""
+        """The next piece, of `most` tokens, or up to a stop string, by the model in a role."""
         question, index = self._question, self._index
         parts = (index, self._count) if self._count else (index,)
         self._count += 1
@@ -62,7 +64,8 @@ class Pieces:
             top_p=question.top_p,
             stop=(*stop, *question.stop),
             seed=stable_seed(question.seed, *parts),
-            logprobs=0,
+            logprobs=logprobs,
+            role=role,
             index=index,
             **question.sampling,
         )
@@ -114,8 +117,8 @@ class Pieces:
         return Candidate(self._index, text, value, self.tokens, last.whole)
 
 
-def up_to(piece: Completion, at: int) -> Prompt:
-    """What a piece holds up to a character, within its thinking, to be continued there.
+def up_to(piece: Completion, at: int, *, in_thinking: bool = True) -> Prompt:
+    """What a piece holds up to a character, within its thinking or not, to be continued there.
 
     Tokens keep their ids up to the last that ends there or before. What the next one begins
     with is added as text. If the engine tells of no token's text, all is text.
@@ -134,7 +137,7 @@ def up_to(piece: Completion, at: int) -> Prompt:
         tokens=made.tokens[:kept],
         model=made.model or "",
         call=made.call or "",
-        in_thinking=True,
+        in_thinking=in_thinking,
     )
     return begun if end == at else begun.assistant(text[end:], open=True)
 

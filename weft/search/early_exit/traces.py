@@ -61,7 +61,7 @@ def tracer(
             index=index,
             **question.sampling,
         )
-        _check_reported(completion, needed_by)
+        check_reported(completion, needed_by)
         return Candidate(
             index,
             completion.text,
@@ -74,7 +74,12 @@ def tracer(
     return trace
 
 
-def _check_reported(completion: Completion, needed_by: str) -> None:
+def check_reported(completion: Completion, needed_by: str) -> None:
+    """Raise unless an answer came with log-probabilities.
+
+    Raises:
+        Unsupported: the engine reports none.
+    """
     if "logprobs" in completion.missing:
         raise Unsupported(
             f"{completion.engine} reports no log-probabilities, which {needed_by} needs; use "
