@@ -113,7 +113,8 @@ WALLS: dict[str, dict[str, set[str]]] = {
     "programs": {
         "nodes": {"scope"},
         "calls": {"budgets", "watching"},
-        "runs": {"figures", "nodes", "provenance"},
+        "runs": {"durable", "figures", "nodes", "provenance"},
+        "durable": {"nodes", "waiting"},
         "figures": {"history", "declaration"},
         "provenance": {"calls"},
         "budgets": {"scope"},

@@ -5,6 +5,7 @@
     │   ├── UnknownName         no such strategy, task, parameter, engine ...; names the nearest
     │   ├── ConfigError         a file says something wrong; names line and field
     │   ├── Unsupported         the engine can't do this
+    │   ├── RunChanged          a program no longer does what its run did before
     │   └── MissingExtra        a library that this part of weft needs is not installed
     ├── EngineError             an engine failed
     │   ├── EngineUnavailable   the engine does not answer, or died on the way
@@ -17,6 +18,7 @@
     │   └── WrongModel          the engine serves another model than was asked for
     ├── Refused                 the service turns a request down, for now or for good
     ├── BudgetExceeded          a limit on tokens, calls, seconds or dollars was reached
+    ├── RunCancelled            another process has cancelled the run
     ├── OutputError             an answer does not have the form that was asked for
     ├── PartFailed              a strategy, task, verifier ... raised an exception of its own
     └── StoreError              a store can't be read or does not belong to this run
@@ -73,6 +75,10 @@ class ConfigError(UsageError):
 
 class Unsupported(UsageError):
     """The engine can't do what was asked of it."""
+
+
+class RunChanged(UsageError):
+    """A run that is resumed no longer does what it did before, so its deeds can't be matched."""
 
 
 class MissingExtra(UsageError):
@@ -186,6 +192,10 @@ class BudgetExceeded(WeftError):
         super().__init__(f"budget of {limit:g} {resource} {said}")
         self.resource, self.limit, self.spent = resource, limit, spent
         self.prompt, self.text = prompt, text
+
+
+class RunCancelled(WeftError):
+    """Another process has cancelled the run."""
 
 
 class OutputError(WeftError):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from weft.cli import engines, graph, keys, listings, mock, run, serve, top
+from weft.cli import engines, graph, keys, listings, mock, run, runs, serve, top
 from weft.cli.common import CommandGroup
 from weft.cli.evals import demo
 from weft.cli.evals import verbs as evals
@@ -45,6 +45,8 @@ def weft(
 
 app.command("demo", short_help="Compare strategies with the shipped model.")(demo.demo)
 app.command("run", short_help="Run a program from a Python file.")(run.run)
+app.add_typer(runs.app, name="runs", short_help="List, show, resume, fork and cancel runs.")
+app.command("answer", short_help="Answer what a run asks a person.")(runs.answer)
 app.command("graph", short_help="Draw a program: declared, learned, or as it ran.")(graph.graph)
 app.command("serve", short_help="Serve coding agents through a gateway to engines.")(serve.serve)
 app.command("top", short_help="Show what a service does now.")(top.top)

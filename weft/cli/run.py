@@ -64,6 +64,14 @@ def run(
         str | None,
         typer.Option(metavar="FILE|URL", help="Keep results of calls here, and use them again."),
     ] = None,
+    id: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="NAME",
+            help="Keep the run in the store under this name, or go on with it; see weft runs.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -87,6 +95,8 @@ def run(
     arguments = bind(program, what, pairs("--arg", arg or []))
     if not engine:
         raise UsageError("no engine to run on; give --engine, such as http://127.0.0.1:8000")
+    if id is not None and store is None:
+        raise UsageError(f"--id {id} needs a store that keeps the run; give --store FILE")
     limits = budget_values(budget)
     scheduled = load_policy(policy or DEFAULT)
     if out is not None:
@@ -102,6 +112,7 @@ def run(
             pairs("--role", role or []),
             limits,
             store,
+            id,
             scheduled,
             out,
         )
@@ -131,6 +142,7 @@ async def _run(
     roles: dict[str, str],
     limits: dict[str, Any],
     store: str | None,
+    id: str | None,
     policy: Policy,
     out: Path | None,
 ) -> Run[Any]:
@@ -155,7 +167,7 @@ async def _run(
     def say(text: str) -> None:
         console.print(text, markup=False)
 
-    @stands_for(program, program.__name__)
+    @stands_for(program, program.__name__, arguments)
     async def guarded() -> Any:
         try:
             with blaming("program", program):
@@ -182,7 +194,7 @@ async def _run(
                     *opened, roles=roles, policy=policy, store=kept, observe=observe
                 ) as pool:
                     budget = Limits(**limits) if limits else None
-                    return await run_program(guarded, pool=pool, budget=budget)
+                    return await run_program(guarded, pool=pool, budget=budget, id=id)
 
 
 def load(what: str) -> Program:

@@ -10,6 +10,9 @@ from weft.programs.budgets.limits import Limits
 from weft.programs.calls.completion import Completion
 from weft.programs.calls.generate import generate
 from weft.programs.calls.score import score
+from weft.programs.durable.once import once
+from weft.programs.durable.person import ask_person
+from weft.programs.durable.sleeping import sleep
 from weft.programs.fan_out import fan_out
 from weft.programs.history.journal import Event
 from weft.programs.nodes import node, program
@@ -23,13 +26,16 @@ __all__ = [
     "Limits",
     "Prompt",
     "Run",
+    "ask_person",
     "budget",
     "fan_out",
     "generate",
     "node",
+    "once",
     "program",
     "run",
     "run_sync",
     "score",
+    "sleep",
     "waiting",
 ]

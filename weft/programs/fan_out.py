@@ -6,6 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from types import TracebackType
 from typing import Generic, TypeVar, cast
 
@@ -122,9 +123,11 @@ class fan_out(Generic[Item, T]):
         self._waiting.__enter__()
         self._tasks = TaskGroup()
         self._nodes = await self._tasks.__aenter__()
-        inside = scope.inside(id, name or "", scope.doing)
-        with enter(inside.of_group(max(1, at_once), self._group)):
-            for item in self._items:
+        inside = scope.inside(id, name or "", scope.doing).of_group(max(1, at_once), self._group)
+        deeds = scope.deeds
+        branches = itertools.repeat("") if deeds is None else deeds.branches(scope.branch)
+        for item, branch in zip(self._items, branches, strict=False):
+            with enter(replace(inside, branch=branch) if branch else inside):
                 self._nodes.start_soon(self._run, node, item)
         return self
 

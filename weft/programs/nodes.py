@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
@@ -180,16 +180,21 @@ def _inside_node(scope: Scope, name: str, id: str) -> Generator[None]:
             scheduler.end_wait(program.id, wait, whole=whole and not doing.calls)
 
 
-def stands_for(program: object, name: str = "") -> Callable[[F], F]:
+def stands_for(
+    program: object, name: str = "", arguments: Mapping[str, Any] | None = None
+) -> Callable[[F], F]:
     """Mark a wrapper: it is no program around the one that it calls, but stands for that one.
 
     Args:
         program: what it calls.
         name: what results in a Store are kept for; the wrapper's own name by default.
+        arguments: with which it calls the program, if the wrapper takes none itself.
     """
 
     def mark(wrapper: F) -> F:
         vars(wrapper)["__weft_calls__"] = program
+        if arguments is not None:
+            vars(wrapper)["__weft_arguments__"] = arguments
         wrapper.__name__ = name or wrapper.__name__
         return wrapper
 

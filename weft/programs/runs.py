@@ -31,6 +31,7 @@ from weft.types import Adapter, Usage
 if TYPE_CHECKING:
     import networkx as nx
 
+    from weft.programs.durable.named_run import NamedRun
     from weft.programs.figures.spans import Span
     from weft.store.store import Store
 
@@ -105,6 +106,7 @@ def _within(outer: Scope, scope: Scope) -> Scope:
         provenance=outer.provenance,
         store=outer.store if same else scope.store,
         replay=outer.replay if same or outer.store is scope.store else scope.replay,
+        deeds=scope.deeds or outer.deeds,
         roles=scope.roles or outer.roles,
         adapters=scope.adapters if scope.roles or scope.adapters else outer.adapters,
         live=scope.live or outer.live,
@@ -127,6 +129,7 @@ async def run(
     cache_salt: str = "",
     journal: Journal | None = None,
     charge_stored: bool = True,
+    id: str | None = None,
     **kwargs: Any,
 ) -> Run[T]:
     """Run `program(*args, **kwargs)` on `pool`.
@@ -152,10 +155,16 @@ async def run(
         journal: records what happens; give one to read events while the program runs.
         charge_stored: whether results from the store count against budgets as when they were
             made, so that a rerun takes the same course. With False only new calls count.
+        id: the run's name in the store, under which the run is listed, resumed, forked and
+            cancelled (`weft runs`). Functions marked `@once`, people's answers and waits are
+            kept under it. A run whose id is known goes on where it was.
         **kwargs: for the program.
 
     Raises:
         BudgetExceeded: the budget was used up, and the program did not catch the error.
+        UsageError: the run of this id has another program or other arguments, or is running.
+        RunChanged: the program does not do any more what the run of this id did.
+        RunCancelled: another process has cancelled the run.
         Exception: whatever the program raises.
     """
     if not callable(program):
@@ -174,12 +183,15 @@ async def run(
     name: str = getattr(starts, "__name__", "")
     called: str = getattr(program, "__name__", name)  # by which its results are kept
     declares = declared(starts)
+    named: NamedRun | None = None
+    if id is not None:
+        named = _named(store, id, program, args, kwargs, journal)
     scope = Scope(
         pool,
         journal,
         stage=name,
         store=store,
-        replay=Replay(store, journal.name, called) if store is not None else None,
+        replay=_replay(store, journal, called, id),
         starts=starts if identity is None else ANY,
         provenance=Provenance(),
         roles=roles or {},
@@ -187,6 +199,7 @@ async def run(
         live=live,
         cache_salt=cache_salt,
         charge_stored=charge_stored,
+        deeds=named.deeds if named is not None else None,
     )
     outer, waiting = enclosing(), nullcontext()
     observed: Observed | None = None
@@ -206,18 +219,39 @@ async def run(
     else:
         known = pool.scheduler.program(outer.child(name, journal.name, declares))
         waiting = outer.waiting(name or "run")
-    with waiting, known as own:
+    with named or nullcontext(), waiting, known as own:
         if declares is not NOTHING_DECLARED and identity is None:
             observed = Observed(declares, own)
         with enter(replace(scope, program=own, observed=observed)), limits:
             made = program(*args, **kwargs)
             if not inspect.isawaitable(made):
                 raise UsageError(f"{called or repr(program)} must be an async function")
-            value = await made
+            value = await (made if named is None else named.attend(made))
     if observed is not None:
         journal.differ(observed.end())
     seconds = anyio.current_time() - journal.started
     return Run(value, journal.usage, journal.events, seconds, journal.differences)
+
+
+def _replay(store: Store | None, journal: Journal, called: str, id: str | None) -> Replay | None:
+    if store is None:
+        return None
+    return Replay(store, journal.name if id is None else f"run:{id}", called, named=id is not None)
+
+
+def _named(
+    store: Store | None,
+    id: str,
+    program: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    journal: Journal,
+) -> NamedRun:
+    from weft.programs.durable.named_run import NamedRun  # brings a database's library
+
+    if store is None:
+        raise UsageError(f"a run with an id needs a store: run(..., store=Store(FILE), id={id!r})")
+    return NamedRun(store, id, program, args, kwargs, lambda: journal.usage)
 
 
 def run_sync(

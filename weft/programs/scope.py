@@ -22,6 +22,7 @@ from weft.types import Adapter, Sender, Usage
 
 if TYPE_CHECKING:
     from weft.programs.budgets.budget import budget
+    from weft.programs.durable.deeds import Deeds
     from weft.programs.history.outcome import Outcome
     from weft.programs.prompt import Prompt
     from weft.programs.provenance import Provenance
@@ -49,20 +50,30 @@ class Doing:
     Args:
         outer: the part that this one runs in, if there is one.
         told: whether the scheduler was told that the program waits for it, or for an outer one.
+        deed: the name of the function that it is, if the function is done once for a run.
 
     Attributes:
         calls: whether it has made a call.
     """
 
-    __slots__ = ("calls", "outer", "told")
+    __slots__ = ("calls", "deed", "outer", "told")
 
-    def __init__(self, outer: Doing | None, told: bool) -> None:
-        self.outer, self.told, self.calls = outer, told, False
+    def __init__(self, outer: Doing | None, told: bool, deed: str = "") -> None:
+        self.outer, self.told, self.deed, self.calls = outer, told, deed, False
 
     def call(self) -> None:
-        """A call is made in it, and so in all that it runs in."""
+        """A call is made in it, and so in all that it runs in.
+
+        Raises:
+            UsageError: it runs in a function that is done once.
+        """
         at: Doing | None = self
         while at is not None and not at.calls:
+            if at.deed:
+                raise UsageError(
+                    f"{at.deed} is done @once, so it can't ask a model: a run that is resumed "
+                    f"would not ask again; ask before, and give {at.deed} the answer"
+                )
             at.calls = True
             at = at.outer
 
@@ -94,6 +105,8 @@ class Scope:
         hear: told of what each call generated: its Prompt, its outcome, whether it is whole.
         monitor: watches what calls generate, and may end an answer.
         observed: is told of calls, where the program has declared what it will do.
+        deeds: what the run has done once; None in a run without an id.
+        branch: which branch of a run with an id the code is in; empty outside fan-outs.
     """
 
     pool: Pool
@@ -117,6 +130,8 @@ class Scope:
     hear: Callable[[Prompt, Outcome, bool], None] | None = None
     monitor: Monitor | None = None
     observed: Observed | None = None
+    deeds: Deeds | None = None
+    branch: str = ""
 
     def model(self, role: str) -> str:
         """The name of the model that plays a role in this run.

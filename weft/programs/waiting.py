@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import cast
 
 from weft.errors import UsageError
-from weft.programs.scope import Doing, enter, running
+from weft.programs.scope import Doing, Scope, enter, running
 
 
 @asynccontextmanager
@@ -38,13 +38,17 @@ async def waiting(tool: str, *, expects: float | None = None) -> AsyncGenerator[
     if (scope := running()) is None:
         yield
         return
+    with scope.waiting(tool, expects), noted(scope, tool):
+        yield
+
+
+@contextmanager
+def noted(scope: Scope, tool: str) -> Generator[Scope]:
+    """A tool in the graph of a run, as a node; gives the scope in it."""
     id = scope.journal.begin("node", scope.id, name=tool, uses=[])
     try:
-        with (
-            scope.waiting(tool, expects),
-            enter(scope.inside(id, "", Doing(scope.doing, True))),
-        ):
-            yield
+        with enter(scope.inside(id, "", Doing(scope.doing, True))) as inside:
+            yield inside
     except BaseException as error:
         ended = "failed" if isinstance(error, Exception) else "cancelled"
         scope.journal.note(ended, id, error=repr(error))

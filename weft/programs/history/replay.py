@@ -49,6 +49,7 @@ class Replay:
         run: the run's own name.
         program: what runs. A run of another program may have made some of the same calls, but it
             says nothing of those that follow.
+        named: whether `run` is a name under which an earlier process may have stored results.
 
     Attributes:
         run: the name under which results are stored; the first run's, once one of its results
@@ -57,7 +58,7 @@ class Replay:
             wait neither here nor for other branches.
     """
 
-    def __init__(self, store: Store, run: str, program: str = "") -> None:
+    def __init__(self, store: Store, run: str, program: str = "", *, named: bool = False) -> None:
         self._kind = "-" + blake2b(program.encode(), digest_size=8).hexdigest()
         self.run, self.working = run + self._kind, 1
         self._store = store
@@ -76,6 +77,8 @@ class Replay:
         self._end = 0.0  # of the earlier run, by its clock
         self._timed: set[budget] = set()
         self._slow_since: float | None = None  # since when results come when they first came
+        if named and not self._new and (last := store.last(self.run)) is not None:
+            self._see(last)
 
     def clock(self) -> float:
         """Seconds since the run began; what came from the Store took as long as the first time."""
