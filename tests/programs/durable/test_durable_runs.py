@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +17,7 @@ import pytest
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from weft import (
     Pool,
@@ -27,6 +32,7 @@ from weft import (
     run,
     sleep,
 )
+from weft.cli.main import app
 from weft.errors import RunCancelled, RunChanged, UsageError
 from weft.programs.durable import named_run
 from weft.programs.durable.manage import answer, cancel, forget, fork
@@ -332,7 +338,7 @@ async def test_an_id_belongs_to_one_program_and_its_arguments() -> None:
             await run(other, pool=pool, id="s")
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(breaks=st.lists(st.integers(1, 12), max_size=4), limit=st.sampled_from([1, 2, None]))
 def test_wherever_a_run_breaks_off_each_deed_is_done_once(
     breaks: list[int], limit: int | None
@@ -388,11 +394,6 @@ def test_wherever_a_run_breaks_off_each_deed_is_done_once(
 
 def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
     """kill -9 in a wait for a person; the answer comes while nothing runs."""
-    import signal
-    import subprocess
-    import sys
-    import time
-
     program = tmp_path / "pub.py"
     program.write_text(
         "from weft import *\n"
@@ -406,26 +407,27 @@ def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
         "    n = await send(text)\n"
         "    return f'{text} {n} {await ask_person(\"Publish?\", text, returns=bool)}'\n"
     )
-    weft = [sys.executable, "-c", "from weft.cli.main import main; main()"]
-    path = str(tmp_path / "runs.db")
-    at = ["--store", path]
-    begun = subprocess.Popen(
-        [*weft, "run", f"{program}:pub", "-a", "topic=bees", "-e", "scripted:hum", "--id", "r", *at]
-    )
-    until = time.monotonic() + 60
-    while not (Path(path).exists() and KeptRuns(Store(path).database).waiting()):
+    path = tmp_path / "runs.db"
+    at = ["--store", str(path)]
+    what = [f"{program}:pub", "-a", "topic=bees", "-e", "scripted:hum", "--id", "r", *at]
+    command = "from weft.cli.main import main; main()"
+    begun = subprocess.Popen([sys.executable, "-c", command, "run", *what])
+    store = Store(path)
+    while not KeptRuns(store.database).waiting():
         assert begun.poll() is None
-        assert time.monotonic() < until
         time.sleep(0.1)
     begun.send_signal(signal.SIGKILL)
     begun.wait()
+    store.close()
 
     def verb(*args: str) -> str:
-        done = subprocess.run([*weft, *args, *at], capture_output=True, text=True, check=True)
+        done = CliRunner().invoke(app, [*args, *at])
+        assert done.exit_code == 0, done.output
         return done.stdout
 
-    assert "died" in verb("runs", "list")
-    assert "Publish?" in verb("runs", "list")
+    listed = verb("runs", "list")
+    assert "died" in listed
+    assert "Publish?" in listed
     assert "kept" in verb("answer", "r", "yes")
     assert verb("runs", "resume", "r", "-e", "scripted:other") == "hum 3 True\n"
     assert (tmp_path / "sent").read_text() == "hum"
