@@ -8,7 +8,7 @@ import typer
 
 from weft.cli import engines, graph, keys, listings, mock, run, runs, serve, top
 from weft.cli.common import CommandGroup
-from weft.cli.evals import demo
+from weft.cli.evals import calibrate, demo
 from weft.cli.evals import verbs as evals
 from weft.cli.simulation import explain, simulate, tune
 
@@ -51,6 +51,8 @@ app.command("graph", short_help="Draw a program: declared, learned, or as it ran
 app.command("serve", short_help="Serve coding agents through a gateway to engines.")(serve.serve)
 app.command("top", short_help="Show what a service does now.")(top.top)
 app.add_typer(keys.app, name="key", short_help="Make API keys for weft serve.")
+evals.app.command("calibrate")(calibrate.calibrate)
+evals.app.command("calibrations")(calibrate.calibrations)
 app.add_typer(evals.app, name="eval", short_help="Run, show and compare evaluations.")
 app.add_typer(
     engines.app, name="engines", short_help="Start, stop and list vLLM replicas on this machine."

@@ -13,6 +13,7 @@ from typing import Any
 
 from weft.errors import StoreError
 from weft.evals.lock import locked, may_run, named
+from weft.evals.tasks.task import identity
 from weft.types import Usage
 
 SETTINGS, ROWS, RESULTS, REPORT, STORE, LOCK = (
@@ -113,6 +114,11 @@ class Settings:
     def question(self) -> tuple[str, str]:
         """What is asked: the task and its data, wherever the data's file is."""
         return self.task.partition("(")[0] if self.data else self.task, self.data
+
+    @property
+    def asked(self) -> str:
+        """The same as one text: the `task` of its questions."""
+        return identity(self.task, self.data)
 
 
 @dataclass(slots=True)

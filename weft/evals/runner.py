@@ -37,6 +37,7 @@ from weft.orchestrator.pool import Pool
 from weft.programs import Limits, budget, run
 from weft.programs.hearing import Heard, hearing
 from weft.programs.nodes import stands_for
+from weft.search.calibration.examples import judged
 from weft.search.strategy import Answer, Question, Strategy, stable_seed
 from weft.types import MoreSampling
 
@@ -243,11 +244,15 @@ class _Pass:
                     correct, error = self.task.correct(sample, answer), None
                     credit = 1.0 if correct else self.task.credit(sample, answer)
                     drawn, right = right_among(heard, self.strategy, question, self.task, sample)
+                    details = judged(
+                        answer.details,
+                        lambda value, text: self.task.correct(sample, Answer(text, value)),
+                    )
                 except PartFailed as e:
-                    correct, credit, error = None, None, str(e)
+                    correct, credit, error, details = None, None, str(e), answer.details
                 return Row(
                     spec, sample.id, correct, answer.value, answer.score,
-                    answer.details, usage, seconds, error, answer.text, credit,
+                    details, usage, seconds, error, answer.text, credit,
                     drawn=drawn, right=right,
                 )  # fmt: skip
             case BudgetExceeded() as e:

@@ -54,7 +54,7 @@ def lacking(strategy: Strategy, question: Question, pool: Pool) -> list[str]:
             case "draft":
                 if pool.model("draft") == solver:
                     why = f"{solver} plays it too"
-            case "verifier" | "steps" | "logprobs":
+            case "verifier" | "steps" | "logprobs" | "calibration":
                 pass
         if why:
             found.append(f"{strategy.spec} needs {NEEDS[need]}, but {why}")

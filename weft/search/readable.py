@@ -11,7 +11,7 @@ from weft.search.voting import tally
 from weft.thinking import split_thinking
 
 if TYPE_CHECKING:
-    from weft.search.strategy import Question
+    from weft.search.question import Question
 
 
 class Readable(NamedTuple):

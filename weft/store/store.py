@@ -77,6 +77,15 @@ _graphs = Table(
     Column("at", Float, nullable=False),
 )
 
+_calibrations = Table(
+    "calibrations",
+    _metadata,
+    Column("key", Text, primary_key=True),
+    Column("calibration", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+_CALIBRATION = select(_calibrations.c.calibration).where(_calibrations.c.key == bindparam("key"))
+
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
@@ -232,6 +241,19 @@ class Store:
     def keep_graphs(self, changed: Mapping[str, str], dropped: Iterable[str] = ()) -> None:
         """Keep execution graphs by name, and forget some, both or neither."""
         self._change(_graphs, changed, dropped)
+
+    def calibration(self, key: str) -> str | None:
+        """The calibration under a key, as JSON."""
+        row = self.database.first(_CALIBRATION, {"key": key})
+        return None if row is None else row[0]
+
+    def calibrations(self) -> dict[str, str]:
+        """All calibrations, as JSON by key, longest unchanged first."""
+        return self._all(_calibrations)
+
+    def keep_calibrations(self, changed: Mapping[str, str]) -> None:
+        """Keep calibrations by key."""
+        self._change(_calibrations, changed, ())
 
     def _all(self, table: Table) -> dict[str, str]:
         """All of a table of keys and texts."""

@@ -11,7 +11,7 @@ from operator import eq
 from typing import Any, TypeVar
 
 from weft.errors import UsageError
-from weft.evals.tasks.task import Sample, Task
+from weft.evals.tasks.task import Sample, Task, identity
 from weft.faults import blaming, expect, truth
 from weft.programs import Prompt
 from weft.search.strategy import Answer, Question
@@ -97,6 +97,7 @@ class GuardedTask:
                 check=self._maybe(asked.check, lambda given: float(expect(given, Real, "check"))),
                 answer_cut=self._maybe(asked.answer_cut, self._text),
                 same=asked.same if asked.same is eq else self._same(asked.same),
+                task=asked.task or identity(self.task.spec, self.task.fingerprint),
             )
 
     def correct(self, sample: Sample, answer: Answer) -> bool:

@@ -99,6 +99,16 @@ class Task(ABC):
         return 0.0
 
 
+def identity(spec: str, fingerprint: str) -> str:
+    """What tells a task from others, wherever the file of its data is.
+
+    Args:
+        spec: of the task.
+        fingerprint: of its data; empty where the spec determines them.
+    """
+    return f"{spec.partition('(')[0]} {fingerprint}" if fingerprint else spec
+
+
 TASKS = PartRegistry(
     "task",
     Task,

@@ -1,0 +1,88 @@
+"""weft eval calibrate: what strategies scored in an evaluation is kept, for strategies to use."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from weft.cli.common import stdout
+
+if TYPE_CHECKING:
+    from weft.search.calibration.kept import Calibration
+
+
+def calibrate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An evaluation's folder.")],
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|URL",
+            help="Where the calibrations are kept, for runs with the same --store; "
+            "DIR/store.sqlite by default.",
+        ),
+    ] = None,
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The name under which strategies find them by their parameter `task`; without "
+            "one they are found for the evaluation's own task.",
+        ),
+    ] = "",
+) -> None:
+    """Make calibrations of what strategies scored in an evaluation.
+
+    Each takes the place of an older one for the same method, model and task.
+
+    Example: weft eval calibrate results --store calls.sqlite
+    """
+    from weft.evals.calibrate import calibrate as make
+
+    show(make(folder, store, task))
+
+
+def calibrations(
+    store: Annotated[str, typer.Argument(metavar="FILE|URL", help="A store.")],
+) -> None:
+    """List the calibrations that a store keeps.
+
+    Example: weft eval calibrations calls.sqlite
+    """
+    from weft.errors import UsageError
+    from weft.search.calibration.kept import kept_calibrations
+    from weft.store.store import Store
+
+    if "://" not in store and not Path(store).is_file():
+        raise UsageError(f"there is no store {store}; give the --store of `weft eval calibrate`")
+    with Store(store) as kept:
+        show(kept_calibrations(kept))
+
+
+def show(found: list[Calibration]) -> None:
+    """Print a table of calibrations."""
+    from rich.table import Table
+
+    from weft.search.calibration.isotonic import auc
+
+    table = Table(box=None, header_style="bold")
+    table.add_column("method", overflow="fold")
+    table.add_column("model", overflow="fold")
+    table.add_column("task", overflow="fold")
+    for name in ("problems", "examples", "right", "AUC", "made"):
+        table.add_column(name, justify="right")
+    for one in found:
+        right, wrong = one.scores(True), one.scores(False)
+        table.add_row(
+            one.method,
+            one.model,
+            one.task,
+            str(one.problems),
+            str(len(one.examples)),
+            str(len(right)) if right or wrong else "-",
+            f"{auc(right, wrong):.2f}" if right and wrong else "-",
+            f"{datetime.fromtimestamp(one.at).astimezone():%Y-%m-%d %H:%M}",
+        )
+    stdout().print(table)
