@@ -129,7 +129,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "prompt": set(),
     },
     "search": {
-        "allocation": {"sampling"},
+        "allocation": {"calibration", "needs", "sampling"},
         "calibration": {"question"},
         "selection": {"sampling"},
         "grade": {"verifiers"},

@@ -38,8 +38,8 @@ async def test_answers(spec: str, question, player) -> None:
     assert "budget" not in answer.details
     assert engine.running == engine.waiting == 0
     # It is a program of its own name, and what it did together was announced as a fan-out.
-    begun = [e for e in done.events if e.kind == "program"]
-    assert [e.data["name"] for e in begun] == [spec.partition("(")[0]]
+    begun = next(e for e in done.events if e.kind == "program")
+    assert begun.data["name"] == spec.partition("(")[0]
     assert any(e.kind == "fan_out" for e in done.events)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from weft.errors import UsageError
 from weft.evals.records import STORE, Folder
-from weft.search.calibration.examples import calibrations
+from weft.search.calibration.examples import Judged, calibrations
 from weft.search.calibration.kept import Calibration, keep_calibrations
 from weft.store.store import Store
 
@@ -28,8 +28,12 @@ def calibrate(folder: Path, store: str | Path | None = None, task: str = "") -> 
     """
     there = Folder(folder)
     settings, _ = there.settings()
-    rows = [(row.group, row.details) for row in there.rows() if row.correct is not None]
-    made = calibrations(rows, settings.model, task or settings.asked)
+    answers = [
+        Judged(r.group, r.key, r.strategy, r.correct, r.usage.computed, r.details)
+        for r in there.rows()
+        if r.correct is not None
+    ]
+    made = calibrations(answers, settings.model, task or settings.asked)
     if not made:
         raise UsageError(
             f"no strategy in {folder} scored what a calibration could be made of; run one whose "

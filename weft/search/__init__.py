@@ -13,12 +13,14 @@ inside of a model.
 from __future__ import annotations
 
 from weft.parameters import param
+from weft.search.allocation.compute_optimal import ComputeOptimal
 from weft.search.allocation.pets import Pets
 from weft.search.allocation.pets_online import PetsOnline
 from weft.search.collaboration.glimprouter import GlimpRouter
 from weft.search.collaboration.nudging import Nudging
 from weft.search.collaboration.specreason import SpecReason
 from weft.search.early_exit.budget_forcing import BudgetForcing
+from weft.search.early_exit.conformal_exit import ConformalExit
 from weft.search.early_exit.convergence_probe import ConvergenceProbe
 from weft.search.early_exit.deepconf import DeepConf
 from weft.search.early_exit.deepconf_online import DeepConfOnline
@@ -56,7 +58,9 @@ __all__ = [
     "BudgetForcing",
     "Chops",
     "Chosen",
+    "ComputeOptimal",
     "Confidence",
+    "ConformalExit",
     "ConvergenceProbe",
     "DeepConf",
     "DeepConfOnline",

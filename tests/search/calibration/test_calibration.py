@@ -23,7 +23,13 @@ from weft.search.calibration.conformal import (
     p_value,
     prediction_set,
 )
-from weft.search.calibration.examples import Scored, calibrations, judged, with_examples
+from weft.search.calibration.examples import (
+    Judged,
+    Scored,
+    calibrations,
+    judged,
+    with_examples,
+)
 from weft.search.calibration.isotonic import auc, isotonic
 from weft.search.calibration.kept import (
     Calibration,
@@ -150,17 +156,22 @@ def test_examples_are_judged_and_collected() -> None:
         {"samples": 3, **given}, lambda value, text: (value, text) == ("4", "It is 4.")
     )
     assert details["samples"] == 3
-    rows = [("sample 1", json.loads(json.dumps(details))), ("sample 2", {"samples": 1})]
+    rows = [
+        Judged("sample 1", ("1", 0), "m(n=2)", True, 9, json.loads(json.dumps(details))),
+        Judged("sample 1", ("1", 0), "greedy", False, 5, {}),
+    ]
     (made,) = calibrations(rows, "model", "sums")
-    assert (made.method, made.problems) == ("m(n=2)", 1)
+    assert (made.method, made.problems()) == ("m(n=2)", 1)
     assert made.examples == (Example("sample 1", 0.7, True), Example("sample 1", 0.2, None))
+    assert (made.problems(True), made.problems(False)) == (1, 0)
     assert (made.scores(), made.scores(True), made.scores(False)) == ([0.2, 0.7], [0.7], [])
 
 
 def test_a_store_keeps_the_last_of_each(tmp_path: Path) -> None:
+    beside = {"": (True, 4.0), "greedy": (False, 2.0)}
     one = Calibration("m", "sums", "a", (Example("p", 0.5, True),), at=5.0)
     other = Calibration("m", "sums", "b", (Example("p", 0.25),), at=6.0)
-    newer = Calibration("m", "sums", "a", (Example("p", 0.75, False),), at=7.0)
+    newer = Calibration("m", "sums", "a", (Example("p", 0.75, False, beside),), at=7.0)
     with Store(tmp_path / "s.sqlite") as store:
         keep_calibrations(store, [one, other])
         keep_calibrations(store, [newer])
@@ -188,7 +199,7 @@ async def test_what_is_missing_is_said_once(caplog: pytest.LogCaptureFixture) ->
     said = [record.getMessage() for record in caplog.records]
     assert [sentence.partition(";")[0] for sentence in said] == [
         "none has no calibration for model on sums",
-        "few has a calibration of 1 problems only, and needs 2, for model on sums",
+        "few has a calibration of 1 problems, and needs 2, for model on sums",
         "some has no calibration for model on sums",
     ]
     assert all("weft eval calibrate" in sentence for sentence in said)

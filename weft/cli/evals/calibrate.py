@@ -79,10 +79,41 @@ def show(found: list[Calibration]) -> None:
             one.method,
             one.model,
             one.task,
-            str(one.problems),
+            str(one.problems()),
             str(len(one.examples)),
             str(len(right)) if right or wrong else "-",
             f"{auc(right, wrong):.2f}" if right and wrong else "-",
             f"{datetime.fromtimestamp(one.at).astimezone():%Y-%m-%d %H:%M}",
         )
+    stdout().print(table)
+    for one in found:
+        if any(e.beside for e in one.examples) and one.problems() > 1:
+            _show_held_out(one)
+
+
+def _show_held_out(known: Calibration) -> None:
+    """Print what tables of strategies come to, beside the strategies that they choose among."""
+    from rich.table import Table
+
+    from weft.search.calibration.table import SELF, held_out, prices
+
+    table = Table(
+        box=None,
+        header_style="bold",
+        title=f"{known.method}: tables fitted to one half of the problems, on the other half",
+        title_justify="left",
+    )
+    table.add_column("tokens of", overflow="fold")
+    for name in ("tokens", "right, %", "table: tokens", "right, %"):
+        table.add_column(name, justify="right")
+    for price in prices(known.examples):
+        if price.strategy != SELF:
+            right, tokens = held_out(known.examples, price.tokens)
+            table.add_row(
+                price.strategy,
+                f"{price.tokens:,.0f}",
+                f"{100 * price.right:.1f}",
+                f"{tokens:,.0f}",
+                f"{100 * right:.1f}",
+            )
     stdout().print(table)

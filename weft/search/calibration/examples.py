@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from weft.search.calibration.kept import Calibration, Example
@@ -22,14 +22,36 @@ class Scored(NamedTuple):
     text: str | None = None
 
 
-def with_examples(method: str, scored: Iterable[Scored]) -> dict[str, Any]:
+class Judged(NamedTuple):
+    """What an evaluation knows of an answer.
+
+    Attributes:
+        problem: what it is not independent of.
+        question: what it answers; answers to the same question are compared.
+        strategy: that gave it, as a spec.
+        right: whether it is right.
+        tokens: that engines had to compute for it.
+        details: of the answer, judged.
+    """
+
+    problem: str
+    question: Hashable
+    strategy: str
+    right: bool
+    tokens: float
+    details: Mapping[str, Any]
+
+
+def with_examples(method: str, scored: Iterable[Scored], *, beside: bool = False) -> dict[str, Any]:
     """Details of an answer, by which an evaluation makes a calibration.
 
     Args:
         method: the spec of the strategy, without what it decides by scores.
         scored: what the strategy scored, in order.
+        beside: whether it wants to know how other strategies answered the same questions.
     """
-    return {"calibrates": method, "examples": [list(one) for one in scored]}
+    details = {"calibrates": method, "examples": [list(one) for one in scored]}
+    return details | ({"beside": True} if beside else {})
 
 
 def judged(details: Mapping[str, Any], right: Callable[[str, str | None], bool]) -> dict[str, Any]:
@@ -47,19 +69,26 @@ def judged(details: Mapping[str, Any], right: Callable[[str, str | None], bool])
     return {**details, "examples": found}
 
 
-def calibrations(
-    rows: Iterable[tuple[str, Mapping[str, Any]]], model: str, task: str
-) -> list[Calibration]:
-    """The calibrations that details of answers make, in the order in which methods first come.
+def calibrations(answers: Sequence[Judged], model: str, task: str) -> list[Calibration]:
+    """The calibrations that an evaluation's answers make, in the order in which methods come.
 
     Args:
-        rows: of each answer, what it is not independent of, and its details, judged.
+        answers: of all its strategies.
         model: whose answers they are.
         task: what they answer.
     """
+    others: dict[Hashable, dict[str, tuple[bool, float]]] = {}
+    for one in answers:
+        if "calibrates" not in one.details:
+            others.setdefault(one.question, {})[one.strategy] = one.right, one.tokens
     by: dict[str, list[Example]] = {}
-    for problem, details in rows:
-        if "examples" in details:
-            given = [Example(problem, score, right) for score, right in details["examples"]]
-            by.setdefault(details["calibrates"], []).extend(given)
+    for one in answers:
+        beside: dict[str, tuple[bool, float]] = {}
+        if "beside" in one.details:
+            beside = {"": (one.right, one.tokens), **others.get(one.question, {})}
+        if "examples" in one.details:
+            by.setdefault(one.details["calibrates"], []).extend(
+                Example(one.problem, score, right, beside)
+                for score, right in one.details["examples"]
+            )
     return [Calibration(model, task, method, tuple(each)) for method, each in by.items() if each]

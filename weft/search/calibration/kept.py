@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -32,11 +32,17 @@ class Example:
             one for any bound.
         score: what the method made of it.
         right: whether what was scored is right; None if it is nothing that can be.
+        beside: what came of the same question by other ways to answer it, by their specs, where
+            the method chooses among them: whether the answer was right, and the tokens that it
+            cost. The empty spec is the method itself.
     """
 
     problem: str
     score: float
     right: bool | None = None
+    beside: Mapping[str, tuple[bool, float]] = field(
+        default_factory=dict[str, tuple[bool, float]], hash=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,9 @@ class Calibration:
     examples: tuple[Example, ...]
     at: float = field(default_factory=time.time)
 
-    @property
-    def problems(self) -> int:
-        """Of how many problems it was made."""
-        return len({one.problem for one in self.examples})
+    def problems(self, right: bool | None = None) -> int:
+        """Of how many problems it has examples: any, or right or wrong ones."""
+        return len({e.problem for e in self.examples if right is None or e.right is right})
 
     def scores(self, right: bool | None = None) -> list[float]:
         """The scores, smallest first: all, or those of what was right, or wrong."""
@@ -75,7 +80,7 @@ def keep_calibrations(store: Store, made: Iterable[Calibration]) -> None:
     """
     texts: dict[str, str] = {}
     for one in made:
-        examples = [[e.problem, e.score, e.right] for e in one.examples]
+        examples = [[e.problem, e.score, e.right, e.beside] for e in one.examples]
         texts[_key(one.model, one.task, one.method)] = json.dumps(
             {"at": one.at, "examples": examples}
         )
@@ -92,7 +97,13 @@ def kept_calibrations(store: Store) -> list[Calibration]:
 
 
 def find_calibration(
-    method: str, question: Question, *, task: str = "", least: int = 1, instead: str
+    method: str,
+    question: Question,
+    *,
+    task: str = "",
+    least: int = 1,
+    right: bool | None = None,
+    instead: str,
 ) -> Calibration | None:
     """The calibration of a method for the run's model and a question's task.
 
@@ -102,7 +113,8 @@ def find_calibration(
         method: as in `with_examples`.
         question: whose task is meant.
         task: another one, whose calibration is used instead.
-        least: how many problems it must be made of.
+        least: of how many problems it must have examples.
+        right: of which examples: any, right or wrong ones.
         instead: what is done without one, as a sentence goes on: `all samples are drawn`.
 
     Raises:
@@ -114,11 +126,12 @@ def find_calibration(
     found = None
     if store is not None and text is not None:
         found = _read(store.name, _key(model, task, method), text)
-        if found.problems >= least:
+        if found.problems(right) >= least:
             return found
     has = "has no calibration"
     if found is not None:
-        has = f"has a calibration of {found.problems} problems only, and needs {least},"
+        of = {None: "", True: "right answers to ", False: "wrong answers to "}[right]
+        has = f"has a calibration of {of}{found.problems(right)} problems, and needs {least},"
     warned = _warned.setdefault(scope.pool, set())
     sentence = f"{method} {has} for {model} on {task or 'questions of no task'}; {instead}"
     if sentence not in warned:
@@ -136,7 +149,10 @@ def _read(store: str, key: str, text: str) -> Calibration:
     try:
         model, task, method = json.loads(key)
         kept: dict[str, Any] = json.loads(text)
-        examples = tuple(Example(*one) for one in kept["examples"])
+        examples = tuple(
+            Example(problem, score, right, {spec: (*each,) for spec, each in beside.items()})
+            for problem, score, right, beside in kept["examples"]
+        )
         return Calibration(model, task, method, examples, float(kept["at"]))
     except (ValueError, KeyError, TypeError):
         raise StoreError(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from weft.parameters import param, temperature
-from weft.programs import Completion, node
-from weft.search.early_exit.pieces import Pieces, closed, up_to
-from weft.search.failures import NO_RESULT
+from weft.programs import node
+from weft.search.early_exit.pieces import Pieces
+from weft.search.early_exit.trials import think_with_trials
 from weft.search.sampling.samples import Candidate, answered, collect
 from weft.search.strategy import Answer, Question, Strategy, strategy
 
@@ -40,30 +38,8 @@ class ConvergenceProbe(Strategy):
         @node
         async def probe(index: int) -> Candidate:
             pieces = Pieces(question, self.temperature, index, self.name)
-            last: Candidate | None = None  # answer that was asked for
-            same = 0
-
-            async def ask(piece: Completion) -> Completion | None:
-                nonlocal last, same
-                end = piece.prompt.text.rfind(question.steps)
-                whole = piece.prompt if end < 0 else up_to(piece, end + len(question.steps))
-                asked = await pieces.write(
-                    closed(whole, self.final), question.max_tokens, greedy=True
-                )
-                given = pieces.candidate(asked)
-                if given.value is None:
-                    same = 0
-                    return None
-                again = last is not None and question.same(last.value or "", given.value)
-                same, last = (same if again else 0) + 1, given
-                return asked if same == self.agree else None
-
-            try:
-                ended = pieces.candidate(await pieces.think(self.every, ask, self.final))
-            except NO_RESULT as error:
-                if last is None:
-                    raise
-                return replace(last, error=error)
-            return last if ended.value is None and last is not None else ended
+            return await think_with_trials(
+                question, pieces, self.every, self.final, lambda trial: trial.row == self.agree
+            )
 
         return answered(await collect(probe, 1), None, None)

@@ -1,0 +1,110 @@
+"""weft eval calibrate: from an evaluation's results to a strategy that uses them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from weft.backends.mock.server import running
+from weft.backends.scripted.engine import ScriptedEngine
+from weft.types import Request
+
+Weft = Callable[..., Result]
+pytestmark = pytest.mark.timeout(240)
+
+LINES = "".join(f"line {i:03}.......\n" for i in range(1, 9))
+WHOLE = f"<think>........\n{LINES}so: </think>\nanswer y"
+
+
+def think(request: Request) -> str:
+    """Eight lines of thinking; an answer that is tried behind the first two is wrong."""
+    written = request.messages[-1].content if request.open else ""
+    if WHOLE.startswith(written):
+        return WHOLE[len(written) :]
+    lines = written.count("line")
+    return f"answer {'xxyyyyyy'[lines - 1]}" if lines else "no idea"
+
+
+def test_from_results_to_a_strategy_that_uses_them(weft: Weft) -> None:
+    rows = [{"question": f"Letter {i}?", "answer": "y"} for i in range(4)]
+    Path("q.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    task = "jsonl(path=q.jsonl, pattern='answer (.)', think=Think.)"
+    spec = "conformal_exit(every=16, by=agreement, miss=0.2{})"
+    with running(ScriptedEngine(think, model="m")) as url:
+
+        def evaluate(more: str, out: str) -> Result:
+            arguments = ("-s", spec.format(more), "-e", url, "--store", "calls.sqlite")
+            result = weft("eval", "run", task, *arguments, "--out", out)
+            assert result.exit_code == 0, result.output
+            return result
+
+        evaluate(", learn=true", "fit")
+        made = weft("eval", "calibrate", "fit", "--store", "calls.sqlite")
+        assert made.exit_code == 0, made.output
+        named = weft("eval", "calibrate", "fit", "--store", "calls.sqlite", "--task", "letters")
+        listed = weft("eval", "calibrations", "calls.sqlite")
+        for result, lines in ((made, 1), (named, 1), (listed, 2)):
+            body = result.stdout.splitlines()[1:]
+            assert len(body) == lines
+            for line in body:
+                # Of each problem eight trials, six of them right.
+                assert "conformal_exit(every=16, by=agreement) " in line
+                assert line.split()[-6:-3] == ["4", "32", "24"]
+        assert " letters " in named.stdout
+        for more, out in (("", "used"), (", task=letters", "named")):
+            evaluate(more, out)
+            (row,) = {
+                (r["answer"], r["details"]["trials"], r["details"]["exited"])
+                for r in map(json.loads, Path(out, "samples.jsonl").read_text().splitlines())
+            }
+            assert row == ("y", 5, True)  # wrong ones came twice in a row, so three times is right
+
+
+def test_what_can_t_be_calibrated_is_said(weft: Weft) -> None:
+    Path("q.jsonl").write_text('{"question": "1 + 1?", "answer": 2}\n')
+    made = weft("eval", "run", "q.jsonl", "-s", "greedy", "-e", "scripted:2", "--out", "o")
+    assert made.exit_code == 0
+    result = weft("eval", "calibrate", "o")
+    assert result.exit_code == 2
+    assert "no strategy in o scored what a calibration could be made of" in result.stderr
+    result = weft("eval", "calibrations", "nowhere.sqlite")
+    assert result.exit_code == 2
+    assert "there is no store nowhere.sqlite" in result.stderr
+    assert not Path("nowhere.sqlite").exists()
+
+
+def test_a_table_of_strategies_is_fitted_and_measured(weft: Weft) -> None:
+    """Half of the questions are easy; of the others only a long vote knows more."""
+    rows = [{"question": f"Number {i}?", "answer": i % 2} for i in range(24)]
+    Path("q.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    asked: dict[str, int] = {}
+
+    def answer(request: Request) -> str:
+        question = request.messages[-1].content
+        asked[question] = times = asked.get(question, -1) + 1
+        easy = int(question.removeprefix("Number ").removesuffix("?")) % 2 == 1
+        # One of the probe's four is right, and all of the vote's that comes after it.
+        return "1" if easy else "0" if times > 3 or times == 2 else "1"
+
+    with running(ScriptedEngine(answer, model="m")) as url:
+        vote = "majority(n=15, stop_early=false)"
+        arguments = ("-e", url, "--store", "calls.sqlite")
+        specs = ("-s", "compute_optimal(learn=true)", "-s", vote)
+        run = weft("eval", "run", "q.jsonl", *specs, *arguments, "--out", "fit")
+        assert run.exit_code == 0, run.output
+        made = weft("eval", "calibrate", "fit", "--store", "calls.sqlite")
+        assert made.exit_code == 0, made.output
+        asked.clear()
+        run = weft("eval", "run", "q.jsonl", "-s", "compute_optimal", *arguments, "--out", "used")
+        assert run.exit_code == 0, run.output
+    (line,) = [line for line in made.stdout.splitlines() if line.startswith(vote)]
+    assert line.split()[-3] == line.split()[-1] == "100.0"
+    picks = {
+        int(row["id"]) % 2: row["details"]["pick"]
+        for row in map(json.loads, Path("used", "samples.jsonl").read_text().splitlines())
+    }
+    assert set(picks.values()) == {"probe", vote}
