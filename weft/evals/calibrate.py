@@ -6,7 +6,7 @@ from pathlib import Path
 
 from weft.errors import UsageError
 from weft.evals.records import STORE, Folder
-from weft.search.calibration.examples import Judged, calibrations
+from weft.search.calibration.examples import AnswerGiven, calibrations
 from weft.search.calibration.kept import Calibration, keep_calibrations
 from weft.store.store import Store
 
@@ -29,7 +29,7 @@ def calibrate(folder: Path, store: str | Path | None = None, task: str = "") -> 
     there = Folder(folder)
     settings, _ = there.settings()
     answers = [
-        Judged(r.group, r.key, r.strategy, r.correct, r.usage.computed, r.details)
+        AnswerGiven(r.group, r.key, r.strategy, r.correct, r.usage.computed, r.details)
         for r in there.rows()
         if r.correct is not None
     ]

@@ -101,7 +101,7 @@ def test_a_table_of_strategies_is_fitted_and_measured(weft: Weft) -> None:
         asked.clear()
         run = weft("eval", "run", "q.jsonl", "-s", "compute_optimal", *arguments, "--out", "used")
         assert run.exit_code == 0, run.output
-    (line,) = [line for line in made.stdout.splitlines() if line.startswith(vote)]
+    (line,) = [line for line in made.stdout.splitlines() if line.strip().startswith(vote)]
     assert line.split()[-3] == line.split()[-1] == "100.0"
     picks = {
         int(row["id"]) % 2: row["details"]["pick"]

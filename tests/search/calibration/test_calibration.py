@@ -24,7 +24,7 @@ from weft.search.calibration.conformal import (
     prediction_set,
 )
 from weft.search.calibration.examples import (
-    Judged,
+    AnswerGiven,
     Scored,
     calibrations,
     judged,
@@ -157,8 +157,8 @@ def test_examples_are_judged_and_collected() -> None:
     )
     assert details["samples"] == 3
     rows = [
-        Judged("sample 1", ("1", 0), "m(n=2)", True, 9, json.loads(json.dumps(details))),
-        Judged("sample 1", ("1", 0), "greedy", False, 5, {}),
+        AnswerGiven("sample 1", ("1", 0), "m(n=2)", True, 9, json.loads(json.dumps(details))),
+        AnswerGiven("sample 1", ("1", 0), "greedy", False, 5, {}),
     ]
     (made,) = calibrations(rows, "model", "sums")
     assert (made.method, made.problems()) == ("m(n=2)", 1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from weft.errors import UsageError
 from weft.search.calibration.kept import Example
-from weft.search.calibration.table import SELF, Price, best_picks, fit_table, held_out
+from weft.search.calibration.table import SELF, BinRecord, best_picks, fit_table, held_out
 
 PLANTED = {
     # Difficulty: of ten questions, how many each strategy answers rightly.
@@ -75,7 +75,8 @@ def test_picks_are_the_best_of_all_combinations(
     bins: list[list[tuple[int, int]]], tokens: int
 ) -> None:
     priced = [
-        [Price(SELF, 0.0, 0.0)] + [Price(f"{i}", right, cost) for i, (right, cost) in enumerate(b)]
+        [BinRecord(SELF, 0.0, 0.0)]
+        + [BinRecord(f"{i}", right, cost) for i, (right, cost) in enumerate(b)]
         for b in bins
     ]
     shares = [1.0] * len(bins)

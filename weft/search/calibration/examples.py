@@ -22,7 +22,7 @@ class Scored(NamedTuple):
     text: str | None = None
 
 
-class Judged(NamedTuple):
+class AnswerGiven(NamedTuple):
     """What an evaluation knows of an answer.
 
     Attributes:
@@ -69,7 +69,7 @@ def judged(details: Mapping[str, Any], right: Callable[[str, str | None], bool])
     return {**details, "examples": found}
 
 
-def calibrations(answers: Sequence[Judged], model: str, task: str) -> list[Calibration]:
+def calibrations(answers: Sequence[AnswerGiven], model: str, task: str) -> list[Calibration]:
     """The calibrations that an evaluation's answers make, in the order in which methods come.
 
     Args:

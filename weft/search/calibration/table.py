@@ -37,7 +37,7 @@ class PolicyTable:
         return self.picks[bisect_right(self.edges, score)]
 
 
-class Price(NamedTuple):
+class BinRecord(NamedTuple):
     """What a strategy is like in a bin.
 
     Attributes:
@@ -77,7 +77,7 @@ def fit_table(examples: Sequence[Example], tokens: float, bins: int = 5) -> Poli
 
 
 def best_picks(
-    bins: Sequence[Sequence[Price]], shares: Sequence[float], tokens: float
+    bins: Sequence[Sequence[BinRecord]], shares: Sequence[float], tokens: float
 ) -> tuple[str, ...]:
     """One strategy of each bin: most right answers for the tokens; of equals the cheapest.
 
@@ -140,12 +140,12 @@ def _outcomes(table: PolicyTable, examples: Sequence[Example]) -> Iterator[tuple
             yield right, one.beside[SELF][1] + (tokens if pick != SELF else 0.0)
 
 
-def prices(examples: Sequence[Example]) -> list[Price]:
+def prices(examples: Sequence[Example]) -> list[BinRecord]:
     """What each strategy is like on some questions; those are left out that answered too few."""
-    found = [Price(SELF, fmean(one.beside[SELF][0] for one in examples), 0.0)]
+    found = [BinRecord(SELF, fmean(one.beside[SELF][0] for one in examples), 0.0)]
     for spec in sorted({spec for one in examples for spec in one.beside} - {SELF}):
         given = [one.beside[spec] for one in examples if spec in one.beside]
         if 2 * len(given) > len(examples):
             right, tokens = fmean(r for r, _ in given), fmean(t for _, t in given)
-            found.append(Price(spec, right, tokens))
+            found.append(BinRecord(spec, right, tokens))
     return found

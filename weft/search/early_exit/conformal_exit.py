@@ -14,7 +14,7 @@ from weft.search.calibration.conformal import conformal_quantile, least_examples
 from weft.search.calibration.examples import Scored, with_examples
 from weft.search.calibration.kept import Calibration, find_calibration
 from weft.search.early_exit.pieces import Pieces
-from weft.search.early_exit.trials import Trial, think_with_trials
+from weft.search.early_exit.trials import TrialAnswer, think_with_trials
 from weft.search.sampling.samples import Candidate, answered, collect
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import Confidence
@@ -28,7 +28,7 @@ def _sure(completion: Completion) -> float:
     return Confidence().plus(completion.logprobs).score
 
 
-FEATURES: dict[str, Callable[[Trial], float]] = {
+FEATURES: dict[str, Callable[[TrialAnswer], float]] = {
     "answer": lambda trial: _sure(trial.asked),
     "agreement": lambda trial: trial.row / (trial.row + 1),
     "window": lambda trial: _sure(trial.thought),
@@ -83,7 +83,7 @@ class ConformalExit(Strategy):
         exit = None if self.learn else self._exit(question)
         tried: list[Scored] = []
 
-        def enough(trial: Trial) -> bool:
+        def enough(trial: TrialAnswer) -> bool:
             score = self._score(trial)
             tried.append(Scored(score, trial.given.value, trial.given.text))
             return exit is not None and exit(score)
@@ -104,7 +104,7 @@ class ConformalExit(Strategy):
             details |= with_examples(self.method, tried)
         return answered(drawn, None, None, **details)
 
-    def _score(self, trial: Trial) -> float:
+    def _score(self, trial: TrialAnswer) -> float:
         names = FEATURES if self.by == "all" else (self.by,)
         if self.by != "agreement" and "logprobs" in trial.asked.missing:
             raise Unsupported(

@@ -13,7 +13,7 @@ from weft.search.strategy import Question
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialAnswer:
     """An answer that was asked for, as if thinking were over.
 
     Attributes:
@@ -34,7 +34,7 @@ async def think_with_trials(
     pieces: Pieces,
     every: int,
     final: str,
-    enough: Callable[[Trial], bool],
+    enough: Callable[[TrialAnswer], bool],
 ) -> Candidate:
     """Think, and try an answer after every so many tokens, until a trial is enough.
 
@@ -63,7 +63,7 @@ async def think_with_trials(
             return None
         again = last is not None and question.same(last.value or "", given.value)
         row, last = (row if again else 0) + 1, given
-        return asked if enough(Trial(given, asked, piece, row)) else None
+        return asked if enough(TrialAnswer(given, asked, piece, row)) else None
 
     try:
         ended = pieces.candidate(await pieces.think(every, look, final))
