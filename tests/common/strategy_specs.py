@@ -13,6 +13,7 @@ EACH = [
     "weighted_majority(n=6)",
     "rpc(n=6)",
     "sample_until(n=6)",
+    "choice_shuffle(n=4)",
     "chops(n=3)",
     "mbr(n=3)",
     "compute_optimal(learn=true)",

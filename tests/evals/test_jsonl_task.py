@@ -288,3 +288,40 @@ def test_lines_may_name_what_they_have_in_common(tmp_path: Path) -> None:
     assert task.fingerprint == JsonlTask(path).fingerprint
     with pytest.raises(ConfigError, match="no line has a text or a number as 'book'"):
         JsonlTask(path, cluster="book")
+
+
+def test_choices_stand_below_their_question(tmp_path: Path) -> None:
+    rows = [
+        {"question": "Au?", "options": ["iron", "gold"], "answer": "gold"},
+        {"question": "Pb?", "options": ["lead", "zinc", 7], "answer": "(a)"},
+        {"question": "7?", "options": [5, 6, 7], "answer": 7},
+    ]
+    path = tmp_path / "q.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = JsonlTask(path, choices="options")
+    samples = task.samples(None, 0)
+    assert [s.data["answer"] for s in samples] == ["B", "A", "C"]
+    question = task.question(samples[1], 0)
+    assert question.prompt.text == "Pb?\n\nA. lead\nB. zinc\nC. 7"
+    assert question.choices is not None
+    assert question.choices.options == ("lead", "zinc", "7")
+    turned = question.choices.ask(["7", "lead", "zinc"])
+    assert turned.prompt.text == "Pb?\n\nA. 7\nB. lead\nC. zinc"
+    assert task.correct(samples[1], Answer("The answer is A.", question.answer("The answer is A.")))
+    assert task.fingerprint != JsonlTask(path).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"options": ["iron"]}, "must be a list of 2 to 10 texts"),
+        ({"options": "iron, gold"}, "must be a list of 2 to 10 texts"),
+        ({"options": ["iron", None]}, "must be a list of 2 to 10 texts"),
+        ({"options": ["iron", "zinc"]}, "'gold' is neither a letter from A to B nor one of"),
+    ],
+)
+def test_choices_that_are_none(tmp_path: Path, row: dict[str, object], says: str) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps({"question": "Au?", "answer": "gold", **row}) + "\n")
+    with pytest.raises(ConfigError, match=f"q.jsonl:1: .*{says}"):
+        JsonlTask(path, choices="options")

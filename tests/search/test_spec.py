@@ -49,6 +49,7 @@ def test_every_strategy_reads_its_own_spec() -> None:
         "weighted_majority",
         "rpc",
         "sample_until",
+        "choice_shuffle",
         "chops",
         "mbr",
         "compute_optimal",

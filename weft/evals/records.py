@@ -131,6 +131,9 @@ class Session:
         command: of the last session.
         version: of weft in the last session.
         samples: how many each strategy has in all.
+        joules: that this machine used during each strategy, over all sessions; without those
+            for which it could not be read throughout.
+        shape: of the model that solves, as a `ModelShape` has it; empty if it is not known.
     """
 
     engines: list[str] = field(default_factory=list[str])
@@ -138,6 +141,8 @@ class Session:
     command: str = ""
     version: str = ""
     samples: dict[str, int] = field(default_factory=dict[str, int])
+    joules: dict[str, float] = field(default_factory=dict[str, float])
+    shape: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 def write(path: Path, text: str) -> None:

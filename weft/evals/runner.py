@@ -11,7 +11,7 @@ from a Store that another has filled, and errors of samples are independent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -26,6 +26,7 @@ from weft.errors import (
     WeftError,
 )
 from weft.evals import results
+from weft.evals.costs.energy import Reading, joules
 from weft.evals.drawn import right_among
 from weft.evals.failures import most_errors, never_works
 from weft.evals.records import Folder, Row, Session, Settings
@@ -57,6 +58,7 @@ class Plan:
         concurrency: most samples under way at once.
         max_errors: errors that end a strategy if it has more; see `most_errors`.
         repeats: how many times each strategy is asked each sample, with other chance each time.
+        meter: reads what this machine has used; reads nothing unless given.
     """
 
     task: Task
@@ -67,6 +69,7 @@ class Plan:
     concurrency: int = 128
     max_errors: str = "10%"
     repeats: int = 1
+    meter: Callable[[], Reading] = dict
 
     @property
     def asked(self) -> list[tuple[Sample, int]]:
@@ -165,13 +168,17 @@ class _Pass:
         if self.answers is not self.strategy:  # its questions wait for each other
             at_once = max(1, len(todo))
         limiter = anyio.CapacityLimiter(at_once)
-        started = anyio.current_time()
+        started, read = anyio.current_time(), self.plan.meter()
         try:
             async with TaskGroup() as group:
                 for sample, repeat in todo:
                     group.start_soon(self._sample, sample, repeat, limiter, group.cancel_scope)
         finally:
             spent = anyio.current_time() - started if todo else 0.0
+            if todo:
+                used, before = joules(read, self.plan.meter()), session.joules.pop(spec, None)
+                if used is not None and (before is not None or spec not in session.seconds):
+                    session.joules[spec] = (before or 0.0) + used
             session.seconds[spec] = session.seconds.get(spec, 0.0) + spent
             mine = [row for (name, _), row in self.rows.items() if name == spec]
             for result in results.gather(self.plan.settings, session, mine).results:

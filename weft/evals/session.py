@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from weft.backends.kinds.specs import open_engines
+from weft.backends.kinds.specs import parse as parse_engine
 from weft.concurrency import TaskGroup
 from weft.errors import UsageError, WeftError
 from weft.evals import results
+from weft.evals.costs.energy import read_energy
+from weft.evals.costs.shapes import find_shape
 from weft.evals.records import REPORT, ROWS, STORE, Folder, Session, Settings, write
 from weft.evals.reports import report
 from weft.evals.results import Evaluation
@@ -79,6 +84,7 @@ async def run_suite(
                     session = folder.open(settings, moved=moved)
                     session.engines = [e.name for e in pool.engines]
                     session.command, session.version = command, version
+                    session.shape = _shape(specs, pool, suite)
                     plan = Plan(
                         task,
                         strategies,
@@ -88,6 +94,7 @@ async def run_suite(
                         suite.concurrency,
                         suite.max_errors,
                         suite.repeats,
+                        read_energy if all(map(_here, specs)) else dict,
                     )
                     question = guarded.question(samples[0], suite.seed)
                     for strategy in strategies:
@@ -99,6 +106,21 @@ async def run_suite(
                         finish(folder)  # what has finished is worth a report
                         raise
         return finish(folder)
+
+
+def _here(spec: str) -> bool:
+    """Whether an engine runs on this machine, since it is started with the evaluation."""
+    return bool(getattr(parse_engine(spec).kind, "starts", False))
+
+
+def _shape(specs: Sequence[str], pool: Pool, suite: Suite) -> dict[str, Any]:
+    """The shape of the model that all roles have in common; nothing if there are several."""
+    solver = pool.model("solver")
+    if any(model != solver for model in suite.roles.values()):
+        return {}
+    written = (parse_engine(spec).values.get("model") for spec in specs)
+    shape = find_shape([*(name for name in written if isinstance(name, str)), solver])
+    return {} if shape is None else asdict(shape)
 
 
 async def _watch(

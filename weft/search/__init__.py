@@ -28,6 +28,7 @@ from weft.search.early_exit.trimr import TrimR
 from weft.search.readers import Reader, reader
 from weft.search.sampling.attempts import Chosen, best_of, choose, majority_of
 from weft.search.sampling.best_of_n import BestOfN
+from weft.search.sampling.choice_shuffle import ChoiceShuffle
 from weft.search.sampling.first_finish import FirstFinish
 from weft.search.sampling.greedy import Greedy
 from weft.search.sampling.majority import Majority
@@ -56,6 +57,7 @@ __all__ = [
     "Beam",
     "BestOfN",
     "BudgetForcing",
+    "ChoiceShuffle",
     "Chops",
     "Chosen",
     "ComputeOptimal",

@@ -8,6 +8,7 @@ from operator import eq
 from typing import Any
 
 from weft.programs import Completion, Prompt
+from weft.search.choices import Choices
 from weft.types import FinishReason, MoreSampling
 
 
@@ -38,6 +39,7 @@ class Question:
             None. Texts that ended within their thinking, or failed, have none.
         same: whether two answers that were read are the same; votes cluster by it.
         task: what it is one question of, by which calibrations are kept; empty if it is of none.
+        choices: its options, if it has some to choose from.
     """
 
     prompt: Prompt
@@ -58,6 +60,7 @@ class Question:
     answer_cut: Callable[[str], str | None] | None = None
     same: Callable[[str, str], bool] = eq
     task: str = ""
+    choices: Choices | None = None
 
     def read(self, completion: Completion, text: str | None = None) -> str | None:
         """The answer in a text that has come to its end; None without one.

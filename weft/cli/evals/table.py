@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from weft.cli.common import stdout
 from weft.evals.reports.findings import Finding, judged
-from weft.evals.reports.sections import ReportSection, sections
+from weft.evals.reports.section import ReportSection
+from weft.evals.reports.sections import sections
 from weft.evals.results import Evaluation, Result
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def show(evaluation: Evaluation) -> None:
         table.add_row(result.strategy, *(cells[name] for name in names))
     console.print(table)
     report = judged(evaluation)
-    for section in sections(evaluation.results, report.differences):
+    for section in sections(evaluation.results, report.differences, evaluation.session):
         console.print(_section(section))
     for finding in report.findings:
         print_finding(finding)

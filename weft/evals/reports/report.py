@@ -9,7 +9,8 @@ from weft.errors import MissingExtra
 from weft.evals.reports import plot
 from weft.evals.reports.comparisons import notes
 from weft.evals.reports.findings import Judged, judged
-from weft.evals.reports.sections import ReportSection, sections
+from weft.evals.reports.section import ReportSection
+from weft.evals.reports.sections import sections
 from weft.evals.results import Evaluation, Result
 from weft.evals.statistics import quantile
 
@@ -77,12 +78,13 @@ def html(evaluation: Evaluation) -> str:
     counts = sorted({r.problems for r in shown})
     problems = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(sum(counts))
     report = judged(evaluation)
+    more = sections(evaluation.results, report.differences, evaluation.session)
     return _PAGE.substitute(
         title=escape(f"{settings.task}: {len(shown)} strategies on {problems} problems"),
         subtitle=escape(f"Model {settings.model}, seed {settings.seed}"),
         plot=_picture(shown),
         findings=_findings(report),
-        sections="\n".join(map(_section, sections(evaluation.results, report.differences))),
+        sections="\n".join(map(_section, more)),
         table=_table(_HEAD, [cells(r) for r in shown], "thinking"),
         details=_table(_DETAILS, [_detail(r) for r in shown]),
         run=_run(evaluation),

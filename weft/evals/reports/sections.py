@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from weft.evals.coverage import DrawnCounts
+from weft.evals.records import Session
 from weft.evals.repeats import drawn, repeated
 from weft.evals.reports.comparisons import COLUMNS, Comparison, notes
+from weft.evals.reports.costs import costs
+from weft.evals.reports.section import ReportSection
 from weft.evals.results import Result
 
 
-@dataclass(frozen=True, slots=True)
-class ReportSection:
-    """A table.
-
-    Attributes:
-        title: what it is of.
-        columns: its heads.
-        rows: its cells.
-        notes: what a reader has to know.
-    """
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: str
-
-
-def sections(results: Sequence[Result], differences: Sequence[Comparison]) -> list[ReportSection]:
+def sections(
+    results: Sequence[Result], differences: Sequence[Comparison], session: Session | None = None
+) -> list[ReportSection]:
     """The tables for which there is something to show."""
     found = [_differences(differences), _repeats(results), _coverage(results)]
+    if session is not None:
+        found.append(costs(results, session))
     return [section for section in found if section.rows]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from copy import deepcopy
 from dataclasses import replace
 from itertools import islice
@@ -14,6 +14,7 @@ from weft.errors import UsageError
 from weft.evals.tasks.task import Sample, Task, identity
 from weft.faults import blaming, expect, truth
 from weft.programs import Prompt
+from weft.search.choices import Choices
 from weft.search.strategy import Answer, Question
 
 T = TypeVar("T")
@@ -84,7 +85,11 @@ class GuardedTask:
     def question(self, sample: Sample, seed: int) -> Question:
         """A sample's question, whose functions are guarded too, for they are called later."""
         with blaming("task", self._kind):
-            asked = expect(self.task.question(deepcopy(sample), seed), Question, "question")
+            return self._question(self.task.question(deepcopy(sample), seed))
+
+    def _question(self, given: object) -> Question:
+        with blaming("task", self._kind):
+            asked = expect(given, Question, "question")
             expect(asked.prompt, Prompt, "the question's prompt")
             for name, kind in _NUMBERS.items():
                 if (value := getattr(asked, name)) is not None or name != "max_tokens":
@@ -98,6 +103,7 @@ class GuardedTask:
                 answer_cut=self._maybe(asked.answer_cut, self._text),
                 same=asked.same if asked.same is eq else self._same(asked.same),
                 task=asked.task or identity(self.task.spec, self.task.fingerprint),
+                choices=self._choices(asked.choices),
             )
 
     def correct(self, sample: Sample, answer: Answer) -> bool:
@@ -111,6 +117,17 @@ class GuardedTask:
         with blaming("task", self._kind):
             copied = replace(answer, details=dict(answer.details))
             return float(expect(self.task.credit(deepcopy(sample), copied), Real, "credit"))
+
+    def _choices(self, given: Choices | None) -> Choices | None:
+        if given is None:
+            return None
+        choices = expect(given, Choices, "the question's choices")
+
+        def ask(options: Sequence[str]) -> Question:
+            with blaming("task", self._kind):
+                return self._question(choices.ask(options))
+
+        return replace(choices, ask=ask)
 
     @staticmethod
     def _text(given: object) -> str | None:

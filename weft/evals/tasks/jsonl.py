@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,6 +14,7 @@ from weft.evals.tasks.json_lines import read_objects, text_of
 from weft.evals.tasks.scorer import parse_scorer
 from weft.evals.tasks.task import Sample, Task, task
 from weft.programs import Prompt
+from weft.search.choices import LETTERS, Choices, lettered
 from weft.search.readers import parse_reader
 from weft.search.readers.suiting import reader_for
 from weft.search.strategy import Answer, Question
@@ -48,6 +50,8 @@ class JsonlTask(Task):
         steps: the text that ends a step, for step searches; `\n` in it is a newline.
         cluster: a field that names what lines have in common that are not independent, such as the
             text that they ask about; errors are then those of clusters.
+        choices: a field that holds the options of a question, a list of two to ten texts. They
+            are put below it as A, B, C ...; the right answer is a letter, or an option's text.
     """
 
     def __init__(
@@ -65,10 +69,11 @@ class JsonlTask(Task):
         max_tokens: int = 1024,
         steps: str = "\n",
         cluster: str = "",
+        choices: str = "",
     ) -> None:
         self.path = Path(path).expanduser()
         self.fields = (question, answer, id)
-        self.cluster = cluster
+        self.cluster, self.choices = cluster, choices
         self.system = system
         self.think = think
         self.max_tokens = max_tokens
@@ -101,7 +106,7 @@ class JsonlTask(Task):
 
     def _digest(self) -> str:
         """Of all that decides what is asked and what is right; not of where the file is."""
-        rows = [[s.id, s.data["question"], s.data["answer"]] for s in self._samples]
+        rows = [[s.id, *s.data.values()] for s in self._samples]
         pattern = self.pattern.pattern if self.pattern else None
         settings = [self.system, self.think, self.steps, self.max_tokens, pattern, self.reader.spec]
         if self.scorer is not None:
@@ -128,12 +133,17 @@ class JsonlTask(Task):
                     "give each line its own"
                 )
         samples: list[Sample] = []
-        for (at, (id, question, answer)), cluster in zip(rows, clusters, strict=True):
+        for (at, (id, question, answer)), (_, row), cluster in zip(
+            rows, lines, clusters, strict=True
+        ):
             if id is None:
                 id = str(at)
                 while id in taken:  # lines have ids like it
                     id = f"line {id}"
-            samples.append(Sample(id, {"question": question, "answer": answer}, cluster))
+            data: dict[str, Any] = {"question": question, "answer": answer}
+            if self.choices:
+                data |= self._options(at, row, answer)
+            samples.append(Sample(id, data, cluster))
         if not samples:
             raise ConfigError(f"{self.path} holds no samples; put one JSON object on each line")
         return samples
@@ -163,6 +173,27 @@ class JsonlTask(Task):
             found.append(text)
         right = [text or "" for text in found[2:]]
         return found[0], found[1] or "", right if isinstance(several, list) else right[0]
+
+    def _options(self, at: int, row: dict[str, Any], answer: str | list[str]) -> dict[str, Any]:
+        """A line's options, and the letter of the right one, or of several."""
+        where, given = f"{self.path}:{at}", row.get(self.choices)
+        options = [text_of(one) for one in cast("list[Any]", given)] if _is_list(given) else []
+        if not 2 <= len(options) <= len(LETTERS) or None in options:
+            raise ConfigError(
+                f"{where}: field {self.choices!r} must be a list of 2 to {len(LETTERS)} texts"
+            )
+        found: list[str] = []
+        for one in answer if isinstance(answer, list) else [answer]:
+            letter = one.strip().strip("().").upper()
+            if one in options:
+                letter = LETTERS[options.index(one)]
+            if letter not in LETTERS[: len(options)] or len(letter) != 1:
+                raise ConfigError(
+                    f"{where}: the answer {one!r} is neither a letter from A to "
+                    f"{LETTERS[len(options) - 1]} nor one of the options"
+                )
+            found.append(letter)
+        return {"answer": found if isinstance(answer, list) else found[0], "choices": options}
 
     def samples(self, limit: int | None, seed: int) -> list[Sample]:
         """The first `limit` lines; the seed does not matter."""
@@ -195,7 +226,13 @@ class JsonlTask(Task):
     def question(self, sample: Sample, seed: int) -> Question:
         """The question as a user's turn, after the system turn if there is one."""
         question: str = sample.data["question"]
+        options: list[str] = sample.data.get("choices", [])
+        if not options:
+            return self._asked(question, seed)
+        choices = Choices(tuple(options), lambda some: self._asked(lettered(question, some), seed))
+        return replace(choices.ask(options), choices=choices)
 
+    def _asked(self, question: str, seed: int) -> Question:
         def verify(text: str) -> Prompt:
             return Prompt.user(question + _VERIFY.format((visible(text) or "").strip()))
 
@@ -240,6 +277,10 @@ def _right(sample: Sample) -> list[str]:
     """The right answers of a sample, of which any will do."""
     given: str | list[str] = sample.data["answer"]
     return given if isinstance(given, list) else [given]
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list)
 
 
 def _encodes(text: str) -> bool:

@@ -109,7 +109,8 @@ def best_picks(
 def held_out(examples: Sequence[Example], tokens: float, bins: int = 5) -> tuple[float, float]:
     """What tables come to on questions that they were not fitted to.
 
-    One table is fitted to each half of the problems, and measured on the other half.
+    One table is fitted to each half of the problems, and measured on the other half. Both halves
+    are alike in difficulty: of problems in the order of their scores every second is in one.
 
     Args:
         examples: of two problems at least.
@@ -119,7 +120,8 @@ def held_out(examples: Sequence[Example], tokens: float, bins: int = 5) -> tuple
     Returns:
         the share of right answers, and the tokens of a question.
     """
-    problems = list(dict.fromkeys(one.problem for one in examples))
+    ranked = sorted(examples, key=lambda one: one.score)
+    problems = list(dict.fromkeys(one.problem for one in ranked))
     first = set(problems[::2])
     halves = [[e for e in examples if (e.problem in first) == here] for here in (True, False)]
     found: list[tuple[float, float]] = []
