@@ -44,6 +44,12 @@ EACH = [
     "ab_mcts(n=24)",
     "ab_mcts(n=40, belief=beta, parallel=3)",
     "particle_filter(n=6, pick=draw, verifier=logprob)",
+    "segment_rejection",
+    "segment_rejection(every=3, tries=2, threshold=0.8)",
+    "hyper(n=6)",
+    "hyper(n=6, every=3, tokens=90)",
+    "treepo(n=6)",
+    "treepo(n=5, every=3, split=probability)",
 ]
 """Each strategy, in its usual and in some unusual form."""
 

@@ -111,9 +111,12 @@ def play(request: Request) -> str:
     """Plays the game at random; goes on with what is there of an open answer."""
     written = request.messages[-1].content if request.open else ""
     rng = random.Random(f"{written} {request.sampling.seed}")
-    digits = re.findall(r"\d", written)
+    digits = re.findall(r"\d", written.partition("answer")[0])
     new = [rng.choice("0123") for _ in range(3 - len(digits))]
-    return "".join(f"{d}\n" for d in new) + f"answer {''.join([*digits, *new])}"
+    rest = "".join(f"{d}\n" for d in new) + f"answer {''.join([*digits, *new])}"
+    whole = "".join(f"{d}\n" for d in digits) + rest
+    # What breaks off within a line goes on there.
+    return whole[len(written) :] if whole.startswith(written) else rest
 
 
 def likely(request: Request) -> dict[str, float]:

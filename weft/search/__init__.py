@@ -37,6 +37,9 @@ from weft.search.sampling.rpc import Rpc
 from weft.search.sampling.sample_until import SampleUntil
 from weft.search.sampling.short_m_at_k import ShortMAtK
 from weft.search.sampling.weighted_majority import WeightedMajority
+from weft.search.segments.hyper import Hyper
+from weft.search.segments.segment_rejection import SegmentRejection
+from weft.search.segments.treepo import TreePO
 from weft.search.selection.chops import Chops
 from weft.search.selection.mbr import Mbr
 from weft.search.step_search.astar import AStar
@@ -70,6 +73,7 @@ __all__ = [
     "FirstFinish",
     "GlimpRouter",
     "Greedy",
+    "Hyper",
     "Majority",
     "Mbr",
     "Mcts",
@@ -84,9 +88,11 @@ __all__ = [
     "Rebase",
     "Rpc",
     "SampleUntil",
+    "SegmentRejection",
     "ShortMAtK",
     "SpecReason",
     "Strategy",
+    "TreePO",
     "TrimR",
     "Verifier",
     "WeightedMajority",

@@ -8,6 +8,7 @@
     logprob     the generator's confidence: the geometric mean of its tokens' probabilities
     grade       the solver grades the last step by a digit, which counts as a share of 9
     restart     the model itself is asked whether beginning again would give a better answer
+    guard       a model is asked whether the answer so far keeps to a rule, such as to be harmless
 
 Every score lies between 0 and 1.
 """
@@ -57,9 +58,14 @@ class Confidence:
         return Confidence(self.total + math.fsum(new), self.count + len(new))
 
     @property
+    def mean(self) -> float:
+        """The mean log-probability; -inf without tokens."""
+        return min(0.0, self.total / self.count) if self.count else -math.inf
+
+    @property
     def score(self) -> float:
         """The exponential of the mean log-probability; 0 without tokens."""
-        return math.exp(min(0.0, self.total / self.count)) if self.count else 0.0
+        return math.exp(self.mean)
 
 
 NO_TOKENS = Confidence()
@@ -156,7 +162,7 @@ VERIFIERS = PartRegistry(
     Verifier,
     mark="verifier",
     group="weft.verifiers",
-    own=["weft.search.verifiers", "weft.search.grade", "weft.search.restart"],
+    own=[f"weft.search.{at}" for at in ("verifiers", "grade", "restart", "guard")],
     short=_role,
 )
 V = TypeVar("V", bound=type[Verifier])
@@ -276,6 +282,6 @@ def read_verifier(spec: str) -> Verifier:
 def verifier_param() -> Any:
     """The parameter that names a verifier."""
     doc = (
-        "who scores: model, function, logprob, grade, restart, role:NAME, or a verifier of your own"
+        "who scores: model, function, logprob, grade, restart, guard, role:NAME, or one of your own"
     )
     return param("model", doc, main=True, read=read_verifier)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from weft.errors import UsageError
 from weft.programs import Completion, Prompt, generate
+from weft.search.cutting import cut
 from weft.search.sampling.samples import Candidate
 from weft.search.strategy import Question, stable_seed
 from weft.thinking import closing_mark, split_thinking
@@ -118,28 +119,8 @@ class Pieces:
 
 
 def up_to(piece: Completion, at: int, *, in_thinking: bool = True) -> Prompt:
-    """What a piece holds up to a character, within its thinking or not, to be continued there.
-
-    Tokens keep their ids up to the last that ends there or before. What the next one begins
-    with is added as text. If the engine tells of no token's text, all is text.
-    """
-    made, texts = piece.prompt, [one.token for one in piece.logprobs]
-    above, text = made.parent, made.text[:at]
-    assert above is not None
-    if made.tokens is None or len(texts) != len(made.tokens) or "".join(texts) != made.text:
-        return above.assistant(text, open=True)
-    kept = end = 0
-    while end < at and end + len(texts[kept]) <= at:
-        end += len(texts[kept])
-        kept += 1
-    begun = above.produced(
-        text[:end],
-        tokens=made.tokens[:kept],
-        model=made.model or "",
-        call=made.call or "",
-        in_thinking=in_thinking,
-    )
-    return begun if end == at else begun.assistant(text[end:], open=True)
+    """What a piece holds up to a character, within its thinking or not, to be continued there."""
+    return cut(piece.prompt, [one.token for one in piece.logprobs], at, in_thinking=in_thinking)
 
 
 def closed(thinking: Prompt, then: str = "") -> Prompt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weft.parameters import param, temperature
 from weft.search.sampling.nesting import of_param, texts_of
-from weft.search.sampling.samples import Drawn, answered, collect, drawer, unscored
+from weft.search.sampling.samples import Drawn, abstaining, answered, collect, drawer, unscored
 from weft.search.sampling.step_scores import aggregate_param
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param
@@ -20,6 +20,10 @@ class BestOfN(Strategy):
 
     With `enough`, the samples still running are cancelled once one scores as much.
 
+    With `least` a sample must score so much to be the answer. If none does, or none could be
+    scored, there is no answer, whatever budgets and failures have left: with `verifier=guard`,
+    nothing is given that the guard has not passed.
+
     With an `aggregate` other than `last`, the verifier scores the answer up to each of its steps.
     """
 
@@ -34,6 +38,9 @@ class BestOfN(Strategy):
     temperature: float = temperature()
     enough: float | None = param(
         None, "a score that ends sampling; all are drawn unless given", above=0, most=1, kind=float
+    )
+    least: float | None = param(
+        None, "a score below which there is no answer", above=0, most=1, kind=float
     )
     of: Strategy | None = of_param()
 
@@ -60,7 +67,9 @@ class BestOfN(Strategy):
         drawn = await collect(draw, self.n, enough)
         found = drawn.found
         scored = [found[i] for i in sorted(found) if found[i].score is not None]
-        if not scored:
+        best = max(scored, key=lambda s: s.score or 0.0, default=None)
+        if self.least is not None and (best is None or (best.score or 0.0) < self.least):
+            return abstaining(drawn, scored=len(scored), **verifier.details)
+        if best is None:
             return unscored(question, drawn)
-        best = max(scored, key=lambda s: s.score or 0.0)
         return answered(drawn, best, best.score, scored=len(scored), **verifier.details)

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from weft.parameters import param, temperature
-from weft.search.sampling.samples import Drawn, annealed, answered, collect, drawer, unscored
+from weft.search.sampling.samples import (
+    Drawn,
+    abstaining,
+    annealed,
+    answered,
+    collect,
+    drawer,
+    unscored,
+)
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param
 
@@ -64,8 +72,7 @@ class SampleUntil(Strategy):
         if accepted:
             chosen = drawn.found[accepted[0]]
         elif self.abstain:
-            details = answered(drawn, None, None, **details).details
-            return Answer(None, None, None, details | {"abstained": True})
+            return abstaining(drawn, **details)
         elif scored:
             chosen = max(scored, key=lambda s: s.score or 0.0)
         else:

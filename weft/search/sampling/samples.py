@@ -263,10 +263,7 @@ def answered(drawn: Drawn, chosen: Candidate | None, score: float | None, **deta
         EngineError: there is no sample, and that is for the engines' failures.
     """
     found = drawn.found
-    details["samples"] = len(found)
-    details["unparsable"] = sum(s.value is None for s in found.values())
-    note(details, drawn.errors)
-    note_within(details, [found[i].within or {} for i in sorted(found)])
+    _tell(drawn, details)
     if chosen is None and found:
         chosen = found[min(found, key=lambda i: (found[i].value is None, not found[i].text, i))]
     if chosen is None:
@@ -275,6 +272,21 @@ def answered(drawn: Drawn, chosen: Candidate | None, score: float | None, **deta
         return Answer(None, None, None, details)
     text = chosen.text if chosen.within is None else chosen.text or None
     return Answer(text, chosen.value, score, details)
+
+
+def abstaining(drawn: Drawn, **details: Any) -> Answer:
+    """The Answer that gives none on purpose, whatever there is and whatever failed."""
+    _tell(drawn, details)
+    return Answer(None, None, None, details | {"abstained": True})
+
+
+def _tell(drawn: Drawn, details: dict[str, Any]) -> None:
+    """Say what became of the samples."""
+    found = drawn.found
+    details["samples"] = len(found)
+    details["unparsable"] = sum(s.value is None for s in found.values())
+    note(details, drawn.errors)
+    note_within(details, [found[i].within or {} for i in sorted(found)])
 
 
 def voted(drawn: Drawn, count: Tally, **details: Any) -> Answer:

@@ -49,7 +49,8 @@ def final_answer(
     others, errors = steps.paths, [*errors, *steps.errors]
     if all(p.value is None for p in finished) and (more := [p for p in others if p.finished]):
         finished, weights, chosen = more, None, None
-    details |= steps.verifier.details
+    if steps.verifier is not None:
+        details |= steps.verifier.details
     details["finished"] = len(finished)
     details["unparsable"] = sum(p.value is None for p in finished)
     note(details, errors)
@@ -62,14 +63,16 @@ def final_answer(
             return Answer(None, None, None, details)
         return Answer(best.shown, None, best.score, details)
     best = chosen or max(valued, key=_rank)
+    score = best.score
     if pick == "vote":
         given = [p.score or 0.0 for p in finished] if weights is None else weights
         values = {i: p.value for i, p in enumerate(finished)}
         count = tally(values, dict(enumerate(given)), steps.question.same)
         assert count.winner is not None
         best = max((finished[i] for i in count.winner.members), key=_rank)
+        score = count.share if best.score is None else best.score
         details["votes"] = {c.value: round(c.weight, 6) for c in count.clusters}
-    return Answer(best.shown, best.value, best.score, details)
+    return Answer(best.shown, best.value, score, details)
 
 
 def _rank(path: Path) -> tuple[float, int, tuple[int, str]]:

@@ -26,6 +26,7 @@ from weft.programs.scope import current
 from weft.search.failures import NO_RESULT
 from weft.search.strategy import stable_seed
 from weft.search.verifiers import NO_TOKENS, Confidence
+from weft.types import TokenLogprob
 
 if TYPE_CHECKING:
     from weft.search.step_search.ahead import StepsAhead
@@ -47,6 +48,7 @@ class Path:
         tokens: generated for all its steps.
         confidence: of those tokens.
         shown: the answer so far, without the thinking before it.
+        logprobs: of the last step's tokens, where the search keeps them.
     """
 
     prompt: Prompt
@@ -60,6 +62,7 @@ class Path:
     tokens: int = 0
     confidence: Confidence = NO_TOKENS
     shown: str = ""
+    logprobs: tuple[TokenLogprob, ...] = ()
 
     @cached_property
     def tie(self) -> tuple[int, str]:
@@ -79,11 +82,13 @@ class Move:
         index: which of the continuations of this text it is; with the question's seed and
             the text it determines the step's own seed, so it must never repeat for a text.
         order: the new path's `order`.
+        most: the most tokens of the step, if not those that steps of the search have.
     """
 
     path: Path
     index: int
     order: int = 0
+    most: int | None = None
 
 
 Step = Callable[[Move], Awaitable[Path]]
