@@ -144,6 +144,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "step_search": {"verifiers", "voting"},
         "tree_search": {"step_search"},
         "segments": {"step_search", "cutting"},
+        "refinement": {"sampling"},
         "verifiers": {"strategy", "verdicts"},
         "verdicts": set(),
         "strategy": {"failures", "question", "readable"},

@@ -49,6 +49,8 @@ EACH = [
     "hyper(n=6)",
     "hyper(n=6, every=3, tokens=90)",
     "treepo(n=6)",
+    "spar(n=5)",
+    "spar(n=6, order=depth, width=3, verdicts=1)",
     "treepo(n=5, every=3, split=probability)",
 ]
 """Each strategy, in its usual and in some unusual form."""

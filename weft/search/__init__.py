@@ -26,6 +26,7 @@ from weft.search.early_exit.deepconf import DeepConf
 from weft.search.early_exit.deepconf_online import DeepConfOnline
 from weft.search.early_exit.trimr import TrimR
 from weft.search.readers import Reader, reader
+from weft.search.refinement.spar import Spar
 from weft.search.sampling.attempts import Chosen, best_of, choose, majority_of
 from weft.search.sampling.best_of_n import BestOfN
 from weft.search.sampling.choice_shuffle import ChoiceShuffle
@@ -90,6 +91,7 @@ __all__ = [
     "SampleUntil",
     "SegmentRejection",
     "ShortMAtK",
+    "Spar",
     "SpecReason",
     "Strategy",
     "TreePO",
