@@ -86,3 +86,20 @@ async def test_a_role_that_nobody_plays_is_the_requests_error_where_engines_are_
             assert (await service.post(model="m:majority(n=2)")).status_code == 200
             answer = await service.post(model="m:best_of_n(n=2, verifier=logprob)")
             assert answer.status_code == 200
+
+
+async def test_two_models_answer_together() -> None:
+    """The role says which model is the small one; its answer is taken where it is sure."""
+    small = ScriptedEngine("Answer: 5", model="small")
+    large = ScriptedEngine("Answer: 6", scores={"9": 1.0}, model="large")
+    with mock.running(small) as first, mock.running(large) as second:
+        async with serving(first, second, roles={"draft": "small"}) as service:
+            for spec, text in (
+                ("specreason", "Answer: 5"),
+                ("specreason(accept=10)", "Answer: 6"),
+                ("glimprouter", "Answer: 5"),
+                ("nudging", "Answer: 6"),
+            ):
+                answer = await service.post(model=f"large:{spec}")
+                assert answer.status_code == 200, answer.text
+                assert answer.json()["choices"][0]["message"]["content"] == text
