@@ -217,6 +217,11 @@ def split_thinking(text: str, inside: bool = False, ended: bool = False) -> Thin
     return found
 
 
+def opening_mark(text: str) -> str:
+    """The mark of a model by which a text begins its thinking; empty if it begins otherwise."""
+    return next((opens for opens, _ in _MARKS if text.lstrip().startswith(opens)), "")
+
+
 def closing_mark(text: str) -> str:
     """What ends the thinking that a text is within; `</think>` if nothing shows what began it."""
     tag = _TAG.match(text.lstrip())

@@ -70,6 +70,15 @@ class Run(Generic[T]):
 
         return graph_of(self.spans)
 
+    @cached_property
+    def usage_by_model(self) -> dict[str, Usage]:
+        """The part of `usage` that each model's calls have, in the order of their first calls."""
+        found: dict[str, Usage] = {}
+        for span in self.spans.values():
+            if span.kind == "call" and span.outcome is not None:
+                found[span.model] = found.get(span.model, Usage()) + span.outcome.usage
+        return found
+
     def mermaid(self) -> str:
         """The run as a Mermaid flowchart. Spans of one name in one place are drawn as one."""
         from weft.programs.figures.folding import folded_graph

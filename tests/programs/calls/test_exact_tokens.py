@@ -94,6 +94,20 @@ async def test_an_open_answer_that_the_template_would_rewrite(serve: Serve, temp
     assert model.sent() == [begun + model.ids(thought)]
 
 
+@pytest.mark.parametrize("template", TEMPLATES)
+async def test_thinking_of_another_model_is_there_once(serve: Serve, template: str) -> None:
+    """Whether a template opens thinking, drops it, or knows nothing of it."""
+    model, url = serve({"one?": "x"}, template)
+    asked = Prompt.user("one?")
+    async with Pool(url):
+        for thought in ("<think>\n", "<think>\nlet me see", "<think>\na\n</think>\n\nThe"):
+            await generate(asked.assistant(thought, open=True), max_tokens=1)
+            begun = model.render([{"role": "user", "content": "one?"}], open=False, add=True)
+            text = thought.removeprefix("<think>\n") if template == "r1" else thought
+            assert model.tokenizer.decode(begun).count("<think>") == (text != thought)
+            assert model.sent()[-1] == begun + model.ids(text)
+
+
 CHANNELS = (
     "<|channel|>analysis<|message|>7 or 8<|end|><|start|>assistant<|channel|>final<|message|>Yes"
 )

@@ -62,7 +62,10 @@ async def test_the_bill_is_split_by_model(pair, stepping, question) -> None:
     details = done.value.details
     # "L1\n" is one token of the large model's; the end of an answer is one, too.
     assert (details["draft_tokens"], details["solver_tokens"]) == (3 + 3 + 3 + 9, 1)
-    assert done.usage.generated == 18 + 1 + 4  # a token for each grade
+    assert {model: usage.generated for model, usage in done.usage_by_model.items()} == {
+        "small": 18,
+        "large": 1 + 4,  # a token for each grade
+    }
     first = question.think.messages
     graded = [r for r in both.large.requests if r.ask]
     assert len(graded) == 4

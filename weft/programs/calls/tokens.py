@@ -12,6 +12,7 @@ from weft.errors import RequestRejected
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.tokens.token_path import TokenPath
 from weft.programs.prompt import Prompt
+from weft.thinking import opening_mark
 from weft.types import Message
 
 
@@ -28,6 +29,13 @@ class _View:
         """What ids are remembered by."""
         settings = json.dumps(self.template, sort_keys=True) if self.template else ""
         return self.model + settings
+
+    @property
+    def opens_thinking(self) -> bool:
+        """Whether the template itself begins an answer's thinking."""
+        if (self.template or {}).get("enable_thinking") is False:
+            return False
+        return self.pool.models.opens_thinking(self.model)
 
     async def render(self, messages: tuple[Message, ...], *, open: bool) -> tuple[int, ...]:
         return await self.pool.render(self.model, messages, open=open, template=self.template)
@@ -47,7 +55,8 @@ async def token_ids(
     old thinking, say), or refuses to leave such a turn open, leaves no such place: then the
     rendering of the whole is taken, as a chat endpoint would. Text within an answer that
     itself can't be rendered open, or whose spaces the template may trim, is tokenised alone,
-    and follows what was there.
+    and follows what was there. So is an open answer of text that begins with its thinking: that
+    of another model, say.
 
     Args:
         prompt: the conversation.
@@ -160,6 +169,12 @@ async def _alone(piece: Prompt, view: _View) -> tuple[int, ...]:
         return await view.render(piece.messages, open=False)
     *before, answer = piece.messages
     earlier, text = tuple(before), answer.content
+    if mark := opening_mark(text):
+        # Some templates put thinking of their own before it, others take it away.
+        begun = await view.render(earlier, open=False)
+        if view.opens_thinking:
+            text = text.lstrip().removeprefix(mark).lstrip("\n")
+        return begun + await view.tokenize(text) if text else begun
     whole = await _try(view, piece, open=True)
     if whole is None:
         return await view.render(earlier, open=False) + await view.tokenize(text)
