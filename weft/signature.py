@@ -16,14 +16,14 @@ def parameters(part: Callable[..., Any]) -> tuple[Parameter, ...]:
 
     A signature's types are checked, as far as they are plain ones: `int`, `float`, `bool`,
     `str`, `Path`, `Literal`, each perhaps with `None`. What they mean is taken from the
-    `Args:` of the docstring.
+    `Args:` of the docstring, or of those of a class's bases.
     """
     if isinstance(part, type) and issubclass(part, Parametric):
         return part.parameters()
     if isinstance(part, type) and part.__init__ is object.__init__:
         return ()
     kinds = _kinds(part)
-    docs = _docs(inspect.getdoc(part) or "")
+    docs = _documented(part)
     found: list[Parameter] = []
     for p in inspect.signature(part).parameters.values():
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY):
@@ -74,6 +74,16 @@ def _plain(kind: Any) -> tuple[type[Any], tuple[str, ...]]:
     if kind is Path:
         return str, ()
     return (kind, ()) if kind in (int, float, bool, str) else (object, ())
+
+
+def _documented(part: Callable[..., Any]) -> dict[str, str]:
+    """What docstrings say of arguments; of a class those of its bases, too."""
+    parts = reversed(part.__mro__) if isinstance(part, type) else (part,)
+    found: dict[str, str] = {}
+    for one in parts:
+        if one is not object:
+            found |= _docs(inspect.cleandoc(one.__doc__ or ""))
+    return found
 
 
 def _docs(text: str) -> dict[str, str]:

@@ -65,9 +65,10 @@ def command_line(
     line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-net"]
     line += ["--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox"]
     line += [] if root else ["--unshare-user"]
-    line += [*_seen(), "--proc", "/proc", "--dev", "/dev"]
+    line += ["--proc", "/proc", "--dev", "/dev"]
     line += [*_sized(_SHARED), "--perms", "1777", "--tmpfs", "/dev/shm"]
     line += [*_sized(limits.files), "--perms", "0777", "--tmpfs", WORK]
+    line += _seen()  # behind the work folder: this Python may be below a folder of that name
     for name, descriptor in files:
         line += ["--perms", "0666", "--file", str(descriptor), f"{WORK}/{name}"]
     # Else a program could fill these, for they are in memory too.
@@ -131,7 +132,7 @@ def _missing() -> str | None:
             " is not here; install bubblewrap and util-linux on Linux"
         )
     done = subprocess.run(
-        command_line(["true"], SandboxLimits(), []),
+        command_line([sys.executable, "-c", ""], SandboxLimits(), []),
         env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,

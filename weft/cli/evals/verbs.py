@@ -45,7 +45,7 @@ def run(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="SUITE.yaml|TASK|FILE.jsonl",
+            metavar="SUITE.yaml|TASK|FILE",
             help="A suite's file, a task's spec, or a file of problems.",
         ),
     ],

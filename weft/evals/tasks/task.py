@@ -114,7 +114,10 @@ TASKS = PartRegistry(
     Task,
     mark="task",
     group="weft.tasks",
-    own=["weft.evals.tasks.countdown_task", "weft.evals.tasks.jsonl"],
+    own=[
+        f"weft.evals.tasks.{file}"
+        for file in ("countdown_task", "sudoku_task", "humaneval", "jsonl", "csv_file")
+    ],
 )
 T = TypeVar("T", bound=type[Task])
 

@@ -108,7 +108,17 @@ READERS = PartRegistry(
     group="weft.readers",
     own=[
         f"weft.search.readers.{file}"
-        for file in ("number", "choice", "math", "text", "final", "json_value", "countdown")
+        for file in (
+            "number",
+            "choice",
+            "math",
+            "text",
+            "final",
+            "json_value",
+            "code",
+            "countdown",
+            "grid",
+        )
     ],
 )
 R = TypeVar("R", bound=type[Reader])
