@@ -136,6 +136,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "restart": {"verifiers"},
         "guard": {"verifiers"},
         "cutting": set(),
+        "judges": {"verifiers"},
         "collaboration": {"early_exit", "step_search"},
         "early_exit": {"calibration", "cutting", "sampling"},
         "sampling": {"verifiers", "voting"},

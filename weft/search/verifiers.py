@@ -7,6 +7,7 @@
     function    the question's own exact check
     logprob     the generator's confidence: the geometric mean of its tokens' probabilities
     grade       the solver grades the last step by a digit, which counts as a share of 9
+    judge       a model in the role `verifier` says of each criterion of a rubric whether it is met
     restart     the model itself is asked whether beginning again would give a better answer
     guard       a model is asked whether the answer so far keeps to a rule, such as to be harmless
 
@@ -162,7 +163,7 @@ VERIFIERS = PartRegistry(
     Verifier,
     mark="verifier",
     group="weft.verifiers",
-    own=[f"weft.search.{at}" for at in ("verifiers", "grade", "restart", "guard")],
+    own=[f"weft.search.{at}" for at in ("verifiers", "grade", "judges", "restart", "guard")],
     short=_role,
 )
 V = TypeVar("V", bound=type[Verifier])
@@ -281,7 +282,5 @@ def read_verifier(spec: str) -> Verifier:
 
 def verifier_param() -> Any:
     """The parameter that names a verifier."""
-    doc = (
-        "who scores: model, function, logprob, grade, restart, guard, role:NAME, or one of your own"
-    )
+    doc = "who scores: see `weft verifiers`, such as model, function, logprob, judge, or role:NAME"
     return param("model", doc, main=True, read=read_verifier)

@@ -58,7 +58,8 @@ class FileTask(Task):
         match: `numeric` is the reader `number`, `exact` the reader `text(case=true)`; `auto` is
             the reader that suits all right answers; behind a pattern `number` or `text`.
         scorer: gives partial credit to answers that are not right, see `weft scorers`: `f1`,
-            `items`, `prefix`, or a scorer of your own; none by default.
+            `items`, `prefix`, or a scorer of your own; none by default. The judges `judged` and
+            `preferred` also say which answers are right.
         max_tokens: the most tokens of an answer.
         steps: the text that ends a step, for step searches; `\n` in it is a newline.
         cluster: a field that names what rows have in common that are not independent, such as the
@@ -124,7 +125,8 @@ class FileTask(Task):
                 f"shots={shots} are more examples than {examples or path} has; take fewer, or "
                 "name a file by examples"
             )
-        self.slow = getattr(self.reader, "slow", False)
+        judged = self.scorer is not None and self.scorer.right_from is not None
+        self.slow = judged or getattr(self.reader, "slow", False)
         self.fingerprint = self._digest()
 
     @abstractmethod
@@ -245,7 +247,12 @@ class FileTask(Task):
         return [one for one in drawn if one.question != sample.data["question"]][: self.shots]
 
     def correct(self, sample: Sample, answer: Answer) -> bool:
-        """Whether the reader takes the value and one of the right answers for the same."""
+        """Whether the reader takes the value and one of the right answers for the same.
+
+        A scorer may decide that instead.
+        """
+        if self.scorer is not None and self.scorer.right_from is not None:
+            return self.credit(sample, answer) >= self.scorer.right_from
         value = answer.value
         return value is not None and any(
             self.reader.agree(value, one) for one in self._known(sample)
@@ -253,12 +260,21 @@ class FileTask(Task):
 
     def credit(self, sample: Sample, answer: Answer) -> float:
         """What the scorer gives for the right answer that the value is nearest to."""
-        if answer.value is None or self.scorer is None:
+        if self.scorer is None:
             return 0.0
-        return max(self.scorer(answer.value, one) for one in self._known(sample))
+        said, known = answer.value, self._known(sample)
+        if self.scorer.right_from is not None:
+            said, known = visible(answer.text or ""), self._written(sample)
+        if not said:
+            return 0.0
+        return max(self.scorer(said, one, sample.data["question"]) for one in known)
 
     def _known(self, sample: Sample) -> list[str]:
         """The right answers as they are read."""
+        read = map(self.reader.alone, self._written(sample))
+        return [one for one in read if one is not None]
+
+    @staticmethod
+    def _written(sample: Sample) -> list[str]:
         given: str | list[str] = sample.data["answer"]
-        right = given if isinstance(given, list) else [given]
-        return [one for one in map(self.reader.alone, right) if one is not None]
+        return given if isinstance(given, list) else [given]

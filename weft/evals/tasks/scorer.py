@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from weft.faults import blaming, expect
 from weft.parameters import Parametric
@@ -17,7 +17,13 @@ class Scorer(Parametric, ABC):
 
     Subclasses are marked with `@scorer(name)`, which makes them frozen dataclasses whose fields
     are their parameters.
+
+    Attributes:
+        right_from: the credit from which an answer is right, of scorers that decide that; of the
+            others the reader decides.
     """
+
+    right_from: ClassVar[float | None] = None
 
     @abstractmethod
     def credit(self, answer: str, right: str) -> float:
@@ -28,15 +34,25 @@ class Scorer(Parametric, ABC):
             right: a right answer, read by the same reader.
         """
 
-    def __call__(self, answer: str, right: str) -> float:
-        """What `credit` gives.
+    def judge(self, request: str, answer: str, right: str) -> float:
+        """As `credit`, of scorers that must know what was asked for; by default `credit`.
+
+        Args:
+            request: the question.
+            answer: of scorers with `right_from`, the whole text without thinking.
+            right: a right answer.
+        """
+        return self.credit(answer, right)
+
+    def __call__(self, answer: str, right: str, request: str = "") -> float:
+        """What `judge` gives.
 
         Raises:
             PartFailed: the scorer's code raised an exception that is not weft's, or gave no
                 number from 0 to 1.
         """
         with blaming("scorer", type(self)):
-            given = float(expect(self.credit(answer, right), Real, "credit"))
+            given = float(expect(self.judge(request, answer, right), Real, "credit"))
             if not 0 <= given <= 1:
                 raise ValueError(f"credit gave {given}, which is not from 0 to 1")
             return given
@@ -47,7 +63,7 @@ SCORERS = PartRegistry(
     Scorer,
     mark="scorer",
     group="weft.scorers",
-    own=["weft.evals.tasks.scorers"],
+    own=["weft.evals.tasks.scorers", "weft.evals.tasks.judging"],
 )
 S = TypeVar("S", bound=type[Scorer])
 

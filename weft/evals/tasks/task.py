@@ -116,7 +116,15 @@ TASKS = PartRegistry(
     group="weft.tasks",
     own=[
         f"weft.evals.tasks.{file}"
-        for file in ("countdown_task", "sudoku_task", "humaneval", "jsonl", "csv_file")
+        for file in (
+            "countdown_task",
+            "sudoku_task",
+            "humaneval",
+            "gym",
+            "jsonl",
+            "csv_file",
+            "hugging_face",
+        )
     ],
 )
 T = TypeVar("T", bound=type[Task])
