@@ -86,6 +86,7 @@ async def test_equal_seeds_give_equal_answers(spec: str, question, player) -> No
         assert answers[0].score == answers[1].score
 
 
+@pytest.mark.loops("asyncio")  # what a budget leaves is the same on either
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize(
     "limits",

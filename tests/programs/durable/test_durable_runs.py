@@ -147,7 +147,7 @@ async def test_another_course_is_an_error_before_anything_is_done() -> None:
     assert done == ["a", "b", "c", "b"]
 
 
-async def test_a_fork_does_anew_what_comes_from_a_deed_on() -> None:
+async def test_a_fork_does_anew_what_comes_from_a_deed_on(store_place: str | Path) -> None:
     done: list[int] = []
 
     @once
@@ -159,7 +159,7 @@ async def test_a_fork_does_anew_what_comes_from_a_deed_on() -> None:
     async def acts() -> int:
         return sum([await act(n) for n in range(3)])
 
-    store = Store()
+    store = Store(store_place)
     async with Pool(ScriptedEngine("x"), store=store) as pool:
         await run(acts, pool=pool, id="r")
         fork(store, "r", "s", at=3)
@@ -173,6 +173,7 @@ async def test_a_fork_does_anew_what_comes_from_a_deed_on() -> None:
         fork(store, "r", "t", at=1)
     with pytest.raises(UsageError, match="goes on from 'r'; forget"):
         forget(store, "r")
+    store.close()
 
 
 async def test_a_function_that_is_done_once_asks_no_model() -> None:
