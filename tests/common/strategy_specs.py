@@ -30,6 +30,7 @@ EACH = [
     "specreason",
     "glimprouter",
     "nudging",
+    "atts(n=3)",
     "beam(n=8, width=4)",
     "dvts(n=6, width=3)",
     "rebase(n=6)",

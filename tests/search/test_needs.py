@@ -65,3 +65,10 @@ async def test_a_second_model_and_thinking(question) -> None:
         "the task does not ask for thinking, nor does the model begin with it",
     ]
     assert await said(Both(), question) == found[:1]
+
+
+async def test_the_second_model_must_go_on_with_open_answers_too(question) -> None:
+    engines = ScriptedEngine(model="large"), ScriptedEngine(model="small", takes_tokens=False)
+    async with Pool(*engines, roles={"solver": "large", "draft": "small"}) as pool:
+        found = lacking(parse_strategy("nudging"), question, pool)
+    assert [one.partition(", but ")[2] for one in found] == ["small can't"]

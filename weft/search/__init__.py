@@ -16,6 +16,7 @@ from weft.parameters import param
 from weft.search.allocation.compute_optimal import ComputeOptimal
 from weft.search.allocation.pets import Pets
 from weft.search.allocation.pets_online import PetsOnline
+from weft.search.collaboration.atts import Atts
 from weft.search.collaboration.glimprouter import GlimpRouter
 from weft.search.collaboration.nudging import Nudging
 from weft.search.collaboration.specreason import SpecReason
@@ -58,6 +59,7 @@ __all__ = [
     "AStar",
     "AbMcts",
     "Answer",
+    "Atts",
     "Beam",
     "BestOfN",
     "BudgetForcing",

@@ -39,8 +39,9 @@ def lacking(strategy: Strategy, question: Question, pool: Pool) -> list[str]:
         pool: open.
     """
     solver = pool.model("solver")
-    engines = [e for e in pool.engines if e.model == solver]
     wanted: list[Need] = [need for one in nested(strategy) for need in one.needs]
+    writers = {solver, pool.model("draft")} if "draft" in wanted else {solver}
+    engines = [e for e in pool.engines if e.model in writers]
     found: list[str] = []
     for need in dict.fromkeys(wanted):
         why = ""

@@ -99,6 +99,7 @@ async def test_two_models_answer_together() -> None:
                 ("specreason(accept=10)", "Answer: 6"),
                 ("glimprouter", "Answer: 5"),
                 ("nudging", "Answer: 6"),
+                ("atts(n=2)", "Answer: 5"),
             ):
                 answer = await service.post(model=f"large:{spec}")
                 assert answer.status_code == 200, answer.text
