@@ -19,6 +19,11 @@ from weft.search.allocation.pets_online import PetsOnline
 from weft.search.collaboration.atts import Atts
 from weft.search.collaboration.glimprouter import GlimpRouter
 from weft.search.collaboration.nudging import Nudging
+from weft.search.collaboration.routing.bandit import Bandit
+from weft.search.collaboration.routing.cascade import Cascade
+from weft.search.collaboration.routing.effort import Effort
+from weft.search.collaboration.routing.prompt_variants import PromptVariants
+from weft.search.collaboration.routing.think_if_needed import ThinkIfNeeded
 from weft.search.collaboration.specreason import SpecReason
 from weft.search.early_exit.budget_forcing import BudgetForcing
 from weft.search.early_exit.conformal_exit import ConformalExit
@@ -60,9 +65,11 @@ __all__ = [
     "AbMcts",
     "Answer",
     "Atts",
+    "Bandit",
     "Beam",
     "BestOfN",
     "BudgetForcing",
+    "Cascade",
     "ChoiceShuffle",
     "Chops",
     "Chosen",
@@ -73,6 +80,7 @@ __all__ = [
     "DeepConf",
     "DeepConfOnline",
     "Dvts",
+    "Effort",
     "FirstFinish",
     "GlimpRouter",
     "Greedy",
@@ -86,6 +94,7 @@ __all__ = [
     "Pets",
     "PetsOnline",
     "Power",
+    "PromptVariants",
     "Question",
     "Reader",
     "Rebase",
@@ -96,6 +105,7 @@ __all__ = [
     "Spar",
     "SpecReason",
     "Strategy",
+    "ThinkIfNeeded",
     "TreePO",
     "TrimR",
     "Verifier",

@@ -8,14 +8,14 @@ from weft.programs import Prompt
 from weft.programs.calls.score import pool_texts
 
 
-def _ways(word: str) -> list[str]:
+def forms(word: str) -> list[str]:
     """A word as models begin an answer with it."""
     cases = (word, word.capitalize(), word.upper())
     plain = [before + case for before in ("", " ", "**", "\n") for case in cases]
     return [*plain, *(f"{one}." for one in plain[:6])]
 
 
-VERDICTS = {word: _ways(word) for word in ("yes", "no")}
+VERDICTS = {word: forms(word) for word in ("yes", "no")}
 """What counts as yes and as no."""
 
 

@@ -1,5 +1,6 @@
 """Thinking is a field of its own, never the answer, and gives no vote."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,9 @@ async def test_thinking_goes_on_over_calls():
 
 def _writes(text: str) -> ScriptedEngine:
     """An engine that always writes this, and goes on where an open answer is cut."""
-    return ScriptedEngine(lambda r: text[len(r.messages[-1].content) :] if r.open else text)
+    return ScriptedEngine(
+        lambda r: text[len(r.messages[-1].content) :] if r.open else text, {"low": 1.0}
+    )
 
 
 @pytest.mark.parametrize("spec", ONE_EACH)
@@ -67,7 +70,7 @@ async def test_a_text_cut_off_in_thinking_gives_no_vote(spec: str):
     strategy = checking(spec) if spec in VERIFYING else parse_strategy(spec)
     question = asked(max_tokens=15, check=lambda text: 0.5, steps="\n\n")
     # Proposals of power sampling cut anywhere; what adds to thinking is not in the engine's text.
-    writes = _writes if spec.startswith("power") else ScriptedEngine
+    writes = _writes if spec.startswith("power") else partial(ScriptedEngine, scores={"low": 1.0})
     async with Pool(writes("<think>maybe 7 or 8</think>5")) as pool:
         cut = (await run(strategy, question, pool=pool)).value
     async with Pool(writes("<think>7</think>5")) as pool:

@@ -38,7 +38,7 @@ def deeper_is_worse(request: Request) -> Mapping[str, float]:
 async def test_what_a_strategy_asks_at_most_is_within_the_budget(name: str) -> None:
     numbers = itertools.count()
     # All paragraphs differ, and there is no end of them.
-    solver = ScriptedEngine(lambda _: f"{next(numbers)}\n\n", model="m")
+    solver = ScriptedEngine(lambda _: f"{next(numbers)}\n\n", {"low": 1.0}, model="m")
     judge = ScriptedEngine("", deeper_is_worse, model="judge", takes_tokens=False)
     async with Pool(solver, judge, roles={"verifier": "judge"}) as pool:
         models = StrategyModels(pool, limits=BUDGET, roles={"verifier": "judge"})
