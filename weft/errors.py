@@ -199,7 +199,16 @@ class RunCancelled(WeftError):
 
 
 class OutputError(WeftError):
-    """An answer does not have the form that was asked for."""
+    """An answer does not have the form that was asked for.
+
+    Attributes:
+        completion: the `Completion` with the answer, if the answer came from a call.
+        errors: what is wrong with the answer, a sentence for each field.
+    """
+
+    def __init__(self, message: str, completion: Any = None, errors: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.completion, self.errors = completion, errors
 
 
 class PartFailed(WeftError):

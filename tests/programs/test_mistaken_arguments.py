@@ -128,7 +128,7 @@ async def test_a_number_that_was_cut_off_is_no_answer():
     async with Pool(ScriptedEngine("12345")):
         with pytest.raises(OutputError, match="cut off by max_tokens"):
             await generate(Prompt.user("x"), returns=Count, max_tokens=2)
-        assert (await generate(Prompt.user("x"), returns=Count)).root == 12345
+        assert (await generate(Prompt.user("x"), returns=Count)).value.root == 12345
     async with Pool(ScriptedEngine('{"x": 4} and so on')):
         point = await generate(Prompt.user("x"), returns=Point, max_tokens=8)
-        assert point.x == 4  # its end can be seen
+        assert point.value.x == 4  # its end can be seen

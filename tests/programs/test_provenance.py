@@ -74,7 +74,7 @@ async def test_the_same_answer_of_two_calls_is_two_values():
 async def test_completions_prompts_and_typed_answers_wherever_they_lie():
     async def related() -> None:
         completion = await generate(Prompt.user("1"))
-        verdict = await generate(Prompt.user("2"), returns=Verdict)
+        verdict = (await generate(Prompt.user("2"), returns=Verdict)).value
         prompt = (await generate(Prompt.user("3"))).prompt.user("more")
         await use([{"deep": Plan([completion])}])
         await judge(verdict)

@@ -386,7 +386,7 @@ def no_format(body: dict[str, Any]):
 @pytest.mark.parametrize("refuse", [lambda body: None, strictly, json_objects_only, no_format])
 async def test_schemas(endpoint: Endpoint, refuse: Any):
     endpoint.refuse, endpoint.answer = refuse, FRUIT
-    assert await asked(endpoint, returns=Fruit) == Fruit(name="fig")
+    assert (await asked(endpoint, returns=Fruit)).value == Fruit(name="fig")
     answer = await asked(endpoint, schema=Fruit.model_json_schema())
     held = "response_format" in endpoint.bodies[-1] and refuse is not json_objects_only
     assert answer.missing == (() if held else ("schema",))

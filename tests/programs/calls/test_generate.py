@@ -78,10 +78,10 @@ class Point(BaseModel):
     y: int
 
 
-async def test_returns_gives_an_instance_and_sends_the_schema():
+async def test_returns_gives_a_value_and_sends_the_schema():
     engine = ScriptedEngine(['{"x": 1, "y": 2}', '{"x": 1}', '{"x": 1, "y'])
     async with Pool(engine):
-        assert await generate(Prompt.user("q"), returns=Point) == Point(x=1, y=2)
+        assert (await generate(Prompt.user("q"), returns=Point)).value == Point(x=1, y=2)
         schema = engine.requests[0].sampling.schema
         assert schema is not None
         assert schema["required"] == ["x", "y"]

@@ -146,7 +146,7 @@ class Pair(BaseModel):
 )
 async def test_json_is_found(text: str):
     async with Pool(ScriptedEngine(text)):
-        assert await generate(Prompt.user("q"), returns=Pair) == Pair(x=1)
+        assert (await generate(Prompt.user("q"), returns=Pair)).value == Pair(x=1)
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
+
+from typing_extensions import TypeVar
 
 from weft.programs.prompt import Prompt
 from weft.types import FinishReason, Timing, TokenLogprob, Usage
 
+T = TypeVar("T", default=str)
+
 
 @dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(Generic[T]):
     """An answer, or the next piece of an open one.
 
     Attributes:
+        value: the answer as the type that `generate(returns=...)` asked for; else its text.
         text: the answer, without the thinking. The text ends with the last whole character of
             its tokens; the rest of a character that was cut off comes with the next piece. A
             stop string that matched is part of the text, to the end of the last token.
@@ -21,7 +27,7 @@ class Completion:
         finish_reason: `stop` (the model ended, or a stop string matched), `length`, or the
             engine's own word, such as `content_filter` (see `FinishReason`).
         ended: whether the model itself ended the answer, so that nothing is left to continue.
-        usage: tokens of this call.
+        usage: tokens of this call, and of the answers that were mended before it.
         timing: seconds queued, to the first token, and in all.
         prompt: the Prompt extended by this text, open.
         index: which sample of this Prompt it is.
@@ -40,6 +46,7 @@ class Completion:
             log-probabilities were asked for and the engine reports its own.
     """
 
+    value: T
     text: str
     tokens: tuple[int, ...]
     logprobs: tuple[TokenLogprob, ...]

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, Unpack, cast, overload
 
-from pydantic import BaseModel, ValidationError
-
 from weft.concurrency import TaskGroup
 from weft.errors import OutputError, UsageError
 from weft.orchestrator.group import CallGroup
+from weft.programs.calls.answer_form import AnswerForm, answer_form, mending
 from weft.programs.calls.call import call
 from weft.programs.calls.completion import Completion
-from weft.programs.calls.json_text import json_texts
 from weft.programs.calls.settings import (
+    CallSettings,
     check_more,
     check_usual,
     check_whole,
@@ -26,57 +25,57 @@ from weft.programs.prompt import Prompt, check_prompt
 from weft.programs.scope import Scope, current
 from weft.types import MoreSampling, Sampling
 
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 @overload
 async def generate(
     prompt: Prompt,
     *,
-    max_tokens: int | None = None,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    stop: str | Sequence[str] = (),
     n: None = None,
-    seed: int | None = None,
-    logprobs: int | None = None,
     schema: dict[str, Any] | None = None,
     returns: None = None,
-    role: str = "solver",
     index: int | None = None,
-    **more: Unpack[MoreSampling],
+    **settings: Unpack[CallSettings],
 ) -> Completion: ...
 @overload
 async def generate(
     prompt: Prompt,
     *,
-    max_tokens: int | None = None,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    stop: str | Sequence[str] = (),
     n: int,
-    seed: int | None = None,
-    logprobs: int | None = None,
     schema: dict[str, Any] | None = None,
     returns: None = None,
-    role: str = "solver",
-    **more: Unpack[MoreSampling],
+    **settings: Unpack[CallSettings],
 ) -> list[Completion]: ...
 @overload
 async def generate(
     prompt: Prompt,
     *,
-    max_tokens: int | None = None,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    stop: str | Sequence[str] = (),
     n: None = None,
-    seed: int | None = None,
-    returns: type[M],
-    role: str = "solver",
+    returns: type[T],
+    retries: int = 0,
     index: int | None = None,
-    **more: Unpack[MoreSampling],
-) -> M: ...
+    **settings: Unpack[CallSettings],
+) -> Completion[T]: ...
+@overload
+async def generate(
+    prompt: Prompt,
+    *,
+    n: int,
+    returns: type[T],
+    retries: int = 0,
+    **settings: Unpack[CallSettings],
+) -> list[Completion[T]]: ...
+@overload
+async def generate(  # of a Literal or an Annotated type checkers don't know that it is a type
+    prompt: Prompt,
+    *,
+    n: None = None,
+    returns: object,
+    retries: int = 0,
+    index: int | None = None,
+    **settings: Unpack[CallSettings],
+) -> Completion[Any]: ...
 async def generate(
     prompt: Prompt,
     *,
@@ -88,7 +87,8 @@ async def generate(
     seed: int | None = None,
     logprobs: int | None = None,
     schema: dict[str, Any] | None = None,
-    returns: type[BaseModel] | None = None,
+    returns: object = None,
+    retries: int = 0,
     role: str = "solver",
     index: int | None = None,
     **more: Unpack[MoreSampling],
@@ -108,8 +108,11 @@ async def generate(
         seed: sent to the engine; sample i of n gets `seed + i`.
         logprobs: asks for log-probabilities: 0 of the tokens alone, k of k alternatives too.
         schema: a JSON schema that the answer must follow. The answer is still a text.
-        returns: a pydantic model. The answer must follow its schema, and is given as an
-            instance.
+        returns: a type: a pydantic model, `list[int]`, `Read | Edit`, a dataclass, or whatever
+            else pydantic's TypeAdapter takes. The answer must follow its schema, and is
+            `Completion.value`.
+        retries: how often an answer that does not follow `returns` is shown what is wrong with
+            it, in a following turn, and asked for again.
         role: which of the pool's models answers.
         index: which sample of this prompt this is, for the Store. When the same is asked again
             in a run, the index counts up by itself.
@@ -121,12 +124,12 @@ async def generate(
             `Completion.missing`.
 
     Returns:
-        A Completion; a list of them with `n`; an instance of `returns`.
+        A Completion; a list of them with `n`.
 
     Raises:
         UsageError: an argument is out of range, or the engine can't do what was asked for.
         BudgetExceeded: a budget in force is used up.
-        OutputError: the answer does not follow `returns`.
+        OutputError: the answer does not follow `returns`; it carries the last completion.
         EngineError: no engine could answer.
     """
     scope = current()
@@ -136,10 +139,15 @@ async def generate(
     stops = (stop,) if isinstance(stop, str) else _texts(stop)
     if more:
         check_more(more)
+    form: AnswerForm | None = None
     if returns is not None:
-        if not isinstance(returns, type) or not issubclass(returns, BaseModel):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"returns={returns!r} must be a class of pydantic's BaseModel")
-        schema = returns.model_json_schema()
+        if schema is not None:
+            raise UsageError("give schema, which leaves the answer a text, or returns, not both")
+        check_whole("retries", retries, 0)
+        form = answer_form(returns)
+        schema = form.schema
+    elif retries:
+        raise UsageError(f"retries={retries!r} mends answers of a type: say which by returns")
     usual = max_tokens, temperature, top_p, stops, seed, logprobs
     if schema is None and not more:
         try:
@@ -153,32 +161,67 @@ async def generate(
         sampling = Sampling(*usual, schema, **more)
         check_usual(sampling)
     if n is not None:
-        return await _several(scope, prompt, sampling, role, n)
+        return await _several(scope, prompt, sampling, role, n, form, retries)
     if index is None:
         index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
     else:
         check_whole("index", index, 0)
     outcome = await call(scope, role, prompt, sampling, index=index)
     completion = _completion(scope, prompt, role, index, outcome)
-    if returns is None:
+    if form is None:
         return completion
-    answer = _parse(completion, returns)
-    if scope.provenance is not None:
-        scope.provenance.note(answer, outcome.id)
-    return answer
+    return await _typed(scope, prompt, sampling, role, completion, form, retries)
+
+
+async def _typed(
+    scope: Scope,
+    prompt: Prompt,
+    sampling: Sampling,
+    role: str,
+    completion: Completion,
+    form: AnswerForm,
+    retries: int,
+) -> Completion[Any]:
+    """A completion with its value; what has none is mended."""
+    spent = completion.usage
+    while True:
+        try:
+            value = form.read(completion)
+        except OutputError as error:
+            again = mending(error, prompt) if retries else None
+            if again is None:
+                raise
+            prompt, retries = again, retries - 1
+        else:
+            if scope.provenance is not None:
+                scope.provenance.note(value, completion.call)
+            return replace(completion, value=value, usage=spent)
+        index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
+        outcome = await call(scope, role, prompt, sampling, index=index)
+        completion = _completion(scope, prompt, role, index, outcome)
+        spent += completion.usage
 
 
 async def _several(
-    scope: Scope, prompt: Prompt, sampling: Sampling, role: str, n: int
-) -> list[Completion]:
-    completions: dict[int, Completion] = {}
+    scope: Scope,
+    prompt: Prompt,
+    sampling: Sampling,
+    role: str,
+    n: int,
+    form: AnswerForm | None,
+    retries: int,
+) -> list[Completion[Any]]:
+    completions: dict[int, Completion[Any]] = {}
     seed = sampling.seed
 
     async def sample(i: int) -> None:
         own = sampling if seed is None else replace(sampling, seed=seed + i)
         with scope.branches(1):
             outcome = await call(scope, role, prompt, own, index=first + i)
-        completions[i] = _completion(scope, prompt, role, first + i, outcome)
+            made = _completion(scope, prompt, role, first + i, outcome)
+            if form is not None:
+                made = await _typed(scope, prompt, own, role, made, form, retries)
+        completions[i] = made
         if group is not None:
             group.ended += 1
 
@@ -212,6 +255,7 @@ def _completion(
             reasoning = scope.provenance.text(reasoning, outcome.id)
     outcome.read = None  # three objects less for each call that a run keeps
     return Completion(
+        value=text,
         text=text,
         tokens=outcome.tokens,
         logprobs=outcome.logprobs,
@@ -240,41 +284,3 @@ def _texts(stop: Sequence[str]) -> tuple[str, ...]:
     if not all(isinstance(text, str) for text in texts):
         raise UsageError(f"stop={stop!r} must be a text, or a list of texts")
     return tuple(stop)
-
-
-def _parse(completion: Completion, returns: type[M]) -> M:
-    """The answer as an instance: of the first JSON in it that fits."""
-    if completion.finish_reason not in ("stop", "length", "unknown"):
-        # What a filter or an error has ended is no answer, though some of it be JSON.
-        raise OutputError(f"the answer is no {returns.__name__}{_why(completion)}")
-    first: ValidationError | None = None
-    for text in json_texts(completion.text):
-        if not completion.whole and text.strip()[-1:] not in _ENDS:
-            continue  # of a number that was cut off nobody knows whether it goes on
-        try:
-            return returns.model_validate_json(text)
-        except ValidationError as error:
-            first = first or error
-    if first is None:  # the text is empty, or there was no end to its thinking
-        what = "before it began" if not completion.text else "before its end could be seen"
-        what = "within its thinking" if completion.in_thinking else what
-        raise OutputError(f"the answer is no {returns.__name__}: it ended {what}{_why(completion)}")
-    worst = first.errors()[0]
-    where = ".".join(map(str, worst["loc"])) or "the whole"
-    raise OutputError(
-        f"the answer is no {returns.__name__}: {where}: {worst['msg']}{_why(completion)}"
-    )
-
-
-_ENDS = ("}", "]", '"')
-"""With what JSON ends of which the end can be seen."""
-
-
-def _why(completion: Completion) -> str:
-    match completion.finish_reason:
-        case "stop":
-            return ""
-        case "length":
-            return " (cut off by max_tokens)"
-        case other:
-            return f" (it ended by {other})"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
 from weft.errors import UnknownName, UsageError
-from weft.types import Sampling
+from weft.types import MoreSampling, Sampling
 
 _FIRST = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "schema")
 _LATER = {f.name: f.default for f in fields(Sampling) if f.name not in _FIRST}
@@ -18,6 +18,18 @@ _LATER = {f.name: f.default for f in fields(Sampling) if f.name not in _FIRST}
 _json = json.JSONEncoder(sort_keys=True, default=str).encode
 _texts: dict[int, tuple[Sampling, str]] = {}
 """Of the settings used last, by the identity of the object: 1 and 1.0 are other texts."""
+
+
+class CallSettings(MoreSampling, total=False):
+    """What `generate` takes as keywords, whatever it gives; its docstring says what each is."""
+
+    max_tokens: int | None
+    temperature: float
+    top_p: float
+    stop: str | Sequence[str]
+    seed: int | None
+    logprobs: int | None
+    role: str
 
 
 @lru_cache(maxsize=256, typed=True)
