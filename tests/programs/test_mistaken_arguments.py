@@ -44,7 +44,7 @@ class Point(BaseModel):
         ({"max_tokens": [5]}, r"max_tokens=\[5\] must be a whole number"),
         ({"n": 2.5}, "n=2.5 must be a whole number"),
         ({"seed": "x"}, "seed='x' must be a whole number"),
-        ({"returns": int}, "must be a class of pydantic's BaseModel"),
+        ({"returns": 5}, "returns=5 must be a type of which pydantic knows a schema"),
         ({"schema": []}, r"schema=\[\] must be a dict"),
         ({"index": "x"}, "index='x' must be a whole number"),
         ({"index": -1}, "index=-1 must be at least 0"),

@@ -98,6 +98,8 @@ class Trail:
             step = self.steps[-1]
         if step is not None:
             step.calls += 1
+            if group is not None:
+                step.width = max(step.width, group.width)  # which may grow
             return
         self._visits[stage] = visit = self._visits.get(stage, 0) + 1
         step = TrailStep(

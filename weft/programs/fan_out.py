@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import TracebackType
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
 import anyio.abc
@@ -20,8 +20,8 @@ from weft.interrupts import must_pass
 from weft.orchestrator.group import CallGroup
 from weft.programs.declaration import declared
 from weft.programs.history.replay import Replay
-from weft.programs.nodes import underlying
-from weft.programs.scope import current, enter
+from weft.programs.nodes import awaitable, close_unused, underlying
+from weft.programs.scope import Scope, current, enter
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -40,6 +40,13 @@ class fan_out(Generic[Item, T]):
     cancels the rest. `BudgetExceeded` is different: it is raised when all results that the
     budget still allowed have been read.
 
+    A fan-out may grow while it runs, as crawlers and tree searches do. It is over when no node
+    runs and nothing was added:
+
+        async with fan_out(expand, [root]) as found:
+            async for leaf in found:
+                found.add(*best(leaf))
+
     Args:
         node: an async function of one item.
         items: the inputs, one for each node; may be empty.
@@ -51,7 +58,7 @@ class fan_out(Generic[Item, T]):
             stay those of the program around.
 
     Raises:
-        UsageError: `limit` or `quorum` is below 1.
+        UsageError: `limit` or `quorum` is below 1; or results are read outside the block.
     """
 
     def __init__(
@@ -69,15 +76,21 @@ class fan_out(Generic[Item, T]):
             if number is not None and number < 1:
                 raise UsageError(f"fan_out {name}={number} must be at least 1")
         if not callable(node) or not isinstance(cast(object, items), Iterable):
+            close_unused(node)
             raise UsageError(
                 "fan_out takes an async function and the items to call it with, not "
                 f"{node!r} and {items!r}"
             )
         self._node, self._items, self._limit = node, list(items), limit
         self._over: BudgetExceeded | None = None
-        self._left = width = len(self._items)
+        self._left = self._announced = width = len(self._items)
+        self._enough = quorum
         self._group = CallGroup(width, width if quorum is None else min(quorum, width))
-        self._programs, self._read = programs, 0
+        self._inside: Scope | None = None
+        """Of the branches, for the time of the block."""
+        self._branches: Iterator[str] = itertools.repeat("")
+        """The names that their deeds are kept by, in a run with an id."""
+        self._programs, self._read, self._entered = programs, 0, False
         self._waiting: AbstractContextManager[None] = nullcontext()
         self._tasks: TaskGroup
         self._nodes: anyio.abc.TaskGroup
@@ -89,8 +102,8 @@ class fan_out(Generic[Item, T]):
 
     @property
     def width(self) -> int:
-        """How many items there are."""
-        return len(self._items)
+        """How many items there are by now."""
+        return self._group.width
 
     @property
     def quorum(self) -> int:
@@ -99,10 +112,37 @@ class fan_out(Generic[Item, T]):
 
     @quorum.setter
     def quorum(self, results: int) -> None:
+        self._enough = results
         self._group.quorum = min(results, self.width)
 
+    def add(self, *items: Item) -> None:
+        """Run the node on further items. The scheduler hears of the new width.
+
+        Raises:
+            UsageError: the block was not entered, or was left.
+        """
+        if self._inside is None:
+            raise UsageError(f"fan_out.add {_WITHIN}")
+        group = self._group
+        group.width += len(items)
+        group.quorum = group.width if self._enough is None else min(self._enough, group.width)
+        self._left += len(items)
+        self._begin(self._inside, items)
+
+    def _begin(self, inside: Scope, items: Iterable[Item]) -> None:
+        group = self._group
+        at_once = group.width - group.ended
+        if self._limit is not None:
+            at_once = min(self._limit, at_once)
+        inside = inside.of_group(max(1, at_once), group)
+        for item, branch in zip(items, self._branches, strict=False):
+            with enter(replace(inside, branch=branch) if branch else inside):
+                self._nodes.start_soon(self._run, self._node, item)
+
     async def __aenter__(self) -> fan_out[Item, T]:
-        scope = current()
+        if self._entered:
+            raise UsageError("a fan_out runs once; make another one for another block")
+        scope, self._entered = current(), True
         named = underlying(self._node)
         name = getattr(named, "__name__", None)
         uses = scope.provenance.behind(self._items) if scope.provenance is not None else []
@@ -115,30 +155,27 @@ class fan_out(Generic[Item, T]):
         if self._programs:
             node = _as_programs(node, name or scope.stage, id, named)
             self._waiting = scope.waiting(name or "fan_out")
-        at_once = self.width
         if self._limit is not None:
             node = _limited(node, anyio.Semaphore(self._limit))
-            at_once = min(self._limit, at_once)
+        self._node, items, self._items = node, self._items, []
         self._group.outer = scope.group
         self._waiting.__enter__()
         self._tasks = TaskGroup()
         self._nodes = await self._tasks.__aenter__()
-        inside = scope.inside(id, name or "", scope.doing).of_group(max(1, at_once), self._group)
-        deeds = scope.deeds
-        branches = itertools.repeat("") if deeds is None else deeds.branches(scope.branch)
-        for item, branch in zip(self._items, branches, strict=False):
-            with enter(replace(inside, branch=branch) if branch else inside):
-                self._nodes.start_soon(self._run, node, item)
+        if scope.deeds is not None:
+            self._branches = scope.deeds.branches(scope.branch)
+        self._inside = scope.inside(id, name or "", scope.doing)
+        self._begin(self._inside, items)
         return self
 
     async def _run(self, node: Callable[[Item], Awaitable[T]], item: Item) -> None:
         try:
             if (counts := self._counts) is None:
-                value = await node(item)
+                value = await awaitable(node(item), "fan_out's", node)
             else:  # without an object more: of many items each counts
                 counts.note_branches(1)
                 try:
-                    value = await node(item)
+                    value = await awaitable(node(item), "fan_out's", node)
                 finally:
                     counts.note_branches(-1)
             self._results.append((value, None))
@@ -157,6 +194,8 @@ class fan_out(Generic[Item, T]):
         return self
 
     async def __anext__(self) -> T:
+        if self._inside is None:
+            raise UsageError(f"reading a fan_out {_WITHIN}")
         while self._left and self._read < self._group.quorum:
             if self._results:
                 await checkpoint_if_cancelled()
@@ -191,6 +230,8 @@ class fan_out(Generic[Item, T]):
         trace: TracebackType | None,
     ) -> bool | None:
         left, settled = now() - self._journal.started, self._group.ended
+        more: dict[str, Any] = {"width": self.width} if self.width > self._announced else {}
+        self._inside = None
         self._nodes.cancel_scope.cancel()
         try:
             # Nodes' errors are among the results, so only the block's own can come out of it.
@@ -198,13 +239,16 @@ class fan_out(Generic[Item, T]):
         finally:
             self._waiting.__exit__(None, None, None)
             if error is None:  # with all results, or with enough for the program
-                self._journal.note("done", self._id, ended=settled, left=left)
+                self._journal.note("done", self._id, ended=settled, left=left, **more)
             else:
                 failed = isinstance(error, Exception) and not isinstance(error, BudgetExceeded)
-                why = {"error": repr(error)} if failed else {}
-                self._journal.note(
-                    "failed" if failed else "cancelled", self._id, ended=settled, **why
-                )
+                if failed:
+                    more["error"] = repr(error)
+                became = "failed" if failed else "cancelled"
+                self._journal.note(became, self._id, ended=settled, **more)
+
+
+_WITHIN = "belongs within its block: `async with fan_out(...) as results:`"
 
 
 def _counted(
@@ -212,7 +256,7 @@ def _counted(
 ) -> Callable[[Item], Awaitable[T]]:
     async def counted(item: Item) -> T:
         with replay.branches(1):
-            return await node(item)
+            return await awaitable(node(item), "fan_out's", node)
 
     return counted
 
@@ -226,7 +270,7 @@ def _as_programs(
         id = f"{fan_out}.{next(numbers)}"
         declares = declared(starts)
         with current().as_program(name, id, declares, starts=starts) as inside, enter(inside):
-            return await node(item)
+            return await awaitable(node(item), "fan_out's", node)
 
     return as_program
 
@@ -236,6 +280,6 @@ def _limited(
 ) -> Callable[[Item], Awaitable[T]]:
     async def limited(item: Item) -> T:
         async with limiter:
-            return await node(item)
+            return await awaitable(node(item), "fan_out's", node)
 
     return limited

@@ -124,10 +124,7 @@ def _traced(
             inside = _inside_program(scope, name, id, declaration)
         try:
             with inside:
-                made = function(*args, **kwargs)
-                if not hasattr(made, "__await__") and not inspect.isawaitable(made):
-                    raise UsageError(f"@{kind} {name} must be an async function")
-                result = await made
+                result = await awaitable(function(*args, **kwargs), f"@{kind}", function)
         except BaseException as error:
             ended = "failed" if isinstance(error, Exception) else "cancelled"
             scope.journal.note(ended, id, error=repr(error))
@@ -212,3 +209,21 @@ def underlying(function: object) -> object:
             function = called
         else:
             return function
+
+
+def awaitable(made: Awaitable[T], what: str, function: object) -> Awaitable[T]:
+    """What a call of an async function made.
+
+    Raises:
+        UsageError: the function is not async.
+    """
+    if not hasattr(made, "__await__") and not inspect.isawaitable(made):
+        name = getattr(underlying(function), "__name__", None) or repr(function)
+        raise UsageError(f"{what} {name} must be an async function (`async def`)")
+    return made
+
+
+def close_unused(made: object) -> None:
+    """Close a coroutine that stands where a function should, so that nobody warns of it later."""
+    if inspect.iscoroutine(made):
+        made.close()

@@ -88,6 +88,7 @@ def spans_of(events: Iterable[Event]) -> dict[str, Span]:
             span.stored = bool(event.data.get("stored"))
             span.error = str(event.data.get("error", ""))
             span.settled = event.data.get("ended")
+            span.width = event.data.get("width", span.width)  # of a fan-out that grew
             if event.kind == "done" and "left" in event.data:
                 left[span.id] = event.data["left"]
             if (outcome := event.data.get("outcome")) is not None:
