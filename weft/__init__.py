@@ -13,9 +13,11 @@ from weft.programs import (
     Limits,
     Prompt,
     Run,
+    Running,
     ask_person,
     budget,
     fan_out,
+    gather,
     generate,
     node,
     once,
@@ -24,6 +26,7 @@ from weft.programs import (
     run_sync,
     score,
     sleep,
+    start,
     waiting,
 )
 
@@ -38,11 +41,13 @@ __all__ = [
     "Pool",
     "Prompt",
     "Run",
+    "Running",
     "ScriptedEngine",
     "Store",
     "ask_person",
     "budget",
     "fan_out",
+    "gather",
     "generate",
     "node",
     "once",
@@ -51,6 +56,7 @@ __all__ = [
     "run_sync",
     "score",
     "sleep",
+    "start",
     "waiting",
 ]
 

@@ -14,9 +14,11 @@ from weft.programs.durable.once import once
 from weft.programs.durable.person import ask_person
 from weft.programs.durable.sleeping import sleep
 from weft.programs.fan_out import fan_out
+from weft.programs.gather import gather
 from weft.programs.history.journal import Event
 from weft.programs.nodes import node, program
 from weft.programs.prompt import Prompt
+from weft.programs.running import Running, start
 from weft.programs.runs import Run, run, run_sync
 from weft.programs.waiting import waiting
 
@@ -26,9 +28,11 @@ __all__ = [
     "Limits",
     "Prompt",
     "Run",
+    "Running",
     "ask_person",
     "budget",
     "fan_out",
+    "gather",
     "generate",
     "node",
     "once",
@@ -37,5 +41,6 @@ __all__ = [
     "run_sync",
     "score",
     "sleep",
+    "start",
     "waiting",
 ]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
@@ -22,24 +20,22 @@ from weft.programs.budgets.limits import Limits
 from weft.programs.declaration import NOTHING_DECLARED, declared
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
-from weft.programs.nodes import underlying
+from weft.programs.nodes import awaitable, close_unused, underlying
 from weft.programs.observed import Observed
 from weft.programs.provenance import Provenance
+from weft.programs.recorded import Recorded
 from weft.programs.scope import ANY, Live, Scope, enclosing, enter
 from weft.types import Adapter, Usage
 
 if TYPE_CHECKING:
-    import networkx as nx
-
     from weft.programs.durable.named_run import NamedRun
-    from weft.programs.figures.spans import Span
     from weft.store.store import Store
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Run(Generic[T]):
+class Run(Recorded, Generic[T]):
     """One execution of a program.
 
     Attributes:
@@ -55,49 +51,6 @@ class Run(Generic[T]):
     events: list[Event]
     seconds: float
     differences: list[str] = field(default_factory=list[str])
-
-    @cached_property
-    def spans(self) -> dict[str, Span]:
-        """Programs, nodes, fan-outs and calls by their ids, with what became of each."""
-        from weft.programs.figures.spans import spans_of
-
-        return spans_of(self.events)
-
-    @cached_property
-    def graph(self) -> nx.DiGraph[str]:
-        """Programs, nodes, fan-outs and calls, each a node, with data and prefix edges."""
-        from weft.programs.figures.graph import graph_of
-
-        return graph_of(self.spans)
-
-    @cached_property
-    def usage_by_model(self) -> dict[str, Usage]:
-        """The part of `usage` that each model's calls have, in the order of their first calls."""
-        found: dict[str, Usage] = {}
-        for span in self.spans.values():
-            if span.kind == "call" and span.outcome is not None:
-                found[span.model] = found.get(span.model, Usage()) + span.outcome.usage
-        return found
-
-    def mermaid(self) -> str:
-        """The run as a Mermaid flowchart. Spans of one name in one place are drawn as one."""
-        from weft.programs.figures.folding import folded_graph
-        from weft.programs.figures.mermaid import mermaid
-
-        return mermaid(folded_graph(self.spans))
-
-    def svg(self) -> str:
-        """The same flowchart as an SVG picture."""
-        from weft.programs.figures.folding import folded_graph
-        from weft.programs.figures.svg import svg
-
-        return svg(folded_graph(self.spans))
-
-    def page(self) -> str:
-        """The run as an HTML page by itself: time line, graph, prompts, tools and reasons."""
-        from weft.programs.figures.page import page
-
-        return page(self.spans)
 
 
 def _within(outer: Scope, scope: Scope) -> Scope:
@@ -176,15 +129,7 @@ async def run(
         RunCancelled: another process has cancelled the run.
         Exception: whatever the program raises.
     """
-    if not callable(program):
-        if inspect.iscoroutine(program):
-            program.close()
-        raise UsageError(
-            "run takes a program and its arguments apart: run(program, argument, pool=...); "
-            f"not {program!r}"
-        )
-    if not isinstance(cast(object, pool), Pool):
-        raise UsageError(f"run needs an open Pool, not pool={pool!r}; or use run_sync")
+    check_runnable("run", program, pool)
     journal = journal if journal is not None else Journal()
     store = store if store is not None else pool.store
     limits = enforce(budget) if budget is not None else nullcontext()
@@ -232,9 +177,7 @@ async def run(
         if declares is not NOTHING_DECLARED and identity is None:
             observed = Observed(declares, own)
         with enter(replace(scope, program=own, observed=observed)), limits:
-            made = program(*args, **kwargs)
-            if not inspect.isawaitable(made):
-                raise UsageError(f"{called or repr(program)} must be an async function")
+            made = awaitable(program(*args, **kwargs), "run's", program)
             value = await (made if named is None else named.attend(made))
     if observed is not None:
         journal.differ(observed.end())
@@ -261,6 +204,22 @@ def _named(
     if store is None:
         raise UsageError(f"a run with an id needs a store: run(..., store=Store(FILE), id={id!r})")
     return NamedRun(store, id, program, args, kwargs, lambda: journal.usage)
+
+
+def check_runnable(verb: str, program: object, pool: object) -> None:
+    """Check what is to be run, and where.
+
+    Raises:
+        UsageError: it is no program, or there is no pool.
+    """
+    if not callable(program):
+        close_unused(program)
+        raise UsageError(
+            f"{verb} takes a program and its arguments apart: {verb}(program, argument, pool=...); "
+            f"not {program!r}"
+        )
+    if not isinstance(pool, Pool):
+        raise UsageError(f"{verb} needs an open Pool, not pool={pool!r}; or use run_sync")
 
 
 def run_sync(

@@ -105,6 +105,17 @@ class Journal:
         self.outer, self._inside = outer, inside
         self._occurrences, self._ids = outer._occurrences, outer._ids
 
+    def listen(self, observe: Callable[[Event], None]) -> None:
+        """Tell one more of each event as it happens."""
+        before = self._observe
+
+        def both(event: Event) -> None:
+            if before is not None:
+                before(event)
+            observe(event)
+
+        self._observe = both
+
     def occurrence(self, question: bytes, times: int = 1) -> int:
         """How often the same was asked before in this run; it is asked `times` times now.
 
