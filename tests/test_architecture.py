@@ -113,8 +113,11 @@ WALLS: dict[str, dict[str, set[str]]] = {
     "programs": {
         "nodes": {"scope"},
         "calls": {"budgets", "watching"},
-        "runs": {"durable", "figures", "nodes", "provenance"},
+        "running": {"runs"},
+        "runs": {"durable", "nodes", "provenance", "recorded_run"},
+        "recorded_run": {"figures"},
         "durable": {"budgets", "nodes", "waiting"},
+        "gather": {"fan_out"},
         "figures": {"history", "declaration"},
         "provenance": {"calls"},
         "budgets": {"scope"},

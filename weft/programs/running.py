@@ -17,7 +17,7 @@ from weft.interrupts import must_pass
 from weft.orchestrator.pool import Pool
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
-from weft.programs.recorded import Recorded
+from weft.programs.recorded_run import RecordedRun
 from weft.programs.runs import Run, check_runnable, run
 from weft.programs.scope import enclosing
 from weft.types import Usage
@@ -59,7 +59,7 @@ def start(
     return Running(lambda: run(program, *args, pool=pool, journal=journal, **options), journal)
 
 
-class Running(Recorded, Generic[T]):
+class Running(RecordedRun, Generic[T]):
     """A run that `start` began: its events as they come.
 
     Args:

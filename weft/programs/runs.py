@@ -23,7 +23,7 @@ from weft.programs.history.replay import Replay
 from weft.programs.nodes import awaitable, close_unused, underlying
 from weft.programs.observed import Observed
 from weft.programs.provenance import Provenance
-from weft.programs.recorded import Recorded
+from weft.programs.recorded_run import RecordedRun
 from weft.programs.scope import ANY, Live, Scope, enclosing, enter
 from weft.types import Adapter, Usage
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Run(Recorded, Generic[T]):
+class Run(RecordedRun, Generic[T]):
     """One execution of a program.
 
     Attributes:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar, Unpack, cast, overload
 from weft.concurrency import TaskGroup
 from weft.errors import OutputError, UsageError
 from weft.orchestrator.group import CallGroup
-from weft.programs.calls.answer_form import AnswerForm, answer_form, mending
 from weft.programs.calls.call import call
 from weft.programs.calls.completion import Completion
 from weft.programs.calls.settings import (
@@ -20,6 +19,7 @@ from weft.programs.calls.settings import (
     settings_text,
     usual_settings,
 )
+from weft.programs.calls.typed_form import TypedForm, mending, typed_form
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt, check_prompt
 from weft.programs.scope import Scope, current
@@ -139,12 +139,12 @@ async def generate(
     stops = (stop,) if isinstance(stop, str) else _texts(stop)
     if more:
         check_more(more)
-    form: AnswerForm | None = None
+    form: TypedForm | None = None
     if returns is not None:
         if schema is not None:
             raise UsageError("give schema, which leaves the answer a text, or returns, not both")
         check_whole("retries", retries, 0)
-        form = answer_form(returns)
+        form = typed_form(returns)
         schema = form.schema
     elif retries:
         raise UsageError(f"retries={retries!r} mends answers of a type: say which by returns")
@@ -179,7 +179,7 @@ async def _typed(
     sampling: Sampling,
     role: str,
     completion: Completion,
-    form: AnswerForm,
+    form: TypedForm,
     retries: int,
 ) -> Completion[Any]:
     """A completion with its value; what has none is mended."""
@@ -208,7 +208,7 @@ async def _several(
     sampling: Sampling,
     role: str,
     n: int,
-    form: AnswerForm | None,
+    form: TypedForm | None,
     retries: int,
 ) -> list[Completion[Any]]:
     completions: dict[int, Completion[Any]] = {}

@@ -22,10 +22,10 @@ _KNOWN = 64
 _MODULES = re.compile(r"(?:[A-Za-z_<][\w<>]*\.)+")
 _WRAPPED = re.compile(rf'{{\s*"{_FIELD}"\s*:')
 _JSON = re.compile(r'[{\["`]')
-_forms: OrderedDict[tuple[object, str], AnswerForm] = OrderedDict()
+_forms: OrderedDict[tuple[object, str], TypedForm] = OrderedDict()
 
 
-def answer_form(returns: Any) -> AnswerForm:
+def typed_form(returns: Any) -> TypedForm:
     """The form that answers of a type have; the same object for the same type.
 
     Args:
@@ -39,14 +39,14 @@ def answer_form(returns: Any) -> AnswerForm:
         if (known := _forms.get(key)) is not None:
             return known
     except TypeError:  # what has no hash, such as a constraint, is read anew
-        return AnswerForm(returns)
-    _forms[key] = made = AnswerForm(returns)
+        return TypedForm(returns)
+    _forms[key] = made = TypedForm(returns)
     if len(_forms) > _KNOWN:
         _forms.popitem(last=False)
     return made
 
 
-class AnswerForm:
+class TypedForm:
     """What a typed answer must look like.
 
     Guided decoding of many engines wants an object. So an answer of another kind is asked for

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from weft.programs.figures.spans import Span
 
 
-class Recorded:
+class RecordedRun:
     """A run by its events, whether it is over, still goes on, or has failed.
 
     Attributes:
