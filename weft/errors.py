@@ -59,13 +59,20 @@ class UsageError(WeftError, ValueError):
 
 
 class UnknownName(UsageError):
-    """A name that weft does not know; the message names the nearest ones."""
+    """A name that weft does not know; the message names the nearest ones.
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    Args:
+        kind: what it should be a name of.
+        name: the name.
+        known: the names that there are.
+        remedy: what else helps.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str = "") -> None:
         known = sorted(known)
         near = get_close_matches(str(name), known, n=3, cutoff=0.4) or known[:12]
         meant = f"did you mean {', '.join(near)}?" if near else "none is known"
-        super().__init__(f"unknown {kind} {name!r}; {meant}")
+        super().__init__(f"unknown {kind} {name!r}; {meant}{remedy and f' {remedy}'}")
         self.kind, self.name, self.known = kind, name, known
 
 

@@ -143,6 +143,10 @@ def test_run_a_program(weft: Weft, file: Path) -> None:
         (["mine.py:twise"], ["unknown program in mine.py 'twise'; did you mean twice"]),
         (["mine.py:twice"], ["needs question; give --arg question=VALUE"]),
         (["mine.py:twice", "-a", "question=x", "-a", "time=1"], ["'time'; did you mean times"]),
+        (
+            ["mine.py:twice", "-a", "question=x", "-a", "times=two"],
+            ["--arg times=two does not fit"],
+        ),
         (["mine.py:twice", "-a", "question"], ["--arg 'question' must be written as key=value"]),
         (["mine.py:broken", "-a", "x=1"], ["takes no arguments; leave out --arg x"]),
         (["mine.py:twice", "-a", "question=x"], ["give --engine"]),

@@ -1,6 +1,6 @@
 """What calls, budgets and runs are given by mistake is told in a sentence."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel, RootModel
@@ -12,12 +12,13 @@ from weft import (
     ScriptedEngine,
     fan_out,
     generate,
+    node,
     run,
     run_sync,
     score,
     waiting,
 )
-from weft.errors import OutputError, UsageError
+from weft.errors import OutputError, UnknownName, UsageError
 
 pytestmark = pytest.mark.anyio
 
@@ -132,3 +133,90 @@ async def test_a_number_that_was_cut_off_is_no_answer():
     async with Pool(ScriptedEngine('{"x": 4} and so on')):
         point = await generate(Prompt.user("x"), returns=Point, max_tokens=8)
         assert point.value.x == 4  # its end can be seen
+
+
+@node
+async def ask(text: str) -> str:
+    return (await generate(Prompt.user(text))).text
+
+
+async def forgets() -> object:
+    return generate(Prompt.user("x"))
+
+
+async def asks_itself() -> str:
+    return await ask(cast(Any, ask("x")))
+
+
+async def goes_on_from_an_answer() -> None:
+    Prompt.user(cast(Any, await generate(Prompt.user("x"))))
+
+
+async def reads_outside_the_block() -> None:
+    async for _ in fan_out(ask, ["x"]):
+        pass
+
+
+async def calls_by_itself() -> None:
+    fan_out(ask, cast(Any, [ask("x"), ask("y")]))
+
+
+async def gives_one_text() -> None:
+    fan_out(ask, "abc")
+
+
+async def asks_a_judge() -> None:
+    await generate(Prompt.user("x"), role="judge")
+
+
+async def misspells() -> None:
+    await generate(Prompt.user("x"), **cast(Any, {"max_token": 3}))
+
+
+async def begins_with_a_text() -> None:
+    Prompt(cast(Any, "x"))
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        (forgets, "forgets returned a call that nobody awaits; write `return await"),
+        (asks_itself, "not coroutine: await the call"),
+        (goes_on_from_an_answer, "not Completion; its text is .text"),
+        (reads_outside_the_block, "reading a fan_out belongs within its block: `async with"),
+        (calls_by_itself, "give the items, not calls of it"),
+        (gives_one_text, "takes a list of items, not one text: 'abc'"),
+        (asks_a_judge, r"unknown role 'judge'.* Pool\(..., roles={'judge': model}\) makes a role"),
+        (misspells, "unknown setting 'max_token'; did you mean max_tokens"),
+        (begins_with_a_text, "write Prompt.user"),
+    ],
+)
+async def test_what_programs_do_by_mistake(program: Any, says: str):
+    async with Pool(ScriptedEngine("y")) as pool:
+        with pytest.raises(UsageError, match=says):
+            await run(program, pool=pool)
+
+
+async def test_arguments_that_a_program_does_not_take():
+    given: Any = "runs.db"
+    async with Pool(ScriptedEngine("y")) as pool:
+        with pytest.raises(UsageError, match=r"given arguments .* missing .* argument: 'text'"):
+            await run(ask, pool=pool)
+        with pytest.raises(UsageError, match="unexpected keyword argument 'budgt'"):
+            await run(ask, "x", pool=pool, budgt=3)
+        with pytest.raises(TypeError, match="unsupported operand"):  # within the program
+            await run(adds, pool=pool)
+        with pytest.raises(UsageError, match=r"must be a Store, such as Store\('runs.db'\)"):
+            await run(ask, "x", pool=pool, store=given)
+        with pytest.raises(UnknownName, match="unknown model for role 'solver' 'other'"):
+            await run(ask, "x", pool=pool, roles={"solver": "other"})
+
+
+async def adds() -> object:
+    return cast(Any, 1) + "x"
+
+
+async def test_a_plain_function_is_no_node_outside_runs_either():
+    plain: Any = node(cast(Any, len))
+    with pytest.raises(UsageError, match="@node len must be an async function"):
+        await plain("x")

@@ -221,14 +221,14 @@ def load(what: str) -> Program:
 
 
 def bind(program: Program, what: str, given: dict[str, str]) -> dict[str, Any]:
-    """The arguments for a program: JSON where it is JSON, unless a text is wanted.
+    """The arguments for a program, as its signature would have them.
 
     Raises:
-        UsageError: an argument is missing or unknown.
+        UsageError: an argument is missing, unknown or of another type.
     """
     known = inspect.signature(program).parameters
     try:
-        kinds = get_type_hints(inspect.unwrap(program))
+        kinds = get_type_hints(inspect.unwrap(program), include_extras=True)
     except Exception:
         kinds = {}
     free = any(p.kind is p.VAR_KEYWORD for p in known.values())
@@ -241,16 +241,29 @@ def bind(program: Program, what: str, given: dict[str, str]) -> dict[str, Any]:
         bare = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if bare and parameter.default is parameter.empty and name not in given:
             raise UsageError(f"{what} needs {name}; give --arg {name}=VALUE")
-    return {name: _value(text, kinds.get(name)) for name, text in given.items()}
+    return {name: _value(what, name, text, kinds.get(name, Any)) for name, text in given.items()}
 
 
-def _value(text: str, kind: Any) -> Any:
+def _value(what: str, name: str, text: str, kind: Any) -> Any:
+    """An argument: JSON where it is JSON, unless a text is wanted."""
+    from pydantic import PydanticUserError, TypeAdapter, ValidationError
+
     if kind is str:
         return text
     try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    except (PydanticUserError, NameError):  # a class of which pydantic knows nothing
+        adapter = TypeAdapter(Any)
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+    try:
+        return adapter.validate_python(text)
+    except ValidationError as error:
+        wrong = error.errors()[0] if wrong["type"] == "json_invalid" else wrong
+    where = "".join(f".{at}" for at in wrong["loc"])
+    raise UsageError(f"--arg {name}={text} does not fit {what}: {name}{where}: {wrong['msg']}")
 
 
 def _shown(value: Any) -> str:

@@ -290,7 +290,8 @@ class Pool:
         if role in self._roles:
             return self._roles[role]
         if role not in ROLES:
-            raise UnknownName("role", role, {*ROLES, *self._roles})
+            makes = f"Pool(..., roles={{{role!r}: model}}) makes a role"
+            raise UnknownName("role", role, {*ROLES, *self._roles}, makes)
         return self._roles.get("solver", self.engines[0].model)
 
     async def render(

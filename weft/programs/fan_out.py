@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -81,7 +82,16 @@ class fan_out(Generic[Item, T]):
                 "fan_out takes an async function and the items to call it with, not "
                 f"{node!r} and {items!r}"
             )
+        if isinstance(items, str):
+            raise UsageError(f"fan_out takes a list of items, not one text: {items!r:.60}")
         self._node, self._items, self._limit = node, list(items), limit
+        if self._items and inspect.iscoroutine(self._items[0]):
+            for item in self._items:
+                close_unused(item)
+            raise UsageError(
+                "fan_out calls the function itself: give the items, not calls of it that nobody "
+                "awaits, as in fan_out(attempt, prompts)"
+            )
         self._over: BudgetExceeded | None = None
         self._left = self._announced = width = len(self._items)
         self._enough = quorum

@@ -115,7 +115,7 @@ def _traced(
     @functools.wraps(function)
     async def traced(*args: P.args, **kwargs: P.kwargs) -> T:
         if (scope := running()) is None:
-            return await function(*args, **kwargs)
+            return await awaitable(function(*args, **kwargs), f"@{kind}", function)
         provenance = scope.provenance
         uses = provenance.behind((*args, *kwargs.values())) if provenance is not None else []
         id = scope.journal.begin(kind, scope.id, name=name, uses=uses)
@@ -130,6 +130,7 @@ def _traced(
             scope.journal.note(ended, id, error=repr(error))
             raise
         scope.journal.note("done", id)
+        check_awaited(result, name)
         if provenance is not None and result is not None:
             provenance.note(result, id)
         return result
@@ -221,6 +222,34 @@ def awaitable(made: Awaitable[T], what: str, function: object) -> Awaitable[T]:
         name = getattr(underlying(function), "__name__", None) or repr(function)
         raise UsageError(f"{what} {name} must be an async function (`async def`)")
     return made
+
+
+def check_awaited(value: object, name: str) -> None:
+    """Check what a function returned.
+
+    Raises:
+        UsageError: it forgot to await it.
+    """
+    if inspect.iscoroutine(value):
+        value.close()
+        raise UsageError(f"{name} returned a call that nobody awaits; write `return await ...`")
+
+
+def check_arguments(
+    function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Check what a function was called with.
+
+    Raises:
+        UsageError: it takes other arguments.
+    """
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        name = getattr(underlying(function), "__name__", None) or repr(function)
+        raise UsageError(f"{name} was given arguments that it does not take: {error}") from None
+    except ValueError:  # of some functions nobody knows the arguments
+        return
 
 
 def close_unused(made: object) -> None:

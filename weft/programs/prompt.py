@@ -6,6 +6,7 @@ tokens, and the parent's blocks in an engine's prefix cache. All Prompts of a ru
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Protocol, cast, overload
@@ -109,7 +110,9 @@ class Prompt:
         call: str | None = None,
     ) -> None:
         if not isinstance(cast(object, text), str):
-            raise UsageError(f"a {role} turn takes a text, not {type(text).__name__}")
+            raise UsageError(_no_text(role, text))
+        if not isinstance(cast(object, parent), Prompt | None):
+            raise UsageError("a Prompt begins with a turn: write Prompt.user(...)")
         self.parent = parent
         self.role: Role | None = role
         self.text = text
@@ -193,6 +196,16 @@ class Prompt:
     def __repr__(self) -> str:
         turns = [f"{m.role}={m.content[:40]!r}" for m in self.messages]
         return f"Prompt({', '.join(turns)}{', open' if self.open else ''})"
+
+
+def _no_text(role: Role | None, given: object) -> str:
+    said = f"a {role} turn takes a text, not {type(given).__name__}"
+    if inspect.iscoroutine(given):
+        given.close()
+        return f"{said}: await the call that gives the text"
+    if isinstance(given, Prompt):
+        return f"{said}; extend a Prompt by its own turns: prompt.user(...)"
+    return f"{said}; its text is .text" if hasattr(given, "text") else said
 
 
 _EMPTY = Prompt()

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
 
 from weft.backends.engine import Engine
 from weft.concurrency import event_loop
-from weft.errors import UsageError
+from weft.errors import UnknownName, UsageError
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.programs.budgets.budget import budget as enforce
@@ -20,7 +20,13 @@ from weft.programs.budgets.limits import Limits
 from weft.programs.declaration import NOTHING_DECLARED, declared
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
-from weft.programs.nodes import awaitable, close_unused, underlying
+from weft.programs.nodes import (
+    awaitable,
+    check_arguments,
+    check_awaited,
+    close_unused,
+    underlying,
+)
 from weft.programs.observed import Observed
 from weft.programs.provenance import Provenance
 from weft.programs.recorded_run import RecordedRun
@@ -132,6 +138,12 @@ async def run(
     check_runnable("run", program, pool)
     journal = journal if journal is not None else Journal()
     store = store if store is not None else pool.store
+    if isinstance(cast(object, store), str):
+        raise UsageError(f"store={store!r} must be a Store, such as Store({store!r})")
+    models = {engine.model for engine in pool.engines}
+    for role, model in (roles or {}).items():
+        if models and model not in models:
+            raise UnknownName(f"model for role {role!r}", model, models)
     limits = enforce(budget) if budget is not None else nullcontext()
     starts = underlying(program)
     name: str = getattr(starts, "__name__", "")
@@ -177,8 +189,13 @@ async def run(
         if declares is not NOTHING_DECLARED and identity is None:
             observed = Observed(declares, own)
         with enter(replace(scope, program=own, observed=observed)), limits:
-            made = awaitable(program(*args, **kwargs), "run's", program)
-            value = await (made if named is None else named.attend(made))
+            try:
+                made = awaitable(program(*args, **kwargs), "run's", program)
+                value = await (made if named is None else named.attend(made))
+            except TypeError:
+                check_arguments(program, args, kwargs)
+                raise
+            check_awaited(value, called)
     if observed is not None:
         journal.differ(observed.end())
     seconds = anyio.current_time() - journal.started

@@ -113,7 +113,7 @@ def check_more(more: Mapping[str, Any]) -> None:
     """
     for name, value in more.items():
         if name not in _MORE:
-            raise UnknownName("setting", name, _MORE)
+            raise UnknownName("setting", name, {*_MORE, *CallSettings.__annotations__})
         kinds, least, most = _MORE[name]
         if value is None:
             continue
