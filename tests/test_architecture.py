@@ -22,6 +22,7 @@ BELOW = {
     "cli": {"service", "evals", "search", "simulation"},
     "service": {"search", "extras"},
     "evals": {"search", "plots"},
+    "testing": {"backends"},
     "search": {"programs"},
     "simulation": {"orchestrator", "plots"},
     "programs": {"orchestrator", "sandbox", "thinking"},
@@ -69,7 +70,8 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "openapi": {"protocols"},
     },
     "backends": {
-        "kinds": {"local", "openai", "scripted", "vllm"},
+        "kinds": {"forbidden", "local", "openai", "scripted", "vllm"},
+        "forbidden": set(),
         "mock": {"scripted"},
         "openai": {"engine", "http", "refusals", "folded_turns", "wire"},
         "scripted": {"engine", "refusals"},

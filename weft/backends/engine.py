@@ -63,6 +63,7 @@ class Engine(ABC):
             answers begin there. If this is not known before, an answer shows it.
         url: the address for raw requests: what stands before `/v1`; empty if there is none.
         api_key: the key that the engine asks for; None if the engine asks for none.
+        real: whether it computes or costs something; tests may forbid such engines.
         cards: what the engine lists of the names under which it serves its model, adapters
             included, in OpenAI's form; empty if it lists none, or other models too.
     """
@@ -85,6 +86,7 @@ class Engine(ABC):
     opens_thinking: bool = False
     url: str = ""
     api_key: str | None = None
+    real: bool = True
     cards: Sequence[Mapping[str, Any]] = ()
 
     def adapts(self, name: str) -> bool:

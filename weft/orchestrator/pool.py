@@ -13,6 +13,7 @@ from anyio.abc import TaskStatus
 
 from weft.backends.checks import check_name
 from weft.backends.engine import Engine
+from weft.backends.forbidden import check_allowed
 from weft.backends.kinds.specs import open_engines
 from weft.concurrency import TaskGroup
 from weft.errors import EngineUnavailable, UnknownName, UsageError
@@ -147,6 +148,7 @@ class Pool:
                 self._scheduler, self._joining = None, None
 
     async def _open(self) -> None:
+        check_allowed(self._given)
         specs = [e for e in self._given if isinstance(e, str)]
         opened = await self._stack.enter_async_context(open_engines(specs)) if specs else []
         engines = [*opened, *(e for e in self._given if isinstance(e, Engine))]

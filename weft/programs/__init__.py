@@ -8,6 +8,7 @@ context variable, so a call needs no argument for the run but depends on where i
 from weft.programs.budgets.budget import budget
 from weft.programs.budgets.limits import Limits
 from weft.programs.calls.completion import Completion
+from weft.programs.calls.count import count
 from weft.programs.calls.generate import generate
 from weft.programs.calls.score import score
 from weft.programs.durable.once import once
@@ -31,6 +32,7 @@ __all__ = [
     "Running",
     "ask_person",
     "budget",
+    "count",
     "fan_out",
     "gather",
     "generate",

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl
 
 from weft import spec as specs
 from weft.backends.engine import Engine
+from weft.backends.forbidden import check_allowed
 from weft.backends.kinds.kind import KINDS, EngineKind, Say, first_parameter
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import PartFailed, UnknownName, UsageError
@@ -193,6 +194,7 @@ async def open_engines(
         EngineUnavailable: a local replica did not start.
         PartFailed: a user's kind raised something.
     """
+    check_allowed(texts)
     if not texts:
         raise UsageError(f"no engine given; write one of: {FORMS}")
     engines: list[Engine] = []

@@ -63,6 +63,8 @@ class ScriptedEngine(Engine):
         cancelled: how many requests were cancelled.
     """
 
+    real = False
+
     def __init__(
         self,
         replies: Replies = "",

@@ -88,6 +88,7 @@ class SimulatedEngine(Engine):
     """
 
     takes_tokens = True
+    real = False
 
     def __init__(
         self,
