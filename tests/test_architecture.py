@@ -120,6 +120,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "recorded_run": {"figures"},
         "durable": {"budgets", "nodes", "waiting"},
         "gather": {"fan_out"},
+        "media": set(),
         "figures": {"history", "declaration"},
         "provenance": {"calls"},
         "budgets": {"scope"},

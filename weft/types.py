@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, TypedDict
 from urllib.parse import quote
 
@@ -19,11 +20,33 @@ such as `content_filter`, `tool_calls`, `error` or `abort`. Only `stop` is a who
 
 
 @dataclass(frozen=True, slots=True)
+class Media:
+    """What stands in a turn beside its text.
+
+    Attributes:
+        kind: `image`, or `file`.
+        url: a data URL, or of an image the address that the engine reads.
+        name: of a file.
+        digest: of all three.
+    """
+
+    kind: Literal["image", "file"]
+    url: str = field(repr=False)
+    name: str = ""
+    digest: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        said = f"{self.kind}\0{self.name}\0{self.url}".encode("utf-8", "surrogatepass")
+        object.__setattr__(self, "digest", blake2b(said, digest_size=16).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation: its text, and what stands beside the text."""
 
     role: Role
     content: str
+    media: tuple[Media, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -15,16 +16,18 @@ def folded(messages: list[dict[str, Any]], *roles: str) -> list[dict[str, Any]]:
     held: list[str] = []
 
     def put() -> None:
-        before = found.pop()["content"] if found and found[-1]["role"] == "user" else None
-        texts = held if before is None else [before, *held]
-        found.append({"role": "user", "content": "\n\n".join(texts)})
+        if found and found[-1]["role"] == "user":
+            one = found.pop()
+            found.append({**one, "content": _joined(one["content"], after=held)})
+        else:
+            found.append({"role": "user", "content": "\n\n".join(held)})
 
     for one in messages:
         if one["role"] in roles:
             held.append(one["content"])
             continue
         if one["role"] == "user" and held:
-            one = {**one, "content": "\n\n".join([*held, one["content"]])}
+            one = {**one, "content": _joined(one["content"], before=held)}
         elif held:
             put()
         held.clear()
@@ -32,3 +35,14 @@ def folded(messages: list[dict[str, Any]], *roles: str) -> list[dict[str, Any]]:
     if held:
         put()
     return found
+
+
+def _joined(content: Any, *, before: Sequence[str] = (), after: Sequence[str] = ()) -> Any:
+    """A turn's content with texts around it; of parts, such as images, the texts are parts too."""
+    if isinstance(content, str):
+        return "\n\n".join([*before, content, *after])
+
+    def part(texts: Sequence[str]) -> list[dict[str, Any]]:
+        return [{"type": "text", "text": "\n\n".join(texts)}] if texts else []
+
+    return [*part(before), *content, *part(after)]

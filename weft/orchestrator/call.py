@@ -21,11 +21,12 @@ _EXPECTED_OUTPUT = 256  # tokens, where neither the program nor experience says
 
 def text_size(messages: Sequence[Message]) -> TextSize:
     """How much text a conversation has, with its roles."""
-    size = 0
+    size = media = 0
     for m in messages:
         text = m.content
+        media += len(m.media)
         size += len(m.role) + 2 + (len(text) if text.isascii() else len(_bytes(text)))
-    return TextSize(len(messages), size)
+    return TextSize(len(messages), size, media)
 
 
 @dataclass(slots=True, eq=False)
@@ -157,7 +158,10 @@ class Call:
         return grown_hashes(tokens, added, block_size, known, _seed(self.request.adapter))
 
     def _text(self) -> bytes:
-        return _bytes("".join([f"{m.role}\0{m.content}\0" for m in self.request.messages]))
+        turns: list[str] = []
+        for m in self.request.messages:
+            turns += (m.role, "\0", m.content, "\0", *[f"{one.digest}\0" for one in m.media])
+        return _bytes("".join(turns))
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from weft.programs.durable.sleeping import sleep
 from weft.programs.fan_out import fan_out
 from weft.programs.gather import gather
 from weft.programs.history.journal import Event
+from weft.programs.media import file, image
 from weft.programs.nodes import node, program
 from weft.programs.prompt import Prompt
 from weft.programs.running import Running, start
@@ -34,8 +35,10 @@ __all__ = [
     "budget",
     "count",
     "fan_out",
+    "file",
     "gather",
     "generate",
+    "image",
     "node",
     "once",
     "program",

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Protocol, cast, overload
 
 from weft.errors import UsageError
-from weft.types import Message, Role
+from weft.types import Media, Message, Role
 
 _REMEMBERED = 64
 """Turns of a conversation that are remembered: of longer ones they would take much memory."""
 
 
 class _Closed(Protocol):
-    def __call__(self, text: str) -> Prompt: ...
+    def __call__(self, text: str, *media: Media) -> Prompt: ...
 
 
 class _MaybeOpen(Protocol):
@@ -40,8 +41,8 @@ class _Turn:
     def __get__(self, instance: Prompt | None, owner: type[Prompt]) -> _Closed:
         parent = instance if instance is not None else _EMPTY
 
-        def extend(text: str) -> Prompt:
-            return Prompt(parent, self._role, text)
+        def extend(text: str, *media: Media) -> Prompt:
+            return Prompt(parent, self._role, text, media=media)
 
         return extend
 
@@ -64,7 +65,8 @@ class Prompt:
     `Prompt.system(...)`, `.user(...)`, `.assistant(...)` and `.tool(...)` begin or extend a
     conversation. `.assistant(text, open=True)` leaves the answer open: `generate` continues
     the answer, and so does another `.assistant(...)`. `Completion.prompt` ends with such an
-    open answer, and carries the exact tokens that the engine produced.
+    open answer, and carries the exact tokens that the engine produced. Images and files stand
+    behind a turn's text: `.user("What is this?", image("bee.png"))`.
 
     Attributes:
         parent: the Prompt that this one extends; None for the empty one.
@@ -75,6 +77,8 @@ class Prompt:
         model: the model that produced the tokens, or None.
         call: id of the call that produced the tokens, or None.
         in_thinking: whether what a model produced ends within its thinking.
+        media: images and files that stand beside the text.
+        has_media: whether any turn has some.
         key: a digest of the whole sequence; equal Prompts have equal keys.
     """
 
@@ -82,9 +86,11 @@ class Prompt:
         "__weakref__",
         "_messages",
         "call",
+        "has_media",
         "ids",
         "in_thinking",
         "key",
+        "media",
         "model",
         "open",
         "parent",
@@ -108,12 +114,22 @@ class Prompt:
         tokens: tuple[int, ...] | None = None,
         model: str | None = None,
         call: str | None = None,
+        media: tuple[Media, ...] = (),
     ) -> None:
         if not isinstance(cast(object, text), str):
             raise UsageError(_no_text(role, text))
         if not isinstance(cast(object, parent), Prompt | None):
             raise UsageError("a Prompt begins with a turn: write Prompt.user(...)")
+        if media and role != "user":
+            raise UsageError(f"a {role} turn takes a text alone; show images in a user's turn")
+        for one in media:
+            if not isinstance(cast(object, one), Media):
+                raise UsageError(
+                    f"a {role} turn takes a text, and then image(...) or file(...), not {one!r:.60}"
+                )
         self.parent = parent
+        self.media = media
+        self.has_media: bool = bool(media) or (parent is not None and parent.has_media)
         self.role: Role | None = role
         self.text = text
         self.open = open
@@ -129,6 +145,8 @@ class Prompt:
         digest = blake2b(above, digest_size=16)
         digest.update(f"\0{role}\0{open}\0{model}\0{tokens}\0".encode())
         digest.update(text.encode("utf-8", "surrogatepass"))
+        for one in media:
+            digest.update(f"\0{one.digest}".encode())
         self.key: bytes = digest.digest()
 
     def produced(
@@ -173,10 +191,17 @@ class Prompt:
                     texts.append(text)
                 text = "".join(texts)
             turns.append(Message(role, text))
-        found = tuple(turns)
+        found = self._with_media(turns) if self.has_media else tuple(turns)
         if not self.open and len(found) <= _REMEMBERED:  # whose texts are shared
             self._messages = found
         return found
+
+    def _with_media(self, turns: list[Message]) -> tuple[Message, ...]:
+        """The turns, with what stands beside their texts: answers alone are made of pieces."""
+        beside = [piece.media for piece in self.lineage() if piece.role != "assistant"]
+        return tuple(
+            [m if m.role == "assistant" else replace(m, media=beside.pop()) for m in turns]
+        )
 
     @property
     def answer(self) -> str:

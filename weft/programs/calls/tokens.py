@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from weft.errors import RequestRejected
+from weft.errors import RequestRejected, Unsupported
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.tokens.token_path import TokenPath
 from weft.programs.prompt import Prompt
@@ -66,6 +66,7 @@ async def token_ids(
 
     Raises:
         RequestRejected: the template refuses the conversation.
+        Unsupported: there are images or files in it.
     """
     return (await token_path(prompt, pool, model, template)).tokens
 
@@ -74,6 +75,11 @@ async def token_path(
     prompt: Prompt, pool: Pool, model: str, template: Mapping[str, Any] | None = None
 ) -> TokenPath:
     """As `token_ids`, with the hashes of the blocks; both go on from where they are known."""
+    if prompt.has_media:
+        raise Unsupported(
+            f"{model} is sent token ids, which can't hold an image or a file; reach its server by "
+            f"its chat endpoint: OpenAIEngine({model!r}, 'http://.../v1')"
+        )
     view = _View(pool, model, template)
     key = view.key
     produced: list[tuple[int, ...]] = []

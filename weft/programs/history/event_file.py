@@ -49,17 +49,22 @@ def _plain(value: Any) -> Any:
 
 def plain_prompt(prompt: Prompt) -> dict[str, Any]:
     """A prompt's last turn, those before it back to an answer, and the call that gave that one."""
-    made: dict[str, Any] = {"role": prompt.role, "text": prompt.text}
+    made: dict[str, Any] = {"role": prompt.role, "text": _text(prompt)}
     before: list[dict[str, Any]] = []
     for piece in prompt.lineage():
         if piece.call is not None:
             made["follows"] = piece.call
             break
         if piece is not prompt:
-            before.append({"role": piece.role, "text": piece.text})
+            before.append({"role": piece.role, "text": _text(piece)})
     if before:
         made["before"] = before[::-1]
     return made
+
+
+def _text(piece: Prompt) -> str:
+    """What a turn says, and what stands beside it."""
+    return "\n".join([piece.text, *[f"[{one.kind}]" for one in piece.media]])
 
 
 def read_events(path: Path) -> Iterator[Event]:
