@@ -4,6 +4,7 @@ Write an agent's workflow or a reasoning strategy as an async function: a progra
 program on a pool of inference engines, with a scheduler that sees the whole program.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from weft.backends.scripted.engine import ScriptedEngine
@@ -13,15 +14,10 @@ from weft.programs import (
     Limits,
     Prompt,
     Run,
-    Running,
     ask_person,
     budget,
-    count,
     fan_out,
-    file,
-    gather,
     generate,
-    image,
     node,
     once,
     program,
@@ -29,11 +25,14 @@ from weft.programs import (
     run_sync,
     score,
     sleep,
-    start,
     waiting,
 )
 
 if TYPE_CHECKING:
+    from weft.programs.calls.count import count
+    from weft.programs.gather import gather
+    from weft.programs.media import file, image
+    from weft.programs.running import Running, start
     from weft.store.store import Store
 
 __version__ = "0.1.0"
@@ -67,10 +66,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # A store brings a database's library, which programs without one need not load.
-    if name == "Store":
-        from weft.store.store import Store
+_LATER = {
+    "Running": "weft.programs.running",
+    "Store": "weft.store.store",  # brings a database's library
+    "count": "weft.programs.calls.count",
+    "file": "weft.programs.media",
+    "gather": "weft.programs.gather",
+    "image": "weft.programs.media",
+    "start": "weft.programs.running",
+}
+"""What not every program needs is loaded when it is asked for: an import stays quick."""
 
-        return Store
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        globals()[name] = value = getattr(import_module(_LATER[name]), name)
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

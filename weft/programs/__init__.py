@@ -8,19 +8,15 @@ context variable, so a call needs no argument for the run but depends on where i
 from weft.programs.budgets.budget import budget
 from weft.programs.budgets.limits import Limits
 from weft.programs.calls.completion import Completion
-from weft.programs.calls.count import count
 from weft.programs.calls.generate import generate
 from weft.programs.calls.score import score
 from weft.programs.durable.once import once
 from weft.programs.durable.person import ask_person
 from weft.programs.durable.sleeping import sleep
 from weft.programs.fan_out import fan_out
-from weft.programs.gather import gather
 from weft.programs.history.journal import Event
-from weft.programs.media import file, image
 from weft.programs.nodes import node, program
 from weft.programs.prompt import Prompt
-from weft.programs.running import Running, start
 from weft.programs.runs import Run, run, run_sync
 from weft.programs.waiting import waiting
 
@@ -30,15 +26,10 @@ __all__ = [
     "Limits",
     "Prompt",
     "Run",
-    "Running",
     "ask_person",
     "budget",
-    "count",
     "fan_out",
-    "file",
-    "gather",
     "generate",
-    "image",
     "node",
     "once",
     "program",
@@ -46,6 +37,5 @@ __all__ = [
     "run_sync",
     "score",
     "sleep",
-    "start",
     "waiting",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import re
 from base64 import b64encode
 from pathlib import Path
@@ -68,6 +67,8 @@ def _located(source: str | Path | bytes, mime: str | None, kind: str) -> tuple[s
             raise UsageError(f"can't read the {kind} {str(source)!r:.80}: {why}") from None
     else:
         raise UsageError(f"{kind} takes a path, bytes or an address, not {source!r:.60}")
+    import mimetypes
+
     begins = next((type for magic, type in _MAGIC.items() if magic.match(content)), None)
     mime = mime or begins or mimetypes.guess_type(name)[0]
     if mime is None or (kind == "image" and not mime.startswith("image/")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from weft.concurrency import TaskGroup
 from weft.errors import OutputError, UsageError
@@ -19,11 +19,13 @@ from weft.programs.calls.settings import (
     settings_text,
     usual_settings,
 )
-from weft.programs.calls.typed_form import TypedForm, mending, typed_form
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt, check_prompt
 from weft.programs.scope import Scope, current
 from weft.types import MoreSampling, Sampling
+
+if TYPE_CHECKING:
+    from weft.programs.calls.typed_form import TypedForm
 
 T = TypeVar("T")
 
@@ -144,6 +146,8 @@ async def generate(
         if schema is not None:
             raise UsageError("give schema, which leaves the answer a text, or returns, not both")
         check_whole("retries", retries, 0)
+        from weft.programs.calls.typed_form import typed_form
+
         form = typed_form(returns)
         schema = form.schema
     elif retries:
@@ -188,7 +192,7 @@ async def _typed(
         try:
             value = form.read(completion)
         except OutputError as error:
-            again = mending(error, prompt) if retries else None
+            again = form.mending(error, prompt) if retries else None
             if again is None:
                 raise
             prompt, retries = again, retries - 1

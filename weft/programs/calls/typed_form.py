@@ -111,6 +111,29 @@ class TypedForm:
             raise self._misses(completion, (f"it ended {what}",))
         raise self._misses(completion, tuple(map(self._sentence, wrong.errors())))
 
+    @staticmethod
+    def mending(error: OutputError, prompt: Prompt) -> Prompt | None:
+        """The Prompt that asks for an answer again, and says what was wrong; None if that is vain.
+
+        Args:
+            error: what was wrong.
+            prompt: what was answered.
+        """
+        completion = cast("Completion", error.completion)
+        if not error.errors:
+            return None
+        # An answer that never began would leave an empty turn, or an open thought.
+        empty = completion.in_thinking or not completion.text
+        answered = prompt.assistant("(no answer)") if empty else completion.prompt
+        cut = (
+            ["it was cut off: answer more briefly"] if completion.finish_reason == "length" else []
+        )
+        wrong = "\n".join(f"- {one}" for one in (*error.errors[:_MOST], *cut))
+        return answered.user(
+            f"This answer does not have the form that was asked for:\n{wrong}\n"
+            "Answer again, with JSON of this form alone."
+        )
+
     def _value(self, text: str) -> Any:
         if not self._wraps:
             return self._bare.validate_json(text)
@@ -134,27 +157,6 @@ class TypedForm:
         )
         said = f": {errors[0]}" if errors else ""
         return OutputError(f"the answer is no {self.name}{said}{why}", completion, errors)
-
-
-def mending(error: OutputError, prompt: Prompt) -> Prompt | None:
-    """The Prompt that asks for an answer again, and says what was wrong; None where that is vain.
-
-    Args:
-        error: what was wrong.
-        prompt: what was answered.
-    """
-    completion = cast("Completion", error.completion)
-    if not error.errors:
-        return None
-    # An answer that never began would leave an empty turn, or an open thought.
-    empty = completion.in_thinking or not completion.text
-    answered = prompt.assistant("(no answer)") if empty else completion.prompt
-    cut = ["it was cut off: answer more briefly"] if completion.finish_reason == "length" else []
-    wrong = "\n".join(f"- {one}" for one in (*error.errors[:_MOST], *cut))
-    return answered.user(
-        f"This answer does not have the form that was asked for:\n{wrong}\n"
-        "Answer again, with JSON of this form alone."
-    )
 
 
 _MOST = 10
