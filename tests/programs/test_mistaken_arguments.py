@@ -220,3 +220,18 @@ async def test_a_plain_function_is_no_node_outside_runs_either():
     plain: Any = node(cast(Any, len))
     with pytest.raises(UsageError, match="@node len must be an async function"):
         await plain("x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([3], "a pool takes engines, or specs such as .*, not 3"),
+        ([[ScriptedEngine("x")]], r"given as Pool\(\*engines\)"),
+    ],
+)
+def test_what_is_no_engine(arguments: list[Any], says: str):
+    with pytest.raises(UsageError, match=says):
+        Pool(*arguments)
+    roles: Any = "judge"
+    with pytest.raises(UsageError, match="roles='judge' must be a dict"):
+        Pool(ScriptedEngine("x"), roles=roles)

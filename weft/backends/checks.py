@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from weft.backends.engine import Engine
+from weft.errors import UsageError
 from weft.faults import blaming, expect
 from weft.types import Delta
 
@@ -14,6 +16,23 @@ _COUNTS = ("prompt_tokens", "cached_tokens", "reasoning_tokens")
 def is_users(engine: Engine) -> bool:
     """Whether an engine is of a class that weft did not write."""
     return not type(engine).__module__.startswith("weft.")
+
+
+def check_given(engines: Iterable[object], roles: object) -> None:
+    """Check what a pool is given.
+
+    Raises:
+        UsageError: it is no engine and no spec of one, or no roles.
+    """
+    for engine in engines:
+        if not isinstance(engine, Engine | str):
+            listed = " (a list is given as Pool(*engines))" if isinstance(engine, list) else ""
+            raise UsageError(
+                f"a pool takes engines, or specs such as 'http://host:port', not {engine!r:.60}"
+                f"{listed}"
+            )
+    if roles is not None and not isinstance(roles, Mapping):
+        raise UsageError(f"roles={roles!r:.60} must be a dict of models: {{'verifier': 'small'}}")
 
 
 def check_name(engine: Engine) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import TaskStatus
 
-from weft.backends.checks import check_name
+from weft.backends.checks import check_given, check_name
 from weft.backends.engine import Engine
 from weft.backends.forbidden import check_allowed
 from weft.backends.kinds.specs import open_engines
@@ -92,6 +92,7 @@ class Pool:
     ) -> None:
         if not engines and not patient:
             raise UsageError("a pool needs at least one engine, such as Pool('http://host:port')")
+        check_given(engines, roles)
         self._given = engines
         self._roles = dict(roles or {})
         self._policy, self._observe, self._ended = load_policy(policy), observe, ended
