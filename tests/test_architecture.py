@@ -145,7 +145,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "judges": {"verifiers"},
         "collaboration": {"early_exit", "step_search"},
         "early_exit": {"calibration", "cutting", "sampling"},
-        "sampling": {"verifiers", "voting"},
+        "sampling": {"calibration", "verifiers", "voting"},
         "needs": {"verifiers"},
         "step_search": {"verifiers", "voting"},
         "tree_search": {"step_search"},

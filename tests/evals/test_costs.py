@@ -170,7 +170,7 @@ def test_the_table_of_costs() -> None:
     table = costs([solves, never], Session())
     assert table.rows == [
         ["s", "200", "unavailable", "unavailable"],
-        ["never", "\u221e", "unavailable", "unavailable"],
+        ["never", "infinite", "unavailable", "unavailable"],
     ]
     assert "the cheapest strategy for each problem 100 of the 2 of 4 that any solved" in table.notes
     shape = shape_from(SMALL)

@@ -44,6 +44,13 @@ def test_canonical(text: str, canonical: str) -> None:
 def test_every_strategy_reads_its_own_spec() -> None:
     assert set(strategies()) == {
         "greedy",
+        "specreason",
+        "glimprouter",
+        "nudging",
+        "hyper",
+        "segment_rejection",
+        "treepo",
+        "spar",
         "best_of_n",
         "majority",
         "weighted_majority",

@@ -59,6 +59,7 @@ class Pool:
             `weft tune` wrote, or a Policy.
         store: keeps results of calls for the next time, and what is learned of programs.
         profiles: what is known of programs; the store's by default.
+        calibrations: where calibrations of strategies are kept, if not in the store.
         observe: a function that is told every decision of the scheduler.
         ended: a function that is told which program has ended, and why.
         lease: for how many seconds a program that makes no calls is remembered.
@@ -82,6 +83,7 @@ class Pool:
         policy: Policy | str = DEFAULT,
         store: Store | None = None,
         profiles: Profiles | None = None,
+        calibrations: Store | None = None,
         observe: Observe | None = None,
         ended: Ended | None = None,
         lease: float = LEASE,
@@ -101,6 +103,7 @@ class Pool:
         self._joining: Joining | None = None
         self._hosted: Hosted | None = None
         self.store, self._profiles = store, profiles
+        self.calibrations = store if calibrations is None else calibrations
         self.default_run: object | None = None
         """The run of calls outside any run; belongs to `weft.programs`."""
         self.engines: list[Engine] = []

@@ -111,6 +111,7 @@ class Service:
                 policy=config.policy,
                 # Results of calls are not kept: they are the clients' own.
                 profiles=Profiles(self.store),
+                calibrations=self.store,
                 ended=self._let_go,
                 lease=config.limits.lease_seconds,
                 check=config.health.interval,

@@ -30,7 +30,7 @@ from weft.search.calibration.examples import (
     judged,
     with_examples,
 )
-from weft.search.calibration.isotonic import auc, isotonic
+from weft.search.calibration.isotonic import auc, isotonic, tells
 from weft.search.calibration.kept import (
     Calibration,
     Example,
@@ -131,6 +131,10 @@ def test_auc_counts_pairs() -> None:
     pairs = [(r > w) + (r == w) / 2 for r, w in product(right, wrong)]
     assert auc(right, wrong) == sum(pairs) / 6
     assert auc([1.0], []) == 0.5
+    # Of five and five the AUC's error is 0.19, so it must be above 0.88.
+    assert tells([2, 3, 4, 5, 6], [1, 1, 1, 1, 4]) is True
+    assert tells([2, 3, 4, 5, 6], [1, 1, 1, 4, 4]) is False
+    assert tells([1.0], []) is False
 
 
 def test_a_tracker_learns_a_rate_and_follows_it() -> None:
@@ -164,6 +168,7 @@ def test_examples_are_judged_and_collected() -> None:
     assert (made.method, made.problems()) == ("m(n=2)", 1)
     assert made.examples == (Example("sample 1", 0.7, True), Example("sample 1", 0.2, None))
     assert (made.problems(True), made.problems(False)) == (1, 0)
+    assert made.rate == BetaTracker(successes=1, failures=0)
     assert (made.scores(), made.scores(True), made.scores(False)) == ([0.2, 0.7], [0.7], [])
 
 
@@ -196,6 +201,8 @@ async def test_what_is_missing_is_said_once(caplog: pytest.LogCaptureFixture) ->
                 assert find_calibration("some", question, instead="all is drawn") is None
                 found = find_calibration("some", question, task="mine", least=2, instead="")
                 assert found == named
+    async with Pool(ScriptedEngine("2", model="model"), calibrations=store):  # as services have it
+        assert find_calibration("some", question, task="mine", instead="") == named
     said = [record.getMessage() for record in caplog.records]
     assert [sentence.partition(";")[0] for sentence in said] == [
         "none has no calibration for model on sums",

@@ -8,6 +8,8 @@ from weft.backends.scripted.engine import Scripted
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, run
 from weft.search import SampleUntil, parse_strategy
+from weft.search.calibration.kept import Calibration, Example, keep_calibrations
+from weft.store.store import Store
 
 pytestmark = pytest.mark.loops("virtual")
 
@@ -88,3 +90,44 @@ async def test_a_budget_leaves_the_best(judged, player, by_index) -> None:
         done = await run(until(n=3, threshold=1.0), judged, pool=pool, budget=Limits(calls=2))
     assert done.value.value == "b"
     assert done.value.details["budget"] == "calls"
+
+
+def known(*problems: tuple[float, bool]) -> Store:
+    """A store with a calibration of scores, each right or wrong, for 20 problems and more."""
+    examples = [Example(f"{i}", *one) for i, one in enumerate(problems * (1 + 20 // len(problems)))]
+    store = Store()
+    keep_calibrations(store, [Calibration("scripted", "letters", until(n=4).method, (*examples,))])
+    return store
+
+
+async def test_a_calibration_says_how_sure_a_score_is(judged, player, by_index) -> None:
+    """A score of 0.6 is right nine times in ten here; of 0.2 never."""
+    asked = replace(judged, task="letters")
+    store = known(*[(0.6, True)] * 9, (0.6, False), (0.2, False), (0.2, False))
+    engine = player(by_index("answer a", "answer b", "answer d", "answer d"))
+    for threshold, value, drawn in ((0.9, "b", 2), (0.91, "d", 4)):
+        async with Pool(engine, store=store) as pool:
+            strategy = until(n=4, threshold=threshold, calibrated=True)
+            answer = (await run(strategy, asked, pool=pool, store=Store())).value
+            assert (answer.value, answer.details["samples"]) == (value, drawn)
+
+
+async def test_scores_that_tell_nothing_stop_nothing(judged, player, by_index) -> None:
+    asked = replace(judged, task="letters")
+    store = known((0.6, True), (0.6, False), (0.2, False), (0.2, True))
+    engine = player(by_index("answer b", "answer a", "answer a", "answer d"))
+    async with Pool(engine, store=store):
+        answer = await until(n=4, threshold=0.5, calibrated=True)(asked)
+    assert (answer.value, answer.details["votes"]) == ("a", {"b": 1, "a": 2, "d": 1})
+
+
+async def test_learning_draws_and_scores_all(judged, player, by_index) -> None:
+    engine = player(by_index("answer d", "no idea", "answer a", "answer b"))
+    async with Pool(engine):
+        answer = await until(n=4, threshold=0.5, learn=True)(judged)
+    assert answer.value == "d"
+    assert [one[:2] for one in answer.details["examples"]] == [[0.95, "d"], [0.2, "a"], [0.6, "b"]]
+    assert answer.details["calibrates"] == until(n=4).method
+    async with Pool(engine):  # without a calibration scores are taken as they are
+        answer = await until(n=4, threshold=0.5, calibrated=True)(judged)
+    assert (answer.details["samples"], answer.details["calibrated"]) == (1, False)

@@ -71,7 +71,7 @@ def show(found: list[Calibration]) -> None:
     table.add_column("method", overflow="fold")
     table.add_column("model", overflow="fold")
     table.add_column("task", overflow="fold")
-    for name in ("problems", "examples", "right", "AUC", "made"):
+    for name in ("problems", "examples", "right, %", "AUC", "made"):
         table.add_column(name, justify="right")
     for one in found:
         right, wrong = one.scores(True), one.scores(False)
@@ -81,7 +81,7 @@ def show(found: list[Calibration]) -> None:
             one.task,
             str(one.problems()),
             str(len(one.examples)),
-            str(len(right)) if right or wrong else "-",
+            f"{100 * one.rate.mean:.0f}" if right or wrong else "-",
             f"{auc(right, wrong):.2f}" if right and wrong else "-",
             f"{datetime.fromtimestamp(one.at).astimezone():%Y-%m-%d %H:%M}",
         )

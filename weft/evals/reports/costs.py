@@ -64,5 +64,5 @@ def _joules(result: Result, session: Session) -> str:
 def _number(value: float) -> str:
     """With three digits at least; infinity as what it is."""
     if value == math.inf:
-        return "\u221e"
+        return "infinite"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

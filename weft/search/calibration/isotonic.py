@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -59,6 +59,17 @@ def isotonic(points: Iterable[tuple[float, float]]) -> Isotonic:
     for first, last, total, count in blocks:
         corners[first] = corners[last] = total / count
     return Isotonic(tuple(corners), tuple(corners.values()))
+
+
+def tells(right: Sequence[float], wrong: Sequence[float]) -> bool:
+    """Whether a score tells right from wrong: its AUC is above 0.5 by two standard errors.
+
+    The error is that of scores that tell nothing (Mann and Whitney 1947).
+    """
+    if not right or not wrong:
+        return False
+    error = math.sqrt((len(right) + len(wrong) + 1) / (12 * len(right) * len(wrong)))
+    return auc(right, wrong) > 0.5 + 2 * error
 
 
 def auc(right: Iterable[float], wrong: Iterable[float]) -> float:

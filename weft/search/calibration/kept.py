@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from weft.errors import StoreError
 from weft.orchestrator.pool import Pool
 from weft.programs.scope import current
+from weft.search.calibration.tracker import BetaTracker
 
 if TYPE_CHECKING:
     from weft.search.question import Question
@@ -71,6 +72,11 @@ class Calibration:
         """The scores, smallest first: all, or those of what was right, or wrong."""
         return sorted(e.score for e in self.examples if right is None or e.right is right)
 
+    @property
+    def rate(self) -> BetaTracker:
+        """How often what was scored was right: what is believed of that rate."""
+        return BetaTracker().seen(len(self.scores(True)), len(self.scores(False)))
+
 
 def keep_calibrations(store: Store, made: Iterable[Calibration]) -> None:
     """Keep calibrations; each takes the place of the one for the same method, model and task.
@@ -121,13 +127,13 @@ def find_calibration(
         StoreError: it can't be read.
     """
     scope = current()
-    model, task, store = scope.model("solver"), task or question.task, scope.store
-    text = store.calibration(_key(model, task, method)) if store is not None else None
-    found = None
-    if store is not None and text is not None:
-        found = _read(store.name, _key(model, task, method), text)
-        if found.problems(right) >= least:
-            return found
+    model, task = scope.model("solver"), task or question.task
+    key, found = _key(model, task, method), None
+    for store in (scope.store, scope.pool.calibrations):
+        if store is not None and (text := store.calibration(key)) is not None:
+            found = _read(store.name, key, text)
+            if found.problems(right) >= least:
+                return found
     has = "has no calibration"
     if found is not None:
         of = {None: "", True: "right answers to ", False: "wrong answers to "}[right]
