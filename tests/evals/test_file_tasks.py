@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from weft.errors import ConfigError
-from weft.evals.tasks.csv_file import CsvTask
+from weft.evals.tasks.files.csv_file import CsvTask
 from weft.evals.tasks.jsonl import JsonlTask
 from weft.evals.tasks.registry import parse_task
 from weft.search.strategy import Answer

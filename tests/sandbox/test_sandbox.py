@@ -16,6 +16,7 @@ from weft.sandbox import (
     SandboxResult,
     bubblewrap,
     check_sandbox,
+    run_command,
     run_python,
     run_shell,
 )
@@ -143,6 +144,11 @@ async def test_what_a_program_leaves_running_ends_with_the_program() -> None:
 
 def _processes() -> str:
     return subprocess.run(["ps", "axo", "args"], capture_output=True, text=True, check=True).stdout
+
+
+async def test_a_command_that_is_not_there_is_no_result() -> None:
+    with pytest.raises(UsageError, match=r"the sandbox could not begin: .*nowhere"):
+        await run_command(["nowhere"])
 
 
 async def test_many_programs_share_the_cpus() -> None:

@@ -30,6 +30,7 @@ _PIECE = 1 << 16
 _LOOK = 0.05
 """Seconds between two looks at how much memory a program has."""
 _NO_MEMORY = re.compile(r"\bMemoryError\b|bad_alloc|[Cc]annot allocate memory|[Oo]ut of memory")
+_FAILED = ("bwrap: ", "setpriv: ", "prlimit: ")
 _SIGXCPU = 128 + 24
 _at_once: RunVar[anyio.CapacityLimiter] = RunVar("sandboxes at once")
 
@@ -77,8 +78,9 @@ async def run_command(
 ) -> SandboxResult:
     """Run a program with its arguments; arguments and errors are those of `run_python`.
 
-    No more programs run at once than there are CPUs: the others wait, and their seconds have not
-    begun. A program that is cancelled is ended with all that it started.
+    A command that is not there is such an error, too. No more programs run at once than there are
+    CPUs: the others wait, and their seconds have not begun. A program that is cancelled is ended
+    with all that it started.
     """
     check_sandbox()
     if any("\0" in part for part in command):
@@ -160,6 +162,9 @@ class _Running:
             self._limit = "seconds"
         out, err = (bytes(kept).decode("utf-8", "replace") for kept in printed)
         ended, code = self._ended(err)
+        if code and err.startswith(_FAILED) and not out:
+            # It says nothing of the program, which has not begun.
+            raise UsageError(f"the sandbox could not begin: {err.strip()[:300]}; try again")
         return SandboxResult(ended, code, out, err, round(now() - began, 4))
 
     def _ended(self, stderr: str) -> tuple[Ended, int | None]:

@@ -27,6 +27,9 @@ PROMPT = 'import math\n\n\ndef f(x):\n    """Add 1."""\n'
         (f"```python\n{F}\n```\nOutput:\n```\n2 apples\n```", F),
         (f"```python\n{F}\n```\nAnd tests:\n```python\nassert f(", F),  # the last whole one
         ("```pycon\n>>> def f(x):\n...     return x + 1\n2\n```", F),
+        (f"<answer>```{{.python}}\n{F}\n```</answer>", F),
+        (f"<answer>\n```python\r\n{F}\r\n```\n</answer>", F),
+        (f"```python\n!pip install x\n%time\n{F}\n```", F),
         (F, F),
         (f"Sure! The function is\n\n{F}\n\nIt adds one.", F),
         ("```python\ndef f(x):\n    return x + 1", None),  # cut off

@@ -26,6 +26,8 @@ _SAME_LANGUAGE = (
     ("ruby", "rb"),
 )
 _BEGINS = re.compile(r"(?:def|class|async def|import|from|@)\b|@", re.ASCII)
+_MAGIC = re.compile(r"^[ \t]*[!%].*\n?", re.MULTILINE)
+"""Lines for notebooks, such as `!pip install numpy`."""
 _MOST_LINES = 2_000
 """Lines of a text without fences in which code is looked for."""
 _LIMITS = SandboxLimits(seconds=5)
@@ -101,6 +103,8 @@ class CodeReader(Reader):
     def _whole(self, code: str) -> str | None:
         """A program by itself, which defines the function that is asked for."""
         code = code.strip("\r\n").rstrip()
+        if not parses(code):
+            code = _MAGIC.sub("", code)
         if not (parses(code) and _does(code)) or (
             self.name_of and self.name_of not in _names(code)
         ):

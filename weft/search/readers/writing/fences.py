@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import dedent
 
-_FENCE = re.compile(r"(?P<space>[ \t]*(?:[-*+>]\s+|\d+[.)]\s+)?)(?P<marks>`{3,}|~{3,})(?P<info>.*)")
+_FENCE = re.compile(
+    r"(?:<\w+>)?(?P<space>[ \t]*(?:[-*+>]\s+|\d+[.)]\s+)?)(?P<marks>`{3,}|~{3,})(?P<info>.*)"
+)
+_TAG = re.compile(r"</\w+>\s*$")
+"""What may surround a block on the lines of its fences: `<answer>` and `</answer>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,12 @@ def fenced(text: str) -> Iterator[Block]:
     lines: list[str] | None = None
     mark, width, language = "", 0, ""
     for line in text.splitlines(keepends=True):
-        found = _FENCE.fullmatch(line.rstrip())
+        found = _FENCE.fullmatch(_TAG.sub("", line).rstrip())
         if lines is None:
             if found is None or "`" in found["info"]:
                 continue
             mark, width, lines = found["marks"], len(found["space"]), []
-            words = re.findall(r"[\w+#.-]+", found["info"])
+            words = re.findall(r"\w[\w+#.-]*", found["info"])
             language = words[0].lower() if words else ""
         elif found is not None and found["marks"].startswith(mark) and not found["info"].strip():
             yield Block(language, _inner(lines, width), True)

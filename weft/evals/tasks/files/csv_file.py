@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.errors import ConfigError
-from weft.evals.tasks.file_task import FileTask
+from weft.evals.tasks.files.file_task import FileTask
 from weft.evals.tasks.task import task
 
 

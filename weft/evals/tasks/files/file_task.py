@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from weft.errors import ConfigError
-from weft.evals.tasks.problems import Columns, FileProblem
+from weft.evals.tasks.files.problems import Columns, FileProblem
 from weft.evals.tasks.scorer import parse_scorer
 from weft.evals.tasks.task import Sample, Task
 from weft.programs import Prompt
