@@ -115,7 +115,10 @@ TASKS = PartRegistry(
     mark="task",
     group="weft.tasks",
     own=[
-        *(f"weft.evals.tasks.{file}" for file in ("countdown_task", "sudoku_task", "jsonl")),
+        *(
+            f"weft.evals.tasks.{file}"
+            for file in ("countdown_task", "sudoku_task", "procedures", "jsonl")
+        ),
         *(f"weft.evals.tasks.files.{file}" for file in ("csv_file", "hugging_face")),
         *(f"weft.evals.tasks.borrowed.{file}" for file in ("humaneval", "gym")),
     ],
