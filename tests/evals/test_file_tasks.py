@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from weft.errors import ConfigError
+from weft.errors import ConfigError, UsageError
 from weft.evals.tasks.files.csv_file import CsvTask
 from weft.evals.tasks.jsonl import JsonlTask
 from weft.evals.tasks.registry import parse_task
+from weft.sandbox import check_sandbox
 from weft.search.strategy import Answer
 from weft.signature import parameters
 
@@ -128,6 +129,32 @@ def test_examples_may_have_a_file_and_a_solution(tmp_path: Path) -> None:
     task = parse_task(f"jsonl(path='{path}', shots=1, examples='{shown}', solution=why)")
     contents = [m.content for m in task.question(task.samples(1, 0)[0], 0).prompt.messages]
     assert contents == ["Hm?", "1 + 2 = 3", "0 + 1?"]
+
+
+def test_tests_judge_programs(tmp_path: Path) -> None:
+    try:
+        check_sandbox()
+    except UsageError as e:
+        pytest.skip(str(e))
+    rows = [
+        {"question": "Write f that adds 1.", "t": ["assert f(1) == 2", "assert f(0) == 1"]},
+        {"question": "Write g.", "t": "assert g() == 'g'", "answer": "def g(): return 'g'"},
+    ]
+    task = JsonlTask(lines(tmp_path / "q.jsonl", *rows), tests="t")
+    first, second = task.samples(None, 0)
+    assert (task.reader.name, task.slow) == ("code", True)
+    for sample, code, right in [
+        (first, "def f(x):\n    return x + 1", True),
+        (first, "def f(x):\n    return 2", False),
+        (first, "exit()", False),
+        (second, second.data["answer"], True),
+    ]:
+        value = task.question(sample, 0).answer(f"```python\n{code}\n```")
+        assert task.correct(sample, Answer("", value)) is right
+    with pytest.raises(
+        ConfigError, match=r":1: field 'tests' must be a text or a number; the line"
+    ):
+        JsonlTask(tmp_path / "q.jsonl", tests="tests")
 
 
 def test_a_random_part_depends_on_the_seed(tmp_path: Path) -> None:

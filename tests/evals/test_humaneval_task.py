@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from weft.errors import ConfigError, MissingExtra, UsageError
-from weft.evals.tasks.borrowed.code_tests import failure
 from weft.evals.tasks.borrowed.humaneval import HumanEvalTask
+from weft.evals.tasks.code_tests import failure
 from weft.evals.tasks.registry import parse_task
 from weft.sandbox import SandboxLimits, check_sandbox
 from weft.search.strategy import Answer

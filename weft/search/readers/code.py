@@ -49,6 +49,8 @@ class CodeReader(Reader):
     `calls`, if all calls give the same in a sandbox. A block that has no end is no program.
     """
 
+    slow = True
+
     language: str = param("python", "the language; blocks that name another are passed over")
     prompt: str = param("", "the beginning of a program that answers may go on from")
     name_of: str = param("", "a function that the program must define; any program if empty")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from weft.errors import ConfigError
-from weft.evals.tasks.borrowed.code_tests import failure
+from weft.evals.tasks.code_tests import failure
 from weft.evals.tasks.task import Sample, Task, task
 from weft.extras import need
 from weft.programs import Prompt

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from weft.errors import ConfigError
+from weft.evals.tasks.code_tests import failure
 from weft.evals.tasks.files.problems import Columns, FileProblem
 from weft.evals.tasks.scorer import parse_scorer
 from weft.evals.tasks.task import Sample, Task
 from weft.programs import Prompt
+from weft.sandbox import SandboxLimits, check_sandbox
 from weft.search.choices import Choices, lettered
 from weft.search.readers import parse_reader
 from weft.search.readers.suiting import reader_for
@@ -44,6 +46,8 @@ class FileTask(Task):
         choices: a field that holds the options of a question, a list of two to ten texts. They
             are put below it as A, B, C ...; the right answer is a letter, an option's text, or an
             option's number from 0.
+        tests: a field with tests, Python code or a list of lines of it, that judge the program in
+            an answer in a sandbox; no right answer is needed then.
         shots: how many examples with their answers come before each question.
         examples: a file that the examples are drawn from; by default they are other rows of the
             same file.
@@ -76,6 +80,7 @@ class FileTask(Task):
         think: str | None = None,
         template: str = "",
         choices: str = "",
+        tests: str = "",
         shots: int = 0,
         examples: Path | None = None,
         solution: str = "",
@@ -90,8 +95,10 @@ class FileTask(Task):
     ) -> None:
         self.path = Path(path).expanduser()
         template = template.replace("\\n", "\n")
-        self.columns = Columns(question, answer, id, template, choices, solution, cluster)
+        self.columns = Columns(question, answer, id, template, choices, tests, solution, cluster)
         self.system, self.think = system, think
+        if tests:
+            check_sandbox()
         self.shots, self.shuffle = shots, shuffle
         self.max_tokens = max_tokens
         self.steps = steps.replace("\\n", "\n")
@@ -109,13 +116,14 @@ class FileTask(Task):
         right = [one for problem in self._problems for one in problem.right]
         if reader and match != "auto":
             raise self._wrong("reader and match both say how to compare; leave out match")
-        suits = reader_for(right)
+        suits = "code" if tests else reader_for(right)
         if self.pattern and suits != "number":
             suits = "text"  # the pattern says what of a text is the answer
         named = {"auto": suits, "numeric": "number", "exact": "text(case=true)"}
         self.reader = parse_reader(reader or named[match])
         self.scorer = parse_scorer(scorer) if scorer else None
-        self._check_answers()
+        if not tests:
+            self._check_answers()
         self._examples = self._problems
         if examples is not None:
             path = Path(examples).expanduser()
@@ -126,7 +134,7 @@ class FileTask(Task):
                 "name a file by examples"
             )
         judged = self.scorer is not None and self.scorer.right_from is not None
-        self.slow = judged or getattr(self.reader, "slow", False)
+        self.slow = judged or bool(tests) or getattr(self.reader, "slow", False)
         self.fingerprint = self._digest()
 
     @abstractmethod
@@ -249,8 +257,10 @@ class FileTask(Task):
     def correct(self, sample: Sample, answer: Answer) -> bool:
         """Whether the reader takes the value and one of the right answers for the same.
 
-        A scorer may decide that instead.
+        Tests or a scorer may decide that instead.
         """
+        if (tests := sample.data.get("tests")) is not None:
+            return answer.value is not None and not failure(answer.value, tests, SandboxLimits())
         if self.scorer is not None and self.scorer.right_from is not None:
             return self.credit(sample, answer) >= self.scorer.right_from
         value = answer.value

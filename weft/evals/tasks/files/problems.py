@@ -26,6 +26,7 @@ class FileProblem:
         shown: what an example answers.
         cluster: what rows have in common that are not independent.
         options: of which the answer is one, by its letter; none of an open question.
+        tests: Python code that judges a program; None where an answer is compared.
     """
 
     id: str
@@ -34,6 +35,7 @@ class FileProblem:
     shown: str
     cluster: str
     options: list[str]
+    tests: str | None
 
     @property
     def right(self) -> list[str]:
@@ -51,6 +53,8 @@ class FileProblem:
         data: dict[str, Any] = {"question": self.question, "answer": self.answer}
         if self.options:
             data["choices"] = self.options
+        if self.tests is not None:
+            data["tests"] = self.tests
         return Sample(self.id, data, self.cluster)
 
 
@@ -64,6 +68,7 @@ class Columns:
         id: the sample's name.
         template: how the question is asked, with fields in braces.
         choices: a list of options.
+        tests: tests of a program.
         solution: what an example answers.
         cluster: what rows have in common.
     """
@@ -73,6 +78,7 @@ class Columns:
     id: str
     template: str
     choices: str
+    tests: str
     solution: str
     cluster: str
 
@@ -108,7 +114,9 @@ class Columns:
 
     def _problem(self, row: _Row) -> FileProblem:
         question = row.text(self.question) if not self.template else self._filled(row)
-        answer = row.texts(self.answer)
+        tests = "\n".join(row.texts(self.tests)) if self.tests else None
+        unknown = tests is not None and row.found(self.answer) is None
+        answer = [""] if unknown else row.texts(self.answer)
         options = row.options(self.choices) if self.choices else []
         if options:
             answer = [row.letter(one, options) for one in answer]
@@ -116,7 +124,7 @@ class Columns:
         shown = row.text(self.solution) if self.solution else answer[0]
         cluster = text_of(row.found(self.cluster)) or "" if self.cluster else ""
         given = answer if several else answer[0]
-        return FileProblem("", question, given, shown, cluster, options)
+        return FileProblem("", question, given, shown, cluster, options, tests)
 
     def _filled(self, row: _Row) -> str:
         """The template with a row's fields."""
