@@ -30,6 +30,7 @@ PROMPT = 'import math\n\n\ndef f(x):\n    """Add 1."""\n'
         (f"<answer>```{{.python}}\n{F}\n```</answer>", F),
         (f"<answer>\n```python\r\n{F}\r\n```\n</answer>", F),
         (f"```python\n!pip install x\n%time\n{F}\n```", F),
+        (f"```python\n{F}```", F),
         (F, F),
         (f"Sure! The function is\n\n{F}\n\nIt adds one.", F),
         ("```python\ndef f(x):\n    return x + 1", None),  # cut off

@@ -37,7 +37,7 @@ def fenced(text: str) -> Iterator[Block]:
     """
     lines: list[str] | None = None
     mark, width, language = "", 0, ""
-    for line in text.splitlines(keepends=True):
+    for line in text.replace("\r\n", "\n").splitlines(keepends=True):
         found = _FENCE.fullmatch(_TAG.sub("", line).rstrip())
         if lines is None:
             if found is None or "`" in found["info"]:
@@ -51,7 +51,11 @@ def fenced(text: str) -> Iterator[Block]:
         else:
             lines.append(line)
     if lines is not None:
-        yield Block(language, _inner(lines, width), False)
+        last = lines[-1].rstrip() if lines else ""
+        whole = last.endswith(mark)  # on the line of the code, as some models write it
+        if whole:
+            lines[-1] = last.removesuffix(mark)
+        yield Block(language, _inner(lines, width), whole)
 
 
 def _inner(lines: list[str], width: int) -> str:
