@@ -62,8 +62,10 @@ def test_they_are_parts_like_others() -> None:
     assert not wrong
     assert {one.name for one in listed if one.origin == "weft"} == {
         "choice",
+        "code",
         "countdown",
         "final",
+        "grid",
         "json",
         "math",
         "number",
