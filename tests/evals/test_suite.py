@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from weft.errors import ConfigError
-from weft.evals.runner import with_sampling
+from weft.evals.asking import with_sampling
 from weft.evals.suite import load
 from weft.evals.tasks.task import TASKS
 

@@ -30,7 +30,7 @@ def calibrate(folder: Path, store: str | Path | None = None, task: str = "") -> 
     settings, _ = there.settings()
     answers = [
         AnswerGiven(r.group, r.key, r.strategy, r.correct, r.usage.computed, r.details)
-        for r in there.rows()
+        for r in there.whole_rows()
         if r.correct is not None
     ]
     made = calibrations(answers, settings.model, task or settings.asked)

@@ -22,7 +22,7 @@ _MOST_LEFT_OUT = 0.1
 
 def _voted(rows: Sequence[Row]) -> float:
     """Whether the answer is right that most rows have."""
-    winner = tally({i: row.answer for i, row in enumerate(rows)}).winner
+    winner = tally({i: row.voted for i, row in enumerate(rows)}).winner
     return float(winner is not None and bool(rows[winner.members[0]].correct))
 
 
@@ -53,7 +53,7 @@ class Repeated:
 
     @property
     def majority(self) -> Share:
-        """maj@k; answers vote if they can be read, and are the same if they are written alike."""
+        """maj@k; answers vote if they can be read, and the task says which are the same."""
         return self._share([_voted(rows) for rows in self.problems])
 
     @property

@@ -48,7 +48,7 @@ class Result:
 
     @property
     def refused(self) -> int:
-        """Samples that engines refused; they count as wrong."""
+        """Samples with an error that count as wrong, such as those that engines refused."""
         return sum(r.refused for r in self.rows)
 
     @property
@@ -64,7 +64,7 @@ class Result:
     @property
     def credit(self) -> float:
         """The mean of what answers are worth; the accuracy where there is no partial credit."""
-        return mean([float(bool(r.correct)) if r.credit is None else r.credit for r in self.rows])
+        return mean([_worth(r) for r in self.rows])
 
     @property
     def share(self) -> Share:
@@ -86,6 +86,16 @@ class Result:
         """Samples without a readable answer."""
         return sum(r.answer is None for r in self.rows)
 
+    @property
+    def abstained(self) -> int:
+        """Samples that the strategy did not answer on purpose; they are not right."""
+        return sum(r.abstained and not r.correct for r in self.rows)
+
+    @property
+    def partial(self) -> Share:
+        """The mean credit with its standard error and interval."""
+        return share([_worth(r) for r in self.rows], [r.group for r in self.rows])
+
     def total(self, detail: str) -> float | None:
         """The sum of a number in the strategy's details; None if it does not report it."""
         values = [r.details[detail] for r in self.rows if detail in r.details]
@@ -101,6 +111,7 @@ class Result:
             "samples": max(self.samples, self.n + self.errors),
             "errors": self.errors,
             "refused": self.refused,
+            "abstained": self.abstained,
             "accuracy": self.accuracy,
             "credit": self.credit,
             "stderr": sure.stderr,
@@ -117,6 +128,10 @@ class Result:
             "seconds_per_sample_p50": round(quantile(seconds, 0.5), 4),
             "seconds_per_sample_p95": round(quantile(seconds, 0.95), 4),
         }
+
+
+def _worth(row: Row) -> float:
+    return float(bool(row.correct)) if row.credit is None else row.credit
 
 
 @dataclass(frozen=True, slots=True)

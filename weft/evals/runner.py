@@ -11,36 +11,27 @@ from a Store that another has filled, and errors of samples are independent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import anyio
 
-from weft.concurrency import TaskGroup, first_error
-from weft.errors import (
-    BudgetExceeded,
-    EngineError,
-    PartFailed,
-    UsageError,
-    WeftError,
-)
+from weft.concurrency import TaskGroup
+from weft.errors import EngineError, UsageError, WeftError
 from weft.evals import results
+from weft.evals.asking import Asking
 from weft.evals.costs.energy import Reading, joules
-from weft.evals.drawn import right_among
-from weft.evals.failures import most_errors, never_works
+from weft.evals.failures import most_errors
 from weft.evals.records import Folder, Row, Session, Settings
+from weft.evals.records.folder import RowKey
 from weft.evals.results import Evaluation, Result
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.task import Sample, Task
-from weft.faults import said
 from weft.orchestrator.pool import Pool
-from weft.programs import Limits, budget, run
-from weft.programs.hearing import Heard, hearing
-from weft.programs.nodes import stands_for
-from weft.search.calibration.examples import judged
-from weft.search.strategy import Answer, Question, Strategy, stable_seed
-from weft.types import MoreSampling
+from weft.programs import Limits
+from weft.search.strategy import Strategy
 
 Rows = dict[tuple[str, tuple[str, int]], Row]
 
@@ -59,6 +50,9 @@ class Plan:
         max_errors: errors that end a strategy if it has more; see `most_errors`.
         repeats: how many times each strategy is asked each sample, with other chance each time.
         meter: reads what this machine has used; reads nothing unless given.
+        only: strategies, and samples with repeats, to which this session keeps; None for all.
+        retries: how many times a sample that failed is tried again at once.
+        errors_are_wrong: whether samples that still fail count as wrong.
     """
 
     task: Task
@@ -70,6 +64,9 @@ class Plan:
     max_errors: str = "10%"
     repeats: int = 1
     meter: Callable[[], Reading] = dict
+    only: Collection[RowKey] | None = None
+    retries: int = 0
+    errors_are_wrong: bool = False
 
     @property
     def asked(self) -> list[tuple[Sample, int]]:
@@ -110,14 +107,16 @@ async def evaluate(
     most_errors(plan.max_errors, len(plan.asked))
     again = {s.spec for s in plan.strategies}
     cluster = {s.id: s.cluster for s in plan.samples}
-    kept = [
-        replace(r, cluster=cluster.get(r.id, r.cluster))
-        for r in folder.rows()
-        if r.error is None or r.strategy not in again
-    ]
+
+    def kept(row: Row) -> Row | None:
+        if row.error is not None and row.strategy in again:
+            return None
+        own = cluster.get(row.id, row.cluster)
+        return row if own == row.cluster else replace(row, cluster=own)
+
     folder.rewrite(kept)
     folder.save(plan.settings, session)
-    rows = {(r.strategy, r.key): r for r in kept}
+    rows = {(r.strategy, r.key): r for r in folder.rows()}
     failures: list[WeftError] = []
     for strategy in plan.strategies:
         try:
@@ -149,30 +148,43 @@ class _Pass:
         watcher: EvaluationWatcher,
     ) -> None:
         self.plan, self.strategy, self.pool = plan, strategy, pool
-        self.answers = strategy
-        self.task = GuardedTask(plan.task)
         self.folder, self.rows, self.watcher = folder, rows, watcher
         self.errors = self.refused = 0
         self.last = ""
         self.fatal: WeftError | None = None
+        self.voting: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
 
     async def run(self, session: Session) -> None:
         spec = self.strategy.spec
         asked = self.plan.asked
         kept = [self.rows[spec, (s.id, i)] for s, i in asked if (spec, (s.id, i)) in self.rows]
-        todo = [(s, i) for s, i in asked if (spec, (s.id, i)) not in self.rows]
+        todo = [(s, i) for s, i in asked if self._wanted((spec, (s.id, i)))]
         session.samples[spec] = len(asked)
         self.watcher.begin(spec, len(asked), kept)
-        at_once = self.plan.concurrency
-        self.answers = self.strategy.side_by_side(len(todo), at_once)
-        if self.answers is not self.strategy:  # its questions wait for each other
-            at_once = max(1, len(todo))
-        limiter = anyio.CapacityLimiter(at_once)
+        at_once, settings = self.plan.concurrency, self.plan.settings
+        answers = self.strategy.side_by_side(len(todo), at_once)
+        if answers is not self.strategy:  # its questions wait for each other
+            at_once = len(todo)
+        asking = Asking(
+            self.strategy,
+            answers,
+            GuardedTask(self.plan.task),
+            settings.seed,
+            settings.sampling,
+            self.plan.limits,
+            self.pool,
+        )
+        waiting = iter(todo)  # a task for each would take memory
+
+        async def work() -> None:
+            for sample, repeat in waiting:
+                await self._sample(asking, sample, repeat, group.cancel_scope)
+
         started, read = anyio.current_time(), self.plan.meter()
         try:
             async with TaskGroup() as group:
-                for sample, repeat in todo:
-                    group.start_soon(self._sample, sample, repeat, limiter, group.cancel_scope)
+                for _ in range(min(at_once, len(todo))):
+                    group.start_soon(work)
         finally:
             spent = anyio.current_time() - started if todo else 0.0
             if todo:
@@ -191,87 +203,49 @@ class _Pass:
             raise self._failure("were refused")
 
     async def _sample(
-        self,
-        sample: Sample,
-        repeat: int,
-        limiter: anyio.CapacityLimiter,
-        everything: anyio.CancelScope,
+        self, asking: Asking, sample: Sample, repeat: int, everything: anyio.CancelScope
     ) -> None:
-        async with limiter:
-            try:
-                row = await self._row(sample, repeat)
-            except UsageError as e:
-                # It is wrong for every sample alike, so there is nothing to record.
-                self.fatal = e
-                everything.cancel()
-                return
-            row = replace(row, cluster=sample.cluster, repeat=repeat)
-            self.rows[row.strategy, row.key] = row
-            self.folder.append(row)
-            self.watcher.row(row)
-            if row.error is None:
-                return
-            self.last = row.error
-            if row.refused:
-                self.refused += 1
-            else:
-                self.errors += 1
-                if self._too_many():
-                    everything.cancel()
-
-    async def _row(self, sample: Sample, repeat: int) -> Row:
-        parts = (self.plan.settings.seed, self.strategy.spec, sample.id)
-        seed = stable_seed(*parts, repeat) if repeat else stable_seed(*parts)
-        sampling = self.plan.settings.sampling
         try:
-            question = with_sampling(self.task.question(sample, seed), sampling)
-        except PartFailed as e:
-            return Row(self.strategy.spec, sample.id, None, error=str(e))
+            row, tries = await asking.row(sample, repeat), 0
+            while row.failed and tries < self.plan.retries:
+                tries += 1
+                row = replace(await asking.row(sample, repeat), tries=tries)
+        except UsageError as e:
+            # It is wrong for every sample alike, so there is nothing to record.
+            self.fatal = e
+            everything.cancel()
+            return
+        failed = row.failed
+        if failed and self.plan.errors_are_wrong:
+            row = replace(row, correct=False)
+        if self.plan.repeats == 1:
+            self._keep(row)
+        else:
+            async with self.voting[sample.id]:
+                self._keep(await asking.voting(sample, row, self._others(row)))
+        self.watcher.row(row)
+        if row.error is None:
+            return
+        self.last = row.error
+        if not failed:
+            self.refused += 1
+        else:
+            self.errors += 1
+            if self._too_many():
+                everything.cancel()
 
-        # Results of strategies with other parameters are those of other programs.
-        @stands_for(self.strategy, self.strategy.spec)
-        async def attempt() -> tuple[Answer | Exception, list[Heard]]:
-            # Errors are values here, so that what was spent before them is known.
-            with hearing() as heard:
-                try:
-                    if self.plan.limits is None:
-                        return await self.answers(question), heard
-                    with budget(self.plan.limits):
-                        return await self.answers(question), heard
-                except Exception as e:
-                    return cast("Exception", first_error(e)), heard
+    def _wanted(self, key: RowKey) -> bool:
+        only = self.plan.only
+        return key not in self.rows and (only is None or key in only)
 
-        done = await run(attempt, pool=self.pool)
-        outcome, heard = done.value
-        spec, usage, seconds = self.strategy.spec, done.usage, round(done.seconds, 4)
-        match outcome:
-            case Answer() as answer:
-                drawn = right = 0
-                try:
-                    correct, error = self.task.correct(sample, answer), None
-                    credit = 1.0 if correct else self.task.credit(sample, answer)
-                    drawn, right = right_among(heard, self.strategy, question, self.task, sample)
-                    details = judged(
-                        answer.details,
-                        lambda value, text: self.task.correct(sample, Answer(text, value)),
-                    )
-                except PartFailed as e:
-                    correct, credit, error, details = None, None, str(e), answer.details
-                return Row(
-                    spec, sample.id, correct, answer.value, answer.score,
-                    details, usage, seconds, error, answer.text, credit,
-                    drawn=drawn, right=right,
-                )  # fmt: skip
-            case BudgetExceeded() as e:
-                # The limit is part of the question: without an answer in time it is wrong.
-                details = {"budget_exceeded": e.resource}
-                return Row(spec, sample.id, False, details=details, usage=usage, seconds=seconds)
-            case UsageError() as e:
-                raise e
-            case Exception() as e:
-                error = str(e) if isinstance(e, WeftError) else said(e)
-                correct = False if never_works(e) else None
-                return Row(spec, sample.id, correct, usage=usage, seconds=seconds, error=error)
+    def _others(self, row: Row) -> list[Row]:
+        """The rows of the other repeats."""
+        keys = ((row.strategy, (row.id, repeat)) for repeat in range(self.plan.repeats))
+        return [self.rows[key] for key in keys if key in self.rows]
+
+    def _keep(self, row: Row) -> None:
+        self.folder.append(row)
+        self.rows[row.strategy, row.key] = row.slim
 
     def _too_many(self) -> bool:
         return self.errors > most_errors(self.plan.max_errors, len(self.plan.asked))
@@ -285,13 +259,3 @@ class _Pass:
             f"{self.strategy.spec}: {self.errors or self.refused} samples {how}, the last because "
             f"{self.last}; {kept}from there"
         )
-
-
-def with_sampling(question: Question, sampling: Mapping[str, Any]) -> Question:
-    """The question under further settings of sampling."""
-    if not sampling:
-        return question
-    more = dict(sampling)
-    top_p = more.pop("top_p", question.top_p)
-    both = cast("MoreSampling", {**question.sampling, **more})
-    return replace(question, top_p=top_p, sampling=both)

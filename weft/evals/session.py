@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from weft.evals import results
 from weft.evals.costs.energy import read_energy
 from weft.evals.costs.shapes import find_shape
 from weft.evals.records import REPORT, ROWS, STORE, Folder, Session, Settings, write
+from weft.evals.records.folder import RowKey
 from weft.evals.reports import report
 from weft.evals.results import Evaluation
 from weft.evals.runner import EvaluationWatcher, Plan, evaluate
 from weft.evals.suite import Suite
 from weft.evals.tasks.guarded_task import GuardedTask
+from weft.evals.viewing.viewer import write_viewer
 from weft.orchestrator.pool import Pool
 from weft.search.needs import lacking
 from weft.store.store import Store
@@ -36,6 +38,7 @@ async def run_suite(
     moved: bool = False,
     command: str = "",
     version: str = "",
+    only: Collection[RowKey] | None = None,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Run a suite, or what of it is not in `out` yet.
@@ -48,6 +51,7 @@ async def run_suite(
         moved: whether the engines are those of before at other addresses.
         command: for the record.
         version: of weft, for the record.
+        only: strategies, and samples with repeats, to run of it; all if None.
         on_progress: told how the engines come up, and what they or the task can't give that a
             strategy needs.
 
@@ -85,6 +89,9 @@ async def run_suite(
                     session.engines = [e.name for e in pool.engines]
                     session.command, session.version = command, version
                     session.shape = _shape(specs, pool, suite)
+                    session.task, session.folder = suite.task, str(Path.cwd())
+                    session.suite = suite.model_dump(by_alias=True, exclude_defaults=True)
+                    session.problems = max(session.problems, len(samples))
                     plan = Plan(
                         task,
                         strategies,
@@ -95,6 +102,9 @@ async def run_suite(
                         suite.max_errors,
                         suite.repeats,
                         read_energy if all(map(_here, specs)) else dict,
+                        only,
+                        suite.retries,
+                        suite.on_error == "wrong",
                     )
                     question = guarded.question(samples[0], suite.seed)
                     for strategy in strategies:
@@ -141,9 +151,10 @@ async def _watch(
 
 
 def finish(folder: Folder) -> Evaluation:
-    """Write the report of what a folder holds."""
+    """Write the report of what a folder holds, and the page of all answers."""
     evaluation = results.read(folder)
     write(folder.path / REPORT, report.html(evaluation))
+    write_viewer(folder)
     return evaluation
 
 

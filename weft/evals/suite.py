@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from weft.backends.kinds.specs import from_folder as engine_from_folder
 from weft.backends.kinds.specs import parse as parse_engine
 from weft.config_file import ConfigFile, Place, read
-from weft.errors import UsageError, WeftError
+from weft.errors import ConfigError, UsageError, WeftError
 from weft.evals.failures import most_errors
 from weft.evals.tasks.registry import is_lines, parse_task
 from weft.evals.tasks.task import TASKS, Task
@@ -78,6 +86,10 @@ class Suite(BaseModel):
     """Engine specs; None is the task's own."""
     model: str | None = None
     """The model that solves; needed where the engines serve several."""
+    models: Texts = []
+    """Several models that solve, one after the other, each in a folder of its own within the
+    evaluation's; instead of `model`.
+    """
     replicas: int = Field(default=2, ge=1, le=64)
     """How many replicas a `local:` engine starts."""
     roles: dict[str, str] = Field(default_factory=dict[str, str])
@@ -92,11 +104,23 @@ class Suite(BaseModel):
     """For each strategy on each sample."""
     concurrency: int = Field(default=128, ge=1, le=4096)
     """Most samples under way at once."""
+    retries: int = Field(default=0, ge=0, le=100)
+    """How many times a sample that failed is tried again at once."""
+    on_error: Literal["again", "wrong"] = "again"
+    """What a sample is that still fails: no result, until the same command tries it `again`; or
+    `wrong`, until then.
+    """
     max_errors: Annotated[str, BeforeValidator(_written), AfterValidator(_check_bound)] = "10%"
     """Errors of a strategy that end it, if there are more: `5`, `10%` (three at least) or `all`.
 
     A sample that engines refuse is no error; it counts as wrong.
     """
+
+    def by_model(self) -> dict[str, Suite]:
+        """The suite of each of several models, under a name for its folder; else none."""
+        none = list[str]()
+        found = {m: self.model_copy(update={"models": none, "model": m}) for m in self.models}
+        return {re.sub(r"[^\w.-]+", "-", model): suite for model, suite in found.items()}
 
     def parts(self) -> tuple[Task, list[Strategy]]:
         """The task and the strategies that the specs name; the policy's is checked too.
@@ -105,6 +129,8 @@ class Suite(BaseModel):
             UsageError: a spec is wrong.
         """
         load_policy(self.policy)
+        if self.models and self.model is not None:
+            raise UsageError("model and models both say who solves; leave one of them out")
         task = parse_task(self.task)
         strategies = {s.spec: s for s in map(parse_strategy, self.strategies)}
         return task, list(strategies.values())
@@ -123,7 +149,7 @@ def load(path: Path) -> Suite:
     suite = file.check(Suite)
     for i, source in enumerate(suite.imports):
         _check(file, ("import", i), import_code, source)
-    suite = suite.model_copy(update={"task": _task_from(folder, suite.task)})
+    suite = suite.model_copy(update={"task": task_from(folder, suite.task)})
     _check(file, ("task",), parse_task, suite.task)
     _check(file, ("policy",), load_policy, suite.policy)
     for i, spec in enumerate(suite.engine or []):
@@ -131,6 +157,22 @@ def load(path: Path) -> Suite:
     for i, spec in enumerate(suite.strategies):
         _check(file, ("strategies", i), parse_strategy, spec)
     return suite
+
+
+def restored(folder: Path, data: Mapping[str, Any]) -> Suite:
+    """A suite that was run in a folder, as an evaluation's session has kept it.
+
+    Raises:
+        ConfigError: it can't be run any more.
+    """
+    found = {key: _found_from(folder, key, value) for key, value in data.items()}
+    try:
+        suite = Suite.model_validate(found)
+    except ValidationError as e:
+        raise ConfigError(f"the suite that was kept is no suite: {e.errors()[0]['msg']}") from None
+    for source in suite.imports:
+        import_code(source)
+    return suite.model_copy(update={"task": task_from(folder, suite.task)})
 
 
 def _found_from(folder: Path, key: str, value: Any) -> Any:
@@ -150,7 +192,7 @@ def _found_from(folder: Path, key: str, value: Any) -> Any:
     return from_folder(value, folder) if key in ("task", "strategies", "policy") else value
 
 
-def _task_from(folder: Path, text: str) -> str:
+def task_from(folder: Path, text: str) -> str:
     """A task's spec in which relative paths, of its own parameters too, are found in a folder."""
     if is_lines(text):
         return _beside(folder, text.strip())

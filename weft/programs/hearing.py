@@ -1,4 +1,4 @@
-"""Hearing of every text that is generated, also of those that were broken off."""
+"""Hearing of every text that is generated, also of those that were broken off, and of scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
-from weft.programs.scope import enter, running
+from weft.programs.scope import Settle, enter, running
 
 
 class Heard(NamedTuple):
@@ -43,3 +43,33 @@ def hearing() -> Generator[list[Heard]]:
 
     with enter(replace(scope, hear=hear)):
         yield heard
+
+
+@contextmanager
+def hearing_scores() -> Generator[dict[str, float]]:
+    """The scores that verifiers give within the block, by text; of one text the last."""
+    scope = running()
+    scores: dict[str, float] = {}
+    if scope is None:
+        yield scores
+        return
+    with enter(replace(scope, scores=scores)):
+        yield scores
+
+
+def tell_score(text: str, score: float) -> None:
+    """Tell whoever wants to know that a verifier gave a text a score."""
+    scope = running()
+    if scope is not None and scope.scores is not None:
+        scope.scores[text] = score
+
+
+@contextmanager
+def settling(settle: Settle) -> Generator[None]:
+    """Have each call within the block wait for `settle` before its program goes on."""
+    scope = running()
+    if scope is None:
+        yield
+        return
+    with enter(replace(scope, settle=settle)):
+        yield

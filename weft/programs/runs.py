@@ -81,6 +81,8 @@ def _within(outer: Scope, scope: Scope) -> Scope:
         cache_salt=scope.cache_salt or outer.cache_salt,
         charge_stored=scope.charge_stored and outer.charge_stored,
         hear=outer.hear,
+        settle=outer.settle,
+        scores=outer.scores,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -35,6 +35,10 @@ Live = Callable[[str, str | None], None]
 
 None instead of a text says that the call starts over on another engine.
 """
+
+
+Settle = Callable[["Prompt", "Outcome"], Awaitable[None]]
+"""Told of a call's Prompt and of its outcome."""
 
 
 _sender = lru_cache(maxsize=256)(Sender)
@@ -103,6 +107,8 @@ class Scope:
         cache_salt: keeps the run's prefixes apart in the engines' caches.
         charge_stored: whether results from the Store count against budgets.
         hear: told of what each call generated: its Prompt, its outcome, whether it is whole.
+        settle: awaited when a call has ended, before its program goes on.
+        scores: of texts, as verifiers give them; None if nobody wants to know.
         monitor: watches what calls generate, and may end an answer.
         observed: is told of calls, where the program has declared what it will do.
         deeds: what the run has done once; None in a run without an id.
@@ -128,6 +134,8 @@ class Scope:
     cache_salt: str = ""
     charge_stored: bool = True
     hear: Callable[[Prompt, Outcome, bool], None] | None = None
+    settle: Settle | None = None
+    scores: dict[str, float] | None = None
     monitor: Monitor | None = None
     observed: Observed | None = None
     deeds: Deeds | None = None

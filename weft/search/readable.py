@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from weft.programs import Prompt
 from weft.programs.hearing import Heard
+from weft.programs.history.outcome import Outcome
 from weft.search.voting import tally
-from weft.thinking import split_thinking
+from weft.thinking import Thinking, split_thinking
 
 if TYPE_CHECKING:
     from weft.search.question import Question
@@ -30,16 +31,10 @@ def readable(question: Question, heard: Sequence[Heard]) -> Readable | None:
     """
     ranks: tuple[list[tuple[str, str]], ...] = [], [], []
     for prompt, outcome, whole in heard:
-        before, thinking = _answered(question, prompt), outcome.thinking
-        if before is None or thinking.inside:
-            continue
-        if before:
-            thinking = split_thinking(before + outcome.text, ended=outcome.ended)
-        text = thinking.text
-        value = question.read_ended(text, outcome.finish_reason if whole else "length")
+        _, thinking, value = read_text(question, prompt, outcome, whole)
         if value is not None:
-            rank = 2 if not whole else 0 if question.complete(text) else 1
-            ranks[rank].append((text, value))
+            rank = 2 if not whole else 0 if question.complete(thinking.text) else 1
+            ranks[rank].append((thinking.text, value))
     for rank, given in enumerate(ranks):
         votes = tally({i: value for i, (_, value) in enumerate(given)}, same=question.same)
         if votes.winner is not None:
@@ -47,7 +42,32 @@ def readable(question: Question, heard: Sequence[Heard]) -> Readable | None:
     return None
 
 
-def _answered(question: Question, prompt: Prompt) -> str | None:
+class ReadText(NamedTuple):
+    """A text that was generated, as far as it answers a question.
+
+    Attributes:
+        before: the part of the answer that its prompt held; None if its prompt asks otherwise.
+        thinking: all of the answer, told from its thinking.
+        value: what can be read as the answer.
+    """
+
+    before: str | None
+    thinking: Thinking
+    value: str | None
+
+
+def read_text(question: Question, prompt: Prompt, outcome: Outcome, whole: bool) -> ReadText:
+    """What one call's text says as an answer to a question."""
+    before, thinking = answer_so_far(question, prompt), outcome.thinking
+    if before:
+        thinking = split_thinking(before + outcome.text, ended=outcome.ended)
+    value = None
+    if before is not None and not thinking.inside:
+        value = question.read_ended(thinking.text, outcome.finish_reason if whole else "length")
+    return ReadText(before, thinking, value)
+
+
+def answer_so_far(question: Question, prompt: Prompt) -> str | None:
     """The part of the answer that a prompt holds; None if it does not ask the question."""
     pieces: list[str] = []
     for piece in prompt.lineage():

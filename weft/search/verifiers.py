@@ -30,6 +30,7 @@ from weft.faults import blaming, expect
 from weft.orchestrator.pool import Pool
 from weft.parameters import Parametric, param
 from weft.programs import Completion, node
+from weft.programs.hearing import tell_score
 from weft.programs.scope import current
 from weft.registry import PartRegistry
 from weft.search.strategy import Question
@@ -146,7 +147,9 @@ class Verifier(Parametric, ABC):
             )
             if math.isnan(score):
                 raise ValueError("the score is no number")
-        return min(1.0, max(0.0, score))
+        score = min(1.0, max(0.0, score))
+        tell_score(text, score)
+        return score
 
 
 def _role(spec: str) -> Verifier | None:

@@ -59,8 +59,8 @@ def show(evaluation: Evaluation) -> None:
         if result.refused:
             reason = next(r.error for r in result.rows if r.refused)
             console.print(
-                f"{result.strategy}: {result.refused} of {result.n} samples were refused and "
-                f"count as wrong; the first: {reason}",
+                f"{result.strategy}: {result.refused} of {result.n} samples failed or were "
+                f"refused, and count as wrong; the first: {reason}",
                 markup=False,
                 soft_wrap=True,
             )

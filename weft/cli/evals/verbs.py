@@ -26,10 +26,15 @@ from weft.cli.common import (
     stderr,
     stdout,
 )
-from weft.errors import UsageError
+from weft.cli.evals import kept
+from weft.cli.evals.watch import watch
+from weft.errors import UsageError, WeftError
 from weft.importing import import_all
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from weft.evals.records.folder import RowKey
     from weft.evals.results import Evaluation
     from weft.evals.suite import Suite
 
@@ -94,6 +99,17 @@ def run(
             "three.",
         ),
     ] = None,
+    retries: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Try a sample that failed up to K times more, at once."),
+    ] = None,
+    on_error: Annotated[
+        str | None,
+        typer.Option(
+            metavar="again|wrong",
+            help="What still fails has no result until it is run again, or counts as wrong.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The folder for results; eval-TASK by default."),
@@ -133,13 +149,28 @@ def run(
         "budget": budget_values(budget) or None,
         "concurrency": concurrency,
         "max_errors": max_errors,
+        "retries": retries,
+        "on_error": on_error,
     }
     suite = overlaid(what, {k: v for k, v in given.items() if v is not None})
     folder = out if out is not None else Path(f"eval-{_title(suite.task)}")
-    evaluation = evaluate(suite, folder, store, moved=moved)
+    parts = {folder / name: part for name, part in suite.by_model().items()} or {folder: suite}
+    failed: list[WeftError] = []
+    for part, own in parts.items():
+        try:
+            _run(own, part, store, moved=moved)
+        except WeftError as e:
+            failed.append(e)
+    if failed:
+        raise failed[0]
+    for part in list(parts)[1:]:
+        compare(next(iter(parts)), part)
+
+
+def _run(suite: Suite, folder: Path, store: str | None, *, moved: bool) -> None:
     from weft.cli.evals.table import show as show_table
 
-    show_table(evaluation)
+    show_table(evaluate(suite, folder, store, moved=moved))
     stdout().print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
 
 
@@ -223,7 +254,13 @@ def _holds_lines(file: str) -> bool:
 
 
 def evaluate(
-    suite: Suite, out: Path, store: str | None = None, *, kept: bool = True, moved: bool = False
+    suite: Suite,
+    out: Path,
+    store: str | None = None,
+    *,
+    kept: bool = True,
+    moved: bool = False,
+    only: Collection[RowKey] | None = None,
 ) -> Evaluation:
     """Run a suite and show how it goes.
 
@@ -232,6 +269,7 @@ def evaluate(
         out: the folder for results.
         store: the file or URL for results of calls.
         moved: whether the engines are those of before at other addresses.
+        only: strategies, and samples with repeats, to run of it; all if None.
         kept: whether the folder will still be there when this is interrupted.
     """
     from weft.cli.evals.progress import shown
@@ -251,6 +289,7 @@ def evaluate(
                     moved=moved,
                     command=command,
                     version=version(),
+                    only=only,
                     on_progress=view.say,
                 )
             )
@@ -264,19 +303,8 @@ def evaluate(
         raise typer.Exit(130) from None
 
 
-@app.command("show")
-def show(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An evaluation's folder.")],
-) -> None:
-    """Print the table and the findings of an evaluation.
-
-    Example: weft eval show results
-    """
-    from weft.cli.evals.table import show as show_table
-    from weft.evals.records import Folder
-    from weft.evals.results import read
-
-    show_table(read(Folder(folder)))
+for verb in (kept.show, kept.rescore, kept.retry, kept.merge, kept.export, watch):
+    app.command(verb.__name__)(verb)
 
 
 @app.command("compare")

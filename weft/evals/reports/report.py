@@ -62,7 +62,8 @@ load.</p>
 $sections
 <h2>Details by strategy</h2>
 <div class="wide">$details</div>
-<p class="note">No answer: the text chosen had none that could be read. Unparsable: of all samples
+<p class="note">No answer: the text chosen had none that could be read, or the strategy
+abstained. Unparsable: of all samples
 drawn. Cancelled: share of generated tokens that were of no use, because the strategy had decided
 and aborted the calls in the engine. Budget: samples that ran out of it.</p>
 <h2>What was run</h2>
@@ -96,8 +97,8 @@ _HEAD = (
     "thinking", "cancelled", "seconds", "p50 s", "p95 s",
 )  # fmt: skip
 _DETAILS = (
-    "strategy", "no answer", "unparsable", "samples", "cancelled, %", "budget", "errors",
-    "tokens p50", "tokens p95",
+    "strategy", "no answer", "abstained", "unparsable", "samples", "cancelled, %", "budget",
+    "errors", "tokens p50", "tokens p95",
 )  # fmt: skip
 
 
@@ -140,6 +141,7 @@ def _detail(r: Result) -> list[str]:
     return [
         r.strategy,
         str(r.unanswered),
+        str(r.abstained),
         _count(r.total("unparsable")),
         _count(r.total("samples")),
         f"{share:.1f}",

@@ -11,13 +11,20 @@ from weft.evals.reports.comparisons import COLUMNS, Comparison, notes
 from weft.evals.reports.costs import costs
 from weft.evals.reports.section import ReportSection
 from weft.evals.results import Result
+from weft.evals.statistics import share
 
 
 def sections(
     results: Sequence[Result], differences: Sequence[Comparison], session: Session | None = None
 ) -> list[ReportSection]:
     """The tables for which there is something to show."""
-    found = [_differences(differences), _repeats(results), _coverage(results)]
+    found = [
+        _differences(differences),
+        _abstentions(results),
+        _credits(results),
+        _repeats(results),
+        _coverage(results),
+    ]
     if session is not None:
         found.append(costs(results, session))
     return [section for section in found if section.rows]
@@ -27,6 +34,33 @@ def _differences(differences: Sequence[Comparison]) -> ReportSection:
     title = f"Against {differences[0].second.strategy}" if differences else ""
     said = notes(differences[0].family) if differences else ""
     return ReportSection(title, COLUMNS, [d.cells() for d in differences], said)
+
+
+def _abstentions(results: Sequence[Result]) -> ReportSection:
+    rows: list[list[str]] = []
+    for r in (r for r in results if r.abstained):
+        given = [row for row in r.rows if not row.abstained]
+        counts = (r.correct, r.n - r.correct - r.abstained, r.abstained)
+        sure = share([float(bool(g.correct)) for g in given], [g.group for g in given])
+        rows.append([r.strategy, *map(str, counts), str(sure) if given else ""])
+    return ReportSection(
+        "Abstentions",
+        ("strategy", "right", "wrong", "abstained", "accuracy of what is answered, %"),
+        rows,
+        "abstained: the strategy gave no answer on purpose, which counts as not right in the "
+        "accuracy above",
+    )
+
+
+def _credits(results: Sequence[Result]) -> ReportSection:
+    some = any(row.credit not in (None, 0.0, 1.0) for r in results for row in r.rows)
+    rows = [[r.strategy, str(r.share), str(r.partial)] for r in results if some and r.n]
+    return ReportSection(
+        "Partial credit",
+        ("strategy", "accuracy, %", "credit, %"),
+        rows,
+        "credit: the mean of what answers are worth by the task's scorer; a right one is worth 100",
+    )
 
 
 def _repeats(results: Sequence[Result]) -> ReportSection:

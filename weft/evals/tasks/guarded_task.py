@@ -53,6 +53,12 @@ class GuardedTask:
             return expect(self.task.spec, str, "spec")
 
     @property
+    def slow(self) -> bool:
+        """Whether judging may take long."""
+        with blaming("task", self._kind):
+            return truth(self.task.slow, "slow")
+
+    @property
     def fingerprint(self) -> str:
         """What changes with the task's data."""
         with blaming("task", self._kind):
@@ -111,6 +117,11 @@ class GuardedTask:
         with blaming("task", self._kind):
             copied = replace(answer, details=dict(answer.details))
             return truth(self.task.correct(deepcopy(sample), copied), "correct")
+
+    def target(self, sample: Sample) -> str:
+        """The right answer as people are shown it."""
+        with blaming("task", self._kind):
+            return expect(self.task.target(deepcopy(sample)), str, "target")
 
     def credit(self, sample: Sample, answer: Answer) -> float:
         """How much an answer is worth that is not right."""

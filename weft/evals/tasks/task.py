@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 from weft.registry import PartRegistry
 from weft.search.strategy import Answer, Question
@@ -52,12 +52,15 @@ class Task(ABC):
         suite: the suite file shipped with the task, if there is one.
         engine: the engine spec that serves a model made for the task, if there is one.
         fingerprint: changes with the data, where the spec alone does not determine it.
+        slow: whether judging, or comparing two answers, may take long, so that it is done in a
+            thread.
     """
 
     name: ClassVar[str]
     suite: ClassVar[Path | None] = None
     engine: ClassVar[str | None] = None
     fingerprint: str = ""
+    slow: bool = False
 
     @property
     @abstractmethod
@@ -93,6 +96,12 @@ class Task(ABC):
     @abstractmethod
     def correct(self, sample: Sample, answer: Answer) -> bool:
         """Whether the answer is right."""
+
+    def target(self, sample: Sample) -> str:
+        """The right answer as people are shown it; by default what `data` has under such a name."""
+        known: Any = sample.data.get("answer", sample.data.get("target", ""))
+        several = isinstance(known, list | tuple)
+        return " or ".join(map(str, cast("list[Any]", known))) if several else str(known)
 
     def credit(self, sample: Sample, answer: Answer) -> float:
         """How much an answer that is not right is worth, from 0 to 1; nothing by default."""

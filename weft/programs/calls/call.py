@@ -177,6 +177,8 @@ class _Call:
             raise
         if self.kept is not None:
             await self.kept.written(self._key)  # only then may the program go on
+        if scope.settle is not None and self.outcome.text:
+            await scope.settle(self._prompt, self.outcome)
         return self.outcome
 
     async def _prepare(self, held: Reservation | None) -> Call:

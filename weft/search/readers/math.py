@@ -31,6 +31,8 @@ class MathReader(Reader):
     Numbers compare as the reader `number` does it, everything else by math-verify (extra `math`).
     """
 
+    slow = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         need("math", "the reader math")

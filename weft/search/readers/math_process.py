@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-_SECONDS = 3.0
-"""How long one comparison may take; then the formulas count as different."""
+_SECONDS = 60.0 if sys.platform != "win32" else 3.0
+"""How long one comparison may take by the clock; `math_worker` bounds what it may compute."""
 _START = 60.0
 """How long the process may take to begin."""
 _WORKER = Path(__file__).with_name("math_worker.py")
@@ -43,7 +43,10 @@ class MathProcess:
                 assert process.stdin is not None
                 process.stdin.write(json.dumps([a, b]) + "\n")
                 process.stdin.flush()
-                return self._replies.get(timeout=_SECONDS) == "true\n"
+                reply = self._replies.get(timeout=_SECONDS)
+                if not reply:
+                    self._end()
+                return reply == "true\n"
             except (Empty, OSError):
                 self._end()
                 return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from operator import eq
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from weft.faults import blaming, expect, truth
 from weft.parameters import Parametric
@@ -18,7 +18,12 @@ class Reader(Parametric, ABC):
 
     Subclasses are marked with `@reader(name)`, which makes them frozen dataclasses whose fields
     are their parameters. Only `read` must be written.
+
+    Attributes:
+        slow: whether `same` may take long: evaluations then ask it in a thread.
     """
+
+    slow: ClassVar[bool] = False
 
     @abstractmethod
     def read(self, text: str) -> str | None:

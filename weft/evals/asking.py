@@ -1,0 +1,190 @@
+"""One strategy on one sample: asked, heard, judged, and made a row."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import eq
+from typing import Any, TypeVar, cast
+
+import anyio.to_thread
+
+from weft.concurrency import first_error
+from weft.errors import BudgetExceeded, PartFailed, UsageError, WeftError
+from weft.evals.drawn import right_among
+from weft.evals.failures import never_works
+from weft.evals.records import Row
+from weft.evals.records.kept_text import kept_texts
+from weft.evals.tasks.guarded_task import GuardedTask
+from weft.evals.tasks.task import Sample
+from weft.faults import said
+from weft.orchestrator.pool import Pool
+from weft.programs import Limits, Prompt, budget, run
+from weft.programs.hearing import Heard, hearing, hearing_scores, settling
+from weft.programs.history.outcome import Outcome
+from weft.programs.nodes import stands_for
+from weft.search.calibration.examples import judged
+from weft.search.readable import read_text
+from weft.search.strategy import Answer, Question, Strategy, stable_seed
+from weft.types import MoreSampling
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a strategy is asked.
+
+    Attributes:
+        strategy: by whose name the row goes.
+        answers: which answers in its place; mostly the strategy itself.
+        task: asks and judges.
+        seed: of the evaluation.
+        sampling: further settings of sampling.
+        limits: for one sample.
+        pool: the engines.
+    """
+
+    strategy: Strategy
+    answers: Strategy
+    task: GuardedTask
+    seed: int
+    sampling: Mapping[str, Any]
+    limits: Limits | None
+    pool: Pool
+
+    async def row(self, sample: Sample, repeat: int) -> Row:
+        """Ask a sample, and judge what comes.
+
+        Raises:
+            UsageError: the strategy can't work with these engines, or this task.
+        """
+        parts = (self.seed, self.strategy.spec, sample.id)
+        seed = stable_seed(*parts, repeat) if repeat else stable_seed(*parts)
+        row = Row(self.strategy.spec, sample.id, None, cluster=sample.cluster, repeat=repeat)
+        try:
+            question = with_sampling(self.task.question(sample, seed), self.sampling)
+            row = replace(row, target=self.task.target(sample), question=_turns(question))
+        except PartFailed as e:
+            return replace(row, error=str(e), at=_now())
+
+        # Results of strategies with other parameters are those of other programs.
+        @stands_for(self.strategy, self.strategy.spec)
+        async def attempt() -> tuple[Answer | Exception, list[Heard], dict[str, float]]:
+            # Errors are values here, so that what was spent before them is known.
+            with hearing() as heard, hearing_scores() as scores, self._ahead(question):
+                try:
+                    if self.limits is None:
+                        return await self.answers(question), heard, scores
+                    with budget(self.limits):
+                        return await self.answers(question), heard, scores
+                except Exception as e:
+                    return cast("Exception", first_error(e)), heard, scores
+
+        done = await run(attempt, pool=self.pool)
+        outcome, heard, scores = done.value
+        if isinstance(outcome, UsageError):
+            raise outcome
+        row = replace(row, usage=done.usage, seconds=round(done.seconds, 4), at=_now())
+        judged = partial(self._judged, row, sample, question, outcome, heard, scores)
+        return await self._aside(judged)
+
+    def _ahead(self, question: Question) -> AbstractContextManager[None]:
+        """Within it, answers are compared in a thread before a strategy sees their texts.
+
+        What compares must remember, for the strategy compares them again. Calls go on in the order
+        in which they ended.
+        """
+        if not self.task.slow or question.same is eq:
+            return nullcontext()
+        known: list[str] = []
+        turn = anyio.Lock()
+
+        async def settle(prompt: Prompt, outcome: Outcome) -> None:
+            async with turn:
+                with suppress(PartFailed):  # the strategy is told of that when it compares
+                    value = read_text(question, prompt, outcome, True).value
+                    if value is not None and value not in known:
+                        pairs = [(other, value) for other in known]
+                        known.append(value)
+                        await self._aside(lambda: [question.same(*pair) for pair in pairs])
+
+        return settling(settle)
+
+    def _judged(
+        self,
+        row: Row,
+        sample: Sample,
+        question: Question,
+        outcome: Answer | Exception,
+        heard: Sequence[Heard],
+        scores: Mapping[str, float],
+    ) -> Row:
+        """The row with what came of it."""
+        text = outcome.text if isinstance(outcome, Answer) else None
+        texts, chosen = kept_texts(heard, question, scores, text)
+        row = replace(row, texts=texts, chosen=chosen)
+        match outcome:
+            case Answer() as answer:
+                row = replace(
+                    row,
+                    answer=answer.value,
+                    score=answer.score,
+                    details=answer.details,
+                    text=answer.text,
+                )
+                try:
+                    correct = self.task.correct(sample, answer)
+                    credit = 1.0 if correct else self.task.credit(sample, answer)
+                    drawn, right = right_among(heard, self.strategy, question, self.task, sample)
+                    details = judged(
+                        answer.details,
+                        lambda value, text: self.task.correct(sample, Answer(text, value)),
+                    )
+                except PartFailed as e:
+                    return replace(row, error=str(e))
+                row = replace(row, details=details, drawn=drawn, right=right)
+                return replace(row, correct=correct, credit=credit)
+            case BudgetExceeded() as e:
+                # The limit is part of the question: without an answer in time it is wrong.
+                return replace(row, correct=False, details={"budget_exceeded": e.resource})
+            case Exception() as e:
+                error = str(e) if isinstance(e, WeftError) else said(e)
+                return replace(row, correct=False if never_works(e) else None, error=error)
+
+    async def voting(self, sample: Sample, row: Row, others: Sequence[Row]) -> Row:
+        """The row with what its answer counts as beside those to other repeats."""
+        own, known = row.answer, dict.fromkeys(r.voted for r in others if r.voted is not None)
+        if own is None or own in known or not known:
+            return row
+        try:
+            same = self.task.question(sample, 0).same
+            alike = await self._aside(lambda: next((v for v in known if same(v, own)), None))
+        except PartFailed:
+            return row
+        return replace(row, vote=alike)
+
+    async def _aside(self, call: Callable[[], T]) -> T:
+        """What a call gives; of tasks that take long for it, without others having to wait."""
+        return await anyio.to_thread.run_sync(call) if self.task.slow else call()
+
+
+def with_sampling(question: Question, sampling: Mapping[str, Any]) -> Question:
+    """The question under further settings of sampling."""
+    if not sampling:
+        return question
+    more = dict(sampling)
+    top_p = more.pop("top_p", question.top_p)
+    both = cast("MoreSampling", {**question.sampling, **more})
+    return replace(question, top_p=top_p, sampling=both)
+
+
+def _turns(question: Question) -> list[dict[str, str]]:
+    return [{"role": m.role, "content": m.content} for m in question.prompt.messages]
+
+
+def _now() -> float:
+    return round(time.time(), 3)

@@ -1,0 +1,203 @@
+"""Folder: the files of one evaluation."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from weft.errors import StoreError
+from weft.evals.records.lock import locked, may_run, named
+from weft.evals.records.row import Row
+from weft.evals.records.settings import Session, Settings
+
+SETTINGS, ROWS, RESULTS, REPORT, STORE, LOCK = (
+    "settings.json",
+    "samples.jsonl",
+    "run.json",
+    "report.html",
+    "store.sqlite",
+    ".lock",
+)
+_HOLDER = 300  # characters of who writes into a folder
+
+
+RowKey = tuple[str, tuple[str, int]]
+"""A strategy, and what of it: a sample's id and the repeat."""
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file at once, so that a crash leaves either the old or the new one."""
+    temporary = path.with_name(path.name + ".new")
+    # Half a character, which a part may give and UTF-8 can't write, is written as JSON escapes it.
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    os.replace(temporary, path)
+
+
+class Folder:
+    """The files of one evaluation.
+
+    Raises:
+        StoreError: the folder can't be made or read, or holds something else.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        try:
+            if create:
+                path.mkdir(parents=True, exist_ok=True)
+            elif not (path / SETTINGS).is_file():
+                inside = sorted(str(file.parent) for file in path.glob(f"*/{SETTINGS}"))
+                raise StoreError(
+                    f"{path} holds no evaluation (no {SETTINGS}); "
+                    + (f"give {' or '.join(inside)}" if inside else "give the --out of a run")
+                )
+        except OSError as e:
+            raise StoreError(f"can't use {path} for an evaluation: {e.strerror}") from None
+
+    @contextmanager
+    def writing(self) -> Generator[None]:
+        """Be the only one who writes into the folder.
+
+        Raises:
+            StoreError: somebody else writes there now, or nobody can.
+        """
+        try:
+            file = (self.path / LOCK).open("a+", encoding="utf-8")
+        except OSError as e:
+            raise StoreError(f"can't write into {self.path} ({LOCK}): {e.strerror}") from e
+        with file:
+            held = locked(file.fileno())
+            file.seek(0)
+            holder = file.read(_HOLDER)
+            if held is False or (held is None and may_run(holder)):
+                raise StoreError(
+                    f"another evaluation{named(holder)} writes into {self.path} now; wait until "
+                    "it has ended, or give another --out"
+                    + ("" if held is False else f"; if it was killed, remove {LOCK} there")
+                )
+            file.truncate(0)
+            file.write(f"{os.getpid()} {platform.node()}")
+            file.flush()
+            try:
+                yield
+            finally:
+                file.truncate(0)
+
+    def open(self, settings: Settings, *, moved: bool = False) -> Session:
+        """Begin or go on under `settings`.
+
+        Args:
+            settings: of all rows.
+            moved: whether the server may have another address than before.
+
+        Raises:
+            StoreError: the folder was made under other settings.
+        """
+        if not (self.path / SETTINGS).exists():
+            return Session()
+        there, session = self.settings()
+        for f in fields(Settings):
+            old, new = getattr(there, f.name), getattr(settings, f.name)
+            if f.name == "task":
+                old, new = there.question[0], settings.question[0]
+            if old != new and not (moved and f.name == "server"):
+                name = "task's data" if f.name == "data" else f.name
+                raise StoreError(
+                    f"{self.path} was made with {name} {_short(old)}, not {_short(new)}; "
+                    f"give another --out, or {_way(f.name)} to go on"
+                )
+        return session
+
+    def settings(self) -> tuple[Settings, Session]:
+        """What the folder was made with."""
+        path = self.path / SETTINGS
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            return Settings(**raw["settings"]), Session(**raw["session"])
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise StoreError(f"{path} can't be read as settings of an evaluation: {e}") from None
+
+    def save(self, settings: Settings, session: Session) -> None:
+        """Write the settings down."""
+        both = {"settings": asdict(settings), "session": asdict(session)}
+        write(self.path / SETTINGS, json.dumps(both, indent=2) + "\n")
+
+    def rows(self) -> list[Row]:
+        """The rows in order, without texts; of those of one strategy, sample and repeat, the last.
+
+        A last line that a crash cut short is left out.
+        """
+        found: dict[RowKey, Row] = {}
+        for _, row in self._lines():
+            found[row.strategy, row.key] = row.slim
+        return list(found.values())
+
+    def whole_rows(self, wanted: Callable[[Row], bool] = lambda row: True) -> Iterator[Row]:
+        """The same rows with all that is kept of them, one at a time."""
+        last: dict[RowKey, int] = {}
+        for at, row in self._lines():
+            if wanted(row):
+                last[row.strategy, row.key] = at
+        if not last:
+            return
+        with (self.path / ROWS).open("rb") as file:
+            for at in last.values():
+                file.seek(at)
+                yield Row.read(file.readline())
+
+    def _lines(self) -> Iterator[tuple[int, Row]]:
+        """Every row with the byte at which its line begins."""
+        path = self.path / ROWS
+        if not path.exists():
+            return
+        start = 0
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    try:
+                        row = Row.read(line)
+                    except ValueError:
+                        if not line.endswith(b"\n"):
+                            return
+                        raise StoreError(f"{path}:{number}: not a row of an evaluation") from None
+                    yield start, row
+                start += len(line)
+
+    def rewrite(self, change: Callable[[Row], Row | None]) -> None:
+        """Change rows one by one, and leave out those of which None is made.
+
+        The file is left as it is if nothing changes.
+        """
+        path = self.path / ROWS
+        temporary = path.with_name(path.name + ".new")
+        same = True
+        try:
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                for row in self.whole_rows():
+                    changed = change(row)
+                    same = same and changed is row
+                    if changed is not None:
+                        file.write(changed.line())
+            if not same or not path.exists() or path.stat().st_size != temporary.stat().st_size:
+                os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def append(self, row: Row) -> None:
+        """Add a row; it is on disk, for a crash of this process, when this returns."""
+        with (self.path / ROWS).open("a", encoding="utf-8") as file:
+            file.write(row.line())
+
+
+def _way(name: str) -> str:
+    return "--moved if it is the same server" if name == "server" else "the old settings"
+
+
+def _short(value: object) -> str:
+    text = repr(value) if value not in ({}, "") else "none"
+    return text if len(text) <= 60 else text[:57] + "..."

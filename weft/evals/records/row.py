@@ -1,0 +1,129 @@
+"""Row: what one strategy made of one sample."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from weft.evals.records.kept_text import KeptText
+from weft.types import Usage
+
+_PLAIN = (str, int, float, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one strategy made of one sample; a line of `samples.jsonl`.
+
+    Attributes:
+        strategy: the canonical spec.
+        id: of the sample.
+        correct: None if there was an error; False also if engines refused the sample.
+        answer: the answer's canonical form, None if there was none.
+        score: the strategy's own score of its answer.
+        details: what the strategy says of how it went.
+        usage: calls and tokens.
+        seconds: from start to answer, the wait for an engine included.
+        error: why there is no result; such a row is run again at a resume.
+        cluster: of the sample; empty if it is its own.
+        credit: how much the answer is worth, from 0 to 1; 1 if it is right.
+        text: the whole text that the answer was read from, without thinking.
+        repeat: how many times the strategy had been asked the sample before.
+        drawn: among how many whole texts the strategy chose; 0 if it did not draw all of them, or
+            does not say.
+        right: how many of these are right.
+        vote: what the answer counts as in a vote over repeats, where an earlier one is written
+            otherwise.
+        question: the turns that asked.
+        target: the right answer, as the task shows it.
+        texts: what was drawn for the answer, in the order in which it ended.
+        chosen: which of these is the answer, or ends it.
+        at: when the row came, in seconds since 1970.
+        before: what an earlier scoring had said, where it was something else.
+        tries: how many times the sample was tried before, in this session, because of errors.
+    """
+
+    strategy: str
+    id: str
+    correct: bool | None
+    answer: str | None = None
+    score: float | None = None
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    error: str | None = None
+    text: str | None = None
+    credit: float | None = None
+    cluster: str = ""
+    repeat: int = 0
+    drawn: int = 0
+    right: int = 0
+    vote: str | None = None
+    question: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    target: str = ""
+    texts: list[KeptText] = field(default_factory=list[KeptText])
+    chosen: int | None = None
+    at: float = 0.0
+    tries: int = 0
+    before: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What rows of several strategies have in common that are compared."""
+        return self.id, self.repeat
+
+    @property
+    def group(self) -> str:
+        """What the row is not independent of: its cluster, or else its sample."""
+        return f"cluster {self.cluster}" if self.cluster else f"sample {self.id}"
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no result because of an error."""
+        return self.correct is None and self.error is not None
+
+    @property
+    def refused(self) -> bool:
+        """Whether it counts as wrong for an error.
+
+        So do samples that engines refuse, such as one that is longer than their context.
+        """
+        return self.correct is False and self.error is not None
+
+    @property
+    def abstained(self) -> bool:
+        """Whether the strategy gave no answer on purpose."""
+        return bool(self.details.get("abstained"))
+
+    @property
+    def voted(self) -> str | None:
+        """The answer as votes over repeats count it."""
+        return self.answer if self.vote is None else self.vote
+
+    @property
+    def slim(self) -> Row:
+        """What statistics are made of: without texts, and of details only plain ones."""
+        plain = {k: v for k, v in self.details.items() if isinstance(v, _PLAIN)}
+        return replace(self, text=None, details=plain, question=[], target="", texts=[])
+
+    def line(self) -> str:
+        """The row as a line of JSON."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        texts = [text.json() for text in self.texts]
+        return json.dumps(own | {"usage": asdict(self.usage), "texts": texts}, default=str) + "\n"
+
+    @classmethod
+    def read(cls, line: str | bytes) -> Row:
+        """The row of a line.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            raw: dict[str, Any] = json.loads(line)
+            usage = Usage(**raw.pop("usage"))
+            texts = [KeptText(**text) for text in raw.pop("texts", [])]
+            return cls(**raw, usage=usage, texts=texts)
+        except (KeyError, TypeError, AttributeError) as e:
+            raise ValueError(f"not a row: {e}") from None
