@@ -438,3 +438,24 @@ async def test_samples_are_shared_out_over_all_problems(tmp_path: Path) -> None:
     assert min(drawn) >= 1
     assert len(set(drawn)) > 1
     assert on.peak <= 2
+
+
+@pytest.mark.loops("asyncio", "virtual")
+async def test_problems_teach_each_other_whatever_the_time(tmp_path: Path, anyio_backend) -> None:
+    """Which model is given to a problem does not depend on how long the others take."""
+    what = replace(
+        plan("bandit(verifier=function, weight=0.2, parallel=3)", limit=12), concurrency=4
+    )
+    found: list[dict[str, Any]] = []
+    for pace in (0.0, 0.0002):
+        small = engine(0.2, model="small", token_seconds=pace)
+        pool = Pool(engine(0.9, token_seconds=0.0003 - pace), small, roles={"draft": "small"})
+        folder = Folder(tmp_path / f"{pace}", create=True)
+        async with pool:
+            rows = (await evaluate(what, pool, folder, folder.open(what.settings), Notes())).results
+        found.append({row.id: row.details["arm"] for row in rows[0].rows})
+        taught = sorted(row.details["taught_by"] for row in rows[0].rows)
+        assert taught == [0, 0, *range(10)]
+    assert set(found[0].values()) == {"draft", "solver"}
+    if anyio_backend == "asyncio":  # trio begins tasks in an order of its own
+        assert found[0] == found[1]
