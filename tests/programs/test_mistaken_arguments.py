@@ -208,7 +208,7 @@ async def test_arguments_that_a_program_does_not_take():
             await run(adds, pool=pool)
         with pytest.raises(UsageError, match=r"must be a Store, such as Store\('runs.db'\)"):
             await run(ask, "x", pool=pool, store=given)
-        with pytest.raises(UnknownName, match="unknown model for role 'solver' 'other'"):
+        with pytest.raises(UnknownName, match="unknown model 'other'; did you mean scripted"):
             await run(ask, "x", pool=pool, roles={"solver": "other"})
 
 

@@ -12,7 +12,7 @@ import anyio
 
 from weft.backends.engine import Engine
 from weft.concurrency import event_loop
-from weft.errors import UnknownName, UsageError
+from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.programs.budgets.budget import budget as enforce
@@ -142,10 +142,6 @@ async def run(
     store = store if store is not None else pool.store
     if isinstance(cast(object, store), str):
         raise UsageError(f"store={store!r} must be a Store, such as Store({store!r})")
-    models = {engine.model for engine in pool.engines}
-    for role, model in (roles or {}).items():
-        if models and model not in models:
-            raise UnknownName(f"model for role {role!r}", model, models)
     limits = enforce(budget) if budget is not None else nullcontext()
     starts = underlying(program)
     name: str = getattr(starts, "__name__", "")

@@ -333,9 +333,9 @@ async def test_an_id_belongs_to_one_program_and_its_arguments() -> None:
             await run(one, 2, pool=pool, id="r")
         with pytest.raises(UsageError, match="'r' is one of one, not of other"):
             await run(other, 1, pool=pool, id="r")
-        with pytest.raises(TypeError):  # and the id is free again
+        with pytest.raises(UsageError, match="missing a"):  # and the id is free again
             await run(other, pool=pool, id="s")
-        with pytest.raises(TypeError):
+        with pytest.raises(UsageError, match="missing a"):
             await run(other, pool=pool, id="s")
 
 

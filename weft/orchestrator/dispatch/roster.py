@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from weft.errors import EngineUnavailable
+from weft.errors import EngineUnavailable, UnknownName
 from weft.orchestrator.dispatch.binder import Binder
 from weft.orchestrator.dispatch.claims import Claims
 from weft.orchestrator.dispatch.fleet import Fleet
@@ -42,7 +42,7 @@ class Roster:
     ) -> None:
         self._binder, self._claims, self._residents = binder, claims, residents
         self._profiles, self._clock, self._at = profiles, clock, at
-        self.fleets: dict[str, Fleet] = {}
+        self.fleets: dict[str, Fleet] = _Fleets()
         self.patience = 0.0
 
     def add(self, replica: Replica) -> None:
@@ -165,3 +165,10 @@ class Roster:
     def expected(self, fleet: Fleet) -> bool:
         """Whether an engine of a fleet that has none left may still come back."""
         return bool(fleet.replicas) and self._clock() < fleet.lost + self.patience
+
+
+class _Fleets(dict[str, Fleet]):
+    """The fleets by their models; of a model that nobody serves it says so."""
+
+    def __missing__(self, model: str) -> Fleet:
+        raise UnknownName("model", model, self)
