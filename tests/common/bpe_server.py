@@ -76,13 +76,16 @@ class Model:
     def count(self, path: str) -> int:
         return sum(one == path for one, _ in self.asked)
 
-    def render(self, messages: list[dict[str, str]], *, open: bool, add: bool) -> list[int]:
+    def render(
+        self, messages: list[dict[str, str]], *, open: bool, add: bool, tools: Any = None
+    ) -> list[int]:
         """A conversation's tokens; an open answer is found as transformers finds it."""
+        how = {"add_generation_prompt": add, "tools": tools}
         if not open:
-            return self.ids(self._written.render(messages=messages, add_generation_prompt=add))
+            return self.ids(self._written.render(messages=messages, **how))
         said = messages[-1]["content"]
         messages = [*messages[:-1], {**messages[-1], "content": said + TAG}]
-        text = self._written.render(messages=messages, add_generation_prompt=add)
+        text = self._written.render(messages=messages, **how)
         if said.strip() not in text or TAG.strip() not in text:
             raise ValueError("the final message does not appear in the chat")
         at = text.rindex(TAG.strip())
@@ -209,7 +212,7 @@ class Host:
             return JSONResponse({"tokens": model.ids(body["prompt"])})
         open, add = body["continue_final_message"], body["add_generation_prompt"]
         try:
-            ids = model.render(body["messages"], open=open, add=add)
+            ids = model.render(body["messages"], open=open, add=add, tools=body.get("tools"))
         except ValueError as error:
             return JSONResponse({"error": {"message": str(error), "code": 400}}, 400)
         return JSONResponse({"tokens": ids})

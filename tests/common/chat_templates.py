@@ -7,6 +7,9 @@ refused.
 # ruff: noqa: SIM905
 
 LLAMA = """{{- '<|begin_of_text|>' -}}
+{%- if tools -%}
+{{- '<|start_header_id|>system<|end_header_id|>\n\nTools: ' + tools | tojson + '<|eot_id|>' -}}
+{%- endif -%}
 {%- for m in messages -%}
 {%- set role = 'ipython' if m.role == 'tool' else m.role -%}
 {{- '<|start_header_id|>' + role + '<|end_header_id|>\n\n' + m.content | trim + '<|eot_id|>' -}}
@@ -16,6 +19,9 @@ LLAMA = """{{- '<|begin_of_text|>' -}}
 {%- endif -%}"""
 
 QWEN = """{%- set at = namespace(query=-1) -%}
+{%- if tools -%}
+{{- '<|im_start|>system\n<tools>\n' + tools | tojson + '\n</tools><|im_end|>\n' -}}
+{%- endif -%}
 {%- for m in messages -%}
 {%- if m.role == 'user' -%}{%- set at.query = loop.index0 -%}{%- endif -%}
 {%- endfor -%}
@@ -30,6 +36,13 @@ QWEN = """{%- set at = namespace(query=-1) -%}
 {%- else -%}
 {{- '<|im_start|>assistant\n' + said + '<|im_end|>\n' -}}
 {%- endif -%}
+{%- elif m.tool_calls -%}
+{{- '<|im_start|>assistant\n' + (m.content or '') -}}
+{%- for call in m.tool_calls -%}
+{{- '\n<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' -}}
+{{- call.function.arguments + '}\n</tool_call>' -}}
+{%- endfor -%}
+{{- '<|im_end|>\n' -}}
 {%- else -%}
 {{- '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' -}}
 {%- endif -%}
@@ -60,6 +73,9 @@ HARMONY = """{{- '<|start|>system<|message|>Reasoning: low<|end|>' -}}
 {%- if add_generation_prompt -%}{{- '<|start|>assistant' -}}{%- endif -%}"""
 
 MISTRAL = """{{- '<s>' -}}
+{%- if tools -%}
+{{- '[AVAILABLE_TOOLS]' + tools | tojson + '[/AVAILABLE_TOOLS]' -}}
+{%- endif -%}
 {%- for m in messages -%}
 {%- if m.role == 'system' -%}
 {%- if not loop.first -%}{{- raise_exception('a system turn must come first') -}}{%- endif -%}
@@ -132,9 +148,12 @@ SPECIAL = """
 <|User|> <|Assistant|> <|tool|> <|tool_end|> <|end_of_sentence|> <|start|> <|end|> <|message|>
 <|channel|> <|return|> <s> </s> [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [INST] [/INST] [TOOL_RESULTS]
 [/TOOL_RESULTS] [gMASK] <sop> <|system|> <|user|> <|assistant|> <|observation|> <bos>
-<start_of_turn> <end_of_turn>
+<start_of_turn> <end_of_turn> <|python_tag|> [TOOL_CALLS] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS]
 """.split()
 """Tokens that are no text."""
 
-ADDED = ["<think>", "</think>", "<tool_response>", "</tool_response>"]
+ADDED = [
+    *("<think>", "</think>", "<tool_response>", "</tool_response>"),
+    *("<tool_call>", "</tool_call>"),
+]
 """Tokens of their own that are text all the same."""

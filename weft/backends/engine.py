@@ -55,6 +55,8 @@ class Engine(ABC):
         block_size: tokens in a block of the engine's prefix cache.
         takes_tokens: whether prompts may be token ids, and answers have token ids.
         continues: whether the engine can continue an open answer.
+        calls_tools: whether the engine can be told of tools. Otherwise the model is told in words,
+            and writes its calls as JSON. Of engines that take tokens their template tells.
         priority: whether the engine schedules by priority, and is to be told which program began
             first.
         wording: what users said of the parameters that the engine takes: `omit`, `rename`, `extra`.
@@ -80,6 +82,7 @@ class Engine(ABC):
     block_size: int = 16
     takes_tokens: bool = False
     continues: bool = False
+    calls_tools: bool = True
     priority: bool = False
     wording: Wording = Wording()
     price: Price | None = None
@@ -166,7 +169,8 @@ class Engine(ABC):
         """The token ids of a conversation under the model's chat template.
 
         The ids end with the generation prompt, or, if `open`, within the last answer.
-        `template` has settings of the chat template. Only engines that take tokens can do this.
+        `template` has settings of the chat template, and the `tools` that the model may call.
+        Only engines that take tokens can do this.
         """
         raise Unsupported(f"engine {self.name} does not take token ids; send it messages")
 

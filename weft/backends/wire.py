@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from weft.errors import RequestFailed, Unsupported
-from weft.types import Delta, FinishReason, Request, Sampling, TokenLogprob
+from weft.types import Delta, FinishReason, Message, Request, Sampling, TokenLogprob
 
 FLOOR = -9999.0
 """What vLLM writes for a log-probability of minus infinity."""
@@ -55,6 +57,8 @@ def completion_body(
         body["logprobs"] = how.logprobs
     if how.ignore_eos:
         body["ignore_eos"] = True
+    if how.tools:
+        body["skip_special_tokens"] = False  # some models begin their calls with one
     body |= further_fields(how)
     if how.schema is not None:
         body["response_format"] = {
@@ -62,6 +66,51 @@ def completion_body(
             "json_schema": {"name": "answer", "schema": how.schema},
         }
     return body | {k: v for k, v in (how.extra or {}).items() if k != TEMPLATE}
+
+
+def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """A conversation as messages of chat completions."""
+    return [_chat_message(one) for one in messages]
+
+
+def _chat_message(one: Message) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": one.role, "content": _content(one)}
+    if one.calls:
+        said["content"] = one.content or None
+        said["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": _arguments(call.text)},
+            }
+            for call in one.calls
+        ]
+    if one.call:
+        said["tool_call_id"] = one.call
+    return said
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """A turn's text; with images and files, its parts."""
+    if not message.media:
+        return message.content
+    parts: list[dict[str, Any]] = []
+    if message.content:
+        parts.append({"type": "text", "text": message.content})
+    for one in message.media:
+        if one.kind == "image":
+            parts.append({"type": "image_url", "image_url": {"url": one.url}})
+        else:
+            parts.append({"type": "file", "file": {"filename": one.name, "file_data": one.url}})
+    return parts
+
+
+def _arguments(text: str) -> str:
+    """Arguments as servers take them back, who refuse what is no JSON object."""
+    try:
+        return text if isinstance(json.loads(text), dict) else "{}"
+    except (ValueError, RecursionError):
+        return "{}"
 
 
 TEMPLATE = "chat_template_kwargs"
@@ -82,7 +131,13 @@ def template_settings(how: Sampling) -> dict[str, Any]:
         settings |= {"enable_thinking": how.thinking, "thinking": how.thinking}
     if how.reasoning_effort is not None:
         settings["reasoning_effort"] = how.reasoning_effort
+    if how.tools:
+        settings[TOOLS] = how.tools
     return settings | ((how.extra or {}).get(TEMPLATE) or {})
+
+
+TOOLS = "tools"
+"""The setting of the template, and the field of a body, that holds the tools."""
 
 
 def ask_fields(request: Request) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import xxhash
 
@@ -19,11 +21,11 @@ from weft.types import Message, Request
 _EXPECTED_OUTPUT = 256  # tokens, where neither the program nor experience says
 
 
-def text_size(messages: Sequence[Message]) -> TextSize:
-    """How much text a conversation has, with its roles."""
-    size = media = 0
+def text_size(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> TextSize:
+    """How much text a conversation has, with its roles and the tools that it may call."""
+    size, media = len(json.dumps(tools)) if tools else 0, 0
     for m in messages:
-        text = m.content
+        text = m.whole
         media += len(m.media)
         size += len(m.role) + 2 + (len(text) if text.isascii() else len(_bytes(text)))
     return TextSize(len(messages), size, media)
@@ -85,8 +87,8 @@ class Call:
 
     @property
     def text_size(self) -> TextSize:
-        """The prompt's text, with its roles."""
-        return text_size(self.request.messages)
+        """The prompt's text, with its roles and tools."""
+        return text_size(self.request.messages, self.request.sampling.tools)
 
     @property
     def limit(self) -> int | None:
@@ -158,9 +160,10 @@ class Call:
         return grown_hashes(tokens, added, block_size, known, _seed(self.request.adapter))
 
     def _text(self) -> bytes:
-        turns: list[str] = []
+        tools = self.request.sampling.tools
+        turns = [json.dumps(tools)] if tools else list[str]()  # templates write them first
         for m in self.request.messages:
-            turns += (m.role, "\0", m.content, "\0", *[f"{one.digest}\0" for one in m.media])
+            turns += (m.role, "\0", m.whole, "\0", *[f"{one.digest}\0" for one in m.media])
         return _bytes("".join(turns))
 
 

@@ -7,13 +7,16 @@ tokens, and the parent's blocks in an engine's prefix cache. All Prompts of a ru
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Protocol, cast, overload
+from typing import Any, Protocol, cast, overload
+
+from pydantic_core import PydanticSerializationError, to_json
 
 from weft.errors import UsageError
-from weft.types import Media, Message, Role
+from weft.types import Media, Message, Role, ToolCall, ToolResult
 
 _REMEMBERED = 64
 """Turns of a conversation that are remembered: of longer ones they would take much memory."""
@@ -24,7 +27,13 @@ class _Closed(Protocol):
 
 
 class _MaybeOpen(Protocol):
-    def __call__(self, text: str, *, open: bool = False) -> Prompt: ...
+    def __call__(
+        self, text: str, *, open: bool = False, calls: Sequence[ToolCall] = ()
+    ) -> Prompt: ...
+
+
+class _OfTool(Protocol):
+    def __call__(self, value: Any, *, call: str = "", name: str = "") -> Prompt: ...
 
 
 class _Turn:
@@ -53,8 +62,20 @@ class _AssistantTurn:
     def __get__(self, instance: Prompt | None, owner: type[Prompt]) -> _MaybeOpen:
         parent = instance if instance is not None else _EMPTY
 
-        def extend(text: str, *, open: bool = False) -> Prompt:
-            return Prompt(parent, "assistant", text, open=open)
+        def extend(text: str, *, open: bool = False, calls: Sequence[ToolCall] = ()) -> Prompt:
+            return Prompt(parent, "assistant", text, open=open, calls=_as_written(calls))
+
+        return extend
+
+
+class _ToolTurn:
+    """Like `_Turn`, for what tools returned, which may be any value that JSON has."""
+
+    def __get__(self, instance: Prompt | None, owner: type[Prompt]) -> _OfTool:
+        parent = instance if instance is not None else _EMPTY
+
+        def extend(value: Any, *, call: str = "", name: str = "") -> Prompt:
+            return Prompt(parent, "tool", value_text(value), answers=(call, name))
 
         return extend
 
@@ -68,6 +89,10 @@ class Prompt:
     open answer, and carries the exact tokens that the engine produced. Images and files stand
     behind a turn's text: `.user("What is this?", image("bee.png"))`.
 
+    `.assistant(text, calls=[ToolCall(...)])` is an answer that calls tools, and
+    `.tool(value, call=id)` the result of one of the calls: a text as it is, any other value as
+    JSON. `.tools(results)` adds the results of all calls, in their order.
+
     Attributes:
         parent: the Prompt that this one extends; None for the empty one.
         role: the role of the last turn; None for the empty Prompt.
@@ -77,6 +102,9 @@ class Prompt:
         model: the model that produced the tokens, or None.
         call: id of the call that produced the tokens, or None.
         in_thinking: whether what a model produced ends within its thinking.
+        calls: the tools that an assistant's turn calls, with the arguments as written.
+        spoken: `text` without the calls, where the model wrote them into the text; else None.
+        answers: of a tool's turn: id of the call whose result it is, and the tool's name.
         media: images and files that stand beside the text.
         has_media: whether any turn has some.
         key: a digest of the whole sequence; equal Prompts have equal keys.
@@ -84,8 +112,11 @@ class Prompt:
 
     __slots__ = (
         "__weakref__",
+        "_called",
         "_messages",
+        "answers",
         "call",
+        "calls",
         "has_media",
         "ids",
         "in_thinking",
@@ -95,13 +126,14 @@ class Prompt:
         "open",
         "parent",
         "role",
+        "spoken",
         "text",
         "tokens",
     )
 
     system = _Turn("system", "Add a system turn.")
     user = _Turn("user", "Add a user's turn.")
-    tool = _Turn("tool", "Add what a tool returned.")
+    tool = _ToolTurn()
     assistant = _AssistantTurn()
 
     def __init__(
@@ -115,6 +147,9 @@ class Prompt:
         model: str | None = None,
         call: str | None = None,
         media: tuple[Media, ...] = (),
+        calls: tuple[ToolCall, ...] = (),
+        spoken: str | None = None,
+        answers: tuple[str, str] = ("", ""),
     ) -> None:
         if not isinstance(cast(object, text), str):
             raise UsageError(_no_text(role, text))
@@ -137,6 +172,9 @@ class Prompt:
         self.model = model
         self.call = call
         self.in_thinking = False
+        self.calls, self.spoken, self.answers = calls, spoken, answers
+        called = parent is not None and parent._called
+        self._called = called or bool(calls) or spoken is not None
         self._messages: tuple[Message, ...] | None = None
         self.ids: dict[str, tuple[int, ...]] = {}
         """Ids of the whole sequence by model, where it ends with text: a memo of `token_ids`."""
@@ -147,6 +185,9 @@ class Prompt:
         digest.update(text.encode("utf-8", "surrogatepass"))
         for one in media:
             digest.update(f"\0{one.digest}".encode())
+        if calls or answers[0] or answers[1]:  # turns without keep the keys that they had
+            told = [(one.id, one.name, one.text) for one in calls]
+            digest.update(f"\0{told!r}\0{answers!r}".encode())
         self.key: bytes = digest.digest()
 
     def produced(
@@ -157,11 +198,41 @@ class Prompt:
         model: str,
         call: str,
         in_thinking: bool = False,
+        calls: tuple[ToolCall, ...] = (),
+        spoken: str | None = None,
     ) -> Prompt:
         """The open answer that begins, or goes on, with what a model produced."""
-        made = Prompt(self, "assistant", text, open=True, tokens=tokens, model=model, call=call)
+        made = Prompt(
+            self,
+            "assistant",
+            text,
+            open=True,
+            tokens=tokens,
+            model=model,
+            call=call,
+            calls=_as_written(calls),
+            spoken=spoken,
+        )
         made.in_thinking = in_thinking
         return made
+
+    def tools(self, results: Iterable[ToolResult]) -> Prompt:
+        """Add what tools returned, a turn for each result, in order.
+
+        Raises:
+            UsageError: there is none, or one is no ToolResult.
+        """
+        at = self
+        for one in results:
+            if not isinstance(cast(object, one), ToolResult):
+                raise UsageError(
+                    f"tools takes the results of `await said.act()`, not {type(one).__name__}; "
+                    "add a value by prompt.tool(value, call=id)"
+                )
+            at = Prompt(at, "tool", one.text, answers=(one.id, one.name))
+        if at is self:
+            raise UsageError("there are no results to add; ask `if said.calls` before")
+        return at
 
     def lineage(self) -> Iterator[Prompt]:
         """This Prompt and its ancestors, newest first, without the empty one."""
@@ -173,28 +244,40 @@ class Prompt:
     @property
     def messages(self) -> tuple[Message, ...]:
         """The turns in order; pieces of one answer are one message."""
-        # Asked at every call, of paths of thousands of pieces: a loop, and no generators.
         if self._messages is not None:
             return self._messages
-        pieces: list[tuple[Role, str, bool]] = []
-        at: Prompt | None = self
-        while at is not None and (role := at.role) is not None:
-            pieces.append((role, at.text, at.open))
-            at = at.parent
-        turns: list[Message] = []
-        while pieces:
-            role, text, open = pieces.pop()
-            if open and pieces and pieces[-1][0] == "assistant":
-                texts = [text]
-                while open and pieces and pieces[-1][0] == "assistant":
-                    _, text, open = pieces.pop()
-                    texts.append(text)
-                text = "".join(texts)
-            turns.append(Message(role, text))
-        found = self._with_media(turns) if self.has_media else tuple(turns)
+        found = self._turns(None)
         if not self.open and len(found) <= _REMEMBERED:  # whose texts are shared
             self._messages = found
         return found
+
+    def written(self, model: str) -> tuple[Message, ...]:
+        """The same, where what `model` produced as tokens holds its calls as it wrote them."""
+        return self._turns(model) if self._called else self.messages
+
+    def _turns(self, model: str | None) -> tuple[Message, ...]:
+        # Asked at every call, of paths of thousands of pieces: a loop, and no generators.
+        pieces: list[Prompt] = []
+        at: Prompt | None = self
+        while at is not None and at.role is not None:
+            pieces.append(at)
+            at = at.parent
+        turns: list[Message] = []
+        while pieces:
+            at = pieces.pop()
+            plain = at.spoken is None and not at.calls
+            text, calls = (at.text, ()) if plain else _said(at, model)
+            if at.open and pieces and pieces[-1].role == "assistant":
+                texts = [text]
+                while at.open and pieces and pieces[-1].role == "assistant":
+                    at = pieces.pop()
+                    text, more = _said(at, model)
+                    texts.append(text)
+                    calls += more
+                text = "".join(texts)
+            assert at.role is not None
+            turns.append(Message(at.role, text, (), calls, *at.answers))
+        return self._with_media(turns) if self.has_media else tuple(turns)
 
     def _with_media(self, turns: list[Message]) -> tuple[Message, ...]:
         """The turns, with what stands beside their texts: answers alone are made of pieces."""
@@ -231,6 +314,30 @@ def _no_text(role: Role | None, given: object) -> str:
     if isinstance(given, Prompt):
         return f"{said}; extend a Prompt by its own turns: prompt.user(...)"
     return f"{said}; its text is .text" if hasattr(given, "text") else said
+
+
+def _said(piece: Prompt, model: str | None) -> tuple[str, tuple[ToolCall, ...]]:
+    """A piece's text and calls; as the model wrote them, if it did and wrote tokens."""
+    if piece.spoken is None:
+        return piece.text, piece.calls
+    if piece.tokens is not None and piece.model == model:
+        return piece.text, ()
+    return piece.spoken, piece.calls
+
+
+def _as_written(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    """Calls as a Prompt holds them: the arguments as text, and no errors."""
+    return tuple([replace(one, arguments=one.text, error="") for one in calls]) if calls else ()
+
+
+def value_text(value: Any) -> str:
+    """What a model reads of a value: a text as it is, all else as JSON."""
+    if isinstance(value, str):
+        return value
+    try:
+        return to_json(value, fallback=str, inf_nan_mode="constants", bytes_mode="base64").decode()
+    except PydanticSerializationError:  # half a surrogate pair, which UTF-8 does not have
+        return json.dumps(value, default=str)
 
 
 _EMPTY = Prompt()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import cast
+from typing import Any, cast
 
 from weft.errors import UsageError
 from weft.programs.scope import Doing, Scope, enter, running
@@ -43,14 +43,29 @@ async def waiting(tool: str, *, expects: float | None = None) -> AsyncGenerator[
 
 
 @contextmanager
-def noted(scope: Scope, tool: str) -> Generator[Scope]:
-    """A tool in the graph of a run, as a node; gives the scope in it."""
-    id = scope.journal.begin("node", scope.id, name=tool, uses=[])
+def noted(
+    scope: Scope,
+    tool: str,
+    *,
+    told: Callable[[BaseException], str] = repr,
+    uses: Sequence[str] = (),
+    **about: Any,
+) -> Generator[Scope]:
+    """A tool in the graph of a run, as a node; gives the scope in it.
+
+    Args:
+        scope: where in which run.
+        tool: its name.
+        told: what the run's events say of an exception.
+        uses: ids of what gave it what it works on.
+        **about: more of it, for the run's events.
+    """
+    id = scope.journal.begin("node", scope.id, name=tool, uses=[*uses], **about)
     try:
         with enter(scope.inside(id, "", Doing(scope.doing, True))) as inside:
             yield inside
     except BaseException as error:
         ended = "failed" if isinstance(error, Exception) else "cancelled"
-        scope.journal.note(ended, id, error=repr(error))
+        scope.journal.note(ended, id, error=told(error))
         raise
     scope.journal.note("done", id)

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from weft.backends.engine import OnDelta
+from weft.backends.openai.call_pieces import CallPieces
 from weft.backends.openai.reading import (
     as_object,
     error_of,
@@ -112,17 +113,18 @@ class Relayed:
         self._counts = Counts()
         self._tokens = TokenLogprobs()
         self._finish: str | None = None
-        self._refused = self._done = self._logprobs = self._tools = False
+        self._calls = CallPieces()
+        self._refused = self._done = self._logprobs = False
 
     @property
     def begun(self) -> bool:
         """Whether it has said anything."""
-        return bool(self._text or self._reasoning)
+        return bool(self._text or self._reasoning or self._calls)
 
     @property
     def whole(self) -> bool:
         """Whether it has come to its end, so that all of it is here."""
-        return self.begun and (self._done or finish_of(self._finish) == "stop")
+        return self.begun and (self._done or finish_of(self._finish) in ("stop", "tool_calls"))
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Read one event."""
@@ -139,7 +141,9 @@ class Relayed:
         finish = choice.get("finish_reason") or whole.get("finish_reason")
         finish = as_object(finish).get("type") or finish
         self._finish = str(finish) if finish else self._finish
-        self._tools = self._tools or bool((delta or whole).get("tool_calls"))
+        called = self._calls.take(delta) if delta else 0
+        if not delta and whole and not self._calls:
+            called = self._calls.take(whole)
         text, thought = said(delta) if delta else ("", "")
         if not delta and whole:
             # A server that does not stream, or one that repeats all at the end.
@@ -153,8 +157,8 @@ class Relayed:
         text = self._paired(text)
         logprobs = self._tokens.read(choice.get("logprobs") or delta.get("logprobs"))
         self._logprobs = self._logprobs or bool(logprobs)
-        if text or thought or logprobs:
-            self._bytes += len((text + thought).encode("utf-8", "surrogatepass"))
+        if text or thought or logprobs or called:
+            self._bytes += len((text + thought).encode("utf-8", "surrogatepass")) + called
             self._give(text, thought, logprobs, self._count(now.completion, len(logprobs)))
 
     def _paired(self, text: str) -> str:
@@ -192,6 +196,7 @@ class Relayed:
                 prompt_tokens=self._counts.prompt,
                 cached_tokens=self._counts.cached,
                 missing=self._missing(),
+                calls=self._calls.calls,
             )
         )
 
@@ -221,7 +226,7 @@ class Relayed:
             return False
         given = finish_of(self._finish)
         finish = "refusal" if self._refused and given == "stop" else given
-        if self._tools and given == "stop" and not self._text:
+        if self._calls and given in ("stop", "function_call"):
             finish = "tool_calls"
         if self.begun and not self._counts.completion:
             self._counts = replace(self._counts, completion=None)  # that can't be
@@ -237,6 +242,7 @@ class Relayed:
                 cached_tokens=used.cached,
                 reasoning_tokens=used.reasoning,
                 missing=self._missing(),
+                calls=self._calls.calls,
             )
         )
         return True

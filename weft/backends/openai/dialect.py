@@ -73,6 +73,8 @@ class Dialect:
             return self._learn_form(found, body)
         if "role" in found.path or _SYSTEM.search(found.message):
             return self._learn_roles(sent)
+        if "tools" in sent and "tools" not in own and _TOOLS.search(found.message):
+            return self._learn_tools(found)
         theirs = {"model", "messages", *own, *self._extra}
         back = {other: name for name, other in body.facts.rename.items()}
         names = found.names(sent)
@@ -150,6 +152,11 @@ class Dialect:
             return False
         return self._note("system turns", "sends them as part of the user's", folded=True)
 
+    def _learn_tools(self, found: Complaint) -> bool:
+        if _PARSES.search(found.message) and not self.facts.tools:
+            return self._note("tools", "reads calls out of the text", tools="text")
+        return self._note("tools", "tells the model of them in words", tools="none")
+
     def _omit(self, name: str) -> bool:
         return self._note(name, "leaves it out", omit=self.facts.omit | {name})
 
@@ -170,6 +177,19 @@ _SYSTEM = re.compile(
     r"|role.{0,12}\bsystem\b",
     re.IGNORECASE,
 )
+_TOOLS = re.compile(
+    r"enable-auto-tool-choice|tool[ _-]call[ _-]parser"
+    r"|(?:n[o']t\b|\bno\b|unsupported|unknown|unrecognized|unexpected|extra)"
+    r".{0,60}\b(?:tools?|functions?)\b(?!_choice)"
+    r"|\b(?:tools?|functions?)\b(?!_choice).{0,60}"
+    r"(?:n[o']t\b|unsupported|unknown|unrecognized|not permitted|forbidden|disabled)",
+    re.IGNORECASE,
+)
+"""A refusal of tools altogether."""
+
+_PARSES = re.compile(r"enable-auto-tool-choice|tool[ _-]call[ _-]parser", re.IGNORECASE)
+"""vLLM without a parser for the model's calls; with `tool_choice` none the template has tools."""
+
 _EITHER = {"both", "either", "one", "together", "mutually"}
 
 

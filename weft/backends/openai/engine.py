@@ -58,7 +58,8 @@ class OpenAIEngine(Engine):
         silence: after how many seconds without a byte a request is given up.
         retry: how calls are sent again for which the endpoint was too busy: a Retry, its
             fields, or its attempts alone.
-        omit: parameters never to send, such as `temperature`.
+        omit: parameters never to send, such as `temperature`. With `tools` among them the model
+            is told of tools in words.
         rename: parameters to send under other names: `{"seed": "random_seed"}`.
         extra: fields to send with every request, in OpenAI's form.
 
@@ -95,6 +96,7 @@ class OpenAIEngine(Engine):
         self.wording = told = Wording(frozenset(omit), dict(rename or {}), dict(extra or {}))
         known = replace(told, rename=names | told.rename)
         self._dialect = Dialect(self.name, self.url, model, known)
+        self._see_tools()
 
     @property
     def _connected(self) -> openai.AsyncOpenAI:
@@ -184,6 +186,10 @@ class OpenAIEngine(Engine):
             else:
                 await self._generate(request, on_delta)
 
+    def _see_tools(self) -> None:
+        facts = self._dialect.facts
+        self.calls_tools = facts.tools != "none" and "tools" not in facts.omit
+
     async def _generate(self, request: Request, on_delta: OnDelta) -> None:
         how = request.sampling
         fields = fields_of(request)
@@ -213,6 +219,11 @@ class OpenAIEngine(Engine):
         heard: list[str] = []
         async with AsyncExitStack() as stack:
             while True:
+                self._see_tools()
+                if request.sampling.tools and not self.calls_tools:
+                    raise Unsupported(
+                        f"{self.name} takes no tools; the model is told of them in words"
+                    )
                 body = self._dialect.body(fields, request.sampling.schema)
                 try:
                     headers = {"X-Request-Id": request.id}

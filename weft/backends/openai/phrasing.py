@@ -47,6 +47,8 @@ class Facts:
         loose: digests of schemas that it takes only where it need not hold to them.
         one_of: whether it takes either a temperature or a top_p.
         folded: whether system turns go into the user's first.
+        tools: what becomes of tools: nothing special; `text`, where the endpoint takes them only
+            without reading calls out of the text; or `none`, where it takes no tools.
     """
 
     omit: frozenset[str] = frozenset()
@@ -58,6 +60,7 @@ class Facts:
     loose: frozenset[str] = frozenset()
     one_of: bool = False
     folded: bool = False
+    tools: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ def phrased(facts: Facts, fields: Mapping[str, Any], schema: dict[str, Any] | No
         form = TOLD if "response_format" in facts.omit else form
         said |= formatted(schema, form, said["messages"])
         missing += [] if FORMS[form].held else ["schema"]
+    if facts.tools == "text" and "tools" in said:
+        said["tool_choice"] = "none"  # the template still writes the tools
     if facts.folded:
         said["messages"] = folded(said["messages"], "system")
     if facts.one_of and "temperature" in said and "top_p" in said:

@@ -7,8 +7,8 @@ from typing import Any
 
 from weft.backends.openai.reading import finish_of, text_of
 from weft.backends.openai.usage import counts
-from weft.backends.wire import TEMPLATE, further_fields, template_settings
-from weft.types import Delta, Message, Request
+from weft.backends.wire import TEMPLATE, TOOLS, chat_messages, further_fields, template_settings
+from weft.types import Delta, Request
 
 TOP = 20
 """Most alternatives that the protocol reports at a token."""
@@ -19,7 +19,7 @@ def fields_of(request: Request) -> dict[str, Any]:
     how = request.sampling
     fields: dict[str, Any] = {
         "model": request.adapter or request.model,
-        "messages": [{"role": m.role, "content": _content(m)} for m in request.messages],
+        "messages": chat_messages(request.messages),
         "temperature": how.temperature,
         "top_p": how.top_p,
     }
@@ -34,24 +34,22 @@ def fields_of(request: Request) -> dict[str, Any]:
     fields |= further_fields(how)
     if how.reasoning_effort is not None:
         fields["reasoning_effort"] = how.reasoning_effort
+    if how.tools:
+        fields[TOOLS] = how.tools
+        if how.tool_choice is not None:
+            fields["tool_choice"] = _choice(how.tool_choice)
     if how.thinking is not None or TEMPLATE in (how.extra or {}):
-        fields[TEMPLATE] = template_settings(how)
+        settings = template_settings(how)
+        settings.pop(TOOLS, None)
+        fields[TEMPLATE] = settings
     return fields | {k: v for k, v in (how.extra or {}).items() if k != TEMPLATE}
 
 
-def _content(message: Message) -> str | list[dict[str, Any]]:
-    """A turn's text; with images and files, its parts."""
-    if not message.media:
-        return message.content
-    parts: list[dict[str, Any]] = []
-    if message.content:
-        parts.append({"type": "text", "text": message.content})
-    for one in message.media:
-        if one.kind == "image":
-            parts.append({"type": "image_url", "image_url": {"url": one.url}})
-        else:
-            parts.append({"type": "file", "file": {"filename": one.name, "file_data": one.url}})
-    return parts
+def _choice(choice: str) -> str | dict[str, Any]:
+    """Which tool is to be called; a tool's name stands for itself."""
+    if choice in ("auto", "none", "required"):
+        return choice
+    return {"type": "function", "function": {"name": choice}}
 
 
 def scored(answer: Mapping[str, Any], request: Request, missing: Collection[str]) -> Delta | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,10 +18,10 @@ from weft.backends.scripted import script
 from weft.backends.scripted.answer_tokens import limited, teller
 from weft.backends.scripted.blocks import Blocks
 from weft.backends.scripted.requests import KEPT, Admitted, Received
-from weft.backends.scripted.script import Garbled, Replies, Scores, Scripted, ToolCall
+from weft.backends.scripted.script import Garbled, Replies, Scores, Scripted
 from weft.backends.scripted.vocabulary import Vocabulary
 from weft.errors import ContextExceeded, EngineUnavailable, RequestRejected, Unsupported
-from weft.types import Delta, Message, Price, Request
+from weft.types import Delta, Message, Price, Request, ToolCall
 
 __all__ = ["Scripted", "ScriptedEngine", "ToolCall"]
 
@@ -52,6 +53,7 @@ class ScriptedEngine(Engine):
         pieces: texts that are one token each, as real vocabularies have them.
         bytes: with True all other tokens are bytes, so an answer may be cut off within a character.
         takes_tokens: with False the engine takes text only, and can't continue answers.
+        calls_tools: with False the engine can't be told of tools, so the model is told in words.
         price: what tokens cost.
 
     Attributes:
@@ -81,6 +83,7 @@ class ScriptedEngine(Engine):
         pieces: Sequence[str] = (),
         bytes: bool = False,
         takes_tokens: bool = True,
+        calls_tools: bool = True,
         price: Price | None = None,
     ) -> None:
         self.script = script.Script([replies] if isinstance(replies, str) else replies)
@@ -96,6 +99,7 @@ class ScriptedEngine(Engine):
         self.vocabulary = Vocabulary(pieces, bytes=bytes)
         self.takes_tokens = takes_tokens
         self.continues = takes_tokens
+        self.calls_tools = calls_tools
         self.price = price
         self.requests: list[Request] = []
         self.received: deque[Received] = deque(maxlen=KEPT)
@@ -286,8 +290,10 @@ class ScriptedEngine(Engine):
         open: bool,
         template: Mapping[str, Any] | None = None,
     ) -> tuple[int, ...]:
-        """A conversation's tokens; the template has no settings."""
-        return self.vocabulary.render(messages, open=open)
+        """A conversation's tokens; the template has no settings, and writes tools first."""
+        tools = (template or {}).get("tools") if self.calls_tools else None
+        told = self.vocabulary.encode(json.dumps(tools)) if tools else ()
+        return told + self.vocabulary.render(messages, open=open)
 
     async def tokenize(self, text: str) -> tuple[int, ...]:
         """A text's tokens."""

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from weft.errors import EngineUnavailable, RequestRejected
-from weft.types import Request
-
-CALL, GIVEN = "\x02", "\x03"
-"""What an answer writes before the name of a tool that it calls, and before its arguments."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call of a tool: its arguments, or the text of them as it is to be sent."""
-
-    name: str
-    arguments: Mapping[str, Any] | str
-
-    @property
-    def text(self) -> str:
-        """The arguments as text."""
-        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
+from weft.tool_calls import CALL, GIVEN
+from weft.types import Request, ToolCall
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Sequence
 
+from weft.backends.scripted.script import written
 from weft.types import Message, Role
 
 END = 0
@@ -76,7 +77,10 @@ class Vocabulary:
         """A conversation's tokens."""
         tokens: list[int] = []
         for index, message in enumerate(messages):
-            tokens += [ROLES[message.role], *self.encode(message.content)]
+            content = message.content
+            if message.calls:
+                content = written(content, message.calls)
+            tokens += [ROLES[message.role], *self.encode(content)]
             if message.role == "assistant" and not (open and index == len(messages) - 1):
                 tokens.append(END)
         return tuple(tokens) if open else (*tokens, ROLES["assistant"])

@@ -205,11 +205,14 @@ class VLLMEngine(Engine):
         if open and not messages[-1].content:
             # Nothing to continue yet: the answer begins where the generation prompt ends.
             turns, open = messages[:-1], False
-        said = [{"role": m.role, "content": m.content} for m in turns]
+        said = wire.chat_messages(turns)
+        settings = dict(template or {})
+        tools = settings.pop(wire.TOOLS, None)
         how = {
             "add_generation_prompt": not open,
             "continue_final_message": open,
-            **({wire.TEMPLATE: dict(template)} if template else {}),
+            **({wire.TEMPLATE: settings} if settings else {}),
+            **({wire.TOOLS: tools} if tools else {}),
         }
         try:
             return await self._tokenize({"messages": said, **how})

@@ -25,6 +25,10 @@ class Models:
                 return False
         return True
 
+    def calls_tools(self, model: str) -> bool:
+        """Whether all engines of a model can be told of tools."""
+        return all(e.calls_tools for e in self._engines if e.model == model)
+
     def opens_thinking(self, model: str) -> bool:
         """Whether answers of a model begin within its thinking."""
         return any(e.opens_thinking for e in self._engines if e.model == model)

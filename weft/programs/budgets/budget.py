@@ -229,6 +229,12 @@ class budget:
             left = limits.dollars * (1 + _ROUNDING) - spent.dollars - prompt * prompt_price
             yield "dollars", _affordable(left - held.dollars, price), _affordable(left, price)
 
+    def affords(self, dollars: float) -> bool:
+        """Whether so much is left that is neither spent nor held."""
+        limit = self.limits.dollars
+        taken = self.spent.dollars + self.held.dollars + dollars
+        return limit is None or taken <= limit * (1 + _ROUNDING)
+
     def refusal(self, resource: str, prompt: int = 0) -> BudgetExceeded:
         """The error for what does not fit what is left."""
         limit = getattr(self.limits, resource)

@@ -248,7 +248,7 @@ class _Call:
             if held is not None:
                 await self._admit(held, known.prompt_tokens)
             if known.holds:
-                if await known.take(self._prompt, self._model):
+                if await known.take(self._prompt, self._model, self._sampling.tools):
                     self._hear(known.outcome, whole=True)
                     scope.journal.note("done", known.outcome.id, outcome=known.outcome, stored=True)
                 self.outcome = known.outcome
@@ -269,7 +269,8 @@ class _Call:
         """Tokens of the prompt, as far as they can be known."""
         pool, model = self._scope.pool, self._model
         if not pool.models.takes_tokens(model):
-            return pool.text_lengths.tokens(model, text_size(self._prompt.messages))
+            size = text_size(self._prompt.messages, self._sampling.tools)
+            return pool.text_lengths.tokens(model, size)
         settings = template_settings(self._sampling)
         path = await token_path(self._prompt, pool, model, settings)
         return len(path.tokens) + len(self._suffix)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic
 
 from typing_extensions import TypeVar
 
+from weft.errors import UsageError
 from weft.programs.prompt import Prompt
-from weft.types import FinishReason, Timing, TokenLogprob, Usage
+from weft.types import FinishReason, Timing, TokenLogprob, ToolCall, ToolResult, Usage
+
+if TYPE_CHECKING:
+    from weft.programs.tools.marking import Tool
 
 T = TypeVar("T", default=str)
 
@@ -19,9 +24,10 @@ class Completion(Generic[T]):
 
     Attributes:
         value: the answer as the type that `generate(returns=...)` asked for; else its text.
-        text: the answer, without the thinking. The text ends with the last whole character of
-            its tokens; the rest of a character that was cut off comes with the next piece. A
-            stop string that matched is part of the text, to the end of the last token.
+        text: the answer, without the thinking and the calls of tools. The text ends with the
+            last whole character of its tokens; the rest of a character that was cut off comes with
+            the next piece. A stop string that matched is part of the text, to the end of the last
+            token.
         tokens: the ids of all generated tokens, if the engine reports ids.
         logprobs: one for each token, if log-probabilities were asked for.
         finish_reason: `stop` (the model ended, or a stop string matched), `length`, or the
@@ -33,6 +39,7 @@ class Completion(Generic[T]):
         index: which sample of this Prompt it is.
         engine: name of the engine that ran the call.
         call: the call's id in its run.
+        tools: that were offered, by name.
         reasoning: what the model thought before the answer, if the engine or the text shows
             the thinking.
         in_thinking: whether the text was cut off within the thinking, so that there is no
@@ -42,6 +49,8 @@ class Completion(Generic[T]):
             `schema` (the model was told the schema in words); `max_tokens` (the answer is longer);
             `text` (the character is lacking that an earlier answer began); or a setting that the
             engine does not know, such as `top_k`.
+        calls: the tools that the model calls, with arguments of the signatures' types. A call
+            with an `error` is not run: the model reads the error as its result.
         end: the token that ended the answer, which is not among `logprobs`, if
             log-probabilities were asked for and the engine reports its own.
     """
@@ -62,6 +71,33 @@ class Completion(Generic[T]):
     in_thinking: bool = False
     missing: tuple[str, ...] = ()
     end: TokenLogprob | None = None
+    calls: tuple[ToolCall, ...] = ()
+    tools: Mapping[str, Tool] = field(default_factory=dict[str, "Tool"], repr=False, compare=False)
+
+    async def act(self, *, limit: int | None = None) -> list[ToolResult]:
+        """Run what the model calls, side by side; for `said.prompt.tools(results)`.
+
+        What a tool raises is its result, which the model reads; so are wrong arguments, names
+        of no tool, calls that were cut off, and calls that need what another call of the same
+        answer gives. The run's events name file and line of what a tool raised.
+
+        Args:
+            limit: how many tools run at once; None for all.
+
+        Returns:
+            a result for each call, in the order of the calls.
+
+        Raises:
+            UsageError: there are no calls, or `limit` is no whole number above 0.
+            BudgetExceeded: a budget in force is used up.
+        """
+        if not self.calls:
+            raise UsageError("the answer calls no tools; ask `if said.calls` before said.act()")
+        if limit is not None and not (type(limit) is int and limit > 0):
+            raise UsageError(f"act limit={limit!r} must be a whole number of at least 1")
+        from weft.programs.tools.acting import act  # only programs with tools need it
+
+        return await act(self.calls, self.tools, limit=limit, uses=(self.call,))
 
     @property
     def whole(self) -> bool:

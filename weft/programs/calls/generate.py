@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
@@ -22,10 +22,12 @@ from weft.programs.calls.settings import (
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt, check_prompt
 from weft.programs.scope import Scope, current
-from weft.types import MoreSampling, Sampling
+from weft.types import FinishReason, MoreSampling, Sampling
 
 if TYPE_CHECKING:
+    from weft.programs.calls.tool_use import ToolUse
     from weft.programs.calls.typed_form import TypedForm
+    from weft.programs.tools.marking import Tool
 
 T = TypeVar("T")
 
@@ -37,6 +39,8 @@ async def generate(
     n: None = None,
     schema: dict[str, Any] | None = None,
     returns: None = None,
+    tools: Sequence[Tool | Callable[..., Any]] = (),
+    tool_choice: str | Tool | Callable[..., Any] | None = None,
     index: int | None = None,
     **settings: Unpack[CallSettings],
 ) -> Completion: ...
@@ -47,6 +51,8 @@ async def generate(
     n: int,
     schema: dict[str, Any] | None = None,
     returns: None = None,
+    tools: Sequence[Tool | Callable[..., Any]] = (),
+    tool_choice: str | Tool | Callable[..., Any] | None = None,
     **settings: Unpack[CallSettings],
 ) -> list[Completion]: ...
 @overload
@@ -91,6 +97,8 @@ async def generate(
     schema: dict[str, Any] | None = None,
     returns: object = None,
     retries: int = 0,
+    tools: Sequence[Tool | Callable[..., Any]] = (),
+    tool_choice: str | Tool | Callable[..., Any] | None = None,
     role: str = "solver",
     index: int | None = None,
     **more: Unpack[MoreSampling],
@@ -115,6 +123,10 @@ async def generate(
             `Completion.value`.
         retries: how often an answer that does not follow `returns` is shown what is wrong with
             it, in a following turn, and asked for again.
+        tools: functions that the model may call, marked `@tool` or not. What the model calls is
+            in `Completion.calls`, and is run by `Completion.act`.
+        tool_choice: `auto` (the model decides), `none`, `required`, or the tool that must be
+            called; None leaves it to the engine.
         role: which of the pool's models answers.
         index: which sample of this prompt this is, for the Store. When the same is asked again
             in a run, the index counts up by itself.
@@ -164,17 +176,32 @@ async def generate(
             raise UsageError(f"schema={schema!r} must be a dict, a JSON schema")
         sampling = Sampling(*usual, schema, **more)
         check_usual(sampling)
+    use: ToolUse | None = None
+    if tools or tool_choice is not None:
+        from weft.programs.calls.tool_use import ToolUse  # only programs with tools need it
+
+        use = ToolUse.of(tools, tool_choice)
+        sampling = use.into(sampling)
     if n is not None:
-        return await _several(scope, prompt, sampling, role, n, form, retries)
+        return await _several(scope, prompt, sampling, role, n, form, retries, use)
     if index is None:
         index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
     else:
         check_whole("index", index, 0)
-    outcome = await call(scope, role, prompt, sampling, index=index)
-    completion = _completion(scope, prompt, role, index, outcome)
+    completion = await _answered(scope, prompt, sampling, role, index, use)
     if form is None:
         return completion
     return await _typed(scope, prompt, sampling, role, completion, form, retries)
+
+
+async def _answered(
+    scope: Scope, prompt: Prompt, sampling: Sampling, role: str, index: int, use: ToolUse | None
+) -> Completion:
+    if use is None:
+        outcome = await call(scope, role, prompt, sampling, index=index)
+    else:
+        outcome = await use.call(scope, role, prompt, sampling, index)
+    return _completion(scope, prompt, role, index, outcome, use)
 
 
 async def _typed(
@@ -201,8 +228,7 @@ async def _typed(
                 scope.provenance.note(value, completion.call)
             return replace(completion, value=value, usage=spent)
         index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
-        outcome = await call(scope, role, prompt, sampling, index=index)
-        completion = _completion(scope, prompt, role, index, outcome)
+        completion = await _answered(scope, prompt, sampling, role, index, None)
         spent += completion.usage
 
 
@@ -214,6 +240,7 @@ async def _several(
     n: int,
     form: TypedForm | None,
     retries: int,
+    use: ToolUse | None,
 ) -> list[Completion[Any]]:
     completions: dict[int, Completion[Any]] = {}
     seed = sampling.seed
@@ -221,8 +248,7 @@ async def _several(
     async def sample(i: int) -> None:
         own = sampling if seed is None else replace(sampling, seed=seed + i)
         with scope.branches(1):
-            outcome = await call(scope, role, prompt, own, index=first + i)
-            made = _completion(scope, prompt, role, first + i, outcome)
+            made: Completion[Any] = await _answered(scope, prompt, own, role, first + i, use)
             if form is not None:
                 made = await _typed(scope, prompt, own, role, made, form, retries)
         completions[i] = made
@@ -242,7 +268,7 @@ async def _several(
 
 
 def _completion(
-    scope: Scope, prompt: Prompt, role: str, index: int, outcome: Outcome
+    scope: Scope, prompt: Prompt, role: str, index: int, outcome: Outcome, use: ToolUse | None
 ) -> Completion:
     model = scope.model(role)
     tokens = outcome.tokens if scope.pool.models.takes_tokens(model) else None
@@ -253,6 +279,10 @@ def _completion(
     # All of it was thinking, where an engine that tells thinking apart had come to no answer.
     silent = bool(outcome.reasoning) and not outcome.text and outcome.finish_reason == "length"
     reasoning = "\n".join(filter(None, (outcome.reasoning, thinking.reasoning)))
+    made, calls = use.calls(outcome, prompt, index) if use is not None else ((), ())
+    if outcome.spoken is not None:
+        text = outcome.spoken
+        back = outcome.text  # with the calls, as the model wrote them
     if scope.provenance is not None:
         text = scope.provenance.text(text, outcome.id)
         if reasoning:
@@ -263,12 +293,18 @@ def _completion(
         text=text,
         tokens=outcome.tokens,
         logprobs=outcome.logprobs,
-        finish_reason=outcome.finish_reason,
+        finish_reason=_finish(outcome),
         ended=outcome.ended,
         usage=outcome.usage,
         timing=outcome.timing,
         prompt=prompt.produced(
-            back, tokens=tokens, model=model, call=outcome.id, in_thinking=thinking.inside
+            back,
+            tokens=tokens,
+            model=model,
+            call=outcome.id,
+            in_thinking=thinking.inside,
+            calls=made,
+            spoken=outcome.spoken,
         ),
         index=index,
         engine=outcome.engine,
@@ -277,7 +313,15 @@ def _completion(
         in_thinking=thinking.inside or silent,
         missing=outcome.missing,
         end=outcome.end,
+        calls=calls,
+        tools=use.tools if use is not None else {},
     )
+
+
+def _finish(outcome: Outcome) -> FinishReason:
+    """Why the answer ended: calls of tools read out of a text end it as those that come apart."""
+    called = outcome.calls and outcome.finish_reason == "stop"
+    return "tool_calls" if called else outcome.finish_reason
 
 
 def _texts(stop: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from weft.programs.budgets.budget import timeout
 from weft.programs.budgets.reservation import Reservation
@@ -52,12 +53,15 @@ class KnownCall:
         held = self._held
         return self._stored.done or cut_as_before(self.outcome, held, self._scope.budgets)
 
-    async def take(self, prompt: Prompt, model: str) -> bool:
+    async def take(
+        self, prompt: Prompt, model: str, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> bool:
         """Take the result when its turn comes, at its price; whether it is a whole one.
 
         Args:
             prompt: of the call.
             model: that answered.
+            tools: that it could call.
 
         Raises:
             BudgetExceeded: a budget ends it, as it did then or because it is held to less now.
@@ -75,7 +79,7 @@ class KnownCall:
             self.outcome = known = known.cut(most, scope.pool.models.dearest(model))
             done = False
         self.pending, self.taken = False, True
-        learn_length(scope.pool, model, prompt, known)
+        learn_length(scope.pool, model, prompt, tools, known)
         scope.spend(known.usage)
         if program is not None:
             timing = known.timing

@@ -12,6 +12,7 @@ from weft.programs.budgets.reservation import Reservation
 from weft.programs.history.outcome import Outcome
 from weft.programs.scope import Scope
 from weft.thinking import Thinking
+from weft.tool_calls import read_calls
 from weft.types import NOTHING, Delta, Price, Timing, TokenLogprob, Usage
 
 _FREE = Price(0.0, 0.0)
@@ -144,13 +145,15 @@ class CallProgress:
     def _finish(self, delta: Delta) -> None:
         outcome, held = self._outcome, self._reservation
         outcome.finish_reason, outcome.ended = delta.finish_reason or "stop", delta.ended
-        outcome.missing, outcome.end = delta.missing, delta.end
+        outcome.missing, outcome.end, outcome.calls = delta.missing, delta.end, delta.calls
         if self._thinking.unopened:
             share = len(self._thinking.reasoning) / max(1, sum(map(len, self._text)))
             self._thought = round(share * self._generated)
         if delta.reasoning_tokens is not None:
             self._thought = delta.reasoning_tokens
         request = self._call.request
+        if request.sampling.tools:
+            self._call.tool = self._next_tool(delta)
         if delta.prompt_tokens is not None:
             self._prompt = delta.prompt_tokens
             if request.tokens is None:
@@ -166,6 +169,12 @@ class CallProgress:
             outcome.finish_reason = "cancelled"
         if held is not None:
             self._charge(held, outcome.usage)
+
+    def _next_tool(self, delta: Delta) -> str:
+        """The tool that the program will wait for, as far as the answer tells."""
+        offered = [one["function"]["name"] for one in self._call.request.sampling.tools]
+        calls = delta.calls or read_calls(self._thinking.text, offered)[1]
+        return next((one.name for one in calls if one.name in offered), "")
 
     def close(self) -> None:
         """The call ended, one way or another."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weft.orchestrator.call import text_size
 from weft.orchestrator.pool import Pool
@@ -61,8 +61,10 @@ def cut_as_before(known: Outcome, held: Reservation | None, budgets: Iterable[bu
     )
 
 
-def learn_length(pool: Pool, model: str, prompt: Prompt, known: Outcome) -> None:
+def learn_length(
+    pool: Pool, model: str, prompt: Prompt, tools: Sequence[Mapping[str, Any]], known: Outcome
+) -> None:
     """Learn from a stored result how long a text is in tokens, as from the result at first."""
     used = known.usage
     if used.calls == 1 and "usage" not in known.missing and not pool.models.takes_tokens(model):
-        pool.text_lengths.learn(model, text_size(prompt.messages), used.prompt)
+        pool.text_lengths.learn(model, text_size(prompt.messages, tools), used.prompt)

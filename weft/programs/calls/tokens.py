@@ -172,8 +172,8 @@ async def _render(piece: Prompt, view: _View) -> tuple[int, ...]:
 async def _alone(piece: Prompt, view: _View) -> tuple[int, ...]:
     """The rendering of a Prompt, whatever produced it; of an open answer nothing is trimmed."""
     if not piece.open:
-        return await view.render(piece.messages, open=False)
-    *before, answer = piece.messages
+        return await view.render(piece.written(view.model), open=False)
+    *before, answer = piece.written(view.model)
     earlier, text = tuple(before), answer.content
     if mark := opening_mark(text):
         # Some templates put thinking of their own before it, others take it away.
@@ -213,14 +213,14 @@ async def _is_trimmed_away(end: Prompt, written: tuple[int, ...], view: _View) -
     """Whether nothing is left of an answer in its rendering, for it is all spaces."""
     if not end.answer or end.answer.strip():
         return False
-    begun = await view.render(end.messages[:-1], open=False)
+    begun = await view.render(end.written(view.model)[:-1], open=False)
     return begun[: len(written)] == written
 
 
 async def _try(view: _View, prompt: Prompt, *, open: bool) -> tuple[int, ...] | None:
     """A rendering, or None if the template refuses it."""
     try:
-        return await view.render(prompt.messages, open=open)
+        return await view.render(prompt.written(view.model), open=open)
     except RequestRejected:
         return None
 

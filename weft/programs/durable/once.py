@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+KEYED = "__weft_keyed__"
+"""Says of a marked function whether it is given a `key`, which its callers need not give."""
+
 
 def once(function: Callable[..., Awaitable[T]], /) -> Callable[..., Coroutine[Any, Any, T]]:
     """Mark an async function that has effects: a run with an id does each call of it once.
@@ -95,4 +98,5 @@ def once(function: Callable[..., Awaitable[T]], /) -> Callable[..., Coroutine[An
 
         return kind().read(await result_of(scope, deeds, key, begin, act))
 
+    vars(done_once)[KEYED] = keyed
     return done_once

@@ -12,7 +12,7 @@ from weft.errors import ConfigError
 from weft.programs.figures.folding import Fold, Folding, folded_graph
 from weft.programs.figures.spans import Span
 from weft.programs.figures.svg import svg
-from weft.types import NOTHING
+from weft.types import NOTHING, Message
 
 PAGE = "run.html"
 _LONG = 20_000  # letters of a text that are shown
@@ -116,7 +116,7 @@ def _span(span: Span, texts: _Texts) -> dict[str, Any]:
         told, used, timing = outcome.thinking, outcome.usage, outcome.timing
         reasoning = "\n".join(filter(None, (outcome.reasoning, told.reasoning)))
         made |= {
-            "answer": texts.add(told.text),
+            "answer": texts.add(Message("assistant", told.text, calls=outcome.calls).whole),
             "reasoning": texts.add(reasoning) if reasoning else None,
             "tokens": [used.prompt, used.cached, used.completion, used.cancelled],
             "finish": outcome.ended_by or outcome.finish_reason,

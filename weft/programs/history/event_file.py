@@ -63,7 +63,9 @@ def plain_prompt(prompt: Prompt) -> dict[str, Any]:
 
 
 def _text(piece: Prompt) -> str:
-    """What a turn says, and what stands beside it."""
+    """What a turn says, the tools that it calls, and what stands beside it."""
+    if piece.calls and piece.spoken is None:  # else the text holds the calls
+        return "\n".join([piece.text, *(f"{one.name}{one.text}" for one in piece.calls)]).strip()
     return "\n".join([piece.text, *[f"[{one.kind}]" for one in piece.media]])
 
 

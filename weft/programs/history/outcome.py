@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from weft.thinking import Thinking, split_thinking
-from weft.types import NOTHING, UNTIMED, FinishReason, Price, Timing, TokenLogprob, Usage
+from weft.types import NOTHING, UNTIMED, FinishReason, Price, Timing, TokenLogprob, ToolCall, Usage
 
 
 @dataclass(slots=True)
@@ -31,6 +31,8 @@ class Outcome:
         at: when it ended, in seconds since its run began; what came from a Store counts as long
             as it took the first time.
         end: the token that ended it, where log-probabilities were asked for.
+        calls: the tools that the model called, where the engine told calls apart.
+        spoken: the answer without calls, where the model wrote them into its text; else None.
         read: the text, as it was read while it came; until its Completion is made.
     """
 
@@ -55,6 +57,8 @@ class Outcome:
     inside: bool = False
     missing: tuple[str, ...] = ()
     end: TokenLogprob | None = None
+    calls: tuple[ToolCall, ...] = ()
+    spoken: str | None = None
     read: Thinking | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -104,6 +108,8 @@ class Outcome:
             kept["logprobs"] = [_plain(one) for one in self.logprobs]
         if self.end is not None:
             kept["end"] = _plain(self.end)
+        if self.calls:
+            kept["calls"] = [{"name": c.name, "arguments": c.text, "id": c.id} for c in self.calls]
         try:
             return to_json(kept).decode()
         except PydanticSerializationError:  # half a surrogate pair, which UTF-8 does not have
@@ -122,6 +128,8 @@ class Outcome:
             data["logprobs"] = tuple([TokenLogprob(**t) for t in data["logprobs"]])
         if data.get("end") is not None:
             data["end"] = TokenLogprob(**data["end"])
+        if "calls" in data:
+            data["calls"] = tuple([ToolCall(**one) for one in data["calls"]])
         if "usage" in data:
             data["usage"] = Usage(**data["usage"])
         if "timing" in data:
