@@ -44,6 +44,7 @@ def test_canonical(text: str, canonical: str) -> None:
 def test_every_strategy_reads_its_own_spec() -> None:
     assert set(strategies()) == {
         "greedy",
+        "atts",
         "specreason",
         "glimprouter",
         "nudging",
