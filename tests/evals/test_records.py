@@ -197,6 +197,30 @@ async def test_rescoring_reads_texts_anew_and_counts_a_vote_anew(tmp_path: Path)
         rescore(folder.path, bogus="1")
 
 
+async def test_a_table_is_rescored_as_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("question,answer\nhalf of 1?,0.5\n")
+    folder = await ran(
+        tmp_path / "out",
+        parse_task(f"csv(path={path}, reader='text(case=true)')"),
+        ScriptedEngine("1/2"),
+        "greedy",
+    )
+    assert [row.correct for row in folder.rows()] == [False]
+    assert rescore(folder.path, reader="number").righted == 1
+
+
+async def test_a_model_judges_while_an_evaluation_runs(tmp_path: Path) -> None:
+    path = problems(tmp_path / "p.jsonl", ("Greet me.", "Hello!"), ("Say bye.", "Bye!"))
+    engine = ScriptedEngine("Hi there.", lambda request: {"yes": 0.6, "no": 0.2})
+    task = parse_task(f"jsonl(path={path}, reader=text, scorer=judged)")
+    folder = await ran(tmp_path / "out", task, engine, "greedy")
+    assert [(row.correct, row.credit) for row in folder.rows()] == [(True, 1.0), (True, 1.0)]
+    assert [row.usage.calls for row in folder.rows()] == [1, 1], "judging is not the strategy's"
+    with pytest.raises(UsageError, match="only while an evaluation runs"):
+        rescore(folder.path, task=task.spec, reader="text", scorer="judged")
+
+
 def _evaluation(path: Path, rows: list[Row], seed: int = 0) -> Path:
     folder = Folder(path, create=True)
     settings = Settings("t", "", "m", seed, server=[str(path.name)])

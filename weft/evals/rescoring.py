@@ -14,11 +14,11 @@ from weft.evals.results import Evaluation
 from weft.evals.session import finish
 from weft.evals.suite import task_from
 from weft.evals.tasks.guarded_task import GuardedTask
-from weft.evals.tasks.registry import is_lines, parse_task
+from weft.evals.tasks.registry import file_spec, is_lines, parse_task
 from weft.evals.tasks.task import Sample
 from weft.search.strategy import Answer, Question
 from weft.search.voting import tally
-from weft.spec import Spec, read_spec, written
+from weft.spec import Spec, read_spec
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ def rescore(path: Path, task: str | None = None, **options: str | None) -> Resco
 def _with(options: Mapping[str, str], task: str) -> str:
     """A task's spec with other parameters."""
     if is_lines(task):
-        task = f"jsonl(path={written(task.strip())})"
+        task = file_spec(task)
     if not options:
         return task
     spec = read_spec(task, "task")

@@ -128,8 +128,8 @@ def _missing() -> str | None:
     lacking = [name for name in wanted if shutil.which(name) is None]
     if sys.platform != "linux" or lacking:
         return (
-            f"code that a model wrote is run in a sandbox only, and {' and '.join(lacking) or 'it'}"
-            " is not here; install bubblewrap and util-linux on Linux"
+            "code that a model wrote is run in a sandbox only, which needs Linux with "
+            f"{', '.join(wanted)}; install bubblewrap and util-linux"
         )
     done = subprocess.run(
         command_line([sys.executable, "-c", ""], SandboxLimits(), []),

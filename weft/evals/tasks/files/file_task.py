@@ -134,7 +134,7 @@ class FileTask(Task):
                 "name a file by examples"
             )
         judged = self.scorer is not None and self.scorer.right_from is not None
-        self.slow = judged or bool(tests) or getattr(self.reader, "slow", False)
+        self.slow = judged or bool(tests) or self.reader.slow
         self.fingerprint = self._digest()
 
     @abstractmethod
