@@ -240,3 +240,32 @@ def test_showing_what_is_not_there(weft: Weft) -> None:
     refused(weft("eval", "show", "nowhere"), "nowhere holds no evaluation")
     Path("file").write_text("")
     refused(weft("eval", "run", "countdown", "-s", "greedy", "--out", "file"), "can't use file")
+
+
+def test_all_options_of_a_run_fit_a_screen(weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = weft("eval", "run", "--help").stdout
+    assert len(shown.splitlines()) <= 40, shown
+
+
+def test_records_are_shown_read_anew_and_put_together(weft: Weft, player: str) -> None:
+    arguments = ["eval", "run", "countdown", "-s", "majority(n=2)", "-e", player, "--limit"]
+    assert weft(*arguments, "2", "--out", "a").exit_code == 0
+    assert weft(*arguments, "3", "--out", "b").exit_code == 0
+    sample = weft("eval", "show", "a", "--sample", "2", "-s", "majority")
+    assert sample.exit_code == 0, sample.output
+    assert "right answer: " in sample.stdout
+    assert "<- the answer" in sample.stdout
+    refused(weft("eval", "show", "a", "--sample", "9"), "number from 1 to 2")
+    refused(weft("eval", "show", "a", "--full"), "give --sample")
+    refused(weft("eval", "show", "a", "--sample", "1", "-s", "beam"), "there are majority")
+    assert "0 of 2 rows changed" in weft("eval", "rescore", "a").stdout
+    refused(weft("eval", "rescore", "a", "--reader", "number"), "reader")
+    assert "no sample of a has failed" in weft("eval", "retry", "a").stdout
+    assert weft("eval", "merge", "a", "b", "-o", "c").exit_code == 0
+    assert "3/3" in weft("eval", "watch", "c", "--once").stdout
+    refused(weft("eval", "watch", "nowhere", "--once"), "no folder nowhere")
+    assert Path("c/viewer.html").is_file()
+    assert weft("eval", "export", "c", "-o", "c.csv").exit_code == 0
+    refused(weft("eval", "export", "c", "-o", "c.txt"), ".csv, .parquet or .eval")
+    refused(weft("eval", "export", "c", "-o", "nowhere/c.csv"), "name another file")

@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from weft.cli.common import (
-    BudgetText,
     CommandGroup,
-    Engines,
-    Imports,
-    Model,
-    PolicyText,
-    Replicas,
-    Roles,
     budget_values,
     complain,
     go,
@@ -26,7 +19,7 @@ from weft.cli.common import (
     stderr,
     stdout,
 )
-from weft.cli.evals import kept
+from weft.cli.evals import kept, options
 from weft.cli.evals.watch import watch
 from weft.errors import UsageError, WeftError
 from weft.importing import import_all
@@ -47,90 +40,31 @@ app = typer.Typer(
 
 @app.command("run")
 def run(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="SUITE.yaml|TASK|FILE",
-            help="A suite's file, a task's spec, or a file of problems.",
-        ),
-    ],
-    strategy: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--strategy",
-            "-s",
-            metavar="SPEC",
-            help="A strategy to run, such as majority(n=8). May be given several times.",
-        ),
-    ] = None,
-    engine: Engines = None,
-    model: Model = None,
-    replicas: Replicas = None,
-    role: Roles = None,
-    policy: PolicyText = None,
-    imports: Imports = None,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", help="How many problems to run.")
-    ] = None,
-    repeats: Annotated[
-        int | None,
-        typer.Option(metavar="K", help="How many times each problem is asked; 1 by default."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Seed of problems and sampling.")
-    ] = None,
-    sampling: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="A setting of sampling, such as top_k=20 or thinking=false. May be given several "
-            "times.",
-        ),
-    ] = None,
-    budget: BudgetText = None,
-    concurrency: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Most samples under way at once.")
-    ] = None,
-    max_errors: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|N%|all",
-            help="A strategy ends that has more errors than this; 10% by default, but at least "
-            "three.",
-        ),
-    ] = None,
-    retries: Annotated[
-        int | None,
-        typer.Option(metavar="K", help="Try a sample that failed up to K times more, at once."),
-    ] = None,
-    on_error: Annotated[
-        str | None,
-        typer.Option(
-            metavar="again|wrong",
-            help="What still fails has no result until it is run again, or counts as wrong.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The folder for results; eval-TASK by default."),
-    ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|URL", help="Where to keep results of calls; DIR/store.sqlite by default."
-        ),
-    ] = None,
-    moved: Annotated[
-        bool,
-        typer.Option(
-            "--moved",
-            help="Go on with results in --out though the engines' addresses have changed.",
-        ),
-    ] = False,
+    what: options.What,
+    strategy: options.Strategies = None,
+    engine: options.Engines = None,
+    model: options.Model = None,
+    replicas: options.Replicas = None,
+    role: options.Roles = None,
+    policy: options.Policy = None,
+    imports: options.Imports = None,
+    limit: options.Limit = None,
+    repeats: options.Repeats = None,
+    seed: options.Seed = None,
+    sampling: options.Sampling = None,
+    budget: options.Budget = None,
+    concurrency: options.Concurrency = None,
+    max_errors: options.MaxErrors = None,
+    retries: options.Retries = None,
+    on_error: options.OnError = None,
+    out: options.Out = None,
+    store: options.Store = None,
+    moved: options.Moved = False,
 ) -> None:
     """Run strategies on a task. Samples that are finished are never run again.
 
     Options overrule the suite's file. A task's spec alone runs the suite that weft has for it.
+    Strategies, engines, roles, imports and settings of sampling may be given several times.
 
     Example: weft eval run countdown -s "majority(n=8)" --limit 50 --out results
     """
