@@ -142,6 +142,8 @@ def overlaid(what: str, given: dict[str, Any]) -> Suite:
         base["task"] = what
         if not base.get("strategies") and not given.get("strategies"):
             raise UsageError(f"task {task.name} has no suite of its own; give --strategy SPEC")
+    if "model" in given:
+        base.pop("models", None)
     try:
         suite = Suite.model_validate({**base, **given})
     except ValidationError as e:
