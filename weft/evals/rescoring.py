@@ -130,9 +130,13 @@ def _read(row: Row, question: Question) -> Row:
                 if texts[i].value != cluster.value:
                     texts[i] = replace(texts[i], vote=cluster.value)
         if count.winner is not None:
-            chosen = count.winner.members[0]
+            # Texts stand in the order in which they ended, which is not that of equals.
+            most = [c for c in count.clusters if c.weight == count.winner.weight]
+            won = next((c for c in most if row.chosen in c.members), count.winner)
+            chosen = won.members[0] if row.chosen not in won.members else row.chosen
+            assert chosen is not None
             details = row.details | {"votes": {c.value: len(c.members) for c in count.clusters}}
-            value, text = count.winner.value, texts[chosen].text
+            value, text = texts[chosen].value, texts[chosen].text
             return replace(
                 row, texts=texts, chosen=chosen, answer=value, text=text,
                 score=count.share, details=details, vote=None,
