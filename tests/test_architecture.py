@@ -137,7 +137,8 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "prompt": set(),
     },
     "search": {
-        "allocation": {"calibration", "needs", "sampling"},
+        "agents": {"sampling", "step_search"},
+        "allocation": {"calibration", "needs", "refinement"},
         "calibration": {"question"},
         "selection": {"sampling"},
         "grade": {"verifiers"},

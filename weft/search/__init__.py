@@ -13,9 +13,13 @@ inside of a model.
 from __future__ import annotations
 
 from weft.parameters import param
+from weft.search.agents.dfsdt import Explored, Place, Turn, dfsdt
+from weft.search.agents.plangen import PlanGen
+from weft.search.agents.preferences import Preference, preferences, write_preferences
 from weft.search.allocation.compute_optimal import ComputeOptimal
 from weft.search.allocation.pets import Pets
 from weft.search.allocation.pets_online import PetsOnline
+from weft.search.allocation.switch import Switch
 from weft.search.collaboration.atts import Atts
 from weft.search.collaboration.glimprouter import GlimpRouter
 from weft.search.collaboration.nudging import Nudging
@@ -32,6 +36,7 @@ from weft.search.early_exit.deepconf import DeepConf
 from weft.search.early_exit.deepconf_online import DeepConfOnline
 from weft.search.early_exit.trimr import TrimR
 from weft.search.readers import Reader, reader
+from weft.search.refinement.revise import Revise
 from weft.search.refinement.spar import Spar
 from weft.search.sampling.attempts import Chosen, best_of, choose, majority_of
 from weft.search.sampling.best_of_n import BestOfN
@@ -44,6 +49,7 @@ from weft.search.sampling.rpc import Rpc
 from weft.search.sampling.sample_until import SampleUntil
 from weft.search.sampling.short_m_at_k import ShortMAtK
 from weft.search.sampling.weighted_majority import WeightedMajority
+from weft.search.segments.cpt import Cpt
 from weft.search.segments.hyper import Hyper
 from weft.search.segments.segment_rejection import SegmentRejection
 from weft.search.segments.treepo import TreePO
@@ -77,10 +83,12 @@ __all__ = [
     "Confidence",
     "ConformalExit",
     "ConvergenceProbe",
+    "Cpt",
     "DeepConf",
     "DeepConfOnline",
     "Dvts",
     "Effort",
+    "Explored",
     "FirstFinish",
     "GlimpRouter",
     "Greedy",
@@ -93,11 +101,15 @@ __all__ = [
     "ParticleGibbs",
     "Pets",
     "PetsOnline",
+    "Place",
+    "PlanGen",
     "Power",
+    "Preference",
     "PromptVariants",
     "Question",
     "Reader",
     "Rebase",
+    "Revise",
     "Rpc",
     "SampleUntil",
     "SegmentRejection",
@@ -105,18 +117,23 @@ __all__ = [
     "Spar",
     "SpecReason",
     "Strategy",
+    "Switch",
     "ThinkIfNeeded",
     "TreePO",
     "TrimR",
+    "Turn",
     "Verifier",
     "WeightedMajority",
     "best_of",
     "choose",
+    "dfsdt",
     "majority_of",
     "param",
     "parse_strategy",
+    "preferences",
     "reader",
     "strategies",
     "strategy",
     "verifier",
+    "write_preferences",
 ]

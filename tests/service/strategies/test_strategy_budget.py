@@ -22,7 +22,7 @@ MOST = {
     **{"mcts": 129, "ab_mcts": 129, "deepconf_online": 32},
     **{"mcts": 129, "ab_mcts": 129, "power": 21},
     **{"mcts": 129, "ab_mcts": 129, "power": 21, "particle_gibbs": 448},
-    **{"spar": 28},
+    **{"spar": 28, "cpt": 156, "plangen": 280},
 }
 """Calls at most: of 32 steps, 64 paths extended or 64 walks, each continuation is also scored."""
 
