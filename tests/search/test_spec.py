@@ -81,8 +81,12 @@ def test_every_strategy_reads_its_own_spec() -> None:
         "rebase",
         "astar",
         "particle_filter",
+        "cpt",
         "mcts",
         "ab_mcts",
+        "revise",
+        "switch",
+        "plangen",
         "particle_gibbs",
         "power",
     }

@@ -11,7 +11,7 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.pool import Pool
 from weft.programs import Prompt
 from weft.search import PlanGen, Question, parse_strategy
-from weft.search.agents.bandit import Bandit
+from weft.search.agents.bandit import ArmBounds
 from weft.types import Request
 
 CONSTRAINTS = ["has an a", "has a b", "has a c", "has a d"]
@@ -72,7 +72,7 @@ async def test_it_ends_with_a_score_that_is_enough() -> None:
 
 
 def test_what_can_t_be_read_is_a_failure_and_no_zero() -> None:
-    bandit = Bandit([0.5, 0.5], recovery=0.2)
+    bandit = ArmBounds([0.5, 0.5], recovery=0.2)
     bandit.tried(0, None)
     bandit.tried(1, 0.0)
     assert bandit.bound(bandit.arms[0]) == pytest.approx(bandit.bound(bandit.arms[1]) + 0.2)
@@ -92,7 +92,7 @@ async def test_an_answer_that_could_not_be_scored_is_not_the_best() -> None:
 
 
 def test_the_bound_by_hand() -> None:
-    bandit = Bandit([0.2, 1.0], prior=0.5, diversity=0.5, recovery=0.1)
+    bandit = ArmBounds([0.2, 1.0], prior=0.5, diversity=0.5, recovery=0.1)
     assert [bandit.bound(arm) for arm in bandit.arms] == pytest.approx([0.6, 1.0])
     assert bandit.choose() == 1
     bandit.tried(1, 0.3)
@@ -101,7 +101,7 @@ def test_the_bound_by_hand() -> None:
 
 
 def test_the_bandit_finds_the_best_way() -> None:
-    chance, bandit = random.Random(2), Bandit([0.9, 0.5, 0.1])
+    chance, bandit = random.Random(2), ArmBounds([0.9, 0.5, 0.1])
     good = [0.2, 0.4, 0.8]
     for _ in range(400):
         way = bandit.choose()

@@ -28,7 +28,7 @@ class Arm:
         return len(self.rewards) + self.failures
 
 
-class Bandit:
+class ArmBounds:
     """Chooses among ways.
 
     The bound of a way is the mean of its rewards + sqrt(2 ln(T + 1) / N) + `prior` times its

@@ -9,7 +9,7 @@ from weft.errors import BudgetExceeded, UsageError
 from weft.parameters import param, temperature
 from weft.programs import generate
 from weft.programs.hearing import hearing
-from weft.search.agents.bandit import Bandit
+from weft.search.agents.bandit import ArmBounds
 from weft.search.agents.planning import Agents, Verification
 from weft.search.failures import NO_RESULT
 from weft.search.sampling.best_of_n import BestOfN
@@ -43,9 +43,9 @@ class PlanGen(Strategy):
     `threshold` and rounds are left, a bandit chooses one of three strategies, which looks for a
     better answer with that feedback. Where it asks the verifier `model`, its answers are judged by
     these constraints; `verifier` is that of strategies that are not given. The selection agent says
-    beforehand how well each suits the question; see `Bandit` for what else counts. The best answer
-    so far is never given up for a worse one. What the verification agent says may be unreadable:
-    then the strategy has failed, and has no score of 0.
+    beforehand how well each suits the question; see `ArmBounds` for what else counts. The best
+    answer so far is never given up for a worse one. What the verification agent says may be
+    unreadable: then the strategy has failed, and has no score of 0.
     """
 
     title = "PlanGEN"
@@ -84,12 +84,12 @@ class PlanGen(Strategy):
             await agents.find_constraints()
             if (said := await agents.verify(draft.text)) is not None:
                 best = draft, said
-        bandit: Bandit | None = None
+        bandit: ArmBounds | None = None
         for index in range(1, self.rounds + 1):
             if _spent(drawn) or (best is not None and best[1].score >= self.threshold):
                 break
             if bandit is None:
-                bandit = Bandit(await agents.suits([way.spec for way in ways]))
+                bandit = ArmBounds(await agents.suits([way.spec for way in ways]))
             way = bandit.choose()
             chosen.append(ways[way].spec)
             asked = _asked_again(question, agents, index, best, draft)
