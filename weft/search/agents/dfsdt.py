@@ -126,7 +126,8 @@ async def dfsdt(
     answer, or where the agent gave up, the search climbs back two places, past what else could be
     tried beside that turn; after an error, a failure or at `depth`, one place. Then the node is
     asked for another turn, and is told the earlier ones from there, so that it does something else.
-    What it is told is no part of the state, so nothing below hears of it.
+    What it is told is no part of the state, so nothing below hears of it. Climbing back past the
+    beginning ends the search.
 
     Args:
         expand: the node: takes a state and the turns that were tried from there, and gives
