@@ -13,7 +13,7 @@ inside of a model.
 from __future__ import annotations
 
 from weft.parameters import param
-from weft.search.agents.dfsdt import Explored, Place, Turn, dfsdt
+from weft.search.agents.dfsdt import AgentTurn, Explored, Place, dfsdt
 from weft.search.agents.plangen import PlanGen
 from weft.search.agents.preferences import Preference, preferences, write_preferences
 from weft.search.allocation.compute_optimal import ComputeOptimal
@@ -69,6 +69,7 @@ from weft.search.verifiers import Confidence, Verifier, verifier
 __all__ = [
     "AStar",
     "AbMcts",
+    "AgentTurn",
     "Answer",
     "Atts",
     "Bandit",
@@ -121,7 +122,6 @@ __all__ = [
     "ThinkIfNeeded",
     "TreePO",
     "TrimR",
-    "Turn",
     "Verifier",
     "WeightedMajority",
     "best_of",

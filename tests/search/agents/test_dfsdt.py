@@ -10,7 +10,7 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import RequestRejected, UsageError
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, Prompt, budget, generate
-from weft.search import Turn, dfsdt, preferences, write_preferences
+from weft.search import AgentTurn, dfsdt, preferences, write_preferences
 
 State = tuple[str, ...]
 TREE = {
@@ -33,13 +33,13 @@ class World:
         self.visited: list[str] = []
         self.told: dict[str, list[str]] = {}
 
-    async def expand(self, state: str, tried: Sequence[Turn[str]]) -> Turn[str]:
+    async def expand(self, state: str, tried: Sequence[AgentTurn[str]]) -> AgentTurn[str]:
         name = self.tree[state][len(tried)]
         end = {"!": "answer", "?": "give up", "-": "error"}.get(name[-1])
         name = name.rstrip("!?-")
         self.visited.append(name)
         self.told[name] = [turn.shown for turn in tried]
-        return Turn(name, f"did {name}", end, **self.turn)  # pyright: ignore
+        return AgentTurn(name, f"did {name}", end, **self.turn)  # pyright: ignore
 
 
 async def test_the_order_of_visits_and_how_far_it_climbs_back() -> None:
@@ -100,14 +100,14 @@ async def test_with_a_ranking_the_most_promising_goes_on_first() -> None:
     visited: list[str] = []
     names = {"": iter("abc"), "b": iter(["b1-", "b2-", "b3-"]), "c": iter(["c1!", "c2!", "c3!"])}
 
-    async def expand(state: str, tried: Sequence[Turn[str]]) -> Turn[str]:
+    async def expand(state: str, tried: Sequence[AgentTurn[str]]) -> AgentTurn[str]:
         assert not tried
         name = next(names[state])
         ends = {"!": "answer", "-": "error"}
         visited.append(name)
-        return Turn(name.rstrip("!-"), name, ends.get(name[-1]))  # pyright: ignore
+        return AgentTurn(name.rstrip("!-"), name, ends.get(name[-1]))  # pyright: ignore
 
-    async def better(first: Turn[str], second: Turn[str]) -> bool:
+    async def better(first: AgentTurn[str], second: AgentTurn[str]) -> bool:
         return "bca".index(first.shown[0]) < "bca".index(second.shown[0])
 
     async with Pool(ScriptedEngine()):
@@ -135,9 +135,9 @@ async def test_pairs_hold_what_led_to_an_answer_and_what_failed(tmp_path: Path) 
 
 
 async def test_a_budget_and_failures_leave_what_was_found() -> None:
-    async def expand(state: str, tried: Sequence[Turn[str]]) -> Turn[str]:
+    async def expand(state: str, tried: Sequence[AgentTurn[str]]) -> AgentTurn[str]:
         text = (await generate(Prompt.user(state + "?"), max_tokens=9)).text
-        return Turn(state + text, text, "give up" if len(state) else None)
+        return AgentTurn(state + text, text, "give up" if len(state) else None)
 
     async with Pool(ScriptedEngine("x")):
         with budget(Limits(calls=2)):
@@ -149,7 +149,7 @@ async def test_a_budget_and_failures_leave_what_was_found() -> None:
             nothing = await dfsdt(expand, "")
         assert (nothing.state, nothing.budget) == (None, "calls")
 
-    async def refused(state: str, tried: Sequence[Turn[str]]) -> Turn[str]:
+    async def refused(state: str, tried: Sequence[AgentTurn[str]]) -> AgentTurn[str]:
         raise RequestRejected("not this one")
 
     with pytest.raises(RequestRejected, match="not this one"):

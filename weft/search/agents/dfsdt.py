@@ -26,7 +26,7 @@ _ALL = math.inf
 
 
 @dataclass(frozen=True)
-class Turn(Generic[S]):
+class AgentTurn(Generic[S]):
     """What a user's node made of a state: what an agent thought, did and saw.
 
     Attributes:
@@ -58,7 +58,7 @@ class Place(Generic[S]):
     """
 
     state: S
-    turn: Turn[S] | None = None
+    turn: AgentTurn[S] | None = None
     parent: Place[S] | None = None
     children: list[Place[S]] = field(default_factory=list["Place[S]"])
     failed: WeftError | None = None
@@ -76,7 +76,7 @@ class Place(Generic[S]):
         return here or any(child.leads for child in self.children)
 
     @property
-    def turns(self) -> list[Turn[S]]:
+    def turns(self) -> list[AgentTurn[S]]:
         """The turns that lead here, earliest first."""
         before = [] if self.parent is None else self.parent.turns
         return before if self.turn is None else [*before, self.turn]
@@ -104,8 +104,8 @@ class Explored(Generic[S]):
     budget: str | None = None
 
 
-Expand = Callable[[S, Sequence[Turn[S]]], Awaitable[Turn[S]]]
-Better = Callable[[Turn[S], Turn[S]], "bool | Awaitable[bool]"]
+Expand = Callable[[S, Sequence[AgentTurn[S]]], Awaitable[AgentTurn[S]]]
+Better = Callable[[AgentTurn[S], AgentTurn[S]], "bool | Awaitable[bool]"]
 
 
 async def dfsdt(
@@ -147,7 +147,7 @@ async def dfsdt(
         seed: of the choice among states at which the agent gave up.
 
     Raises:
-        UsageError: a parameter is out of range, `expand` gives no Turn, or a turn changed
+        UsageError: a parameter is out of range, `expand` gives no AgentTurn, or a turn changed
             something and there is no `fork`.
         EngineError: no turn could be made, the first for this error.
     """
@@ -264,7 +264,7 @@ class _Search(Generic[S]):
                 pass
         return [made[number] for number in sorted(able, key=lambda i: (-wins.get(i, 0), i))]
 
-    async def _try(self, place: Place[S], told: Sequence[Turn[S]]) -> Place[S]:
+    async def _try(self, place: Place[S], told: Sequence[AgentTurn[S]]) -> Place[S]:
         """What the node makes of a place's state."""
         self.calls += 1
         try:
@@ -276,12 +276,12 @@ class _Search(Generic[S]):
         except (OutputError, *NO_RESULT) as error:
             self._note(error)
             return Place(place.state, None, place, failed=error)
-        if not isinstance(given, Turn) or given.end not in _CLIMB:
+        if not isinstance(given, AgentTurn) or given.end not in _CLIMB:
             raise UsageError(
-                f"the node gave dfsdt {given!r}; give a Turn, whose end is answer, give up, error "
-                "or None"
+                f"the node gave dfsdt {given!r}; give an AgentTurn, whose end is answer, give up, "
+                "error or None"
             )
-        turn = cast("Turn[S]", given)
+        turn = cast("AgentTurn[S]", given)
         if turn.changes and self._fork is None and self._width > 1:
             raise UsageError(
                 f"a turn of dfsdt changed something outside its state ({turn.shown or 'unnamed'}), "

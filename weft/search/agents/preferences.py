@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from weft.search.agents.dfsdt import Place, Turn
+from weft.search.agents.dfsdt import AgentTurn, Place
 
 S = TypeVar("S")
 
@@ -25,9 +25,9 @@ class Preference(Generic[S]):
     """
 
     state: S
-    before: tuple[Turn[S], ...]
-    chosen: Turn[S]
-    rejected: Turn[S]
+    before: tuple[AgentTurn[S], ...]
+    chosen: AgentTurn[S]
+    rejected: AgentTurn[S]
 
 
 def preferences(root: Place[S]) -> Iterator[Preference[S]]:
@@ -50,7 +50,7 @@ def write_preferences(file: str | Path, root: Place[S], prompt: str) -> int:
     """Add the pairs of a tree to a file of JSON lines, as trainers of preferences read them.
 
     Each line has `prompt`, with the turns before, `chosen` and `rejected`, all in the words of
-    `Turn.shown`. Pairs whose turns are shown by the same words are left out.
+    `AgentTurn.shown`. Pairs whose turns are shown by the same words are left out.
 
     Args:
         file: is made if it does not exist.
