@@ -26,6 +26,7 @@ from weft.search.step_search.particle_filter import ParticleFrontier
 from weft.search.step_search.rebase import RebaseFrontier
 from weft.search.step_search.steps import Steps
 from weft.search.verifiers import Verifier
+from weft.store.store import Store
 
 FRONTIERS: dict[str, Callable[[Path], Frontier]] = {
     "beam": lambda root: BeamFrontier(root, 4, 2),
@@ -158,3 +159,23 @@ async def test_a_budget_or_a_failure_costs_no_answer(spec: str, question, player
         done = await run(parse_strategy(spec), question, pool=pool)
     assert done.value.value is not None
     assert done.value.details["failed"] == 1
+
+
+@pytest.mark.loops("virtual")
+@pytest.mark.parametrize("spec", ["beam(n=8, width=4, ahead=4)", "rebase(n=6, ahead=3)"])
+async def test_a_rerun_from_a_store_gives_the_same_tree(
+    spec: str, question, player, playing, tmp_path
+) -> None:
+    def slow(request):
+        chance = random.Random(f"{request.messages} {request.sampling.seed}")
+        return Scripted(playing(request), seconds=chance.uniform(0.1, 1))
+
+    found = []
+    for make in (lambda: player(slow, token_seconds=0.01), player):
+        with Store(tmp_path / "store") as store:
+            async with Pool(engine := make()) as pool:
+                found.append(await run(parse_strategy(spec), question, pool=pool, store=store))
+    assert not engine.requests
+    first, again = found
+    assert again.value == first.value
+    assert first.value.details["ahead"] > 0
