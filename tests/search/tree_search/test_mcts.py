@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weft.orchestrator.pool import Pool
 from weft.search import Mcts
-from weft.search.step_search.frontier import Move
+from weft.search.step_search.frontier import Move, Path
 from weft.search.strategy import stable_seed
-from weft.search.tree_search.mcts import MctsFrontier
+from weft.search.tree_search.mcts import MctsFrontier, prior
 from weft.search.tree_search.tree import Node
+from weft.search.verifiers import Confidence
 
 DEPTH = 3
 
@@ -158,3 +160,34 @@ def test_an_answer_that_cannot_be_read_is_worth_nothing(drive, root) -> None:
     driver.value = lambda text: None if text == "a" else text
     driver(frontier)
     assert tree(frontier)["b"] > 2 * tree(frontier)["a"]
+
+
+def test_puct_weighs_what_the_model_finds_likely(root) -> None:
+    frontier = MctsFrontier(root, Mcts(bound="puct", explore=2.0, width=2))
+    top = frontier.root
+    before = Confidence(-7.0, 3)
+    at = Node(Path(root.prompt, "q", confidence=before), top)
+    for text, probability, scores in (("a", 0.6, [0.5]), ("b", 0.2, [0.5, 0.7])):
+        # Two tokens of this probability each.
+        sure = Confidence(before.total + 2 * math.log(probability), before.count + 2)
+        child = Node(Path(root.prompt, text, parent=at.path, confidence=sure), at)
+        at.children[text] = child
+        for score in scores:
+            child.scores.add(score)
+            at.scores.add(score)
+    a, b = at.children.values()
+    assert (prior(a), prior(b)) == pytest.approx((0.75, 0.25))
+    bounds = [-frontier._order(child)[0] for child in (a, b)]
+    assert bounds == pytest.approx(
+        [0.5 + 2 * 0.75 * math.sqrt(3) / 2, 0.6 + 2 * 0.25 * math.sqrt(3) / 3]
+    )
+    unknown = Node(Path(root.prompt, "c", parent=top.path), top)
+    top.children["c"] = unknown
+    assert prior(unknown) == 1
+
+
+async def test_puct_asks_for_probabilities(question, player) -> None:
+    async with Pool(engine := player()):
+        answer = await Mcts(n=40, bound="puct")(question)
+    assert answer.value == "312"
+    assert {r.sampling.logprobs for r in engine.requests if not r.ask} == {0}

@@ -11,7 +11,7 @@ from weft.search.step_search.frontier import Path
 from weft.search.step_search.steps import Steps
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.tree_search.tree import Node, TreeFrontier, searched
-from weft.search.verifiers import read_verifier, verifier_param
+from weft.search.verifiers import NO_TOKENS, Confidence, read_verifier, verifier_param
 
 
 def walks_param() -> Any:
@@ -34,6 +34,10 @@ class Mcts(Strategy):
     came to the path and N' to the continuation. A walk to a finished path makes no step. Walks
     under way count as if they had found a score of 0 (virtual loss, Chaslot et al. 2008), so the
     next walks go elsewhere. After n walks without an answer the best path is finished greedily.
+
+    With `bound=puct` what is added is explore P sqrt(N) / (1 + N') (AlphaZero, Silver et al. 2018),
+    where P is the continuation's share of what the model finds all of them likely: of each step the
+    geometric mean of its tokens' probabilities.
     """
 
     title = "MCTS"
@@ -44,6 +48,9 @@ class Mcts(Strategy):
     n: int = walks_param()
     width: int = param(4, "continuations of a path", least=1, main=True)
     verifier: str = verifier_param()
+    bound: str = param(
+        "uct", "how seldom walked paths are weighed; puct heeds the model", choices=("uct", "puct")
+    )
     explore: float = param(1.414, "weight of paths that were seldom walked", least=0)
     parallel: int = parallel_param()
     pick: str = pick_param()
@@ -51,7 +58,9 @@ class Mcts(Strategy):
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
-        steps = Steps(question, read_verifier(self.verifier), self.temperature)
+        verifier = read_verifier(self.verifier)
+        logprobs = 0 if self.bound == "puct" else None
+        steps = Steps(question, verifier, self.temperature, logprobs=logprobs)
         return await searched(MctsFrontier(steps.root, self), steps, self.pick)
 
 
@@ -61,6 +70,7 @@ class MctsFrontier(TreeFrontier):
     def __init__(self, root: Path, settings: Mcts) -> None:
         super().__init__(root, settings.n, settings.parallel)
         self._width, self._explore = settings.width, settings.explore
+        self._puct = settings.bound == "puct"
 
     def walk(self) -> Node | None:
         """Where the best children lead; where all below is under way, to the next best."""
@@ -80,5 +90,22 @@ class MctsFrontier(TreeFrontier):
         assert node.parent is not None
         walks = node.scores.count + node.under_way
         all_walks = node.parent.scores.count + node.parent.under_way
-        rare = math.sqrt(math.log(all_walks) / walks)
+        if self._puct:
+            rare = prior(node) * math.sqrt(all_walks) / (1 + walks)
+        else:
+            rare = math.sqrt(math.log(all_walks) / walks)
         return -(node.scores.total / walks + self._explore * rare), node.path.tie
+
+
+def prior(node: Node) -> float:
+    """A continuation's share of what the model finds all continuations of its path likely."""
+    assert node.parent is not None
+    likely = {child: _likely(child.path) for child in node.parent.children.values()}
+    total = sum(likely.values())
+    return likely[node] / total if total > 0 else 1 / len(likely)
+
+
+def _likely(path: Path) -> float:
+    """The geometric mean of the probabilities of a path's last step; 0 without any."""
+    all, before = path.confidence, NO_TOKENS if path.parent is None else path.parent.confidence
+    return Confidence(all.total - before.total, all.count - before.count).score
