@@ -127,7 +127,7 @@ class Agents:
     async def _ask(self, text: str, returns: type[M]) -> M | None:
         self._asked += 1
         try:
-            return await generate(
+            completion = await generate(
                 Prompt.user(text),
                 max_tokens=self.max_tokens,
                 temperature=0.0,
@@ -135,6 +135,7 @@ class Agents:
                 returns=returns,
                 role=self.role,
             )
+            return completion.value
         except OutputError:
             self.unread += 1
         except NO_RESULT as error:
