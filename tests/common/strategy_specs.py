@@ -80,6 +80,6 @@ VERIFYING = [s for s in ONE_EACH if "verifier" in {p.name for p in parse_strateg
 """Those that ask a verifier."""
 
 
-def checking(spec: str) -> Strategy:
-    """A strategy that has the question's own check for its verifier."""
-    return replace(cast(Any, parse_strategy(spec)), verifier="function")
+def checking(spec: str, verifier: str = "function") -> Strategy:
+    """A strategy that has the question's own check for its verifier, or another one."""
+    return replace(cast(Any, parse_strategy(spec)), verifier=verifier)

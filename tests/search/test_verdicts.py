@@ -106,7 +106,7 @@ async def test_answers_say_how_much_of_the_model_its_verdicts_rest_on(
 
     likely = player().scores
     async with Pool(player(scores=half)) as pool:
-        answer = (await run(parse_strategy(spec), question, pool=pool)).value
+        answer = (await run(checking(spec, "model"), question, pool=pool)).value
         assert answer.details["verdict_mass"] == pytest.approx(0.4)
         exact = checking(spec)
         assert "verdict_mass" not in (await run(exact, question, pool=pool)).value.details

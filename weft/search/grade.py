@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
 from weft.parameters import param
 from weft.programs.calls.score import pool_texts
 from weft.search.strategy import Question
@@ -22,7 +27,8 @@ class GradeVerifier(Verifier):
     The model sees the answer as its own, and is asked for a grade behind it. One token is
     generated, and what the model has read of the answer before lies in its cache. The digit is
     the likeliest one, or with `by=mean` the mean by the probabilities of all digits. A model that
-    gives no digit any probability gives 0.
+    gives no digit any probability gives 0; `verdict_mass` in the details says how much it gives to
+    all digits.
     """
 
     role: str = param("solver", "who is asked")
@@ -33,11 +39,23 @@ class GradeVerifier(Verifier):
         """`role`."""
         return self.role
 
+    @cached_property
+    def _masses(self) -> list[float]:
+        return []
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """`verdict_mass`: the mean of the probability of all digits."""
+        masses = self._masses
+        return {"verdict_mass": round(math.fsum(masses) / len(masses), 6)} if masses else {}
+
     async def score(self, question: Question, text: str, confidence: Confidence) -> float:
         """Ask the model."""
         asked = question.prompt.assistant(text).user(ASKED).assistant("Grade:", open=True)
         found = await pool_texts(asked, _DIGITS, role=self.role)
-        if not (mass := sum(found.values())):
+        mass = min(1.0, math.fsum(found.values()))
+        self._masses.append(mass)
+        if not mass:
             return 0.0
         if self.by == "mean":
             return sum(int(digit) * share for digit, share in found.items()) / mass / 9

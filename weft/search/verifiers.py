@@ -16,14 +16,12 @@ Every score lies between 0 and 1.
 
 from __future__ import annotations
 
-import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, SupportsFloat, TypeVar, dataclass_transform
-from weakref import WeakKeyDictionary
 
 from weft.errors import UnknownName, Unsupported, UsageError
 from weft.faults import blaming, expect
@@ -33,13 +31,10 @@ from weft.programs import Completion, node
 from weft.programs.hearing import tell_score
 from weft.programs.scope import current
 from weft.registry import PartRegistry
+from weft.search.once import warn_once
 from weft.search.strategy import Question
 from weft.search.verdicts import Verdict, ask_verdict
 from weft.types import TokenLogprob
-
-_log = logging.getLogger(__name__)
-_warned: WeakKeyDictionary[Pool, set[str]] = WeakKeyDictionary()
-"""The models that users of a pool were warned of."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +211,8 @@ class ModelVerifier(Verifier):
         found = await verify(question, text, self.role)
         self._masses.append(found.mass)
         pool = current().pool
-        _warn(pool.model(self.role), found.mass, _warned.setdefault(pool, set()))
+        if found.mass < SMALL:
+            _warn(pool, pool.model(self.role), found.mass)
         return found.score
 
 
@@ -260,16 +256,14 @@ async def verify(question: Question, text: str, role: str) -> Verdict:
     return await ask_verdict(question.verify(text), role)
 
 
-def _warn(model: str, mass: float, warned: set[str]) -> None:
-    """Say once of a model that its verdicts rest on little."""
-    if mass >= SMALL or model in warned:
-        return
-    warned.add(model)
-    _log.warning(
-        "the verifier %s gives yes and no only %.1f%% of its probability, so its scores mean "
-        "little; have the verify prompt ask for yes or no alone, or use another verifier",
-        model,
-        100 * mass,
+def _warn(pool: Pool, model: str, mass: float) -> None:
+    """Say of a model that its verdicts rest on little."""
+    warn_once(
+        pool,
+        f"the verifier {model} gives yes and no only {100 * mass:.1f}% of its probability, so its "
+        "scores mean little; have the verify prompt ask for yes or no alone, or use another "
+        "verifier",
+        about=f"verdicts of {model}",
     )
 
 

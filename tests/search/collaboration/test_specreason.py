@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
+import anyio
 import pytest
 
-from weft.backends.scripted.engine import ScriptedEngine
+from waiting import until
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import RequestRejected
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, run
@@ -79,6 +83,7 @@ async def test_the_mean_grade(question, stepping) -> None:
         async with Pool(engine) as pool:
             answer = (await run(SpecReason(accept=5.5, verifier=spec), question, pool=pool)).value
         assert answer.details["accepted"] == accepted
+        assert answer.details["verdict_mass"] == 0.5
     assert SpecReason(accept=5.4, verifier="grade(by=mean)").accept == 5.4
 
 
@@ -179,3 +184,27 @@ async def test_a_template_that_opens_thinking_is_told_to_both(pair, question) ->
     assert answer.value == "L"
     for request in (both.small.requests[0], both.large.requests[-1]):
         assert request.messages[-1].content.startswith("<think>\n")
+
+
+async def test_without_a_second_model_this_is_said_once(caplog, stepping, question) -> None:
+    async with Pool(ScriptedEngine(stepping("s"), {"9": 1.0}, model="one")) as pool:
+        with caplog.at_level(logging.WARNING):
+            for _ in range(2):
+                assert (await run(SpecReason(), question, pool=pool)).value.value == "s"
+    assert [record.getMessage() for record in caplog.records] == [
+        "specreason needs a second model, in the role draft, but one plays it too, so nothing is "
+        "saved; have roles name another model for draft"
+    ]
+
+
+@pytest.mark.parametrize("spec", ["specreason", "glimprouter", "nudging", "atts(n=3, refuse=1)"])
+async def test_what_is_cancelled_ends_in_both_engines(spec: str, pair, question) -> None:
+    both = pair("x\n", Scripted("y\n", hangs=True), {"0": 1.0}, small_ways=lambda r, t: 20)
+    async with Pool(*both.engines, roles={"solver": "large", "draft": "small"}) as pool:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(run, parse_strategy(spec), question, pool=pool))
+            await until(lambda: both.large.running)
+            tasks.cancel_scope.cancel()
+        await until(lambda: not pool.scheduler.in_flight)
+        assert both.large.cancelled
+        assert not both.small.running + both.small.waiting + both.large.running

@@ -129,6 +129,7 @@ class Atts(Strategy):
             chunks=sum(trace.chunks for trace in traces),
             refused=sum(trace.refused for trace in traces),
             drifted=at_least(sum(later), len(later), self.refuse) <= DRIFTED,
+            **verifier.details,
             **tokens_by_role(trace.shared for trace in traces),
         )
 

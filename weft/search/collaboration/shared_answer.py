@@ -12,6 +12,7 @@ from weft.programs import Completion, Prompt, node
 from weft.programs.scope import current
 from weft.search.early_exit.pieces import Pieces, closed, up_to
 from weft.search.failures import NO_RESULT
+from weft.search.once import warn_once
 from weft.search.sampling.samples import Candidate, answered, collect
 from weft.search.strategy import Answer, Question
 from weft.thinking import split_thinking
@@ -55,8 +56,15 @@ class SharedAnswer:
         self._question, self._index = question, index
         self._pieces = Pieces(question, temperature, index, by)
         self.prompt = question.think or question.prompt
-        pool = current().pool
-        opens = any(pool.models.opens_thinking(pool.model(role)) for role in ("solver", "draft"))
+        scope = current()
+        small, large = scope.model("draft"), scope.model("solver")
+        if small == large:
+            warn_once(
+                scope.pool,
+                f"{by} needs a second model, in the role draft, but {large} plays it too, so "
+                "nothing is saved; have roles name another model for draft",
+            )
+        opens = any(scope.pool.models.opens_thinking(model) for model in (small, large))
         self.thinking = opens and question.sampling.get("thinking") is not False
         if self.thinking:
             self.prompt: Prompt = self.prompt.assistant(OPENED, open=True)
