@@ -11,7 +11,7 @@ from bpe_server import chances
 from strategy_specs import VERIFYING, checking
 from weft import Pool, Prompt, ScriptedEngine, run
 from weft.programs.calls.score import pool_texts
-from weft.search import Question, parse_strategy
+from weft.search import Question
 from weft.search.verdicts import VERDICTS
 from weft.search.verifiers import NO_TOKENS, read_verifier, verify
 
