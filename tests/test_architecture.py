@@ -24,6 +24,7 @@ BELOW = {
     "evals": {"search", "plots"},
     "testing": {"backends"},
     "search": {"programs"},
+    "threads": {"programs"},
     "simulation": {"orchestrator", "plots"},
     "programs": {"orchestrator", "sandbox", "thinking", "tool_calls"},
     "orchestrator": {"store", "backends", "registry", "config_file"},

@@ -1,0 +1,27 @@
+"""Threads: programs in which one answer is written by several threads that run side by side.
+
+One runtime (`spawn`) starts threads and gives their texts in the declared order; one file a
+protocol says when a text forks and what of the threads is joined. Called by users' programs. To
+add a protocol, write a function that uses `spawn` and gives a `Threaded`. Trades away: what is
+joined is text, and is prefilled again: the KV of a thread stands at other positions. Models that
+were not trained for a protocol fork badly; `outline` asks an ordinary model in plain words.
+"""
+
+from weft.threads.fork_join import Markup, fork_join
+from weft.threads.outline import outline
+from weft.threads.parallel_paths import parallel_paths
+from weft.threads.rounds import rounds
+from weft.threads.spawn import Thread, Threaded, spawn
+from weft.threads.subsearches import subsearches
+
+__all__ = [
+    "Markup",
+    "Thread",
+    "Threaded",
+    "fork_join",
+    "outline",
+    "parallel_paths",
+    "rounds",
+    "spawn",
+    "subsearches",
+]
