@@ -36,7 +36,7 @@ def _written(request: Request) -> str:
 
 
 def weaving(
-    markup: Markup = THREADWEAVER, plan: str = PLAN, **threads: Scripted | str
+    markup: Markup = THREADWEAVER, **threads: Scripted | str
 ) -> Callable[[Request], Scripted | str]:
     """A model that was trained for the marks."""
 
@@ -47,7 +47,7 @@ def weaving(
         for number, said in threads.items():
             if text.endswith(markup.thread.format(number=number[1:])):
                 return said
-        return "" if markup.outlines_end in text else f"Hm. {plan}{markup.outlines_end}"
+        return "" if markup.outlines_end in text else f"Hm. {PLAN}{markup.outlines_end}"
 
     return reply
 
