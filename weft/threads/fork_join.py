@@ -8,7 +8,7 @@ from typing import Unpack
 
 from weft.errors import BudgetExceeded, EngineError, UnknownName, UsageError
 from weft.programs import Prompt, generate, node
-from weft.threads.spawn import Tally, Thread, Threaded, spawn
+from weft.threads.spawn import Bill, Thread, Threaded, spawn
 from weft.types import MoreSampling
 
 
@@ -101,7 +101,7 @@ async def fork_join(
         if markup not in MARKUPS:
             raise UnknownName("markup", markup, MARKUPS)
         markup = MARKUPS[markup]
-    tally, path, began = Tally(), prompt, len(prompt.answer)
+    bill, path, began = Bill(), prompt, len(prompt.answer)
     left, forked = max_tokens, 0
 
     def answer() -> str:
@@ -119,11 +119,11 @@ async def fork_join(
                 role=role,
                 **more,
             )
-            tally.serial(said)
+            bill.serial(said)
             left -= said.usage.completion
             path = said.prompt
             if said.ended or said.finish_reason != "stop":
-                return tally.result(path, answer(), said.ended, blocks=forked)
+                return bill.result(path, answer(), said.ended, blocks=forked)
             numbers = _outlines(answer(), markup)
             if not 2 <= len(numbers) <= width:
                 continue  # no outlines that can be read: the answer stays sequential
@@ -138,15 +138,15 @@ async def fork_join(
                 role=role,
                 **more,
             )
-            tally.parallel(threads)
+            bill.parallel(threads)
             joined = [h + _closed(t, markup) for h, t in zip(heads, threads, strict=True)]
             path = path.assistant("".join(joined) + markup.end, open=True)
     except BudgetExceeded as over:
         path = path.assistant(over.text, open=True) if over.text else path
     except EngineError:
-        if not tally.tokens:
+        if not bill.tokens:
             raise
-    return tally.result(path, answer(), False, blocks=forked)
+    return bill.result(path, answer(), False, blocks=forked)
 
 
 def _outlines(text: str, markup: Markup) -> list[str]:

@@ -8,11 +8,11 @@ from pydantic import BaseModel
 
 from weft.errors import BudgetExceeded, EngineError, OutputError, UsageError
 from weft.programs import Prompt, generate, node
-from weft.threads.spawn import Tally, Thread, Threaded, spawn
+from weft.threads.spawn import Bill, Thread, Threaded, spawn
 from weft.types import MoreSampling
 
 
-class Parts(BaseModel):
+class AnswerParts(BaseModel):
     """The parts of an answer, which can be written without each other."""
 
     parts: list[str]
@@ -61,18 +61,18 @@ async def outline(
     """
     if most < 2:
         raise UsageError(f"most={most} must be at least 2 parts")
-    tally, parts, threads = Tally(), list[str](), list[Thread]()
+    bill, parts, threads = Bill(), list[str](), list[Thread]()
     try:
         said = await generate(
             prompt.user(PLAN.format(most=most)),
-            schema=Parts.model_json_schema(),
+            schema=AnswerParts.model_json_schema(),
             max_tokens=part_tokens,
             temperature=temperature,
             seed=seed,
             role=role,
             **more,
         )
-        tally.serial(said)
+        bill.serial(said)
         parts = [part for part in _parts(said.text)[:most] if part.strip()]
     except (EngineError, OutputError):
         pass
@@ -86,7 +86,7 @@ async def outline(
             role=role,
             **more,
         )
-        tally.parallel(threads)
+        bill.parallel(threads)
         pairs = [(p, t) for p, t in zip(parts, threads, strict=True) if t.answer]
         if pairs:
             worked = "\n\n".join(f"{part}\n{thread.answer}" for part, thread in pairs)
@@ -105,13 +105,13 @@ async def outline(
         if asked is prompt and not text:
             raise
         text = text or "\n\n".join(thread.answer for thread in threads if thread.answer)
-        return tally.result(asked.assistant(text, open=True), text, False, parts=parts)
-    tally.serial(whole)
-    return tally.result(whole.prompt, whole.text, whole.whole, parts=parts)
+        return bill.result(asked.assistant(text, open=True), text, False, parts=parts)
+    bill.serial(whole)
+    return bill.result(whole.prompt, whole.text, whole.whole, parts=parts)
 
 
 def _parts(text: str) -> list[str]:
     try:
-        return Parts.model_validate_json(text).parts
+        return AnswerParts.model_validate_json(text).parts
     except ValueError:
         return []

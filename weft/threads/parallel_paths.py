@@ -7,7 +7,7 @@ from typing import Unpack
 
 from weft.errors import BudgetExceeded, EngineError, UsageError
 from weft.programs import Prompt, generate, node
-from weft.threads.spawn import Tally, Threaded, spawn
+from weft.threads.spawn import Bill, Threaded, spawn
 from weft.types import MoreSampling
 
 SUMMARY = (
@@ -63,7 +63,7 @@ async def parallel_paths(
     for name, number in (("n", n), ("most", most)):
         if number < 1:
             raise UsageError(f"{name}={number} must be at least 1")
-    tally = Tally()
+    bill = Bill()
     starts = [prompt.user(hints[i % len(hints)]) if hints else prompt for i in range(n)]
     threads = await spawn(
         starts,
@@ -74,13 +74,13 @@ async def parallel_paths(
         first=(lambda thread: thread.whole) if first else None,
         **more,
     )
-    tally.parallel(threads)
+    bill.parallel(threads)
     texts = [thread.text for thread in threads if thread.text]
     if not texts:
         errors = [thread.error for thread in threads if thread.error is not None]
         if errors:
             raise errors[0]
-        return tally.result(prompt, "", False, paths=[])
+        return bill.result(prompt, "", False, paths=[])
     each = max(1, most // len(texts))
     paths = [f"{i}. {shortened(text, each)}" for i, text in enumerate(texts, 1)]
     asked = prompt.user(summary.format(n=len(texts), paths="\n\n".join(paths)))
@@ -91,9 +91,9 @@ async def parallel_paths(
     except (BudgetExceeded, EngineError):  # what is whole is the best there is
         best = next((t for t in threads if t.whole), None) or max(threads, key=lambda t: t.tokens)
         gave = prompt.assistant(best.text, open=True)
-        return tally.result(gave, best.answer, False, paths=texts)
-    tally.serial(said)
-    return tally.result(said.prompt, said.text, said.whole, paths=texts)
+        return bill.result(gave, best.answer, False, paths=texts)
+    bill.serial(said)
+    return bill.result(said.prompt, said.text, said.whole, paths=texts)
 
 
 def shortened(text: str, most: int) -> str:

@@ -7,7 +7,7 @@ from typing import Unpack
 
 from weft.errors import BudgetExceeded, EngineError, UsageError
 from weft.programs import Prompt, generate, node
-from weft.threads.spawn import Tally, Threaded, spawn
+from weft.threads.spawn import Bill, Threaded, spawn
 from weft.types import MoreSampling
 
 REDUNDANT = "\nQuick check: is this work that others have done already? If so, do another part.\n"
@@ -62,7 +62,7 @@ async def rounds(
     for name, number in (("most", most), ("check", check)):
         if number < 1:
             raise UsageError(f"{name}={number} must be at least 1")
-    tally, seen, written, history = Tally(), set[str](), 0, prompt
+    bill, seen, written, history = Bill(), set[str](), 0, prompt
     counts = dict.fromkeys(workers, 0)
     for turn in range(1, most + 1):
         asks = REDUNDANT if turn % check == 0 else ""
@@ -76,7 +76,7 @@ async def rounds(
             role=role,
             **more,
         )
-        tally.parallel(threads)
+        bill.parallel(threads)
         steps: list[str] = []
         for name, thread in zip(workers, threads, strict=True):
             step = thread.text.strip()
@@ -107,9 +107,9 @@ async def rounds(
     except (BudgetExceeded, EngineError) as error:
         text = error.text if isinstance(error, BudgetExceeded) else ""
         answer = history.answer[len(prompt.answer) :] + (FINAL + text if text else "")
-        return tally.result(history, answer, False, unique=unique)
-    tally.serial(said)
-    return tally.result(said.prompt, said.text.strip(), said.whole, unique=unique)
+        return bill.result(history, answer, False, unique=unique)
+    bill.serial(said)
+    return bill.result(said.prompt, said.text.strip(), said.whole, unique=unique)
 
 
 def _same(step: str) -> str:

@@ -61,7 +61,7 @@ class Threaded:
     details: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-class Tally:
+class Bill:
     """Counts what an answer costs while it is written."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import Unpack
 
 from weft.errors import BudgetExceeded, EngineError
 from weft.programs import Prompt, generate, node
-from weft.threads.spawn import Tally, Threaded, spawn
+from weft.threads.spawn import Bill, Threaded, spawn
 from weft.types import MoreSampling
 
 NONE = "none"
@@ -66,7 +66,7 @@ async def subsearches(
     Raises:
         EngineError: no engine could write the first piece of the answer.
     """
-    tally, path, began, left = Tally(), prompt, len(prompt.answer), max_tokens
+    bill, path, began, left = Bill(), prompt, len(prompt.answer), max_tokens
     try:
         for _ in range(rounds + 1):
             said = await generate(
@@ -78,10 +78,10 @@ async def subsearches(
                 role=role,
                 **more,
             )
-            tally.serial(said)
+            bill.serial(said)
             path, left = said.prompt, left - said.usage.completion
             if said.ended or said.finish_reason != "stop":
-                return tally.result(path, path.answer[began:], said.ended)
+                return bill.result(path, path.answer[began:], said.ended)
             block = path.answer[began:].rpartition(begin)[2].partition(end)[0]
             parts = [line.strip() for line in block.splitlines() if line.strip()]
             threads = await spawn(
@@ -92,7 +92,7 @@ async def subsearches(
                 role=role,
                 **more,
             )
-            tally.parallel(threads)
+            bill.parallel(threads)
             found = [result(thread.answer) or NONE for thread in threads]
             found += [NONE] * (len(parts) - len(found))
             lines = [f"{part} -> {one}" for part, one in zip(parts, found, strict=True)]
@@ -102,6 +102,6 @@ async def subsearches(
     except BudgetExceeded as over:
         path = path.assistant(over.text, open=True) if over.text else path
     except EngineError:
-        if not tally.tokens:
+        if not bill.tokens:
             raise
-    return tally.result(path, path.answer[began:], False)
+    return bill.result(path, path.answer[began:], False)
