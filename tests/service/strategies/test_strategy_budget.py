@@ -18,10 +18,10 @@ from weft.types import Request
 
 BUDGET = Limits(**dict(Strategies().budget))
 MOST = {
-    **{"astar": 513, "beam": 512, "dvts": 512, "particle_filter": 512, "rebase": 512},
-    **{"mcts": 129, "ab_mcts": 129, "deepconf_online": 32},
-    **{"mcts": 129, "ab_mcts": 129, "power": 21},
-    **{"mcts": 129, "ab_mcts": 129, "power": 21, "particle_gibbs": 448},
+    **dict.fromkeys(("beam", "dvts", "particle_filter", "rebase"), 512),
+    **dict.fromkeys(("ab_mcts", "mcts"), 129),
+    **dict.fromkeys(("atts", "deepconf_online", "glimprouter"), 32),
+    **{"astar": 513, "particle_gibbs": 448, "power": 21, "specreason": 96},
     **{"spar": 28, "cpt": 156, "plangen": 280},
 }
 """Calls at most: of 32 steps, 64 paths extended or 64 walks, each continuation is also scored."""
