@@ -110,7 +110,9 @@ def test_labels_show_what_differs() -> None:
 def saved(path: Path, *parts: list[Row], settings: Settings = SETTINGS) -> Path:
     folder = Folder(path, create=True)
     folder.save(settings, Session())
-    folder.rewrite(r for part in parts for r in part)
+    for part in parts:
+        for row in part:
+            folder.append(row)
     return path
 
 
