@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sized
+from collections.abc import Awaitable, Callable, Generator, Sized
+from contextlib import contextmanager
 from types import TracebackType
 from typing import NoReturn, cast
 from weakref import WeakKeyDictionary
@@ -130,10 +131,17 @@ class TaskGroup:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        try:
+        with single_error():
             return await self._group.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as group:
-            raise_alone(group)
+
+
+@contextmanager
+def single_error() -> Generator[None]:
+    """Raise one plain error where what runs in the block raises a group of errors."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise_alone(group)
 
 
 def raise_alone(group: BaseExceptionGroup[BaseException]) -> NoReturn:

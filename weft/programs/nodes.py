@@ -90,6 +90,13 @@ def node(
     return _marked(function, "node", calls=calls, tokens=tokens, width=width)
 
 
+def unchecked_program(
+    function: Callable[P, Awaitable[T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """A program whose caller looks itself at what the program returns."""
+    return _traced(function, "program", checks=False)
+
+
 def _marked(function: Any, kind: Literal["program", "node"], **given: Any) -> Any:
     if function is not None:
         return _traced(function, kind)
@@ -100,6 +107,7 @@ def _traced(
     function: Callable[P, Awaitable[T]],
     kind: Literal["program", "node"],
     declaration: Declaration = NOTHING_DECLARED,
+    checks: bool = True,
 ) -> Callable[P, Coroutine[Any, Any, T]]:
     if not callable(function):
         raise UsageError(
@@ -130,7 +138,8 @@ def _traced(
             scope.journal.note(ended, id, error=repr(error))
             raise
         scope.journal.note("done", id)
-        check_awaited(result, name)
+        if checks:
+            check_awaited(result, name)
         if provenance is not None and result is not None:
             provenance.note(result, id)
         return result

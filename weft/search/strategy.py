@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Literal, TypeVar, cast, dataclass_transform
 
 from weft.faults import blaming, expect
 from weft.parameters import Parametric
-from weft.programs import program
 from weft.programs.hearing import hearing
+from weft.programs.nodes import unchecked_program
 from weft.registry import PartRegistry
 from weft.search.failures import NO_RESULT, note
 from weft.search.question import Question
@@ -192,7 +192,7 @@ def strategy(name: str) -> Callable[[S], S]:
         if not isinstance(cast(object, cls), type) or not issubclass(cls, Strategy):
             return marked(cls)  # which says what is wrong
         cls.solve.__name__ = name  # what a run's graph shows
-        setattr(cls, "solve", program(cls.solve))  # noqa: B010 - pyright takes it for a clash
+        setattr(cls, "solve", unchecked_program(cls.solve))  # noqa: B010 - pyright takes it for a clash
         return marked(cls)
 
     return mark

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from weft.backends.retry import Retry
-from weft.concurrency import first_error, raise_alone
+from weft.concurrency import first_error, single_error
 from weft.errors import ConfigError, PartFailed, UsageError
 from weft.extras import need
 from weft.faults import said
@@ -75,11 +75,9 @@ async def mcp_tools(
         await client.__aexit__(None, None, None)  # which would put the error into a group
         raise
     except BaseException as error:
-        try:
+        with single_error():
             if not await client.__aexit__(type(error), error, error.__traceback__):
                 raise
-        except BaseExceptionGroup as group:
-            raise_alone(group)
     else:
         await client.__aexit__(None, None, None)
 

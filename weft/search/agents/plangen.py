@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -107,6 +108,7 @@ class PlanGen(Strategy):
             constraints=len(agents.constraints),
             unread=agents.unread,
             ways=chosen,
+            **_mass(drawn),
         )
 
     async def _draw(self, drawn: Drawn, index: int, answer: Any) -> None:
@@ -158,6 +160,13 @@ def _asked_again(
         prompt = prompt.assistant(text).user(_AGAIN.format(feedback=feedback, constraints=listed))
     seed = stable_seed(question.seed, "plan", index)
     return replace(question, prompt=prompt, think=None, verify=agents.holds, seed=seed)
+
+
+def _mass(drawn: Drawn) -> dict[str, float]:
+    """How much of the verifier's model the verdicts of the ways rest on, in the mean."""
+    within = [one.within for one in drawn.found.values() if one.within is not None]
+    masses = [one["verdict_mass"] for one in within if "verdict_mass" in one]
+    return {"verdict_mass": round(math.fsum(masses) / len(masses), 6)} if masses else {}
 
 
 def _reward(said: Verification) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from weft.errors import EngineError, Unsupported, UsageError, WeftError
 from weft.parameters import param
@@ -187,8 +187,15 @@ class Chain:
             # Where its probability is not known, the end is as good a one as any.
             end = completion.end or TokenLogprob("", 0.0)
             new.append(_token(None, end, temperature))
+        tokens, text = (*kept, *new), before + completion.prompt.text
+        if (ends := _stopped(text, len(before), question.stop)) is not None:
+            # The engine has not seen this stop string, which begins in what was kept.
+            tokens = _up_to(tokens, ends)
+            text = "".join(t.text for t in tokens)
+            stopped = replace(completion, finish_reason="stop", ended=False)
+            return Draft(tokens, text, stopped, True)
         cut_off = completion.finish_reason == "length" and room == len(new)
-        return Draft((*kept, *new), before + completion.prompt.text, completion, not cut_off)
+        return Draft(tokens, text, completion, not cut_off)
 
     def _prompt(self, kept: Sequence[Token], text: str) -> Prompt:
         """The question with the beginning of an answer, which goes back as the same tokens."""
@@ -203,6 +210,26 @@ class Chain:
             call=last.call,
             in_thinking=split_thinking(text).inside,
         )
+
+
+def _stopped(text: str, begun: int, stop: Sequence[str]) -> int | None:
+    """Where a stop string ends that begins before `begun` and ends behind; None if none does."""
+    ends = [
+        at + len(one)
+        for one in stop
+        if (at := text.find(one, max(0, begun - len(one) + 1))) >= 0 and at < begun
+    ]
+    return min(ends, default=None)
+
+
+def _up_to(tokens: Sequence[Token], length: int) -> tuple[Token, ...]:
+    """The tokens of the first so many characters, the last one whole."""
+    said = 0
+    for number, token in enumerate(tokens, 1):
+        said += len(token.text)
+        if said >= length:
+            return tuple(tokens[:number])
+    return tuple(tokens)
 
 
 def _token(id: int | None, reported: TokenLogprob, temperature: float) -> Token:
