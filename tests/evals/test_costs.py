@@ -172,7 +172,9 @@ def test_the_table_of_costs() -> None:
         ["s", "200", "unavailable", "unavailable"],
         ["never", "infinite", "unavailable", "unavailable"],
     ]
-    assert "the cheapest strategy for each problem 100 of the 2 of 4 that any solved" in table.notes
+    assert (
+        "the cheapest strategy for each problem 100, over the 2 of 4 that any solved" in table.notes
+    )
     shape = shape_from(SMALL)
     assert shape is not None
     table = costs([solves], Session(joules={"s": 8.0}, shape=asdict(shape)))

@@ -40,11 +40,13 @@ def costs(results: Sequence[Result], session: Session) -> ReportSection:
     if len(shown) > 1:
         cheapest = frontier({r.strategy: problem_costs(r) for r in shown})
         solved = [cost for cost in cheapest.values() if cost < math.inf]
-        price = f"{_number(mean(solved))} of" if solved else "of none of"
-        notes += (
-            f"; with the cheapest strategy for each problem {price} the {len(solved)} of "
-            f"{len(cheapest)} that any solved"
-        )
+        if solved:
+            notes += (
+                f"; with the cheapest strategy for each problem {_number(mean(solved))}, over the "
+                f"{len(solved)} of {len(cheapest)} that any solved"
+            )
+        else:
+            notes += "; no problem was solved"
     notes += (
         "; eTFLOP: arithmetic, and KV cache read, at 562.5 FLOP a byte (Kinetics, Sadhukhan et "
         "al. 2025), as if the calls of a problem were alike"
