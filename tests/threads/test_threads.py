@@ -138,6 +138,22 @@ async def test_a_parent_reads_results_alone() -> None:
     assert not any("long search" in _written(r) for r in engine.requests)
 
 
+async def test_a_block_that_names_nothing_is_no_call() -> None:
+    def reply(request: Request) -> str:
+        return " So 3." if "</call>" in _written(request) else "a line\nanother</call>"
+
+    async with Pool(engine := ScriptedEngine(reply)):
+        done = await subsearches(Prompt.user("?"), child=Prompt.user)
+    assert done.text == "a line\nanother</call> So 3."
+    assert (done.threads, len(engine.requests)) == (0, 2)
+
+
+async def test_what_a_failed_path_had_written_is_not_lost() -> None:
+    async with Pool(ScriptedEngine(lambda request: Scripted("I know: 7", dies_after=9))):
+        done = await parallel_paths(Prompt.user("?"), 1)
+    assert (done.text, done.failed, done.whole) == ("I know: 7", 1, False)
+
+
 async def test_the_first_path_cuts_the_others_off_and_all_are_read() -> None:
     def reply(request: Request) -> Scripted | str:
         asked = request.messages[-1].content

@@ -188,30 +188,38 @@ class KeptRuns:
             return connection.execute(change).rowcount == 1
 
     def see(self, id: str, owner: str) -> bool:
-        """Say that a run's process lives; whether the run is to be cancelled."""
+        """Say that a run's process lives; whether the run is to be cancelled.
+
+        It is, too, if another process has taken the run: one that was silent for too long.
+        """
         mine = and_(_runs.c.id == id, _runs.c.owner == owner)
         with self._database.writing() as connection:
             connection.execute(update(_runs).where(mine).values(seen=time.time()))
-            return bool(connection.execute(select(_runs.c.cancel).where(mine)).scalar())
+            wanted = connection.execute(select(_runs.c.cancel).where(mine)).scalar()
+        return wanted is None or bool(wanted)
 
-    def end(self, id: str, state: RunState, said: str, usage: str) -> None:
-        """Keep how a run ended."""
-        values = {"state": state, "said": said, "usage": usage, "changed": time.time(), "owner": ""}
-        self._change(id, **values, cancel=False)
+    def end(self, id: str, state: RunState, said: str, usage: str, *, owner: str) -> None:
+        """Keep how a run ended, if it is still its owner's."""
+        ended = (
+            update(_runs)
+            .where(and_(_runs.c.id == id, _runs.c.owner == owner))
+            .values(
+                state=state, said=said, usage=usage, changed=time.time(), owner="", cancel=False
+            )
+        )
+        with self._database.writing() as connection:
+            connection.execute(ended)
 
     def cancel(self, id: str) -> None:
         """Have a run's process cancel the run."""
-        self._change(id, cancel=True)
+        with self._database.writing() as connection:
+            connection.execute(update(_runs).where(_runs.c.id == id).values(cancel=True))
 
     def forget(self, id: str) -> None:
         """Forget a run and its deeds; results of its calls stay."""
         with self._database.writing() as connection:
             connection.execute(delete(_deeds).where(_deeds.c.run == id))
             connection.execute(delete(_runs).where(_runs.c.id == id))
-
-    def _change(self, id: str, **values: Any) -> None:
-        with self._database.writing() as connection:
-            connection.execute(update(_runs).where(_runs.c.id == id).values(values))
 
     def deeds(self, run: str) -> list[Deed]:
         """The deeds of a run, in the order in which they began."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
 from weft.concurrency import now
 from weft.errors import BudgetExceeded, EngineError
 from weft.programs import Completion, Prompt, fan_out, generate, node
-from weft.programs.hearing import hearing
+from weft.programs.hearing import Heard, hearing
 from weft.thinking import split_thinking
 from weft.types import MoreSampling
 
@@ -19,7 +19,7 @@ class Thread:
     """What a thread wrote.
 
     Attributes:
-        text: what it generated, thinking included; empty if its call failed.
+        text: what it generated, thinking included; what there is of it if its call failed.
         answer: the same without the thinking.
         tokens: that it generated.
         whole: whether it came to its own end, or to a stop string.
@@ -110,8 +110,8 @@ async def spawn(
 ) -> list[Thread]:
     """Have each Prompt answered, or gone on with, by a thread of its own, all at once.
 
-    A thread whose engine fails gives an empty text, and harms no other thread. When a budget
-    ends, each thread gives what it had written.
+    A thread whose engine fails, or whose budget ends, gives what it had written, and harms no
+    other thread.
 
     Args:
         prompts: one for each thread.
@@ -154,19 +154,25 @@ async def spawn(
                 count = sum(one.outcome.usage.cancelled for one in heard)
                 done[number] = _broken_off(over.text, count)
             except EngineError as error:
-                done[number] = Thread("", "", 0, False, error)
+                done[number] = replace(_last(heard), error=error)
             finally:
-                if number not in done and heard:
-                    last = heard[-1].outcome
-                    cut[number] = _broken_off(last.text, last.usage.cancelled)
+                if number not in done:
+                    cut[number] = _last(heard)
         return number
 
     async with fan_out(thread, range(len(prompts)), limit=limit) as ended:
         async for number in ended:
             if first is not None and first(done[number]):
                 break
-    empty = _broken_off("", 0)
+    empty = _last([])
     return [done.get(number) or cut.get(number, empty) for number in range(len(prompts))]
+
+
+def _last(heard: Sequence[Heard]) -> Thread:
+    """What there is of a thread that was broken off."""
+    if not heard:
+        return _broken_off("", 0)
+    return _broken_off(heard[-1].outcome.text, heard[-1].outcome.usage.cancelled)
 
 
 def _broken_off(text: str, tokens: int) -> Thread:

@@ -82,8 +82,11 @@ async def subsearches(
             path, left = said.prompt, left - said.usage.completion
             if said.ended or said.finish_reason != "stop":
                 return bill.result(path, path.answer[began:], said.ended)
-            block = path.answer[began:].rpartition(begin)[2].partition(end)[0]
-            parts = [line.strip() for line in block.splitlines() if line.strip()]
+            _, opened, block = path.answer[began:].rpartition(begin)
+            lines = block.partition(end)[0].splitlines() if opened else []
+            parts = [line.strip() for line in lines if line.strip()]
+            if not parts and left > 0:
+                continue  # a block that names nothing: the answer goes on
             threads = await spawn(
                 [child(part) for part in parts[:width]],
                 max_tokens=child_tokens,
@@ -95,8 +98,8 @@ async def subsearches(
             bill.parallel(threads)
             found = [result(thread.answer) or NONE for thread in threads]
             found += [NONE] * (len(parts) - len(found))
-            lines = [f"{part} -> {one}" for part, one in zip(parts, found, strict=True)]
-            path = path.assistant("\n" + "\n".join(lines) + "\n", open=True)
+            told = [f"{part} -> {one}" for part, one in zip(parts, found, strict=True)]
+            path = path.assistant("\n" + "\n".join(told) + "\n", open=True)
             if left <= 0:
                 break
     except BudgetExceeded as over:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -223,9 +224,10 @@ async def test_people_answer_from_outside(returns: Any, wrong: str, right: str, 
         return await ask_person("Publish?", {"plan": 1}, returns=returns)
 
     async with Pool(ScriptedEngine("x"), store=store) as pool:
-        with anyio.move_on_after(0.3) as away:  # nobody answers; the process ends
-            await run(asks, pool=pool, id="r")
-        assert away.cancelled_caught
+        async with anyio.create_task_group() as tasks:  # nobody answers; the process ends
+            tasks.start_soon(partial(run, asks, pool=pool, id="r"))
+            await _until(kept.waiting)
+            tasks.cancel_scope.cancel()
         answer(store, "r", wrong)  # while nothing runs
         async with anyio.create_task_group() as tasks:
 
@@ -293,18 +295,48 @@ async def test_a_run_is_cancelled_from_elsewhere(monkeypatch: pytest.MonkeyPatch
 
 async def test_a_wait_goes_on_while_nothing_runs() -> None:
     store = Store()
+    kept = KeptRuns(store.database)
 
     async def waits() -> None:
-        await sleep(0.4)
+        await sleep(1000)
 
     async with Pool(ScriptedEngine("x"), store=store) as pool:
-        with anyio.move_on_after(0.05):
-            await run(waits, pool=pool, id="r")
-        (before,) = KeptRuns(store.database).deeds("r")
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(run, waits, pool=pool, id="r"))
+                await _until(lambda: kept.deeds("r"))
+                tasks.cancel_scope.cancel()
+        (deed,) = kept.deeds("r")
+        assert deed.state == "waiting"
+        assert deed.until == pytest.approx(deed.at + 1000, abs=10)
+        kept.change_deed(deed, until=deed.at)  # as if so much time had gone by
         await run(waits, pool=pool, id="r")
-        (after,) = KeptRuns(store.database).deeds("r")
-    assert before.until == after.until
-    assert (before.state, after.state) == ("waiting", "done")
+    assert kept.deeds("r")[0].state == "done"
+
+
+async def test_a_process_that_was_taken_for_dead_gives_the_run_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(named_run, "BEAT", 0.02)
+    store = Store()
+    kept = KeptRuns(store.database)
+
+    async def waits() -> None:
+        await sleep(1000)
+
+    async with Pool(ScriptedEngine("x"), store=store) as pool, anyio.create_task_group() as tasks:
+
+        async def elsewhere() -> None:
+            await _until(lambda: kept.deeds("r"))
+            assert (before := kept.get("r")) is not None
+            assert kept.take("r", "other:1:x", before.owner)
+
+        tasks.start_soon(elsewhere)
+        with pytest.raises(RunCancelled, match="taken over"):
+            await run(waits, pool=pool, id="r")
+    found = kept.get("r")
+    assert found is not None
+    assert (found.owner, found.state) == ("other:1:x", "running")
 
 
 @pytest.mark.parametrize("id", ["", " ", "a\nb", "x" * 201, 7])

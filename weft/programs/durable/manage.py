@@ -77,7 +77,7 @@ def cancel(store: Store, run: str) -> bool:
         return True
     if found.state in ("done", "cancelled"):
         raise UsageError(f"run {run!r} is {found.state} already")
-    kept.end(run, "cancelled", found.said, found.usage)
+    kept.end(run, "cancelled", found.said, found.usage, owner=found.owner)
     return False
 
 

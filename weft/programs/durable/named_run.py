@@ -84,10 +84,10 @@ class NamedRun:
                 )
             if self._kept.take(id, self._owner, before.owner):
                 break
-        _running.add(self._owner)
         self.deeds = Deeds(store, self._kept, id)
 
     def __enter__(self) -> NamedRun:
+        _running.add(self._owner)
         return self
 
     def __exit__(
@@ -104,13 +104,14 @@ class NamedRun:
             state, self._said = "failed", str(error) or type(error).__name__
         elif error is not None:
             state, self._said = "stopped", ""
-        self._kept.end(self._id, state, self._said, json.dumps(asdict(self._usage())))
+        usage = json.dumps(asdict(self._usage()))
+        self._kept.end(self._id, state, self._said, usage, owner=self._owner)
 
     async def attend(self, work: Awaitable[T]) -> T:
         """Await the run's program; its value is kept.
 
         Raises:
-            RunCancelled: another process wants it cancelled.
+            RunCancelled: another process wants it cancelled, or runs it now.
             Exception: whatever the program raises.
         """
         values: list[T] = []
@@ -119,7 +120,7 @@ class NamedRun:
             values.append(await work)
             tasks.cancel_scope.cancel()
         if not values:
-            raise RunCancelled(f"run {self._id!r} was cancelled from another process")
+            raise RunCancelled(f"run {self._id!r} was cancelled, or taken over, by another process")
         self._said = _shown(values[0])
         return values[0]
 
