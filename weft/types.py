@@ -349,7 +349,7 @@ class Delta:
         count: how many tokens were generated since the last delta, EOS included. On the last
             delta it may be negative, where more were counted than the engine reports.
         logprobs: one for each new token, where asked.
-        asked: log-probabilities of `Request.ask` (or `ask_texts`), in their order.
+        ask_logprobs: log-probabilities of `Request.ask` (or `ask_texts`), in their order.
         finish_reason: on the last delta.
         ended: on the last delta: the model itself ended its answer, by no stop string.
         prompt_tokens: on the last delta, if the engine reports it.

@@ -76,11 +76,12 @@ def text_of(text: str) -> str:
 def flat(text: str) -> str:
     r"""A text in which numbers stand as plain Unicode and a little LaTeX would write them.
 
-    `$1{,}234$` is `1,234`, `½` is `1/2`, `10³` is `10^(3)`, `2**3` is `2^3`; `\frac` and `\sqrt`
+    `$1{,}234$` is `1,234`, `½` is `1/2`, `10³` is `10^(3)`, `√2` is `\sqrt{2}`; `\frac` and `\sqrt`
     stay, and signs of currency go.
     """
     text = _RAISE.sub(lambda m: "^(" + "".join(_RAISED[c] for c in m[0]) + ")", text)
     text = text.translate(_SINGLE)
+    text = re.sub(r"√\s?(?:(\d[\d.,]*(?<![.,]))|\(([^()]*)\))", _rooted, text)
     if not text.isascii():
         text = "".join(str(unicodedata.decimal(c, c)) if c > "\x7f" else c for c in text)
     text = _HTML.sub("", text)
@@ -94,6 +95,10 @@ def flat(text: str) -> str:
     text = _SUB.sub("", text)
     text = re.sub(r"(?<=[A-Za-z])[$€£¥₹]", " ", text)
     return re.sub(r"[$€£¥₹₽₩₺฿]\s?", "", text)
+
+
+def _rooted(found: re.Match[str]) -> str:
+    return rf"\sqrt{{{found[1] or found[2]}}}"
 
 
 def _latex(text: str) -> str:

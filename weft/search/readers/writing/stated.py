@@ -5,7 +5,8 @@ whatever they read is theirs; where to look is the same for all:
 
 1. the last `\boxed{...}`; boxes that only `and` or a comma parts are one;
 2. the statements, the last first: `<answer>...</answer>`, `#### 18`, `Answer: ...` at a line's
-   beginning, `the answer is ...` anywhere, in many languages, and `{"answer": ...}`.
+   beginning, `the answer is ...` anywhere, in many languages, `18 is the answer`, and
+   `{"answer": ...}`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ _TAGS = re.compile(
 )
 _IFS = re.compile(
     r"\b(?:if|whether|unless|suppose|assume|check)\s+(?:the\s+)?(?:\w+\s+)?$", re.IGNORECASE
+)
+_BEFORE = re.compile(
+    r"(?:^|[.:!]\s+|\b(?:so|thus|hence|therefore|that),?\s+)"
+    r"(?P<value>[^\s.:!,;]\S*(?:\s[^\s.:!,;]+)?)"
+    r"\s+is\s+(?:indeed\s+|therefore\s+|thus\s+)?(?:the|my|our)\s+(?:(?:final|correct|right)\s+)*"
+    r"answer\b(?!\s+(?:key|choice|option|sheet|to)\b)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _NOT = re.compile(r"\s*(?:not|n't|neither|in the|as follows|here|nicht|pas|no es)\b", re.IGNORECASE)
 _LONGEST = 20_000
@@ -117,6 +125,7 @@ def statements(text: str) -> Iterator[Statement]:
     tail = text[-_LONGEST:]
     found = [_tagged(tail, tag) for tag in _TAGS.finditer(tail)]
     found += [one for name in named(tail) if (one := _named(tail, name)) is not None]
+    found += [(m.start(), Statement(m["value"], "", False)) for m in _BEFORE.finditer(tail)]
     found.sort(key=lambda one: one[0], reverse=True)
     if found and not found[0][1].first.strip("*_`$ "):
         raise Cut
