@@ -1,5 +1,6 @@
 """A small endpoint of chat completions over HTTP that refuses, and writes, as it is told."""
 
+import itertools
 import json
 import socket
 import threading
@@ -36,6 +37,7 @@ def data(*events: dict[str, Any] | str) -> bytes:
 
 
 USED = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+_numbers = itertools.count()
 HELLO = data(
     chunk(role="assistant", content=""), chunk(content="hi"), chunk("stop"), USED, "[DONE]"
 )
@@ -81,9 +83,11 @@ class Endpoint:
 @contextmanager
 def serving(endpoint: Endpoint) -> Iterator[Endpoint]:
     """The endpoint on a free port, from a thread of its own."""
+    # Ports come again, and what weft has learned of a URL stays: so no two endpoints have the same.
+    path = f"/{next(_numbers)}/v1"
     routes: Sequence[Route] = [
-        Route("/v1/chat/completions", endpoint.chat, methods=["POST"]),
-        Route("/v1/models", endpoint.models),
+        Route(f"{path}/chat/completions", endpoint.chat, methods=["POST"]),
+        Route(f"{path}/models", endpoint.models),
     ]
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -92,7 +96,7 @@ def serving(endpoint: Endpoint) -> Iterator[Endpoint]:
         server = uvicorn.Server(config)
         thread = threading.Thread(target=lambda: anyio.run(server.serve, [listener]), daemon=True)
         thread.start()
-        endpoint.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        endpoint.url = f"http://127.0.0.1:{listener.getsockname()[1]}{path}"
         try:
             yield endpoint
         finally:
