@@ -8,7 +8,8 @@ Prompts ask for thinking between further tags, such as `<thinking>` or `<reasoni
 marks of a model, and may stand in any answer. So such a tag counts only where the text begins
 with it, and only if the same tag ends the thinking or the text is cut off before.
 
-gpt-oss writes in channels. Servers that leave special tokens out give `analysisSEVEN OR
+gpt-oss writes in channels. A call of a tool ends its thinking too, and belongs to what follows.
+Servers that leave special tokens out give `analysisSEVEN OR
 EIGHTassistantfinalFIVE`. Such thinking is told by the name of its channel, where the text begins
 with it and a word follows at once. If there is no thinking before it, the name `final` can't be
 told from the answer, and stays there.
@@ -31,13 +32,16 @@ _MARKS = (
 _CHANNELS = (("assistantanalysis", "assistantfinal"),)
 """The same between channels whose special tokens were left out; within thinking only."""
 
+_CALLS = ("<|channel|>commentary to=", "<|start|>assistant to=", "assistantcommentary to=")
+"""What ends thinking within channels, and is no mark: a call of a tool begins with it."""
+
 _NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection")
 _TAG = re.compile(f"<({'|'.join(_NAMES)})>", re.IGNORECASE)
 """A tag that thinking may begin with, at the beginning of a text."""
 
 _SPECIAL = "<|channel|>"
 
-_LONGEST = max(len(mark) for pair in _MARKS for mark in pair)
+_LONGEST = max(len(mark) for pair in (*_MARKS, *_CHANNELS, _CALLS) for mark in pair)
 _FIRST = frozenset(mark[0] for pair in _MARKS for mark in pair)
 _ANALYSIS = "analysis"
 _BEGINNINGS = tuple(f"<{name}>" for name in _NAMES)
@@ -45,13 +49,14 @@ _CLOSINGS = tuple(f"</{name}>" for name in _NAMES)
 _UNMARKED = re.compile(_ANALYSIS + r"(?=[^\s.,;:!?_/=\-)\]}'`|&])")
 
 
-def _either(pairs: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
+def _either(pairs: tuple[tuple[str, str], ...], calls: tuple[str, ...] = ()) -> re.Pattern[str]:
     opens = "|".join(re.escape(opens) for opens, _ in pairs)
     closes = "|".join(re.escape(closes) for _, closes in pairs)
-    return re.compile(f"(?<!`)(?:(?P<opens>{opens})|(?P<closes>{closes}))")
+    kept = f"|(?P<calls>{'|'.join(map(re.escape, calls))})" if calls else ""
+    return re.compile(f"(?<!`)(?:(?P<opens>{opens})|(?P<closes>{closes}){kept})")
 
 
-_OUTSIDE, _INSIDE = _either(_MARKS), _either(_MARKS + _CHANNELS)
+_OUTSIDE, _INSIDE = _either(_MARKS), _either(_MARKS + _CHANNELS, _CALLS)
 _RESUMED = re.compile(
     _INSIDE.pattern[:-1] + f"|(?P<tag></(?:{'|'.join(_NAMES[1:])})>))", re.IGNORECASE
 )
@@ -102,7 +107,7 @@ class Thinking:
                 self._open()
             else:
                 self._close()
-            start = mark.end()
+            start = mark.start() if mark.lastgroup == "calls" else mark.end()
         keep = _begun(text, start, self.inside, self._ends)
         self._held = text[len(text) - keep :] if keep else ""
         told += self._take(text[start : len(text) - keep])
@@ -188,7 +193,7 @@ def _begun(text: str, start: int, inside: bool, ends: re.Pattern[str] | None) ->
             return len(text) - at
         if ends is not _RESUMED:
             return 0
-    pairs = _MARKS + _CHANNELS if inside else _MARKS
+    pairs = (*_MARKS, *_CHANNELS, _CALLS) if inside else _MARKS
     for length in range(min(_LONGEST - 1, len(text) - start), 0, -1):
         tail = text[-length:]
         if any(m.startswith(tail) for pair in pairs for m in pair):

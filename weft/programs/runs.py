@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -183,7 +184,12 @@ async def run(
     else:
         known = pool.scheduler.program(outer.child(name, journal.name, declares))
         waiting = outer.waiting(name or "run")
-    with named or nullcontext(), waiting, known as own:
+    spans: AbstractContextManager[None] = nullcontext()
+    if "opentelemetry.sdk.trace" in sys.modules and journal.outer is None:
+        from weft.programs.traced import traced  # only processes that want spans need it
+
+        spans = traced(journal, name or "run")
+    with spans, named or nullcontext(), waiting, known as own:
         if declares is not NOTHING_DECLARED and identity is None:
             observed = Observed(declares, own)
         with enter(replace(scope, program=own, observed=observed)), limits:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
-from weft.errors import UsageError
+from weft.errors import PartFailed, UsageError
 from weft.programs.scope import Doing, Scope, enter, running
 
 
@@ -66,6 +66,7 @@ def noted(
             yield inside
     except BaseException as error:
         ended = "failed" if isinstance(error, Exception) else "cancelled"
-        scope.journal.note(ended, id, error=told(error))
+        cause = error.__cause__ if isinstance(error, PartFailed) else None
+        scope.journal.note(ended, id, error=told(error), type=type(cause or error).__name__)
         raise
     scope.journal.note("done", id)

@@ -315,7 +315,7 @@ class _Call:
         if isinstance(error, BudgetExceeded):
             error.text, failed = outcome.text, False
         self._hear(outcome)
-        more = {"error": str(error)} if failed else {}
+        more = {"error": str(error), "type": type(error).__name__} if failed else {}
         kind = "failed" if failed else "cancelled"
         journal.note(kind, outcome.id, outcome=outcome, stored=stored, **more)
 

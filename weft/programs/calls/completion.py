@@ -23,7 +23,8 @@ class Completion(Generic[T]):
     """An answer, or the next piece of an open one.
 
     Attributes:
-        value: the answer as the type that `generate(returns=...)` asked for; else its text.
+        value: the answer as the type that `generate(returns=...)` asked for, None while the model
+            calls tools; else its text.
         text: the answer, without the thinking and the calls of tools. The text ends with the
             last whole character of its tokens; the rest of a character that was cut off comes with
             the next piece. A stop string that matched is part of the text, to the end of the last

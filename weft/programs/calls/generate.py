@@ -75,12 +75,37 @@ async def generate(
     **settings: Unpack[CallSettings],
 ) -> list[Completion[T]]: ...
 @overload
+async def generate(
+    prompt: Prompt,
+    *,
+    n: int,
+    returns: object,
+    retries: int = 0,
+    tools: Sequence[Tool | Callable[..., Any]] = (),
+    tool_choice: str | Tool | Callable[..., Any] | None = None,
+    **settings: Unpack[CallSettings],
+) -> list[Completion[Any]]: ...
+@overload
+async def generate(
+    prompt: Prompt,
+    *,
+    n: None = None,
+    returns: type[T],
+    retries: int = 0,
+    tools: Sequence[Tool | Callable[..., Any]],
+    tool_choice: str | Tool | Callable[..., Any] | None = None,
+    index: int | None = None,
+    **settings: Unpack[CallSettings],
+) -> Completion[T | None]: ...
+@overload
 async def generate(  # of a Literal or an Annotated type checkers don't know that it is a type
     prompt: Prompt,
     *,
     n: None = None,
     returns: object,
     retries: int = 0,
+    tools: Sequence[Tool | Callable[..., Any]] = (),
+    tool_choice: str | Tool | Callable[..., Any] | None = None,
     index: int | None = None,
     **settings: Unpack[CallSettings],
 ) -> Completion[Any]: ...
@@ -124,7 +149,8 @@ async def generate(
         retries: how often an answer that does not follow `returns` is shown what is wrong with
             it, in a following turn, and asked for again.
         tools: functions that the model may call, marked `@tool` or not. What the model calls is
-            in `Completion.calls`, and is run by `Completion.act`.
+            in `Completion.calls`, and is run by `Completion.act`. With `returns` the model calls
+            tools, and `Completion.value` is None, or gives its answer.
         tool_choice: `auto` (the model decides), `none`, `required`, or the tool that must be
             called; None leaves it to the engine.
         role: which of the pool's models answers.
@@ -191,7 +217,7 @@ async def generate(
     completion = await _answered(scope, prompt, sampling, role, index, use)
     if form is None:
         return completion
-    return await _typed(scope, prompt, sampling, role, completion, form, retries)
+    return await _typed(scope, prompt, sampling, role, completion, form, retries, use)
 
 
 async def _answered(
@@ -212,10 +238,13 @@ async def _typed(
     completion: Completion,
     form: TypedForm,
     retries: int,
+    use: ToolUse | None,
 ) -> Completion[Any]:
-    """A completion with its value; what has none is mended."""
+    """A completion with its value; what has none is mended, unless it calls tools."""
     spent = completion.usage
     while True:
+        if completion.calls:
+            return replace(completion, value=None, usage=spent)
         try:
             value = form.read(completion)
         except OutputError as error:
@@ -228,7 +257,7 @@ async def _typed(
                 scope.provenance.note(value, completion.call)
             return replace(completion, value=value, usage=spent)
         index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
-        completion = await _answered(scope, prompt, sampling, role, index, None)
+        completion = await _answered(scope, prompt, sampling, role, index, use)
         spent += completion.usage
 
 
@@ -250,7 +279,7 @@ async def _several(
         with scope.branches(1):
             made: Completion[Any] = await _answered(scope, prompt, own, role, first + i, use)
             if form is not None:
-                made = await _typed(scope, prompt, own, role, made, form, retries)
+                made = await _typed(scope, prompt, own, role, made, form, retries, use)
         completions[i] = made
         if group is not None:
             group.ended += 1

@@ -58,25 +58,18 @@ class ToolUse:
         return tuple([one.definition for one in self.tools.values()])
 
     def into(self, sampling: Sampling) -> Sampling:
-        """The settings of a call that has these tools.
-
-        Raises:
-            UsageError: the answer is to follow a schema as well.
-        """
-        if sampling.schema is not None and self.tools:
-            raise UsageError(
-                "an answer that calls tools follows no schema of its own; give tools, or schema "
-                "or returns, and ask for the answer's form in a call of its own"
-            )
+        """The settings of a call that has these tools."""
         return replace(sampling, tools=self.definitions, tool_choice=self.choice)
 
     async def call(
         self, scope: Scope, role: str, prompt: Prompt, sampling: Sampling, index: int
     ) -> Outcome:
         """Have the model answer; its calls, as it made them, are the outcome's `calls`."""
-        model = scope.model(role)
-        if await self._native(scope, model, sampling):
-            held = sampling
+        model, held = scope.model(role), sampling
+        # A model behind token ids is held to one form, which has to hold its calls too.
+        form = sampling.schema if self.tools and self.choice != "none" else None
+        both = form is None or not scope.pool.models.takes_tokens(model)
+        if both and await self._native(scope, model, sampling):
             if scope.pool.models.takes_tokens(model) and self.choice not in (None, *_FREE):
                 held = replace(sampling, schema=told_schema(self.definitions, self.choice))
             try:
@@ -89,7 +82,7 @@ class ToolUse:
         if self.choice == "none":
             plain = replace(sampling, tools=(), tool_choice=None)
             return await call(scope, role, prompt, plain, index=index)
-        schema = told_schema(self.definitions, self.choice)
+        schema = told_schema(self.definitions, self.choice, form)
         told = replace(sampling, tools=(), tool_choice=None, schema=schema)
         retold = told_prompt(prompt, self.definitions, self.choice)
         return self._read(await call(scope, role, retold, told, index=index), told=True)
@@ -115,7 +108,7 @@ class ToolUse:
             return outcome
         found = read_told(text) if told else None
         if found is None:
-            found = read_calls(text, self.tools)
+            found = read_calls(text, {name: one.schema for name, one in self.tools.items()})
         said, calls = found
         return replace(outcome, calls=calls, spoken=said if calls or said != text else None)
 

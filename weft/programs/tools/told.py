@@ -1,7 +1,8 @@
 """Tools for models whose engine can't be told of them: in words, with calls as JSON.
 
 The model is told of the tools in the system turn, and a JSON schema holds its answer to an object
-with an answer and calls. Calls and results of earlier turns are written likewise.
+with an answer and calls. The schema of a typed answer stands in the answer's place. Calls and
+results of earlier turns are written likewise.
 """
 
 from __future__ import annotations
@@ -86,9 +87,22 @@ def _json(text: str) -> Any:
         return {}
 
 
-def told_schema(tools: Sequence[dict[str, Any]], choice: str | None) -> dict[str, Any]:
-    """The JSON schema of an answer: the union of the calls, and the text."""
+def told_schema(
+    tools: Sequence[dict[str, Any]], choice: str | None, form: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The JSON schema of an answer: the union of the calls, and the text.
+
+    Args:
+        tools: in OpenAI's form.
+        choice: `auto`, `required`, or a tool's name.
+        form: the schema of the answer, if the answer has one; then it is null beside calls.
+    """
     defs: dict[str, Any] = {}
+    answer: dict[str, Any] = {"type": "string"}
+    if form is not None:
+        answer = cast("dict[str, Any]", _renamed(form, _ANSWERS))
+        defs |= {f"{_ANSWERS}{one}": schema for one, schema in answer.pop("$defs", {}).items()}
+        answer = {"anyOf": [answer, {"type": "null"}]}
     kinds = [
         _call_schema(one["function"], defs)
         for one in tools
@@ -100,11 +114,15 @@ def told_schema(tools: Sequence[dict[str, Any]], choice: str | None) -> dict[str
         calls["minItems"] = 1
     return {
         "type": "object",
-        "properties": {"calls": calls, **({} if must else {"answer": {"type": "string"}})},
+        "properties": {"calls": calls, **({} if must else {"answer": answer})},
         "required": ["calls"] if must else ["calls", "answer"],
         "additionalProperties": False,
         **({"$defs": defs} if defs else {}),
     }
+
+
+_ANSWERS = "answer:"
+"""Before the names of what an answer's schema defines; no tool's name has a colon."""
 
 
 def _call_schema(function: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
@@ -151,4 +169,6 @@ def read_told(text: str) -> tuple[str, tuple[ToolCall, ...]] | None:
             call = cast("dict[str, Any]", one)
             calls.append(ToolCall(str(call.get("name")), json.dumps(call.get("arguments") or {})))
     answer = given.get("answer")
-    return answer if isinstance(answer, str) else "", tuple(calls)
+    if answer is not None and not isinstance(answer, str):
+        answer = json.dumps(answer, ensure_ascii=False)
+    return answer or "", tuple(calls)

@@ -18,6 +18,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from weft.errors import ConfigError
+from weft.genai_spans import Attributes, agent_span, call_span
 from weft.service.programs.records import CallRecord, ProgramRecord
 
 _TIMEOUT = 5.0  # seconds for one export
@@ -25,8 +26,6 @@ _QUEUED = 8192  # spans; more are dropped rather than waited for
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _OPERATIONS = {"/v1/completions": "text_completion", "/v1/embeddings": "embeddings"}
-
-Attributes = dict[str, str | int | float]
 
 
 class Tracing:
@@ -80,31 +79,30 @@ class Tracing:
         if parent.trace_id & (2**64 - 1) >= self._bound:
             return
         operation = _OPERATIONS.get(call.path, "chat")
-        attributes: Attributes = {
-            "gen_ai.operation.name": operation,
-            "gen_ai.provider.name": "weft",
-            "gen_ai.request.model": call.model,
-            "gen_ai.conversation.id": program.id,
-            "gen_ai.usage.input_tokens": call.prompt,
-            "gen_ai.usage.output_tokens": call.generated,
-            "gen_ai.usage.cache_read.input_tokens": call.cached,
+        name, attributes = call_span(
+            operation,
+            call.model,
+            program.id,
+            call.id,
+            call.outcome,
+            prompt=call.prompt,
+            generated=call.generated,
+            cached=call.cached,
+            attempts=call.attempts,
+            waited=(call.sent or call.ended) - call.came,
+            first=call.first - call.came if call.first else None,
+            engine=call.engine,
+            reason=call.placement_reason,
+        )
+        attributes |= {
             "http.request.method": "POST",
             "http.response.status_code": call.status,
             "url.path": call.path,
-            "weft.call.id": call.id,
-            "weft.call.attempts": call.attempts,
-            "weft.call.outcome": call.outcome,
-            "weft.call.wait": (call.sent or call.ended) - call.came,
         }
-        if call.engine:
-            attributes["weft.engine"] = call.engine
-            attributes["weft.placement.reason"] = call.placement_reason
         if call.wait_reason:
             attributes["weft.wait.reason"] = call.wait_reason
         if program.tenant:
             attributes["weft.tenant"] = program.tenant
-        if call.first:
-            attributes["gen_ai.response.time_to_first_chunk"] = call.first - call.came
         status = Status()
         if call.outcome != "done":
             attributes["error.type"] = str(call.status) if call.status >= 400 else call.outcome
@@ -113,7 +111,7 @@ class Tracing:
         context = SpanContext(parent.trace_id, random.getrandbits(64) or 1, False, _SAMPLED)
         client = _client(call.trace) if call.trace else None
         self._end(
-            f"{operation} {call.model}",
+            name,
             context,
             parent,
             attributes,
@@ -128,14 +126,14 @@ class Tracing:
         context = _context(program)
         if context.trace_id & (2**64 - 1) >= self._bound:
             return
-        attributes: Attributes = {
-            "gen_ai.operation.name": "invoke_agent",
-            "gen_ai.provider.name": "weft",
-            "gen_ai.agent.name": program.name,
-            "gen_ai.conversation.id": program.id,
-            "gen_ai.usage.input_tokens": program.prompt,
-            "gen_ai.usage.output_tokens": program.generated,
-            "gen_ai.usage.cache_read.input_tokens": program.cached,
+        name, attributes = agent_span(
+            program.name,
+            program.id,
+            prompt=program.prompt,
+            generated=program.generated,
+            cached=program.cached,
+        )
+        attributes |= {
             "weft.program.source": program.source,
             "weft.program.calls": program.count,
             "weft.program.errors": program.errors,
@@ -151,7 +149,7 @@ class Tracing:
             if parent is not None:
                 links.append(Link(_context(parent)))
         self._end(
-            f"invoke_agent {program.name}",
+            name,
             context,
             None,
             attributes,

@@ -1,15 +1,19 @@
 """Calls of tools that a model writes into its text, told from the answer.
 
-Each family of models writes calls in its own way. The marks in the text tell which: Hermes and
-Qwen write `<tool_call>` around JSON, Mistral `[TOOL_CALLS]` before it, Llama 3 JSON alone or
-behind `<|python_tag|>`. To add a family, add a reader to `_READERS`.
+Called where answers are read: by programs, engines and doors for others' agents. Each family of
+models writes calls in its own way, and the marks in the text tell which: Hermes and Qwen write
+`<tool_call>` around JSON, Mistral `[TOOL_CALLS]` before it, Llama 3 JSON alone or behind
+`<|python_tag|>`; Qwen3-Coder and GLM write tags (`tagged`), gpt-oss channels (`channels`).
+`streamed` tells the answer from the calls while a text comes. To add a family, add a reader to
+`_READERS`, and what its calls begin with to `MARKS`. Trades away: a text that speaks of a mark as
+the model writes it is read as a call.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from weft.types import ToolCall
@@ -20,17 +24,28 @@ Read = tuple[str, tuple[ToolCall, ...]]
 CALL, GIVEN = "\x02", "\x03"
 """What a scripted engine writes before the name of a tool, and before the call's arguments."""
 
+MARKS = (
+    *(CALL, "<tool_call>", "<function=", "[TOOL_CALLS]", "<|", "to=functions."),
+    *("assistant to=", "assistantto=", "assistantcommentary", "assistantanalysis"),
+    *("commentary to=", "commentaryto=", "analysis to=", "analysisto="),
+)
+"""What calls begin with; an answer that is JSON from its beginning may be a call too."""
+
+Offered = Collection[str] | Mapping[str, Mapping[str, Any]]
+"""The names of the tools that were offered; or by name, the JSON schemas of their arguments."""
+
 _decoder = json.JSONDecoder(strict=False)
 
 
-def read_calls(text: str, known: Collection[str] = ()) -> Read:
+def read_calls(text: str, known: Offered = ()) -> Read:
     """The answer in a text, and the calls that the model wrote into the text.
 
     A call that can't be read, since it was cut off or is no JSON, has its text as arguments.
 
     Args:
         text: of an answer, without thinking.
-        known: names of the tools that were offered.
+        known: the tools that were offered; the schemas tell numbers from texts where a family
+            writes values without quotes.
     """
     for reader in _READERS:
         if (found := reader(text, known)) is not None:
@@ -38,7 +53,7 @@ def read_calls(text: str, known: Collection[str] = ()) -> Read:
     return text, ()
 
 
-def _scripted(text: str, _: Collection[str]) -> Read | None:
+def _scripted(text: str, _: Offered) -> Read | None:
     said, *calls = text.split(CALL)
     if not calls:
         return None
@@ -46,22 +61,51 @@ def _scripted(text: str, _: Collection[str]) -> Read | None:
     return said, tuple([ToolCall(name, arguments) for name, _, arguments in parts])
 
 
-_HERMES = re.compile(r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
+_HERMES = re.compile(r"<tool_call>(.*?)(</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
 
 
-def _hermes(text: str, _: Collection[str]) -> Read | None:
-    found = _HERMES.findall(text)
+def _hermes(text: str, known: Offered) -> Read | None:
+    found = list(_HERMES.finditer(text))
     if not found:
         return None
-    calls = [call for one in found for call in _objects(one.strip())]
+    calls: list[ToolCall] = []
+    for one in found:
+        inside = one[1].strip()
+        if inside[:1] in ("{", "[", ""):
+            calls += _objects(inside)
+        else:
+            from weft.tool_calls.tagged import tagged_calls  # few models write tags
+
+            whole = bool(one[2]) or one.end() < len(text)
+            calls += tagged_calls(inside, known, whole) or [_broken(inside)]
     return _HERMES.sub("", text).strip(), tuple(calls)
+
+
+def _functions(text: str, known: Offered) -> Read | None:
+    """Calls of Qwen3-Coder whose outer tag is left out."""
+    at = text.find("<function=")
+    if at < 0:
+        return None
+    from weft.tool_calls.tagged import tagged_calls
+
+    calls = tagged_calls(text[at:], known, False)
+    named = calls and all(one.name in known for one in calls)
+    return (text[:at].strip(), tuple(calls)) if named else None
+
+
+def _channels(text: str, known: Offered) -> Read | None:
+    if "to=functions." not in text:
+        return None
+    from weft.tool_calls.channels import channel_calls
+
+    return channel_calls(text, known)
 
 
 _MISTRAL = "[TOOL_CALLS]"
 _NAMED = re.compile(r"\s*([\w.:-]+)\s*(?:\[CALL_ID\]\s*(\w*)\s*)?(?:\[ARGS\])?\s*(?=\{|\Z)")
 
 
-def _mistral(text: str, _: Collection[str]) -> Read | None:
+def _mistral(text: str, _: Offered) -> Read | None:
     said, *parts = text.split(_MISTRAL)
     if not parts:
         return None
@@ -80,7 +124,7 @@ _ENDS = re.compile(r"(?:<\|e\w+_id\|>|<\|im_end\|>|</s>)\s*\Z")
 _KEYS = {"name", "parameters", "arguments", "type"}
 
 
-def _llama(text: str, known: Collection[str]) -> Read | None:
+def _llama(text: str, known: Offered) -> Read | None:
     said, tag, rest = text.partition(_PYTHON_TAG)
     rest = _ENDS.sub("", rest if tag else text).strip()
     if not tag and rest[:1] != "{":
@@ -104,9 +148,11 @@ def _llama(text: str, known: Collection[str]) -> Read | None:
     return (said.strip() if tag else "", tuple(calls)) if calls else None
 
 
-_READERS: tuple[Callable[[str, Collection[str]], Read | None], ...] = (
+_READERS: tuple[Callable[[str, Offered], Read | None], ...] = (
     _scripted,
     _hermes,
+    _functions,
+    _channels,
     _mistral,
     _llama,
 )
