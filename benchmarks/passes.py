@@ -1,4 +1,4 @@
-"""What agents.py compares, and the figures of it: for people, and as rows."""
+"""What sessions.py compares, and the figures of it: for people, and as rows."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 #
 #     benchmarks/peers.sh DIR [NAME...]       (all by default; PYTHON=python3.11)
 #
-# nginx, which agents.py uses for round robin if it finds it, comes from the system's packages.
+# nginx, which sessions.py uses for round robin if it finds it, comes from the system's packages.
 set -eu
 
 DIR=${1:?"usage: $0 DIR [NAME...]"}

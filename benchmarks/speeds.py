@@ -2,10 +2,10 @@
 
     python benchmarks/speeds.py SESSIONS.jsonl.gz [--quick] [--json FILE]
 
-The setting of `benchmarks/agents.py`: recorded sessions, all at once, on two engines whose KV holds
-less than half of their contexts. The engines are simulated: the CPU line `cpu34m`, with all its
-times multiplied by a factor. How many sessions an engine should run at a time depends on how dear
-it is to compute a context again, and so on that factor. Each draw takes other sessions.
+The setting of `benchmarks/sessions.py`: recorded sessions, all at once, on two engines whose KV
+holds less than half of their contexts. The engines are simulated: the CPU line `cpu34m`, with all
+its times multiplied by a factor. How many sessions an engine should run at a time depends on how
+dear it is to compute a context again, and so on that factor. Each draw takes other sessions.
 """
 
 from __future__ import annotations

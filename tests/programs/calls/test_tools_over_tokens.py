@@ -51,6 +51,26 @@ async def test_calls_are_read_out_of_the_text_and_generated_ids_stay(
     assert "Add two numbers." not in rest
 
 
+TAGS = {
+    "qwen": "I add.\n<tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\n"
+    "<parameter=b>\n2\n</parameter>\n</function>\n</tool_call>",
+    "glm": "I add.\n<tool_call>add\n<arg_key>a</arg_key>\n<arg_value>1</arg_value>\n"
+    "<arg_key>b</arg_key>\n<arg_value>2</arg_value>\n</tool_call>",
+}
+
+
+@pytest.mark.parametrize("family", TAGS)
+async def test_values_in_tags_are_of_the_signatures_types(serve: Serve, family: str) -> None:
+    model, url = serve({"one?": TAGS[family], "sum 3": "Three."}, "qwen")
+    async with Pool(url):
+        said = await generate(Prompt.user("one?"), tools=[add], temperature=0)
+        last = await generate(said.prompt.tools(await said.act()), tools=[add], temperature=0)
+    assert (said.text, last.text) == ("I add.", "Three.")
+    assert [one.arguments for one in said.calls] == [{"a": 1, "b": 2}]
+    first, second = model.sent()
+    assert second[: len(first) + len(said.tokens)] == [*first, *said.tokens]
+
+
 async def test_a_template_that_writes_no_tools_has_the_model_told_in_words(serve: Serve) -> None:
     answer = '{"calls": [{"name": "add", "arguments": {"a": 1, "b": 2}}], "answer": ""}'
     model, url = serve({"one?": answer, "sum 3": '{"calls": [], "answer": "Three."}'}, "r1")

@@ -1,6 +1,6 @@
 """Coding agents through weft's gateway and others, in front of two real vLLM replicas.
 
-    python benchmarks/agents.py SESSIONS.jsonl.gz [--peers DIR] [--quick] [--json FILE]
+    python benchmarks/sessions.py SESSIONS.jsonl.gz [--peers DIR] [--quick] [--json FILE]
 
 `benchmarks/peers.sh DIR` installs the others. Recorded sessions are replayed over HTTP as
 coding agents would: streamed chat completions under `x-session-id` (`--unnamed`: through weft
