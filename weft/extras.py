@@ -28,6 +28,8 @@ EXTRAS = {
     "hf": ("datasets",),
     "gym": ("reasoning_gym",),
     "parquet": ("pyarrow",),
+    "inspect": ("inspect_ai",),
+    "verifiers": ("verifiers",),
 }
 """The modules that each extra brings."""
 

@@ -101,6 +101,41 @@ def test_a_log_for_inspect_has_its_parts(tmp_path: Path) -> None:
     assert abstained["scores"]["correct"]["value"] == "N"
 
 
+def test_inspect_reads_its_log_back(tmp_path: Path) -> None:
+    reading = pytest.importorskip("inspect_ai.log")
+    said = KeptText("4", thinking="hm", value="4", tokens=3, engine="one", finish="length")
+    judge = KeptText("yes", asked="Is it right?", engine="two", score=0.5)
+    rows = [
+        row("task/1"),
+        row("task/1", False, repeat=1, answer=None, text=None, chosen=None),
+        row("2 ü", False, credit=0.5, texts=[judge, said], chosen=1, text="4"),
+        row("3", None, error="down", texts=[], chosen=None, text=None, answer=None),
+        row("4", False, details={"abstained": True, "scores": {"match": "I"}}),
+    ]
+    (path,) = write_inspect(evaluation(tmp_path / "e", *rows, samples=5), tmp_path / "log.eval")
+    log = reading.read_eval_log(str(path))
+    assert (log.status, log.eval.model, log.eval.config.epochs) == ("error", "m", 2)
+    assert log.results.total_samples == 5
+    found = {(s.id, s.epoch): s for s in log.samples}
+    assert found.keys() == {(r.id, r.repeat + 1) for r in rows}
+    first, again, partial, failed, abstained = (found[r.id, r.repeat + 1] for r in rows)
+    assert (first.output.completion, first.target, again.epoch) == (rows[0].text, "4", 2)
+    assert first.messages[-1].content[0].reasoning == "hm"
+    assert first.scores["correct"].value == "C"
+    assert partial.scores["credit"].value == 0.5
+    assert partial.output.stop_reason == "max_tokens"
+    assert failed.error.message == "down"
+    assert not failed.scores
+    assert abstained.scores["correct"].value == "N"
+    assert abstained.metadata["details"]["scores"] == {"match": "I"}
+    whole = reading.read_eval_log_sample(str(path), id="2 ü", epoch=1)
+    assert whole.metadata["texts"][0]["asked"] == "Is it right?"
+    copy = tmp_path / "again.json"
+    reading.write_eval_log(log, str(copy))
+    assert reading.read_eval_log(str(copy)).samples == log.samples
+    assert len(list(reading.read_eval_log_sample_summaries(str(path)))) == 5
+
+
 def test_a_run_is_followed_by_its_records(tmp_path: Path) -> None:
     following = Following(tmp_path / "e")
     assert following.look() == []

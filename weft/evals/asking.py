@@ -139,6 +139,7 @@ class Asking:
                 try:
                     correct = self.task.correct(sample, answer)
                     credit = 1.0 if correct else self.task.credit(sample, answer)
+                    notes = self.task.notes(sample, answer)
                     drawn, right = right_among(heard, self.strategy, question, self.task, sample)
                     details = judged(
                         answer.details,
@@ -146,7 +147,7 @@ class Asking:
                     )
                 except PartFailed as e:
                     return replace(row, error=str(e))
-                row = replace(row, details=details, drawn=drawn, right=right)
+                row = replace(row, details=details | notes, drawn=drawn, right=right)
                 return replace(row, correct=correct, credit=credit)
             case BudgetExceeded() as e:
                 # The limit is part of the question: without an answer in time it is wrong.

@@ -14,7 +14,7 @@ from weft.evals.results import Evaluation
 from weft.evals.session import finish
 from weft.evals.suite import task_from
 from weft.evals.tasks.guarded_task import GuardedTask
-from weft.evals.tasks.registry import file_spec, is_lines, parse_task
+from weft.evals.tasks.registry import long_form, parse_task
 from weft.evals.tasks.task import Sample
 from weft.search.strategy import Answer, Question
 from weft.search.voting import tally
@@ -85,8 +85,7 @@ def rescore(path: Path, task: str | None = None, **options: str | None) -> Resco
 
 def _with(options: Mapping[str, str], task: str) -> str:
     """A task's spec with other parameters."""
-    if is_lines(task):
-        task = file_spec(task)
+    task = long_form(task)
     if not options:
         return task
     spec = read_spec(task, "task")
@@ -165,13 +164,14 @@ def _judged(row: Row, sample: Sample, judge: GuardedTask) -> Row:
     try:
         correct = judge.correct(sample, answer)
         credit = 1.0 if correct else judge.credit(sample, answer)
+        details = row.details | judge.notes(sample, answer)
         right = row.right
         if row.drawn:
             whole = [Answer(t.text, t.value) for t in row.texts if t.whole and t.value is not None]
             right = sum(judge.correct(sample, one) for one in whole)
     except PartFailed as e:
         return replace(row, correct=None, credit=None, error=str(e))
-    return replace(row, correct=correct, credit=credit, right=right, error=None)
+    return replace(row, correct=correct, credit=credit, right=right, details=details, error=None)
 
 
 def _short(text: str) -> str:

@@ -22,7 +22,7 @@ from weft.backends.kinds.specs import parse as parse_engine
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import ConfigError, UsageError, WeftError
 from weft.evals.failures import most_errors
-from weft.evals.tasks.registry import is_lines, parse_task
+from weft.evals.tasks.registry import is_lines, long_form, parse_task
 from weft.evals.tasks.task import TASKS, Task
 from weft.importing import absolute
 from weft.importing import load as import_code
@@ -196,6 +196,7 @@ def task_from(folder: Path, text: str) -> str:
     """A task's spec in which relative paths, of its own parameters too, are found in a folder."""
     if is_lines(text):
         return _beside(folder, text.strip())
+    text = long_form(text)
     try:
         spec = read_spec(text, "task")
         paths = path_parameters(TASKS.find(spec.name)) & spec.values.keys()

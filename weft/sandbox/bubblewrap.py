@@ -52,7 +52,10 @@ def environment() -> dict[str, str]:
 
 
 def command_line(
-    command: Sequence[str], limits: SandboxLimits, files: Sequence[tuple[str, int]]
+    command: Sequence[str],
+    limits: SandboxLimits,
+    files: Sequence[tuple[str, int]],
+    folders: Sequence[str] = (),
 ) -> list[str]:
     """The command that runs a command in a sandbox.
 
@@ -60,6 +63,7 @@ def command_line(
         command: what is run, by its path or by a name in `PATH`.
         limits: of the system; those of seconds and output are up to who runs it.
         files: names in the work folder, and the descriptors that their content is read from.
+        folders: further empty folders that the program may write into, such as `/app`.
     """
     root = os.geteuid() == 0
     line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-net"]
@@ -71,6 +75,8 @@ def command_line(
     line += _seen()  # behind the work folder: this Python may be below a folder of that name
     for name, descriptor in files:
         line += ["--perms", "0666", "--file", str(descriptor), f"{WORK}/{name}"]
+    for folder in folders:
+        line += [*_sized(limits.files), "--perms", "0777", "--tmpfs", folder]
     # Else a program could fill these, for they are in memory too.
     line += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK, "--"]
     if root:
@@ -102,6 +108,14 @@ def _seen() -> tuple[str, ...]:
                 line += ["--perms", "0755", "--dir", str(above)]
             line += ["--ro-bind", prefix, prefix]
     return tuple(line)
+
+
+def is_system(folder: str) -> bool:
+    """Whether a folder is one of those that hold the system, or lies in one."""
+    taken = (*_SYSTEM, "/etc", "/proc", "/dev", WORK, sys.base_prefix, sys.prefix)
+    return any(
+        Path(folder).is_relative_to(one) or Path(one).is_relative_to(folder) for one in taken
+    )
 
 
 def _sized(size: int) -> list[str]:

@@ -20,7 +20,13 @@ from anyio.lowlevel import RunVar
 
 from weft.concurrency import TaskGroup, now
 from weft.errors import UsageError
-from weft.sandbox.bubblewrap import WORK, check_sandbox, command_line, environment
+from weft.sandbox.bubblewrap import (
+    WORK,
+    check_sandbox,
+    command_line,
+    environment,
+    is_system,
+)
 from weft.sandbox.memory import memory_of
 from weft.sandbox.result import Ended, SandboxLimits, SandboxResult
 
@@ -75,22 +81,27 @@ async def run_command(
     stdin: str = "",
     files: Files | None = None,
     limits: SandboxLimits | None = None,
+    folders: Sequence[str] = (),
 ) -> SandboxResult:
     """Run a program with its arguments; arguments and errors are those of `run_python`.
 
-    A command that is not there is such an error, too. No more programs run at once than there are
-    CPUs: the others wait, and their seconds have not begun. A program that is cancelled is ended
-    with all that it started.
+    The program may write into `folders` too, such as `/app`, which are empty at first. A command
+    that is not there is an error, and so is a folder of the system. No more programs run at once
+    than there are CPUs: the others wait, and their seconds have not begun. A program that is
+    cancelled is ended with all that it started.
     """
     check_sandbox()
     if any("\0" in part for part in command):
         raise UsageError("a command for a sandbox can't hold the character NUL; leave it out")
     limits = limits or SandboxLimits()
+    for folder in folders:
+        if not folder.startswith("/") or ".." in folder.split("/") or is_system(folder):
+            raise UsageError(f"{folder} can't be a folder of a sandbox's own; take one like /app")
     async with _turn():
         with ExitStack() as opened:
             given = [(name, _held(opened, data)) for name, data in _named(files or {}).items()]
             process = subprocess.Popen(  # noqa: ASYNC220 - in this thread, see above
-                command_line(command, limits, given),
+                command_line(command, limits, given, folders),
                 env=environment(),
                 stdin=_held(opened, stdin),
                 stdout=subprocess.PIPE,

@@ -163,12 +163,14 @@ def _inference() -> dict[str, Schema]:
             {"prompt": _TEXT, "messages": _MESSAGES, **tools},
             [],
             streams=False,
+            names_model=False,
         ),
         "/detokenize": _post(
             "The text of token ids.",
             {"tokens": {"type": "array", "items": {}}},
             ["tokens"],
             streams=False,
+            names_model=False,
         ),
     }
 
@@ -213,12 +215,13 @@ def _post(
     required: list[str],
     error: str = "Error",
     streams: bool = True,
+    names_model: bool = True,
 ) -> Schema:
     """An endpoint of inference."""
     body: Schema = {
         "type": "object",
         "properties": {"model": _MODEL, **fields},
-        "required": ["model", *required],
+        "required": ["model", *required] if names_model else required,
         "additionalProperties": True,
     }
     answer = _json("The engine's answer.", _OBJECT)

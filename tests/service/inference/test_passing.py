@@ -18,6 +18,8 @@ from pydantic import ValidationError
 
 from live_service import BODIES, answered, raw_engine, serving
 from waiting import until
+from weft.backends.mock.server import running
+from weft.backends.scripted.engine import ScriptedEngine
 from weft.service.config.api_key import hash_key
 from weft.service.config.file import ServiceConfig
 
@@ -297,3 +299,34 @@ async def test_what_a_stop_cuts_within_an_answer_is_told_once_and_is_no_success(
             assert [(call.status, call.outcome) for call in calls] == [(200, "broken")]
             assert "the service has stopped" in calls[0].error
     assert not [r for r in caplog.records if r.name.startswith("uvicorn")]
+
+
+async def test_lm_eval_asks_for_tokens_without_a_model_and_for_echoes() -> None:
+    with (
+        running(ScriptedEngine("", model="m")) as first,
+        running(ScriptedEngine("", model="n")) as second,
+    ):
+        async with serving(first) as service:
+            asked: dict[str, Any] = {"prompt": "test", "add_special_tokens": False}
+            tokens = (await service.http.post("/tokenize", json=asked)).json()["tokens"]
+            text = (await service.http.post("/detokenize", json={"tokens": tokens})).json()
+            assert text == {"prompt": "test"}
+            for body in ({"prompt": "x", "model": 3}, {"prompt": "x", "model": ""}):
+                assert (await service.http.post("/tokenize", json=body)).status_code == 400
+            refused = await service.http.post("/v1/completions", json={"prompt": "x"})
+            assert refused.status_code == 400
+            assert "model must be a non-empty string" in refused.text
+        async with serving(first, second) as service:
+            several = await service.http.post("/tokenize", json={"prompt": "x"})
+            assert several.status_code == 400
+            assert "model must be named, since 2 are served" in several.text
+    echo = Echo()
+    async with raw_engine(echo, gets=True) as engine:
+        async with serving(engine.url) as service:
+            assert (await service.http.get("/tokenizer_info")).status_code == 200
+            assert echo.line == "GET /tokenizer_info"
+            asked = {"model": "m", "prompt": [[5, 6, 7], [5]], "max_tokens": 1, "temperature": 0}
+            asked |= {"logprobs": 1, "seed": 1234, "echo": True}
+            assert (await service.http.post("/v1/completions", json=asked)).status_code == 200
+            sent = json.loads(echo.bodies[-1])
+            assert {key: sent[key] for key in asked} == asked

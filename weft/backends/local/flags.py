@@ -36,6 +36,7 @@ def installed() -> Literal["cpu", "gpu"]:
 def base_args(device: str, kv_cache_bytes: int | None) -> list[str]:
     """The arguments of vLLM that don't depend on the model."""
     args = ["--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
+    args += ["--enable-tokenizer-info-endpoint"]  # lm-eval asks for it
     if device == "cpu":
         args += ["--enforce-eager", "--block-size", "32", "--max-num-seqs", str(AT_ONCE)]
         # A quarter of the events, which are a good part of a server's work on a small model.

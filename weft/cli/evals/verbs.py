@@ -160,12 +160,12 @@ def overlaid(what: str, given: dict[str, Any]) -> Suite:
 
 def _title(task: str) -> str:
     """What a task's folder is called after: the file of its problems, or its name."""
-    from weft.evals.tasks.registry import is_lines
+    from weft.evals.tasks.registry import is_lines, long_form
     from weft.spec import read_spec
 
     if is_lines(task):
         return Path(task.strip()).stem
-    return read_spec(task, "task").name.rpartition(":")[2]
+    return read_spec(long_form(task), "task").name.rpartition(":")[2]
 
 
 def _is_suite(what: str) -> bool:

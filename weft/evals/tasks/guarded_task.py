@@ -129,6 +129,12 @@ class GuardedTask:
             copied = replace(answer, details=dict(answer.details))
             return float(expect(self.task.credit(deepcopy(sample), copied), Real, "credit"))
 
+    def notes(self, sample: Sample, answer: Answer) -> dict[str, Any]:
+        """What else the task says of how it judged an answer."""
+        with blaming("task", self._kind):
+            copied = replace(answer, details=dict(answer.details))
+            return expect(self.task.notes(deepcopy(sample), copied), dict, "notes")
+
     def _choices(self, given: Choices | None) -> Choices | None:
         if given is None:
             return None

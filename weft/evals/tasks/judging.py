@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import anyio.from_thread
 
@@ -17,6 +17,36 @@ from weft.errors import EngineError, PartFailed, UsageError
 from weft.evals.tasks.scorer import Scorer, scorer
 from weft.parameters import param
 from weft.search.judges import criteria, judged, prefer, rubric_param
+
+T = TypeVar("T")
+
+
+def asked(who: str, call: Callable[[], Awaitable[T]]) -> T:
+    """What a call gives that the evaluation's event loop makes, while this thread judges.
+
+    Args:
+        who: asks, as the beginning of a sentence: `the scorer judged`.
+        call: asks a model.
+
+    Raises:
+        UsageError: no evaluation is running.
+        PartFailed: the model can't be asked.
+    """
+
+    async def judging() -> T:
+        return await call()
+
+    try:
+        anyio.from_thread.run_sync(bool)
+    except RuntimeError:
+        raise UsageError(
+            f"{who} asks a model, which it can only while an evaluation runs; take another scorer, "
+            "or run the evaluation again"
+        ) from None
+    try:
+        return anyio.from_thread.run(judging)
+    except EngineError as e:
+        raise PartFailed(f"{who} can't ask its model: {e}") from e
 
 
 class JudgingScorer(Scorer):
@@ -45,24 +75,8 @@ class JudgingScorer(Scorer):
         """
         key = request, answer, right
         if key not in self._known:
-            self._known[key] = self._asked(lambda: self.asking(*key))
+            self._known[key] = asked(f"the scorer {self.name}", lambda: self.asking(*key))
         return self._known[key]
-
-    def _asked(self, call: Callable[[], Awaitable[float]]) -> float:
-        async def judging() -> float:
-            return await call()
-
-        try:
-            anyio.from_thread.run_sync(bool)
-        except RuntimeError:
-            raise UsageError(
-                f"the scorer {self.name} asks a model, which it can only while an evaluation runs; "
-                "take another scorer, or run the evaluation again"
-            ) from None
-        try:
-            return anyio.from_thread.run(judging)
-        except EngineError as e:
-            raise PartFailed(f"the scorer {self.name} can't ask its model: {e}") from e
 
 
 @scorer("judged")

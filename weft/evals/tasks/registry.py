@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from weft.errors import ConfigError
@@ -10,6 +11,7 @@ from weft.spec import written
 
 _FILES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
 """The tasks that read files with problems, by the ends of the files' names."""
+_INSPECT = re.compile(r"(?P<path>[^()]+\.py)@(?P<name>\w+)")
 
 
 def is_lines(text: str) -> bool:
@@ -22,8 +24,24 @@ def file_spec(file: str) -> str:
     return f"{_FILES[Path(file.strip().lower()).suffix]}(path={written(file.strip())})"
 
 
+def long_form(text: str) -> str:
+    """The spec that a short form stands for; any other text as it is.
+
+    `FILE.jsonl` is `jsonl(path=FILE.jsonl)`, and so for CSV. `FILE.py@NAME` is Inspect's way to
+    name a task of its own. A folder with a `task.toml` is a task of Harbor.
+    """
+    short = text.strip()
+    if is_lines(short):
+        return file_spec(short)
+    if found := _INSPECT.fullmatch(short):
+        return f"inspect(path={written(found['path'])}, name={found['name']})"
+    if "(" not in short and (Path(short).expanduser() / "task.toml").is_file():
+        return f"harbor(path={written(short)})"
+    return text
+
+
 def parse_task(spec: str) -> Task:
-    """The task that a spec describes; `FILE.jsonl` is `jsonl(path=FILE.jsonl)`, and so for CSV.
+    """The task that a spec describes, or that a short form stands for.
 
     Raises:
         UnknownName: there is no such task or parameter.
@@ -31,8 +49,6 @@ def parse_task(spec: str) -> Task:
         ConfigError: a file of the task's is wrong.
     """
     file = spec.strip()
-    if is_lines(file):
-        if not Path(file).expanduser().is_file():
-            raise ConfigError(f"there is no file {file}; name a JSONL or CSV file, or a task")
-        spec = file_spec(file)
-    return TASKS.parse(spec)
+    if is_lines(file) and not Path(file).expanduser().is_file():
+        raise ConfigError(f"there is no file {file}; name a JSONL or CSV file, or a task")
+    return TASKS.parse(long_form(spec))

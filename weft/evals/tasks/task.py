@@ -107,6 +107,13 @@ class Task(ABC):
         """How much an answer that is not right is worth, from 0 to 1; nothing by default."""
         return 0.0
 
+    def notes(self, sample: Sample, answer: Answer) -> dict[str, Any]:
+        """What else there is to say of how an answer was judged, as plain data; nothing by default.
+
+        A row keeps it among its details.
+        """
+        return {}
+
 
 def identity(spec: str, fingerprint: str) -> str:
     """What tells a task from others, wherever the file of its data is.
@@ -128,8 +135,10 @@ TASKS = PartRegistry(
             f"weft.evals.tasks.{file}"
             for file in ("countdown_task", "sudoku_task", "procedures", "jsonl")
         ),
+        *(f"weft.evals.tasks.made.{file}" for file in ("compositional", "dataset_search")),
         *(f"weft.evals.tasks.files.{file}" for file in ("csv_file", "hugging_face")),
         *(f"weft.evals.tasks.borrowed.{file}" for file in ("humaneval", "gym")),
+        *(f"weft.evals.tasks.borrowed.{file}" for file in ("inspect_task", "taskset", "harbor")),
     ],
 )
 T = TypeVar("T", bound=type[Task])

@@ -30,6 +30,7 @@ PASSED = (
     "/v1/score",
     "/pooling",
     "/classify",
+    "/tokenizer_info",
     "/v1/audio/*",
     "/v1/images/*",
     "/v1/moderations",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from weft.errors import Refused, UnknownName
+from weft.errors import Refused, UnknownName, UsageError
 from weft.orchestrator.dispatch.replica import Replica
 from weft.service.engines.served_names import Served
 from weft.service.strategies.model import StrategyModel
@@ -39,6 +39,23 @@ async def choose(service: Service, model: str) -> Chosen:
             "see why the engine is not there",
         )
     raise UnknownName("model", model, {*known, *service.config.aliases})
+
+
+def only_name(service: Service) -> str:
+    """The name of the one model that is served, for requests that name none.
+
+    Raises:
+        UsageError: there are several.
+        Refused: no engine has been reached yet.
+    """
+    names = list(service.named)
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise Refused(503, "no engine can be reached yet; try again", 5.0)
+    raise UsageError(
+        f"model must be named, since {len(names)} are served; name one that GET /v1/models lists"
+    )
 
 
 def _named(service: Service, model: str) -> Chosen | None:

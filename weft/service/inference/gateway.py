@@ -38,7 +38,7 @@ from weft.service.client.json_pieces import (
 )
 from weft.service.door.tenants import Tenant
 from weft.service.inference.aside import LARGE, aside
-from weft.service.inference.choice import choose
+from weft.service.inference.choice import choose, only_name
 from weft.service.inference.passing import pass_on
 from weft.service.inference.request import ClientRequest
 from weft.service.inference.scheduled import direct, run_scheduled
@@ -222,6 +222,8 @@ class _Request:
             body = self._large = await aside(self._parse, read_pieces)
         else:
             body = self._parse(orjson.loads)
+        if body.get("model") is None:  # only of what needs none
+            body["model"] = only_name(service)
         self._model = body["model"]
         chosen = await choose(service, body["model"])
         request = self._request = ClientRequest(service, protocol, exchange, tenant, body)

@@ -8,13 +8,16 @@ from weft.service.protocols.unscheduled.unscheduled import Unscheduled
 
 
 class Tokenize(Unscheduled):
-    """The token ids of a prompt or a chat."""
+    """The token ids of a prompt or a chat.
+
+    As with vLLM, the model need not be named where there is only one.
+    """
 
     path = "/tokenize"
 
     def check(self, body: Body) -> str:
         """See Protocol."""
-        if problem := model_problem(body):
+        if body.get("model") is not None and (problem := model_problem(body)):
             return problem
         if "messages" in body:
             return messages_problem(body) or tools_problem(body)
@@ -24,12 +27,12 @@ class Tokenize(Unscheduled):
 
 
 class Detokenize(Unscheduled):
-    """The text of token ids."""
+    """The text of token ids; the model need not be named where there is only one."""
 
     path = "/detokenize"
 
     def check(self, body: Body) -> str:
         """See Protocol."""
-        if problem := model_problem(body):
+        if body.get("model") is not None and (problem := model_problem(body)):
             return problem
         return "" if isinstance(body.get("tokens"), list) else "tokens must be a list of token ids"
