@@ -217,7 +217,8 @@ def _variables(path: Path, section: dict[str, Any]) -> dict[str, str]:
     """The variables of a section; `${NAME}` is one of this process, as in Harbor."""
 
     def known(found: re.Match[str]) -> str:
-        value = os.environ.get(found[1], found[2])
+        usual: str | None = found[2]
+        value = os.environ.get(found[1], usual)
         if value is None:
             raise ConfigError(f"{path.name} needs the variable {found[1]}; set it")
         return value

@@ -59,7 +59,8 @@ class InspectSolver:
         self._scoring: Any = import_module("inspect_ai.scorer")
         scorer: Any = import_module("inspect_ai.scorer._scorer")
         used: list[str] = []
-        for one in task.scorer or []:
+        own: list[Any] = list(task.scorer or ())
+        for one in own:
             used.append(scorer.unique_scorer_name(one, used))
         self.scorers: list[str] = used
 
@@ -162,9 +163,10 @@ class InspectSolver:
         self._answer_by(self._no_model)
         self._state.set_sample_state(state)
         self._store.init_subtask_store(state.store)
-        setup = self._task.setup
-        steps = [] if setup is None else list(setup) if isinstance(setup, Sequence) else [setup]
-        for step in [*steps, self._task.solver]:
+        setup: Any = self._task.setup
+        several = isinstance(setup, Sequence) and not callable(cast(object, setup))
+        steps: list[Any] = [*setup] if several else [setup]
+        for step in [*(one for one in steps if one is not None), self._task.solver]:
             state = await step(state, answer)
             self._state.set_sample_state(state)
             if state.completed:

@@ -124,7 +124,8 @@ class InspectTask(Task):
         data: dict[str, Any] = {"question": asks.turns[-1]["content"], "answer": target, "at": at}
         if own.choices:
             data["choices"] = list(own.choices)
-        cluster = (own.metadata or {}).get(self.cluster) if self.cluster else None
+        known: dict[str, Any] = own.metadata or {}
+        cluster = known.get(self.cluster) if self.cluster else None
         return Sample(str(own.id), data, "" if cluster is None else str(cluster))
 
     def question(self, sample: Sample, seed: int) -> Question:

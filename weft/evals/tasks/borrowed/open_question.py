@@ -34,18 +34,23 @@ def open_question(prompt: Prompt, reader: Reader, seed: int, **settings: Any) ->
     def verify(text: str) -> Prompt:
         return Prompt.user(asked + _VERIFY.format((visible(text) or "").strip()))
 
+    def complete(text: str) -> bool:
+        return False  # only the model can say
+
     given: dict[str, Any] = {
+        "prompt": prompt,
+        "answer": read,
         "steps": "\n",
         "max_steps": 32,
         "max_tokens": 1024,
         "max_think_tokens": 4096,
-        "complete": lambda text: False,
+        "complete": complete,
         "answer_cut": reader.cut,
         "same": reader.equality,
         "verify": verify,
         "seed": seed,
     }
-    return Question(**{"prompt": prompt, "answer": read, **given, **settings})
+    return Question(**given | settings)
 
 
 def text_of_answer(text: str | None) -> str:

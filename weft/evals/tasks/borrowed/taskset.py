@@ -130,10 +130,12 @@ class VerifiersTask(Task):
             self._tasks = list(islice(iter(self.taskset), count))
 
     def _check_supported(self, one: Any) -> None:
-        kind, base = type(one), self.library.Task
-        hooks = [*one.hooks("reward"), *one.hooks("metric")]
-        needs = {
-            "tools": kind.toolsets(one.config) or type(self.taskset).toolsets(self.taskset.config),
+        kind: Any = one.__class__
+        whole: Any = self.taskset.__class__
+        base: Any = self.library.Task
+        hooks: list[Any] = [*one.hooks("reward"), *one.hooks("metric")]
+        needs: dict[str, Any] = {
+            "tools": kind.toolsets(one.config) or whole.toolsets(self.taskset.config),
             "a container": kind.NEEDS_CONTAINER,
             "a runtime": any(map(_looks_into, hooks))
             or kind.setup is not base.setup
@@ -160,7 +162,8 @@ class VerifiersTask(Task):
         if isinstance(data.prompt, str):
             turns.append({"role": "user", "content": data.prompt})
         else:
-            for message in data.prompt or []:
+            messages: list[Any] = data.prompt or []
+            for message in messages:
                 if not isinstance(message.content, str):
                     raise UsageError(f"{self.called} has more than turns of text; {_SERVED}")
                 turns.append({"role": message.role, "content": message.content})

@@ -35,9 +35,13 @@ class _Lists:
 
     def __init__(self, rng: random.Random) -> None:
         others = rng.sample(_PEOPLE, len(_PEOPLE))
-        self.friend = dict(zip(others, [*others[1:], others[0]], strict=True))  # none is a loop
-        self.town = {one: rng.choice(_TOWNS) for one in _PEOPLE}
-        self.price = dict(zip(_TOWNS, rng.sample(range(10, 100), len(_TOWNS)), strict=True))
+        self.friend: dict[str, str] = dict(
+            zip(others, [*others[1:], others[0]], strict=True)
+        )  # none is a loop
+        self.town: dict[str, str] = {one: rng.choice(_TOWNS) for one in _PEOPLE}
+        self.price: dict[str, int] = dict(
+            zip(_TOWNS, rng.sample(range(10, 100), len(_TOWNS)), strict=True)
+        )
 
     def __str__(self) -> str:
         rows = [f"{p} lives in {self.town[p]}; the friend is {self.friend[p]}." for p in _PEOPLE]
@@ -89,7 +93,8 @@ class CompositionalTask(Task):
     def __init__(self, kind: Kind = "mixed", steps: int = 3) -> None:
         if not 2 <= steps <= 20:
             raise UsageError(f"steps={steps} of compositional must be from 2 to 20")
-        self.kind, self.steps = kind, steps
+        self.kind: Kind = kind
+        self.steps = steps
 
     @property
     def spec(self) -> str:
@@ -101,7 +106,7 @@ class CompositionalTask(Task):
         return [self._made(at, seed) for at in range(_USUAL if limit is None else limit)]
 
     def _made(self, at: int, seed: int) -> Sample:
-        kind = _MIXED[at % len(_MIXED)] if self.kind == "mixed" else self.kind
+        kind: Kind = _MIXED[at % len(_MIXED)] if self.kind == "mixed" else self.kind
         rng = random.Random(stable_seed("compositional", kind, self.steps, seed, at))
         lists = _Lists(rng)
         words, value = lists.composed(rng, kind, self.steps)
