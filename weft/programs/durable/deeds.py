@@ -78,7 +78,9 @@ class Deeds:
 
     def left_out(self, branch: str) -> list[Deed]:
         """What a branch of the run has done before and has not asked for now."""
-        done = [deed for deed in history(self.kept, self.id) if deed.state == "done"]
+        every = history(self.kept, self.id)
+        # What was only looked at may be looked at anew, or not any more.
+        done = [deed for deed in every if deed.state == "done" and deed.kind != "seen"]
         return [deed for deed in done if deed.branch == branch and deed.key not in self._asked]
 
 
