@@ -127,6 +127,8 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "traced": {"history"},
         "recorded_run": {"figures"},
         "durable": {"budgets", "nodes", "waiting"},
+        "batches": {"fan_out", "runs"},
+        "workflows": {"fan_out"},
         "gather": {"fan_out"},
         "media": set(),
         "figures": {"history", "declaration"},

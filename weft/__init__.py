@@ -30,6 +30,7 @@ from weft.programs import (
 from weft.types import ToolCall, ToolResult
 
 if TYPE_CHECKING:
+    from weft.programs.batches.batch import batch
     from weft.programs.calls.count import count
     from weft.programs.gather import gather
     from weft.programs.media import file, image
@@ -51,6 +52,7 @@ __all__ = [
     "ToolCall",
     "ToolResult",
     "ask_person",
+    "batch",
     "budget",
     "count",
     "fan_out",
@@ -74,6 +76,7 @@ __all__ = [
 _LATER = {
     "Running": "weft.programs.running",
     "Store": "weft.store.store",  # brings a database's library
+    "batch": "weft.programs.batches.batch",
     "count": "weft.programs.calls.count",
     "file": "weft.programs.media",
     "gather": "weft.programs.gather",

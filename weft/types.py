@@ -161,6 +161,11 @@ class Sampling:
     tools: tuple[dict[str, Any], ...] = ()
     tool_choice: str | None = None
 
+    @property
+    def certain(self) -> bool:
+        """Whether chance has no part in the answer: it is greedy, or its seed is given."""
+        return self.temperature == 0 or self.seed is not None
+
 
 class MoreSampling(TypedDict, total=False):
     """The settings of `Sampling` that few calls need, as keywords of `generate`."""

@@ -65,6 +65,7 @@ class Call:
     since: float = 0.0
     siblings: int = 1
     group: CallGroup | None = None
+    rank: tuple[int, ...] = ()
     deadline: float | None = None
     calls_left: int | None = None
     tokens_left: int | None = None

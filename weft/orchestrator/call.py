@@ -53,6 +53,8 @@ class Call:
         only: names of the engines that alone can run it, for what they hold; empty for any.
         stays: whether it waits for an engine to come back when none is left; not where
             whoever asks goes elsewhere instead.
+        rank: its place among the calls of a batch, whose prompts that begin alike stand beside
+            each other; empty outside batches.
         path: what the request's tokens begin with, whose hashes need not be made anew.
         estimate: tokens of the prompt, as far as is known where only its text is.
     """
@@ -70,6 +72,7 @@ class Call:
     only: tuple[str, ...] = ()
     patience: float | None = None
     stays: bool = True
+    rank: tuple[int, ...] = ()
     path: TokenPath | None = None
     estimate: int | None = None
     _hashes: dict[int, list[int]] | None = None

@@ -137,6 +137,15 @@ class CallView(Protocol):
         ...
 
     @property
+    def rank(self) -> tuple[int, ...]:
+        """The call's place among those of its batch; empty outside batches.
+
+        Calls whose prompts begin alike stand beside each other, so that the beginning is computed
+        once and is still cached.
+        """
+        ...
+
+    @property
     def deadline(self) -> float | None:
         """When the call's time is up, by the scheduler's clock; None without a limit of time.
 

@@ -26,6 +26,8 @@ class Declaration:
         follow: of each stage, in the order in which they were named, which may follow; "" is
             the end. Empty if no stages are declared.
         known: declarations of the stages that were given as functions.
+        begins: of a workflow, the stages that need no other: `follow` then says what is given to
+            what, and the order in which stages run is open. Empty for all other programs.
     """
 
     calls: int | None = None
@@ -33,6 +35,7 @@ class Declaration:
     width: int | None = None
     follow: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     known: Mapping[str, Declaration] = field(default_factory=dict[str, "Declaration"])
+    begins: tuple[str, ...] = ()
 
 
 NOTHING_DECLARED = Declaration()

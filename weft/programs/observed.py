@@ -68,7 +68,8 @@ class Observed:
                 continue
             first = next(iter(says.follow))
             # Calls of a stage one after the other may be one visit or several.
-            if before != stage and stage not in (says.follow[before] if before else (first,)):
+            nexts = says.follow[before] if before else (first,)
+            if before != stage and stage not in nexts and not says.begins:
                 begins = f"after {before}" if before else "at its beginning"
                 yield f"{before}>{stage}", f"{name} comes to {stage} {begins}, as not declared"
             before = stage
@@ -86,5 +87,5 @@ class Observed:
                     f"{stage} calls",
                     f"{stage} of {name} made {each} calls, and declares calls={own.calls}",
                 )
-        if before and "" not in says.follow[before]:
+        if before and not says.begins and "" not in says.follow[before]:
             yield f"{before}>", f"{name} ended after {before}, as not declared"

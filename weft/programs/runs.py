@@ -84,6 +84,7 @@ def _within(outer: Scope, scope: Scope) -> Scope:
         hear=outer.hear,
         settle=outer.settle,
         scores=outer.scores,
+        batch=outer.batch,
     )
 
 

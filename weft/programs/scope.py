@@ -21,6 +21,7 @@ from weft.programs.observed import Observed
 from weft.types import Adapter, Sender, Usage
 
 if TYPE_CHECKING:
+    from weft.programs.batches.sharing import BatchPlace
     from weft.programs.budgets.budget import budget
     from weft.programs.durable.deeds import Deeds
     from weft.programs.history.outcome import Outcome
@@ -112,6 +113,7 @@ class Scope:
         monitor: watches what calls generate, and may end an answer.
         observed: is told of calls, where the program has declared what it will do.
         deeds: what the run has done once; None in a run without an id.
+        batch: which input of a batch the code works for; None outside batches.
         branch: which branch of a run with an id the code is in; empty outside fan-outs.
     """
 
@@ -140,6 +142,7 @@ class Scope:
     observed: Observed | None = None
     deeds: Deeds | None = None
     branch: str = ""
+    batch: BatchPlace | None = None
 
     def model(self, role: str) -> str:
         """The name of the model that plays a role in this run.
@@ -161,6 +164,19 @@ class Scope:
         if own is None:
             return _sender(self.journal.name, "", "", self.stage)
         return _sender(own.id, own.parent.id if own.parent else "", own.name, self.stage)
+
+    def occurrence(self, question: bytes, *, certain: bool, times: int = 1) -> int:
+        """How often the same was asked before in this run; it is asked `times` times now.
+
+        Args:
+            question: what is asked.
+            certain: whether chance has no part in the answer. Then what another input of the same
+                batch asks is the same call, not another sample.
+            times: how often.
+        """
+        if certain and self.batch is not None:
+            question = b"%d\0%b" % (self.batch.number, question)
+        return self.journal.occurrence(question, times)
 
     def of_group(self, siblings: int, group: CallGroup) -> Scope:
         """The same place in a branch of a group."""

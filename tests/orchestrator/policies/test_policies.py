@@ -906,3 +906,18 @@ def test_saga_knows_tools_by_their_kind_before_it_has_seen_them() -> None:
     retention = parse_policy("saga").retain(program, Engine(), View())
     assert retention.seconds == pytest.approx(4.5)
     assert isinstance(View().profiles.tool("", "web_search"), Distribution)
+
+
+def test_weft_orders_calls_of_a_batch_by_rank_and_behind_programs_with_less_work() -> None:
+    policy, view = parse_policy("weft"), View()
+    home = view.engines[0]
+    whole = at(home, "batch", expected_calls=100, calls=90)
+
+    def key(program: Program, rank: tuple[int, ...] = ()) -> tuple[float, ...]:
+        return policy.order(Call(program, rank=rank), view).key
+
+    assert key(whole, (0, 1)) < key(whole, (0, 1, 5)) < key(whole, (0, 2)) < key(whole, (1,))
+    whole.calls = 99
+    assert key(whole, (0, 0)) < key(whole, (0, 1))
+    assert key(Program("few", expected_calls=5)) < key(whole, (0, 0))
+    assert key(whole, (9, 9)) < key(Program("many", expected_calls=500))

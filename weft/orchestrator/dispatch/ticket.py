@@ -63,6 +63,7 @@ class Ticket:
         "program",
         "prompt_tokens",
         "queue",
+        "rank",
         "reason",
         "refused",
         "replica",
@@ -86,7 +87,7 @@ class Ticket:
         self.id = call.request.id
         self.program = program
         self.stage = call.stage
-        self.siblings, self.group = call.siblings, call.group
+        self.siblings, self.group, self.rank = call.siblings, call.group, call.rank
         self.calls_left, self.tokens_left = call.calls_left, call.tokens_left
         self.deadline = call.deadline if call.deadline is not None else program.deadline
         self.arrival = arrival

@@ -32,6 +32,7 @@ _FULL = 2  # times as many calls, if the engine is full
 _WHOLE = 0.9  # of a prompt: with more cached, no other engine is looked for
 _OUTGROWN = 0.75  # of a claim must be lacking before it yields to a resident that grew
 _AWAITED = 2  # times as long as loading it again takes, an idle engine waits for a program
+_USUAL = 1000  # tokens of a batch's call, where the batch has not declared any
 _LITTLE = 0.02  # of a call's own time in an engine: more work that is worth less waiting
 
 
@@ -49,12 +50,14 @@ class Weft(Policy):
     as long as that costs the engine less than loading its context again would, and yields it
     to one that has far less work left.
 
-    Calls of residents go before new programs, those of the program that came first before
-    others', and where a part of a fan-out is enough, those of the program that needs the fewest
-    results. A call with a deadline goes before them if it needs more than half of the time that
-    is left, the one with the least slack first: slack is what its critical path leaves, by what
-    its program's runs showed. One that can't be in time any more has no such precedence, and if
-    its program is new it yields to all others; what was begun is brought to its end.
+    Calls of residents go before new programs, those of the program that came first before others',
+    and where a part of a fan-out is enough, those of the program that needs the fewest results.
+    Calls of a batch are ordered as a new program with all of the batch's work, and among themselves
+    so that those whose prompts begin alike follow each other. A call with a deadline goes before
+    them if it needs more than half of the time that is left, the one with the least slack first:
+    slack is what its critical path leaves, by what its program's runs showed. One that can't be in
+    time any more has no such precedence, and if its program is new it yields to all others; what
+    was begun is brought to its end.
 
     An engine that runs nothing waits neither for growth nor for `fill`. If claims are in the way
     there, the weakest yields once its program has been away for twice as long as loading its
@@ -86,6 +89,10 @@ class Weft(Policy):
                 start = call.deadline - path
                 kind = _RESIDENT_URGENT if program.active else _URGENT_NEW
                 return Order((kind, start), f"to be in time it must start by {start:.3f}", overdue)
+        if call.rank and not late:
+            work = float(program.expected_tokens or (program.expected_calls or 1) * _USUAL)
+            why = f"its batch has {work:.3g} tokens of work in all"
+            return Order((_NEW, work, program.arrived, *call.rank), why, overdue)
         if program.active:
             needed = results_needed(call)
             why = "its program is resident" + (f" and needs {needed} results" if needed else "")

@@ -21,7 +21,7 @@ from weft.programs.calls.watched import CUT, WatchedProgress
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
 from weft.programs.scope import Scope, left
-from weft.types import Adapter, Request, Sampling
+from weft.types import NOTHING, Adapter, Request, Sampling
 
 if TYPE_CHECKING:
     from weft.programs.watching import Monitor
@@ -78,7 +78,9 @@ def call(
     target = adapter.name if adapter is not None else model
     monitor = scope.monitor if not ask else None
     decides = ask if monitor is None else ("watch", monitor.key)
-    key = call_key(target, prompt, sampling, decides, index) if store is not None else ""
+    batch = scope.batch if monitor is None and (ask or sampling.certain) else None
+    keyed = store is not None or batch is not None
+    key = call_key(target, prompt, sampling, decides, index) if keyed else ""
     about: dict[str, Any] = {
         "prompt": prompt,
         "model": model,
@@ -91,7 +93,7 @@ def call(
     id = scope.journal.begin("call", scope.id, **about)
     one = _Call(scope, prompt, model, sampling, options, tokens, suffix, key, id)
     one.adapter, one.monitor = adapter, monitor
-    return one.run()
+    return one.run() if batch is None else batch.sharing.once(key, one, scope)
 
 
 class _Call:
@@ -173,13 +175,23 @@ class _Call:
                         progress.close()
                     self._conclude(progress)
         except BaseException as error:
-            self._break_off(error)
+            self.break_off(error)
             raise
         if self.kept is not None:
             await self.kept.written(self._key)  # only then may the program go on
         if scope.settle is not None and self.outcome.text:
             await scope.settle(self._prompt, self.outcome)
         return self.outcome
+
+    async def repeat(self, first: Outcome) -> Outcome:
+        """Take what an equal call of another input of the batch gave, which costs nothing."""
+        scope, id = self._scope, self.outcome.id
+        self.outcome = outcome = replace(first, id=id, usage=NOTHING, read=None)
+        self._hear(outcome, whole=True)
+        scope.journal.note("done", id, outcome=outcome, stored=False, shared=True)
+        if scope.settle is not None and outcome.text:
+            await scope.settle(self._prompt, outcome)
+        return outcome
 
     async def _prepare(self, held: Reservation | None) -> Call:
         """The call as the scheduler takes it, let in by budgets."""
@@ -216,6 +228,9 @@ class _Call:
             call.only = adapter.engines
         if path is None:
             call.estimate = pool.text_lengths.tokens(model, call.text_size)
+        if scope.batch is not None:
+            hashes = call.hashes(pool.engines[0].block_size)
+            call.rank = scope.batch.sharing.neighbours.rank(hashes)
         self.outcome.prompt_tokens = prompt_tokens = call.prompt_tokens
         if held is not None:
             call.deadline, call.calls_left, call.tokens_left = left(scope.budgets)
@@ -297,7 +312,7 @@ class _Call:
                 run, self.outcome.at = scope.replay.run, scope.replay.clock()
             self.kept = scope.store.put_soon(self._key, self.outcome.record(), done=done, run=run)
 
-    def _break_off(self, error: BaseException) -> None:
+    def break_off(self, error: BaseException) -> None:
         """Count and keep what the call cost that did not come to its end."""
         outcome, known, journal, stored = self.outcome, self._known, self._scope.journal, False
         if known is not None and known.taken:

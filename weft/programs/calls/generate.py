@@ -211,13 +211,18 @@ async def generate(
     if n is not None:
         return await _several(scope, prompt, sampling, role, n, form, retries, use)
     if index is None:
-        index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
+        index = _occurrence(scope, prompt, sampling)
     else:
         check_whole("index", index, 0)
     completion = await _answered(scope, prompt, sampling, role, index, use)
     if form is None:
         return completion
     return await _typed(scope, prompt, sampling, role, completion, form, retries, use)
+
+
+def _occurrence(scope: Scope, prompt: Prompt, sampling: Sampling, times: int = 1) -> int:
+    asked = prompt.key + settings_text(sampling).encode()
+    return scope.occurrence(asked, certain=sampling.certain, times=times)
 
 
 async def _answered(
@@ -256,7 +261,7 @@ async def _typed(
             if scope.provenance is not None:
                 scope.provenance.note(value, completion.call)
             return replace(completion, value=value, usage=spent)
-        index = scope.journal.occurrence(prompt.key + settings_text(sampling).encode())
+        index = _occurrence(scope, prompt, sampling)
         completion = await _answered(scope, prompt, sampling, role, index, use)
         spent += completion.usage
 
@@ -288,7 +293,7 @@ async def _several(
     if group is not None:
         scope = scope.of_group(n, group)
     # Asked for again in a run, these are further samples.
-    first = scope.journal.occurrence(prompt.key + settings_text(sampling).encode(), n)
+    first = _occurrence(scope, prompt, sampling, n)
     with scope.branches(-1):
         async with TaskGroup() as tasks:
             for i in range(n):

@@ -55,7 +55,7 @@ async def score(
         raise UsageError(f"options={list(options)} must be different, non-empty texts")
     model = scope.model(role)
     if not scope.pool.models.takes_tokens(model):
-        index = scope.journal.occurrence(prompt.key + repr(options).encode())
+        index = scope.occurrence(prompt.key + repr(options).encode(), certain=True)
         outcome = await call(scope, role, prompt, _ONE, options=options, index=index)
         return {o: math.exp(p) for o, p in zip(options, outcome.ask_logprobs, strict=True)}
     ids = {option: await scope.pool.tokenize(model, option) for option in options}
@@ -178,7 +178,8 @@ async def _ask(
     found: dict[tuple[int, ...], dict[int, float]] = {}
 
     async def ask(beginning: tuple[int, ...], following: list[int]) -> None:
-        index = scope.journal.occurrence(prompt.key + repr((following, beginning)).encode())
+        asked = prompt.key + repr((following, beginning)).encode()
+        index = scope.occurrence(asked, certain=True)
         with scope.branches(1):
             outcome = await call(
                 scope, role, prompt, _ONE, tokens=tuple(following), suffix=beginning, index=index

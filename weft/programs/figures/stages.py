@@ -37,7 +37,7 @@ def declared_graph(program: Any) -> Graph:
         title = f"{stage} x {own.width}" if own.width is not None else stage
         graph.add_node(stage, kind="node", label=_label(title, own))
     for i, (stage, after) in enumerate(says.follow.items()):
-        if not i:
+        if stage in says.begins or not (i or says.begins):
             graph.add_edge("", stage, kind="next")
         for one in dict.fromkeys(after):
             if not one:
