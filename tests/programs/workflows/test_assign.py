@@ -100,7 +100,7 @@ def test_mistakes_are_told():
         ({"chances": {"a": -1}}, "at least 0"),
     ):
         with pytest.raises(UsageError, match=what):
-            assign(DIAMOND, offers, **change)
+            assign(DIAMOND, offers, **change)  # pyright: ignore
     with pytest.raises(UsageError, match="a has no offers"):
         assign(DIAMOND, offers | {"a": {}})
     with pytest.raises(UsageError, match="in a circle"):

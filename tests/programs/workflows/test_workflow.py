@@ -168,6 +168,6 @@ async def test_mistakes_are_told():
     with pytest.raises(UnknownName, match="repli"):
         mails.on({"repli": "small"})
     with pytest.raises(UsageError, match="plain function"):
-        when(egg)
+        when(egg)  # pyright: ignore
     with pytest.raises(UsageError, match="takes the inputs mail"):
         await mails(male="x")

@@ -82,8 +82,8 @@ async def batch(
         raise UsageError(f"batch takes a program and a list of inputs, not {inputs!r:.60}")
     given = list(inputs)
     if given and hasattr(given[0], "__await__"):
-        for one in given:
-            close_unused(one)
+        for made in given:
+            close_unused(made)
         raise UsageError("batch calls the program itself: give the inputs, not calls of it")
     starts = underlying(program)
     name = getattr(starts, "__name__", None) or "program"

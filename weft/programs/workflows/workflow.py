@@ -160,7 +160,7 @@ class Workflow:
         return await self._program(*args, **kwargs)
 
     async def _run(self, state: dict[str, Any]) -> Any:
-        served = {engine.model for engine in current().pool.engines} if self._models else set()
+        served = {engine.model for engine in current().pool.engines} if self._models else set[str]()
         for model in self._models.values():
             if model not in served:
                 raise UnknownName("model", model, served)
