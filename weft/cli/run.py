@@ -210,8 +210,11 @@ def load(what: str) -> Program:
     programs = {
         key: value
         for key, value in vars(module).items()
-        if inspect.iscoroutinefunction(value)
-        and getattr(value, "__module__", "") == module.__name__
+        if (
+            inspect.iscoroutinefunction(value)
+            and getattr(value, "__module__", "") == module.__name__
+        )
+        or (callable(value) and not inspect.isroutine(value) and hasattr(value, "__weft_calls__"))
     }
     if name not in programs:
         if not programs:

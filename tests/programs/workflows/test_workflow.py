@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from weft import Pool, Prompt, ScriptedEngine, batch, generate, node, run
+from weft.cli.run import bind, load
 from weft.errors import UnknownName, UsageError
 from weft.programs.figures.stages import declared_graph
 from weft.programs.workflows import when, workflow
@@ -143,6 +144,18 @@ def test_the_graph_is_known_before_anything_runs():
         *(("kind", "reply"), ("tone", "reply"), ("facts", "reply")),
     }
     assert "4 calls" in graph.nodes[""]["label"]
+
+
+def test_the_command_line_finds_a_workflow(tmp_path, monkeypatch):
+    file = tmp_path / "adding.py"
+    file.write_text(
+        "from weft.programs.workflows import workflow\n"
+        "async def total(x: int, y: int = 2) -> int: return x + y\n"
+        "adding = workflow(total)\n"
+    )
+    found = load(f"{file}:adding")
+    assert bind(found, "adding", {"x": "3"}) == {"x": 3}
+    assert list(declared_graph(found)) == ["", "total", "end "]
 
 
 async def test_mistakes_are_told():

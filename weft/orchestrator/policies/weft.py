@@ -90,7 +90,7 @@ class Weft(Policy):
                 kind = _RESIDENT_URGENT if program.active else _URGENT_NEW
                 return Order((kind, start), f"to be in time it must start by {start:.3f}", overdue)
         if call.rank and not late:
-            work = float(program.expected_tokens or (program.expected_calls or 1) * _USUAL)
+            work = _whole(program)
             why = f"its batch has {work:.3g} tokens of work in all"
             return Order((_NEW, work, program.arrived, *call.rank), why, overdue)
         if program.active:
@@ -308,3 +308,12 @@ class Weft(Policy):
         return Retention(
             seconds, f"{why}; {reload:.2g} s to load it again, {share:.0%} of the room", -work
         )
+
+
+def _whole(program: Program) -> float:
+    """Tokens of work that a batch has in all; what works for the batch counts as it."""
+    work, at = 0.0, program
+    while at is not None:
+        work = max(work, float(at.expected_tokens or (at.expected_calls or 1) * _USUAL))
+        at = at.parent
+    return work

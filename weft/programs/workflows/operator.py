@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import Parameter
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
 from weft.errors import UsageError
 from weft.programs.nodes import node, underlying
@@ -26,6 +26,7 @@ class Operator:
         condition: says whether it runs; None if it always does.
         asks: the names of the condition's parameters.
         defaults: of parameters that have one.
+        types: of parameters, as far as they are annotated.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Operator:
     condition: Callable[..., bool] | None
     asks: tuple[str, ...]
     defaults: dict[str, Any]
+    types: dict[str, Any]
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -84,7 +86,11 @@ def operator_of(function: Any) -> Operator:
         asks, own = _parameters(condition, f"the condition of {name}")
         defaults = {**own, **defaults}
     done = function if hasattr(function, "__weft__") else node(cast(Any, function))
-    return Operator(name, done, takes, condition, asks, defaults)
+    try:
+        types = get_type_hints(inspect.unwrap(cast(Any, underlying(function))), include_extras=True)
+    except Exception:  # an annotation that names what is not there
+        types = {}
+    return Operator(name, done, takes, condition, asks, defaults, types)
 
 
 def _parameters(function: Callable[..., Any], name: str) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -97,6 +97,8 @@ class Workflow:
         needed = {n for o in operators for n in o.needs if n not in o.defaults}
         self.inputs = tuple(sorted(wanted, key=lambda n: n in optional and n not in needed))
         self.__name__, self.__doc__ = name, f"A workflow of {', '.join(order)}."
+        types = {n: kind for o in operators for n, kind in o.types.items()}
+        self.__annotations__ = {n: types[n] for n in self.inputs if n in types}
         self.__signature__ = Signature(
             [
                 Parameter(n, Parameter.POSITIONAL_OR_KEYWORD)
