@@ -96,10 +96,14 @@ class Operators:
     salt: str
 
     async def ask(self, stage: str, *parts: str) -> None:
+        """A call of a stage: what is shared comes first, as in all prompts that are to be cached.
+
+        First a document, if there is one, then the stage's instructions, then the rest.
+        """
         style = text(f"{self.salt}:{stage}", self.shape.style)
-        system = f"{style}" if stage in ("plan", "write") else ""
-        prompt = Prompt.system(system) if system else Prompt()
-        words = "".join(parts) + (style if not system else "")
+        document = () if stage in ("plan", "write") else parts[:1]
+        words = "".join([*document, style, *parts[len(document) :]])
+        prompt = Prompt()
         most = self.shape.answer
         await generate(
             prompt.user(words),
