@@ -2,7 +2,7 @@
 # requirements change. Only Python 3.11 or newer and make are needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs docs-serve bench agents realmodel pins clean
+.PHONY: help demo test check docs docs-serve examples bench agents realmodel pins clean
 SHELL := /bin/bash
 
 # Environments that forbid to keep bytecode would have each of many processes compile PyTorch and
@@ -53,6 +53,9 @@ docs: $(VENV)/.docs ## Build the documentation in site/; a broken link or name i
 
 docs-serve: $(VENV)/.docs ## Show the documentation on http://127.0.0.1:8000 while it is written.
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+examples: $(VENV)/.dev ## Run the examples on scripted answers, and draw their runs for the documentation.
+	@$(BIN)/python docs/site/draw_examples.py $(EXAMPLES)
 
 bench: $(VENV)/.run ## Compare with its_hub on the same replicas (BENCH=... adds options).
 	@$(BIN)/python benchmarks/tts.py $(BENCH)

@@ -22,7 +22,7 @@ BELOW = {
     "cli": {"service", "evals", "search", "simulation"},
     "service": {"search", "extras"},
     "evals": {"search", "plots"},
-    "testing": {"backends"},
+    "testing": {"programs"},
     "search": {"programs"},
     "threads": {"programs"},
     "frameworks": {"programs"},

@@ -1,11 +1,13 @@
 from typing import Any
 
 import pytest
+from anyio import CancelScope
 from anyio.lowlevel import checkpoint
 
 from weft import Limits, Pool, Prompt, ScriptedEngine, Store, generate, node, program, run, start
 from weft.backends.scripted.engine import Scripted
 from weft.errors import BudgetExceeded, UsageError
+from weft.programs.history.journal import Journal
 
 
 @node
@@ -108,6 +110,25 @@ async def test_within_a_program_it_is_a_part_and_a_rerun_pays_nothing():
     assert first.usage == again.usage
     assert first.usage.calls == 2
     assert len(served.requests) == 2
+
+
+async def test_a_cancellation_of_both_is_no_error():
+    """Woken by an event, and cancelled in the same moment: the block ends as cancelled."""
+    for moment in range(1, 12):
+        with CancelScope() as scope:
+
+            def tell(event, scope=scope, moment=moment, seen=[]):  # noqa: B006 - counts
+                seen.append(event)
+                if len(seen) == moment:
+                    scope.cancel()
+
+            async with (
+                Pool(engine()) as pool,
+                start(fix, "a", "b", pool=pool, journal=Journal(tell)) as running,
+            ):
+                await running
+        assert scope.cancelled_caught
+        assert running.over
 
 
 async def test_errors_of_use_are_told():

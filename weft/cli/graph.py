@@ -9,7 +9,7 @@ import typer
 
 from weft.cli.common import Imports, stderr
 from weft.errors import ConfigError, UnknownName, UsageError
-from weft.importing import import_all, reference
+from weft.importing import import_all, is_file, reference
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -88,7 +88,7 @@ def _declared(what: str) -> Graph:
     from weft.programs.declaration import declared
     from weft.programs.figures.stages import declared_graph
 
-    if reference(what) is None:
+    if reference(what) is None and not is_file(what):
         raise UsageError(
             f"{what!r} is no folder of weft run; else write FILE.py:PROGRAM or module:PROGRAM"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
@@ -26,7 +27,7 @@ from weft.cli.common import (
 )
 from weft.errors import UnknownName, UsageError
 from weft.faults import blaming
-from weft.importing import import_all, reference
+from weft.importing import import_all, is_file, reference
 from weft.importing import load as load_module
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def run(
         str,
         typer.Argument(
             metavar="FILE.py:PROGRAM",
-            help="An async function in a file; module:PROGRAM is one in a module.",
+            help="An async function in a file; module:PROGRAM is one in a module. FILE.py alone "
+            "is its only @program.",
         ),
     ],
     arg: Annotated[
@@ -198,14 +200,19 @@ async def _run(
 
 
 def load(what: str) -> Program:
-    """The program that `FILE.py:NAME` or `module:NAME` names.
+    """The program that `FILE.py:NAME` or `module:NAME` names; of `FILE.py` its only one.
 
     Raises:
         UsageError: the file or module can't be imported, or has no such program.
     """
-    if (found := reference(what)) is None:
+    if (found := reference(what)) is not None:
+        where, name = found
+    elif is_file(what):
+        where, name = what, ""
+    else:
         raise UsageError(f"{what!r} must be written as FILE.py:PROGRAM or module:PROGRAM")
-    where, name = found
+    from weft.programs.nodes import is_program
+
     module = load_module(where)
     programs = {
         key: value
@@ -219,6 +226,12 @@ def load(what: str) -> Program:
     if name not in programs:
         if not programs:
             raise UsageError(f"{where} has no async functions to run")
+        marked = [key for key, value in programs.items() if is_program(value)]
+        if not name and len(marked) == 1:
+            return cast(Program, programs[marked[0]])
+        if not name:
+            known = ", ".join(marked or programs)
+            raise UsageError(f"name what to run in {where}, as {where}:PROGRAM; it has {known}")
         raise UnknownName(f"program in {where}", name, programs)
     return cast(Program, programs[name])
 
@@ -274,6 +287,8 @@ def _shown(value: Any) -> str:
 
     if isinstance(value, BaseModel):
         return value.model_dump_json(indent=2)
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, dict | list):
         return json.dumps(value, indent=2, default=str)
     return str(cast(object, value))

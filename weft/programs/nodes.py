@@ -90,6 +90,11 @@ def node(
     return _marked(function, "node", calls=calls, tokens=tokens, width=width)
 
 
+def is_program(function: object) -> bool:
+    """Whether a function is marked `@program`."""
+    return getattr(function, "__weft_kind__", None) == "program"
+
+
 def unchecked_program(
     function: Callable[P, Awaitable[T]],
 ) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -145,6 +150,7 @@ def _traced(
         return result
 
     vars(traced)["__weft__"] = declaration
+    vars(traced)["__weft_kind__"] = kind
     return traced
 
 

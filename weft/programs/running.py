@@ -131,6 +131,9 @@ class Running(RecordedRun, Generic[T]):
                 if self._news is None:
                     self._news = anyio.Event()
                 await self._news.wait()
+        if self.over and self._done is None:
+            # On asyncio a task that was woken just now hears later of a cancellation of both.
+            await checkpoint_if_cancelled()
 
     def __aiter__(self) -> Running[T]:
         return self

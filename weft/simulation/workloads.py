@@ -1,4 +1,4 @@
-"""Opening a workload: a trace's file, or a generator, by name."""
+"""Opening a workload: a trace's file, a run's folder, or a generator, by name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from weft.faults import blaming, truth
 from weft.importing import reference
 from weft.simulation.checks import checked_jobs
 from weft.simulation.formats.lines import read_lines
+from weft.simulation.formats.recorded_runs import events_of
 from weft.simulation.sources import SOURCES, Source, sources
 from weft.simulation.workload import Job, Workload
 
@@ -80,7 +81,7 @@ def _source(spec: Any, format: str | None, options: Mapping[str, Any]) -> Source
                 f"format and options belong to a file; write the parameters into {spec!r} itself"
             )
         return SOURCES.parse(cast("str | Mapping[str, Any]", spec))
-    path = Path(spec).expanduser()
+    path = events_of(Path(spec).expanduser())
     _require(str(path), "a workload")
     name = format or _format(path)
     if reference(name) is None and name not in SOURCES.names():
@@ -102,15 +103,16 @@ def _reads_file(source: type[Source]) -> bool:
 
 def _is_spec(text: str) -> bool:
     """Whether a text is a spec rather than a path."""
-    return bool(_SPEC.match(text)) and not Path(text).is_file()
+    return bool(_SPEC.match(text)) and not events_of(Path(text)).is_file()
 
 
 def _require(path: str, name: str) -> None:
     if not path:
         raise UsageError(f"{name} needs a file; write {name}(path='...')")
-    if not Path(path).expanduser().is_file():
+    if not events_of(Path(path).expanduser()).is_file():
         raise ConfigError(
-            f"there is no file {path}; name a trace, or a generator such as coding_agents(n=100)"
+            f"there is no file {path}; name a trace, or a generator such as "
+            "coding_agents(n=100), or the folder of weft run --out"
         )
 
 

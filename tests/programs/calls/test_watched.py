@@ -12,7 +12,7 @@ from weft.backends.engine import OnDelta
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import BudgetExceeded
 from weft.orchestrator.pool import Pool
-from weft.programs import Completion, Limits, Prompt, generate, run
+from weft.programs import Completion, Limits, Prompt, budget, generate, run
 from weft.programs.hearing import hearing
 from weft.programs.watching import Look, Monitor, watching
 from weft.store.store import Store
@@ -169,3 +169,11 @@ async def test_what_was_ended_is_heard_of_as_not_whole() -> None:
         with hearing() as heard:
             await cut_after(5)
     assert [(h.outcome.text, h.whole) for h in heard] == [("abcde", False)]
+
+
+async def test_budgets_hear_what_was_kept_of_a_cut_answer() -> None:
+    async with Pool(ScriptedEngine("abcdefgh")):
+        with budget(tokens=100) as limit, watching(After(3)):
+            said = await generate(Prompt.user("a"))
+    assert (said.text, said.usage.completion) == ("abc", 3)
+    assert limit.spent == said.usage

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 WorkloadText = Annotated[
     str,
     typer.Argument(
-        metavar="WORKLOAD", help="A trace's file, or a generator such as coding_agents(n=100)."
+        metavar="WORKLOAD",
+        help="A trace's file, the folder of weft run --out, or a generator such as "
+        "coding_agents(n=100).",
     ),
 ]
 EngineCount = Annotated[
@@ -148,6 +150,7 @@ def workload(
         UsageError: it can't be had.
     """
     from weft.simulation.experiments.experiment import first_jobs
+    from weft.simulation.formats.recorded_runs import events_of
     from weft.simulation.workloads import open_workload
     from weft.spec import read_spec
 
@@ -157,7 +160,7 @@ def workload(
             raise UsageError(f"--scale {scale:g} must be above 0")
         values["scale"] = scale
     what: str | dict[str, Any] = text
-    if values and format is None and not Path(text).expanduser().is_file():
+    if values and format is None and not events_of(Path(text).expanduser()).is_file():
         try:
             spec = read_spec(text, "workload")
             what, values = {spec.name: {**spec.values, **values}}, {}

@@ -70,8 +70,11 @@ class WatchedProgress(CallProgress):
         outcome.text, outcome.read = self._shown, None
         outcome.tokens, outcome.logprobs = outcome.tokens[:kept], outcome.logprobs[:kept]
         outcome.finish_reason, outcome.ended = CUT, False
-        lost = outcome.usage.cancelled + outcome.usage.completion - generated
-        outcome.usage = replace(outcome.usage, completion=kept, cancelled=lost + generated - kept)
+        charged = outcome.usage
+        lost = charged.cancelled + charged.completion - generated
+        outcome.usage = replace(charged, completion=kept, cancelled=lost + generated - kept)
+        if self._reservation is not None:  # the same tokens, but of an answer
+            self._reservation.charge(outcome.usage - charged, last=True)
 
 
 def _beginning(delta: Delta, tokens: int) -> str:

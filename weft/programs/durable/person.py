@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import anyio
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _INTERVAL, _LONGEST = 0.1, 1.0  # seconds between two looks for an answer
+
+stand_ins: list[Callable[[str, tuple[Any, ...]], str]] = []
+"""Who answers in place of people, in tests: the last one, at once."""
 
 
 @overload
@@ -64,6 +68,14 @@ async def ask_person(question: str, *details: Any, returns: Any = str) -> Any:
     async def act(deed: Deed) -> str:
         interval = _INTERVAL
         with scope.waiting("person"):
+            if stand_ins:
+                said = stand_ins[-1](question, details)
+                try:
+                    return kind.answer(said)
+                except ValueError as error:
+                    raise UsageError(
+                        f"{said!r} is no answer to {question!r}: {error}; mend people(...)"
+                    ) from None
             while True:
                 now = kept.deed(run, key)
                 if now is not None and now.state == "answered":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _LETTER, _LINE, _PAD = 6.7, 16, 8  # pixels: of a letter, of a line, within a box
 _ACROSS, _DOWN = 70, 14  # pixels between boxes
+_BEND = 46  # pixels by which a line leaves its column, to a box above or below
 _STYLE = """
 .weft-graph { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 .weft-graph text { fill: #1b2430; } .weft-graph .more { fill: #566273; }
@@ -61,7 +62,12 @@ def svg(graph: Graph) -> str:
         middle[node] = bottom - middle[node] - row / 2 + _PAD
     nexts = [(a, b) for a, b, data in graph.edges(data=True) if data["kind"] == "next"]
     back = sum(layer[a] >= layer[b] for a, b in nexts)
-    size = (left[-1] - _ACROSS + _PAD, bottom + 2 * _PAD + (24 + 10 * back if back else 0))
+    last = max(layer.values(), default=0)
+    bent = any(layer[a] == layer[b] == last for a, b in graph.edges if (a, b) not in nexts)
+    size = (
+        left[-1] - _ACROSS + (_BEND if bent else _PAD),
+        bottom + 2 * _PAD + (24 + 10 * back if back else 0),
+    )
     made = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="weft-graph" width="{size[0]:.0f}" '
         f'height="{size[1]:.0f}" viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img">',
@@ -79,7 +85,7 @@ def svg(graph: Graph) -> str:
             spot = ((x + to) / 2, (y + at) / 2 - 4)
         elif data["kind"] != "next":  # a value, to what stands above or below, or further left
             x, to = x if layer[start] == layer[end] else left[layer[start]], to + width[end]
-            bend = 46 if layer[start] == layer[end] else -36
+            bend = _BEND if layer[start] == layer[end] else -36
             path = (
                 f"M{x:.0f} {y:.0f}C{x + bend:.0f} {y:.0f} {to + abs(bend):.0f} {at:.0f} "
                 f"{to:.0f} {at:.0f}"

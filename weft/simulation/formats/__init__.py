@@ -5,7 +5,8 @@ Called by `workloads`, which tells a format by a file's first line. To add a for
 """
 
 from weft.simulation.formats.mooncake import Mooncake
+from weft.simulation.formats.recorded_runs import RecordedRuns
 from weft.simulation.formats.sessions import Sessions
 from weft.simulation.formats.tracelab import TraceLab
 
-__all__ = ["Mooncake", "Sessions", "TraceLab"]
+__all__ = ["Mooncake", "RecordedRuns", "Sessions", "TraceLab"]
