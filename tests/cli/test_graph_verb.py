@@ -68,7 +68,7 @@ def test_learned_and_ran(weft: Weft) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["mine.py"], "FILE.py:PROGRAM"),
+        (["mine.py"], "name what to run in mine.py, as mine.py:PROGRAM; it has fix, plain"),
         (["runs/none"], "no folder of weft run; else write FILE.py:PROGRAM"),
         (["mine.py:fxi"], "did you mean fix"),
         (["mine.py:fix", "--out", "x.png"], "--out x.png must end with .mmd, .svg or .html"),

@@ -137,7 +137,8 @@ def test_run_a_program(weft: Weft, file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["mine.py"], ["FILE.py:PROGRAM"]),
+        (["mine.py"], ["mine.py needs question; give --arg question=VALUE"]),
+        (["mine"], ["FILE.py:PROGRAM"]),
         (["none.py:x"], ["there is no file none.py"]),
         (["none:x"], ["there is no module none"]),
         (["mine.py:twise"], ["unknown program in mine.py 'twise'; did you mean twice"]),
