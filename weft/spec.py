@@ -81,6 +81,25 @@ def quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
+def split_outside(text: str, mark: str) -> list[str]:
+    """The parts of a text between marks that stand outside of parentheses and quotes, stripped."""
+    parts, depth, quote, before = [""], 0, "", mark
+    for char in text:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"" and before in ("=", "(", ",", mark):  # else it is an apostrophe
+            quote = char
+        elif char in "()":
+            depth += 1 if char == "(" else -1
+        elif char == mark and not depth:
+            parts.append("")
+            before = char
+            continue
+        parts[-1] += char
+        before = before if char.isspace() else char
+    return [part.strip() for part in parts]
+
+
 def _from_mapping(spec: Any, kind: str) -> Spec:
     if not isinstance(spec, Mapping) or len(cast("Mapping[Any, Any]", spec)) != 1:
         raise UsageError(

@@ -16,6 +16,7 @@ from weft.parameters import param
 from weft.search.agents.dfsdt import AgentTurn, Explored, Place, dfsdt
 from weft.search.agents.plangen import PlanGen
 from weft.search.agents.preferences import Preference, preferences, write_preferences
+from weft.search.allocation.by_demands import ByDemands
 from weft.search.allocation.compute_optimal import ComputeOptimal
 from weft.search.allocation.pets import Pets
 from weft.search.allocation.pets_online import PetsOnline
@@ -23,6 +24,7 @@ from weft.search.allocation.switch import Switch
 from weft.search.collaboration.atts import Atts
 from weft.search.collaboration.glimprouter import GlimpRouter
 from weft.search.collaboration.nudging import Nudging
+from weft.search.collaboration.routing.asked import Asked
 from weft.search.collaboration.routing.bandit import Bandit
 from weft.search.collaboration.routing.cascade import Cascade
 from weft.search.collaboration.routing.effort import Effort
@@ -35,6 +37,7 @@ from weft.search.early_exit.convergence_probe import ConvergenceProbe
 from weft.search.early_exit.deepconf import DeepConf
 from weft.search.early_exit.deepconf_online import DeepConfOnline
 from weft.search.early_exit.trimr import TrimR
+from weft.search.pipelines.archon import Archon
 from weft.search.readers import Reader, reader
 from weft.search.refinement.revise import Revise
 from weft.search.refinement.spar import Spar
@@ -71,11 +74,14 @@ __all__ = [
     "AbMcts",
     "AgentTurn",
     "Answer",
+    "Archon",
+    "Asked",
     "Atts",
     "Bandit",
     "Beam",
     "BestOfN",
     "BudgetForcing",
+    "ByDemands",
     "Cascade",
     "ChoiceShuffle",
     "Chops",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import eq
 from typing import Any
@@ -40,6 +40,7 @@ class Question:
         same: whether two answers that were read are the same; votes cluster by it.
         task: what it is one question of, by which calibrations are kept; empty if it is of none.
         choices: its options, if it has some to choose from.
+        demands: how much it demands, by dimension, if its task knows: the larger, the harder.
     """
 
     prompt: Prompt
@@ -61,6 +62,7 @@ class Question:
     same: Callable[[str, str], bool] = eq
     task: str = ""
     choices: Choices | None = None
+    demands: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def read(self, completion: Completion, text: str | None = None) -> str | None:
         """The answer in a text that has come to its end; None without one.

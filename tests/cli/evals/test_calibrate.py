@@ -108,3 +108,36 @@ def test_a_table_of_strategies_is_fitted_and_measured(weft: Weft) -> None:
         for row in map(json.loads, Path("used", "samples.jsonl").read_text().splitlines())
     }
     assert set(picks.values()) == {"probe", vote}
+
+
+def test_profiles_are_fitted_and_route(weft: Weft) -> None:
+    """One answer is right for short numbers; a vote is right for all."""
+    rows = [{"question": f"Number {i}?", "answer": i, "size": i % 4} for i in range(24)]
+    Path("q.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+    def answer(request: Request) -> str:
+        number = int(request.messages[-1].content.removeprefix("Number ").removesuffix("?"))
+        right = number % 4 < 2 or request.sampling.temperature > 0
+        return str(number if right else -1)
+
+    vote = "majority(n=3, stop_early=false)"
+    task = "jsonl(path=q.jsonl, demands=size)"
+    with running(ScriptedEngine(answer, model="m")) as url:
+        arguments = ("-e", url, "--store", "calls.sqlite")
+        specs = ("-s", "by_demands(learn=true)", "-s", vote, "-s", "greedy")
+        run = weft("eval", "run", task, *specs, *arguments, "--out", "fit")
+        assert run.exit_code == 0, run.output
+        made = weft("eval", "calibrate", "fit", "--store", "calls.sqlite")
+        assert made.exit_code == 0, made.output
+        used = weft("eval", "run", task, "-s", "by_demands(sure=0.6)", *arguments, "--out", "used")
+        assert used.exit_code == 0, used.output
+    (line,) = [x for x in made.stdout.splitlines() if x.strip().startswith("greedy ")]
+    assert "1.00" in line  # the AUC
+    assert "size -" in line
+    assert "the cheapest that is right with 0.8: 100.0 % right" in made.stdout
+    picks = {
+        int(row["id"]) % 4: row["details"]["pick"]
+        for row in map(json.loads, Path("used", "samples.jsonl").read_text().splitlines())
+    }
+    # Ids are lines, from 1 on.
+    assert picks == {1: "greedy", 2: "greedy", 3: vote, 0: vote}

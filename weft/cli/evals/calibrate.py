@@ -88,7 +88,50 @@ def show(found: list[Calibration]) -> None:
     stdout().print(table)
     for one in found:
         if any(e.beside for e in one.examples) and one.problems() > 1:
-            _show_held_out(one)
+            (_show_profiles if any(e.levels for e in one.examples) else _show_held_out)(one)
+
+
+def _show_profiles(known: Calibration) -> None:
+    """Print how well profiles predict, and what choosing by them comes to."""
+    from rich.table import Table
+
+    from weft.search.calibration.profiles import fit_profiles, held_out_choice, held_out_profiles
+    from weft.search.calibration.table import SELF
+
+    fitted = fit_profiles(known.examples, lambda spec: spec != SELF)
+    table = Table(
+        box=None,
+        header_style="bold",
+        title=f"{known.method}: profiles fitted to one half of the problems, on the other half",
+        title_justify="left",
+        caption="AUC: how well predictions tell right from wrong, 0.5 is chance; off: by how much "
+        "they are off in the mean; weights: log-odds by one standard deviation more of a demand",
+        caption_justify="left",
+    )
+    table.add_column("strategy", overflow="fold")
+    for name in ("tokens", "right, %", "AUC", "Brier", "by the share", "off, points"):
+        table.add_column(name, justify="right")
+    table.add_column("weights", overflow="fold")
+    for one in held_out_profiles(known.examples):
+        if (profile := fitted.get(one.strategy)) is not None:
+            weights = profile.right.weights.items()
+            table.add_row(
+                one.strategy,
+                f"{one.tokens:,.0f}",
+                f"{100 * one.right:.1f}",
+                f"{one.auc:.2f}",
+                f"{one.brier:.3f}",
+                f"{one.base:.3f}",
+                f"{100 * one.off:.1f}",
+                ", ".join(f"{name} {weight:+.2f}" for name, weight in weights),
+            )
+    stdout().print(table)
+    for sure in (0.5, 0.8, 0.95):
+        right, tokens = held_out_choice(known.examples, sure)
+        stdout().print(
+            f"the cheapest that is right with {sure:g}: {100 * right:.1f} % right, {tokens:,.0f} "
+            "tokens, on the other half"
+        )
 
 
 def _show_held_out(known: Calibration) -> None:

@@ -15,11 +15,13 @@ class Scored(NamedTuple):
         score: what the method made of it.
         value: the answer that was scored; None if it was no answer.
         text: what the answer was read from.
+        levels: what the question demands, by dimension, where the method goes by that.
     """
 
     score: float
     value: str | None = None
     text: str | None = None
+    levels: Mapping[str, float] = {}
 
 
 class AnswerGiven(NamedTuple):
@@ -50,7 +52,9 @@ def with_examples(method: str, scored: Iterable[Scored], *, beside: bool = False
         scored: what the strategy scored, in order.
         beside: whether it wants to know how other strategies answered the same questions.
     """
-    details = {"calibrates": method, "examples": [list(one) for one in scored]}
+    # Levels stand there only for methods that go by them.
+    examples = [list(one if one.levels else one[:3]) for one in scored]
+    details = {"calibrates": method, "examples": examples}
     return details | ({"beside": True} if beside else {})
 
 
@@ -64,8 +68,8 @@ def judged(details: Mapping[str, Any], right: Callable[[str, str | None], bool])
     if "examples" not in details:
         return dict(details)
     found: list[list[Any]] = []
-    for score, value, text in details["examples"]:
-        found.append([score, None if value is None else right(value, text)])
+    for score, value, text, *levels in details["examples"]:
+        found.append([score, None if value is None else right(value, text), *levels])
     return {**details, "examples": found}
 
 
@@ -88,7 +92,7 @@ def calibrations(answers: Sequence[AnswerGiven], model: str, task: str) -> list[
             beside = {"": (one.right, one.tokens), **others.get(one.question, {})}
         if "examples" in one.details:
             by.setdefault(one.details["calibrates"], []).extend(
-                Example(one.problem, score, right, beside)
-                for score, right in one.details["examples"]
+                Example(one.problem, score, right, beside, *levels)
+                for score, right, *levels in one.details["examples"]
             )
     return [Calibration(model, task, method, tuple(each)) for method, each in by.items() if each]

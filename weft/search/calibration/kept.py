@@ -36,6 +36,7 @@ class Example:
         beside: what came of the same question by other ways to answer it, by their specs, where
             the method chooses among them: whether the answer was right, and the tokens that it
             cost. The empty spec is the method itself.
+        levels: what the question demands, by dimension, where the method goes by that.
     """
 
     problem: str
@@ -44,6 +45,7 @@ class Example:
     beside: Mapping[str, tuple[bool, float]] = field(
         default_factory=dict[str, tuple[bool, float]], hash=False
     )
+    levels: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,10 @@ def keep_calibrations(store: Store, made: Iterable[Calibration]) -> None:
     """
     texts: dict[str, str] = {}
     for one in made:
-        examples = [[e.problem, e.score, e.right, e.beside] for e in one.examples]
+        examples = [
+            [e.problem, e.score, e.right, e.beside, *([e.levels] if e.levels else [])]
+            for e in one.examples
+        ]
         texts[_key(one.model, one.task, one.method)] = json.dumps(
             {"at": one.at, "examples": examples}
         )
@@ -156,8 +161,8 @@ def _read(store: str, key: str, text: str) -> Calibration:
         model, task, method = json.loads(key)
         kept: dict[str, Any] = json.loads(text)
         examples = tuple(
-            Example(problem, score, right, {spec: (*each,) for spec, each in beside.items()})
-            for problem, score, right, beside in kept["examples"]
+            Example(problem, score, right, {s: (*each,) for s, each in beside.items()}, *levels)
+            for problem, score, right, beside, *levels in kept["examples"]
         )
         return Calibration(model, task, method, examples, float(kept["at"]))
     except (ValueError, KeyError, TypeError):

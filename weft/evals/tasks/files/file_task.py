@@ -68,6 +68,8 @@ class FileTask(Task):
         steps: the text that ends a step, for step searches; `\n` in it is a newline.
         cluster: a field that names what rows have in common that are not independent, such as the
             text that they ask about; errors are then those of clusters.
+        demands: fields with numbers that say how much a question demands, the larger the harder,
+            with spaces between their names; the strategy `by_demands` uses them.
     """
 
     def __init__(
@@ -92,10 +94,12 @@ class FileTask(Task):
         max_tokens: int = 1024,
         steps: str = "\n",
         cluster: str = "",
+        demands: str = "",
     ) -> None:
         self.path = Path(path).expanduser()
         template = template.replace("\\n", "\n")
-        self.columns = Columns(question, answer, id, template, choices, tests, solution, cluster)
+        fields = (question, answer, id, template, choices, tests, solution, cluster, demands)
+        self.columns = Columns(*fields)
         self.system, self.think = system, think
         if tests:
             check_sandbox()
@@ -238,6 +242,7 @@ class FileTask(Task):
             verify=verify,
             check=None,
             seed=seed,
+            demands=sample.data.get("demands", {}),
         )
 
     def _asking(self, system: str | None, question: str, sample: Sample) -> Prompt:

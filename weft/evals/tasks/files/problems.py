@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ class FileProblem:
         cluster: what rows have in common that are not independent.
         options: of which the answer is one, by its letter; none of an open question.
         tests: Python code that judges a program; None where an answer is compared.
+        demands: how much the problem demands, by dimension.
     """
 
     id: str
@@ -36,6 +38,7 @@ class FileProblem:
     cluster: str
     options: list[str]
     tests: str | None
+    demands: Mapping[str, float]
 
     @property
     def right(self) -> list[str]:
@@ -55,6 +58,8 @@ class FileProblem:
             data["choices"] = self.options
         if self.tests is not None:
             data["tests"] = self.tests
+        if self.demands:
+            data["demands"] = dict(self.demands)
         return Sample(self.id, data, self.cluster)
 
 
@@ -71,6 +76,7 @@ class Columns:
         tests: tests of a program.
         solution: what an example answers.
         cluster: what rows have in common.
+        demands: names of fields with numbers, the larger the harder, with spaces between them.
     """
 
     question: str
@@ -81,6 +87,7 @@ class Columns:
     tests: str
     solution: str
     cluster: str
+    demands: str
 
     def problems(self, path: Path, rows: Iterable[tuple[int, dict[str, Any]]]) -> list[FileProblem]:
         """The problems of a file.
@@ -124,7 +131,8 @@ class Columns:
         shown = row.text(self.solution) if self.solution else answer[0]
         cluster = text_of(row.found(self.cluster)) or "" if self.cluster else ""
         given = answer if several else answer[0]
-        return FileProblem("", question, given, shown, cluster, options, tests)
+        demands = {name: row.number(name) for name in self.demands.split()}
+        return FileProblem("", question, given, shown, cluster, options, tests, demands)
 
     def _filled(self, row: _Row) -> str:
         """The template with a row's fields."""
@@ -166,6 +174,17 @@ class _Row:
             return [self._text(name, value)]
         several = cast("list[Any]", value)
         return [self._text(name, one) for one in several]
+
+    def number(self, name: str) -> float:
+        """A field that must hold a number."""
+        text = text_of(self.found(name)) or ""
+        try:
+            found = float(text)
+        except ValueError:
+            found = math.nan
+        if not math.isfinite(found):
+            raise ConfigError(f"{self._where}: field {name!r} must be a number{self._has()}")
+        return found
 
     def options(self, name: str) -> list[str]:
         """A field that holds a list, perhaps written as JSON, or with `|` between the options."""
