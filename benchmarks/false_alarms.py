@@ -19,6 +19,7 @@ from weft.evals.reports.findings import judged
 from weft.evals.results import Evaluation, gather
 from weft.evals.statistics.differences import LEVEL
 from weft.evals.statistics.plain import NORMAL
+from weft.evals.studies.grid import cells
 from weft.types import Usage
 
 STRATEGIES = (
@@ -26,6 +27,7 @@ STRATEGIES = (
     *("majority(n=16)", "astar(k=2)", "astar(k=4)", "first_finish(n=2)", "first_finish(n=4)"),
 )
 SETTINGS = Settings("simulated", "", "m", 0)
+CELLS = cells(["majority"], {"temperature": [0.4, 0.8, 1], "top_p": [1, 0.9], "n": [8, 9]})
 
 
 @dataclass(frozen=True)
@@ -37,18 +39,21 @@ class Setting:
         alike: problems of one cluster, which are equally difficult.
         worse: how much less accurate A* is than the others, at half the tokens.
         level: at most this share of reports may claim anything that is wrong.
+        sweep: whether the strategies are the cells of a sweep.
     """
 
     problems: int = 100
     alike: int = 1
     worse: float = 0.0
     level: float = LEVEL
+    sweep: bool = False
 
 
 SETTINGS_BY_NAME = {
     "ten equal strategies": Setting(),
     "20 problems": Setting(problems=20),
     "clusters of 5": Setting(alike=5),
+    "a sweep of twelve equal cells": Setting(sweep=True),
     "2 points worse at half the tokens": Setting(400, worse=MARGIN, level=LEVEL / 2),
 }
 
@@ -61,14 +66,14 @@ def suite(setting: Setting, seed: int) -> Evaluation:
         if i % setting.alike == 0:
             ease = 0.05 + 0.9 * chance.betavariate(0.8, 0.8)
         cluster = str(i // setting.alike) if setting.alike > 1 else ""
-        for spec in STRATEGIES:
+        for spec in CELLS if setting.sweep else STRATEGIES:
             lower = setting.worse if spec.startswith("astar") else 0.0
             tokens = round(chance.lognormvariate(5, 0.5) * (0.5 if lower else 1))
             right = chance.random() < ease - lower
             rows.append(
                 Row(spec, str(i), right, "x", usage=Usage(1, 0, 0, tokens), cluster=cluster)
             )
-    return gather(SETTINGS, Session(), rows)
+    return gather(SETTINGS, Session(cells=CELLS if setting.sweep else {}), rows)
 
 
 def claims(setting: Setting, evaluation: Evaluation) -> int:
@@ -77,7 +82,8 @@ def claims(setting: Setting, evaluation: Evaluation) -> int:
     if setting.worse:
         return sum(f.verdict == "yes" and "fewer tokens?" in f.question for f in report.findings)
     verdicts = [f.verdict for f in report.findings] + [d.verdict for d in report.differences]
-    return sum(v != "can't tell" for v in verdicts)
+    changes = [report.family.corrected(one.key) for one in report.effects if one.alike]
+    return sum(v != "can't tell" for v in verdicts) + sum(p <= LEVEL for p in changes)
 
 
 def most(suites: int, level: float, chance: float = 1e-4) -> float:

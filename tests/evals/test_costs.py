@@ -160,6 +160,8 @@ def test_energy_is_read_where_it_can_be(tmp_path: Path) -> None:
     after = read_energy(tmp_path)
     assert joules(before, after) == pytest.approx(2.5 + 1.5)
     assert joules(nothing, {}) is None
+    # A GPU's counter that begins again tells nothing.
+    assert joules({"gpu 0": (9.0, 0.0)}, {"gpu 0": (1.0, 0.0)}) is None
 
 
 def test_the_table_of_costs() -> None:
@@ -180,3 +182,7 @@ def test_the_table_of_costs() -> None:
     table = costs([solves], Session(joules={"s": 8.0}, shape=asdict(shape)))
     work = kinetics_cost(shape, 100, 40).eflops / 1e12
     assert table.rows == [["s", "200", f"{work:.3g}", "2"]]
+    # 8 J in 2 s are 4 W, for a half of all right.
+    table = costs([solves, never], Session(joules={"s": 8.0}, seconds={"s": 2.0}))
+    assert table.columns[-1] == "% a watt"
+    assert [row[-1] for row in table.rows] == ["12.5", ""]

@@ -16,6 +16,16 @@ def test_reports_of_equal_strategies_claim_nothing_more_often_than_stated() -> N
     assert alone > suites * LEVEL
 
 
+def test_sweeps_of_equal_cells_claim_nothing_more_often_than_stated() -> None:
+    setting, suites = Setting(problems=40, sweep=True), 40
+    evaluations = [suite(setting, seed) for seed in range(suites)]
+    assert sum(claims(setting, e) > 0 for e in evaluations) <= most(suites, LEVEL)
+    assert all(judged(e).effects for e in evaluations)
+    # Each setting judged as if it were the only one.
+    alone = sum(any(f.difference.p <= LEVEL for f in judged(e).effects) for e in evaluations)
+    assert alone > suites * LEVEL
+
+
 def test_reports_of_clusters_of_equal_strategies_claim_nothing_more_often_than_stated() -> None:
     setting, suites = Setting(problems=20, alike=4), 40
     wrong = sum(claims(setting, suite(setting, seed)) > 0 for seed in range(suites))

@@ -106,5 +106,6 @@ def _session(sessions: Sequence[Session], keys: Sequence[RowKey]) -> Session:
         seconds=seconds,
         joules={},  # the machines may be several
         samples=samples,
+        cells={name: cell for s in sessions for name, cell in s.cells.items()},
         problems=max(len({id for _, (id, _) in keys}), *(s.problems for s in sessions)),
     )

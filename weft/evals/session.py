@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from weft.errors import UsageError, WeftError
 from weft.evals import results
 from weft.evals.costs.energy import read_energy
 from weft.evals.costs.shapes import find_shape
-from weft.evals.records import REPORT, ROWS, STORE, Folder, Session, Settings, write
+from weft.evals.records import CELLS, REPORT, ROWS, STORE, Folder, Session, Settings, write
 from weft.evals.records.folder import RowKey
 from weft.evals.reports import report
+from weft.evals.reports.sweep import cell_lines
 from weft.evals.results import Evaluation
 from weft.evals.runner import EvaluationWatcher, Plan, evaluate
+from weft.evals.studies import grid
 from weft.evals.suite import Suite
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.viewing.viewer import write_viewer
@@ -29,10 +32,27 @@ from weft.search.needs import lacking
 from weft.store.store import Store
 
 
-async def run_suite(
+@dataclass(frozen=True, slots=True)
+class OpenSuite:
+    """A suite with its engines up and its folder held.
+
+    Attributes:
+        plan: what to run.
+        pool: the engines.
+        folder: for all results.
+        session: what is known of how the rows come about.
+    """
+
+    plan: Plan
+    pool: Pool
+    folder: Folder
+    session: Session
+
+
+@asynccontextmanager
+async def open_suite(
     suite: Suite,
     out: Path,
-    watcher: EvaluationWatcher,
     *,
     store: str | Path | None = None,
     moved: bool = False,
@@ -40,24 +60,8 @@ async def run_suite(
     version: str = "",
     only: Collection[RowKey] | None = None,
     on_progress: Callable[[str], None] = lambda _: None,
-) -> Evaluation:
-    """Run a suite, or what of it is not in `out` yet.
-
-    Args:
-        suite: what to run.
-        out: the folder for all results.
-        watcher: told how it goes.
-        store: the file or URL for results of calls; in `out` if None.
-        moved: whether the engines are those of before at other addresses.
-        command: for the record.
-        version: of weft, for the record.
-        only: strategies, and samples with repeats, to run of it; all if None.
-        on_progress: told how the engines come up, and what they or the task can't give that a
-            strategy needs.
-
-    Raises:
-        WeftError: see its kinds; what has finished is kept in `out`.
-    """
+) -> AsyncGenerator[OpenSuite]:
+    """Bring the engines of a suite up, and hold its folder; see `run_suite`."""
     task, strategies = suite.parts()
     guarded = GuardedTask(task)
     samples = guarded.samples(suite.limit, suite.seed)
@@ -91,6 +95,8 @@ async def run_suite(
                     session.shape = _shape(specs, pool, suite)
                     session.task, session.folder = suite.task, str(Path.cwd())
                     session.suite = suite.model_dump(by_alias=True, exclude_defaults=True)
+                    if suite.sweep:
+                        session.cells |= grid.cells(suite.strategies, suite.sweep)
                     session.problems = max(session.problems, len(samples))
                     plan = Plan(
                         task,
@@ -106,15 +112,58 @@ async def run_suite(
                         suite.retries,
                         suite.on_error == "wrong",
                     )
-                    question = guarded.question(samples[0], suite.seed)
-                    for strategy in strategies:
-                        for sentence in lacking(strategy, question, pool):
-                            on_progress(f"warning: {sentence}")
-                    try:
-                        await _watch(plan, pool, folder, session, watcher)
-                    except WeftError:
-                        finish(folder)  # what has finished is worth a report
-                        raise
+                    yield OpenSuite(plan, pool, folder, session)
+
+
+async def run_suite(
+    suite: Suite,
+    out: Path,
+    watcher: EvaluationWatcher,
+    *,
+    store: str | Path | None = None,
+    moved: bool = False,
+    command: str = "",
+    version: str = "",
+    only: Collection[RowKey] | None = None,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> Evaluation:
+    """Run a suite, or what of it is not in `out` yet.
+
+    Args:
+        suite: what to run.
+        out: the folder for all results.
+        watcher: told how it goes.
+        store: the file or URL for results of calls; in `out` if None.
+        moved: whether the engines are those of before at other addresses.
+        command: for the record.
+        version: of weft, for the record.
+        only: strategies, and samples with repeats, to run of it; all if None.
+        on_progress: told how the engines come up, and what they or the task can't give that a
+            strategy needs.
+
+    Raises:
+        WeftError: see its kinds; what has finished is kept in `out`.
+    """
+    async with open_suite(
+        suite,
+        out,
+        store=store,
+        moved=moved,
+        command=command,
+        version=version,
+        only=only,
+        on_progress=on_progress,
+    ) as opened:
+        plan, folder = opened.plan, opened.folder
+        question = GuardedTask(plan.task).question(plan.samples[0], suite.seed)
+        for strategy in plan.strategies:
+            for sentence in lacking(strategy, question, opened.pool):
+                on_progress(f"warning: {sentence}")
+        try:
+            await watched(opened, plan, watcher)
+        except WeftError:
+            finish(folder)  # what has finished is worth a report
+            raise
         return finish(folder)
 
 
@@ -133,27 +182,28 @@ def _shape(specs: Sequence[str], pool: Pool, suite: Suite) -> dict[str, Any]:
     return {} if shape is None else asdict(shape)
 
 
-async def _watch(
-    plan: Plan, pool: Pool, folder: Folder, session: Session, watcher: EvaluationWatcher
-) -> None:
-    """Evaluate, and tell the watcher each second that time goes by."""
+async def watched(opened: OpenSuite, plan: Plan, watcher: EvaluationWatcher) -> Evaluation:
+    """Run a plan, perhaps another than the suite's, and tell the watcher each second."""
 
     async def tick() -> None:
         while True:
             await anyio.sleep(1)
-            replicas = pool.scheduler.replicas
+            replicas = opened.pool.scheduler.replicas
             watcher.tick(sum(r.alive for r in replicas), len(replicas))
 
     async with TaskGroup() as group:
         group.start_soon(tick)
-        await evaluate(plan, pool, folder, session, watcher)
+        done = await evaluate(plan, opened.pool, opened.folder, opened.session, watcher)
         group.cancel_scope.cancel()
+    return done
 
 
 def finish(folder: Folder) -> Evaluation:
     """Write the report of what a folder holds, and the page of all answers."""
     evaluation = results.read(folder)
     write(folder.path / REPORT, report.html(evaluation))
+    if cells := evaluation.session.cells:
+        write(folder.path / CELLS, cell_lines(evaluation.results, cells))
     write_viewer(folder)
     return evaluation
 

@@ -22,6 +22,7 @@ from weft.backends.kinds.specs import parse as parse_engine
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import ConfigError, UsageError, WeftError
 from weft.evals.failures import most_errors
+from weft.evals.studies.grid import cells, listed
 from weft.evals.tasks.registry import is_lines, long_form, parse_task
 from weft.evals.tasks.task import TASKS, Task
 from weft.importing import absolute
@@ -76,6 +77,12 @@ class Suite(BaseModel):
     """
     strategies: Annotated[Texts, Field(min_length=1)]
     """Specs of the strategies, run one after the other."""
+    sweep: Annotated[dict[str, list[Any]], BeforeValidator(listed)] = Field(
+        default_factory=dict[str, list[Any]]
+    )
+    """Settings with the values that the strategies are run under, in every combination: any of
+    their parameters, and what `asked` sets, such as `top_p`, `prompt` and `tokens`.
+    """
     limit: int | None = Field(default=None, ge=1)
     """How many problems; None is all of the task's."""
     repeats: int = Field(default=1, ge=1, le=10_000)
@@ -132,7 +139,8 @@ class Suite(BaseModel):
         if self.models and self.model is not None:
             raise UsageError("model and models both say who solves; leave one of them out")
         task = parse_task(self.task)
-        strategies = {s.spec: s for s in map(parse_strategy, self.strategies)}
+        specs = cells(self.strategies, self.sweep) if self.sweep else self.strategies
+        strategies = {s.spec: s for s in map(parse_strategy, specs)}
         return task, list(strategies.values())
 
 
@@ -156,6 +164,7 @@ def load(path: Path) -> Suite:
         _check(file, ("engine", i), parse_engine, spec)
     for i, spec in enumerate(suite.strategies):
         _check(file, ("strategies", i), parse_strategy, spec)
+    _check(file, ("sweep",), lambda _: cells(suite.strategies, suite.sweep), "")
     return suite
 
 

@@ -51,8 +51,10 @@ def show(evaluation: Evaluation) -> None:
         table.add_row(result.strategy, *(cells[name] for name in names))
     console.print(table)
     report = judged(evaluation)
-    for section in sections(evaluation.results, report.differences, evaluation.session):
-        console.print(_section(section))
+    for section in sections(
+        evaluation.results, report.differences, evaluation.session, report.effects
+    ):
+        print_section(section)
     for finding in report.findings:
         print_finding(finding)
     for result in evaluation.results:
@@ -66,6 +68,11 @@ def show(evaluation: Evaluation) -> None:
             )
     if evaluation.errors:
         console.print(f"{evaluation.errors} samples failed; the same command tries them again.")
+
+
+def print_section(section: ReportSection) -> None:
+    """Print one of a report's tables."""
+    stdout().print(_section(section))
 
 
 def _section(section: ReportSection) -> Table:

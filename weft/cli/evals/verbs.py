@@ -19,7 +19,9 @@ from weft.cli.common import (
     stderr,
     stdout,
 )
-from weft.cli.evals import kept, options
+from weft.cli.evals import economics, kept, options
+from weft.cli.evals.search import search
+from weft.cli.evals.sweep import sweep
 from weft.cli.evals.watch import watch
 from weft.errors import UsageError, WeftError
 from weft.importing import import_all
@@ -87,7 +89,7 @@ def run(
         "on_error": on_error,
     }
     suite = overlaid(what, {k: v for k, v in given.items() if v is not None})
-    folder = out if out is not None else Path(f"eval-{_title(suite.task)}")
+    folder = out if out is not None else Path(f"eval-{title_of(suite.task)}")
     parts = {folder / name: part for name, part in suite.by_model().items()} or {folder: suite}
     failed: list[WeftError] = []
     for part, own in parts.items():
@@ -158,7 +160,7 @@ def overlaid(what: str, given: dict[str, Any]) -> Suite:
     return suite
 
 
-def _title(task: str) -> str:
+def title_of(task: str) -> str:
     """What a task's folder is called after: the file of its problems, or its name."""
     from weft.evals.tasks.registry import is_lines, long_form
     from weft.spec import read_spec
@@ -239,7 +241,11 @@ def evaluate(
         raise typer.Exit(130) from None
 
 
-for verb in (kept.show, kept.rescore, kept.retry, kept.merge, kept.export, watch):
+_VERBS = (
+    *(kept.show, kept.rescore, kept.retry, kept.merge, kept.export, watch, sweep, search),
+    *(economics.frontier, economics.runtime),
+)
+for verb in _VERBS:
     app.command(verb.__name__)(verb)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from weft.errors import UsageError
+from weft.evals.records import Row
 from weft.evals.results import Result
 from weft.evals.statistics import mean
 
@@ -62,11 +63,18 @@ def contribution(
     return mean([rest.get(problem, price) for problem in problems]) / now if now < math.inf else 1.0
 
 
-def problem_costs(result: Result) -> dict[str, float]:
-    """The tokens that a right answer costs of each problem; infinite for those never solved."""
+def problem_costs(
+    result: Result, cost: Callable[[Row], float] = lambda row: row.usage.computed
+) -> dict[str, float]:
+    """What a right answer costs of each problem; infinite for those never solved.
+
+    Args:
+        result: of a method.
+        cost: of an answer; the tokens that were computed for it unless given.
+    """
     by: dict[str, tuple[list[float], list[float]]] = {}
     for row in result.rows:
         costs, scores = by.setdefault(row.id, ([], []))
-        costs.append(row.usage.computed)
+        costs.append(cost(row))
         scores.append(bool(row.correct))
     return {id: cost_of_pass(costs, scores) for id, (costs, scores) in by.items()}

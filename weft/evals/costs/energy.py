@@ -40,7 +40,10 @@ def read_energy(rapl: Path = RAPL) -> Reading:
 def joules(
     before: Mapping[str, tuple[float, float]], after: Mapping[str, tuple[float, float]]
 ) -> float | None:
-    """What was used between two readings; None if no counter could be read at both."""
+    """What was used between two readings.
+
+    None if no counter could be read at both, or if one began anew whose end is not known.
+    """
     both = before.keys() & after.keys()
     if not both:
         return None
@@ -48,6 +51,8 @@ def joules(
     for name in both:
         begun, most = before[name]
         grown = after[name][0] - begun
+        if grown < 0 and not most:
+            return None
         used += grown if grown >= 0 else grown + most
     return used
 

@@ -6,6 +6,7 @@ with a default to `Row`. Trades away: one file for all, which readers go through
 """
 
 from weft.evals.records.folder import (
+    CELLS,
     LOCK,
     REPORT,
     RESULTS,
@@ -20,6 +21,7 @@ from weft.evals.records.row import Row
 from weft.evals.records.settings import Session, Settings
 
 __all__ = [
+    "CELLS",
     "LOCK",
     "REPORT",
     "RESULTS",

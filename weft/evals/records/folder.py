@@ -15,11 +15,12 @@ from weft.evals.records.lock import locked, may_run, named
 from weft.evals.records.row import Row
 from weft.evals.records.settings import Session, Settings
 
-SETTINGS, ROWS, RESULTS, REPORT, STORE, LOCK = (
+SETTINGS, ROWS, RESULTS, REPORT, CELLS, STORE, LOCK = (
     "settings.json",
     "samples.jsonl",
     "run.json",
     "report.html",
+    "cells.jsonl",
     "store.sqlite",
     ".lock",
 )

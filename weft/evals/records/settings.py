@@ -60,6 +60,7 @@ class Session:
         problems: how many different samples there are.
         folder: in which the last session began.
         suite: what it was to run.
+        cells: of each strategy of a sweep, its settings.
     """
 
     engines: list[str] = field(default_factory=list[str])
@@ -73,3 +74,4 @@ class Session:
     problems: int = 0
     folder: str = ""
     suite: dict[str, Any] = field(default_factory=dict[str, Any])
+    cells: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])

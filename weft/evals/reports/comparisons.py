@@ -14,6 +14,8 @@ from weft.evals.statistics.differences import LEVEL
 Verdict = Literal["yes", "no", "can't tell"]
 MARGIN = 0.02
 """A difference in accuracy that is worth seeing: two points."""
+ALIKE = 0.1
+"""The share by which the tokens of two results may differ that are said to be equal."""
 
 
 def accuracy_difference(first: Result, second: Result) -> Difference:
@@ -165,6 +167,10 @@ class Comparisons:
         key = ("mix", first.strategy, cheaper.strategy, dearer.strategy)
         self._ask(key, difference.p, key)
         return Comparison(first, cheaper, difference, self, key)
+
+    def ask(self, key: Hashable, difference: Difference) -> None:
+        """Judge one more difference together with all others, under a name of its own."""
+        self._ask(key, difference.p, key)
 
     @property
     def count(self) -> int:

@@ -27,12 +27,15 @@ def costs(results: Sequence[Result], session: Session) -> ReportSection:
             _number(cost_of_pass([r.usage.dollars / r.n], [r.accuracy])) if r.usage.dollars else "",
             UNKNOWN if shape is None else _eflops(shape, r),
             UNKNOWN if r.strategy not in session.joules else _joules(r, session),
+            _per_watt(r, session),
         ]
         for r in shown
     ]
-    columns = ["strategy", "tokens", "dollars", "eTFLOP a problem", "joules a problem"]
+    columns = ["strategy", "tokens", "dollars", "eTFLOP a problem", "joules a problem", "% a watt"]
     if not any(row[2] for row in rows):
         rows, columns = [row[:2] + row[3:] for row in rows], columns[:2] + columns[3:]
+    if not any(row[-1] for row in rows):
+        rows, columns = [row[:-1] for row in rows], columns[:-1]
     notes = (
         "tokens: that are computed for one right answer, in the mean (cost-of-pass, Erol et al. "
         "2025)"
@@ -52,6 +55,11 @@ def costs(results: Sequence[Result], session: Session) -> ReportSection:
         "al. 2025), as if the calls of a problem were alike"
     )
     notes += "; joules: of the whole machine, where engines run on it and it can be read"
+    if "% a watt" in columns:
+        notes += (
+            "; % a watt: accuracy by its mean power meanwhile (intelligence per watt, Saad-Falcon "
+            "et al. 2025)"
+        )
     return ReportSection("Costs", columns, rows, notes)
 
 
@@ -61,6 +69,13 @@ def _eflops(shape: ModelShape, result: Result) -> str:
 
 def _joules(result: Result, session: Session) -> str:
     return _number(session.joules[result.strategy] / result.n)
+
+
+def _per_watt(result: Result, session: Session) -> str:
+    """Accuracy by the mean power while the strategy ran."""
+    joules = session.joules.get(result.strategy, 0.0)
+    seconds = session.seconds.get(result.strategy, 0.0)
+    return _number(100 * result.accuracy * seconds / joules) if joules and seconds else ""
 
 
 def _number(value: float) -> str:

@@ -9,12 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from weft.evals.reports.comparisons import MARGIN, Comparison, Comparisons, Verdict, rounded
+from weft.evals.reports.comparisons import (
+    ALIKE,
+    MARGIN,
+    Comparison,
+    Comparisons,
+    Verdict,
+    rounded,
+)
 from weft.evals.reports.labels import family, labels, parameters
+from weft.evals.reports.sweep import Effect, alike, effects
 from weft.evals.results import Evaluation, Result
 from weft.search import strategies
-
-_ALIKE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,14 @@ class Judged:
         differences: each strategy's accuracy against the first that is a baseline, or else against
             the first of all.
         family: all that is judged together.
+        effects: of a sweep, what each setting changes; then only what took the same tokens is
+            compared.
     """
 
     findings: list[Finding]
     differences: list[Comparison]
     family: Comparisons
+    effects: Sequence[Effect] = ()
 
 
 Judge = Callable[[], Finding]
@@ -53,6 +62,8 @@ def findings(evaluation: Evaluation) -> list[Finding]:
 
 def judged(evaluation: Evaluation) -> Judged:
     """The answers, and what each strategy differs by from one of them."""
+    if evaluation.session.cells:
+        return _judged_sweep(evaluation)
     by: dict[str, list[Result]] = {}
     shown = [r for r in evaluation.results if r.n]
     for result in shown:
@@ -82,6 +93,14 @@ def judged(evaluation: Evaluation) -> Judged:
     against = by[bases[0]][0] if bases else next(iter(shown), None)
     differences = [asked.accuracy(r, against) for r in shown if against and r is not against]
     return Judged([judge() for judge in found], differences, asked)
+
+
+def _judged_sweep(evaluation: Evaluation) -> Judged:
+    """The same of a sweep: each cell that took the same tokens as the first, and each setting."""
+    asked, shown = Comparisons(), [r for r in evaluation.results if r.n]
+    found = effects(asked, shown, evaluation.session.cells)
+    near = [asked.accuracy(r, shown[0]) for r in shown[1:] if alike(r, shown[0])]
+    return Judged([], near, asked, found)
 
 
 def _top(results: Sequence[Result]) -> Result:
@@ -173,7 +192,7 @@ def _equal_tokens(
     dearer = min((v for v in votes if v.computed > at), key=lambda v: v.computed, default=None)
     near = min(votes, key=lambda v: abs(v.computed - at))
     mine = _of(first, names)
-    if abs(near.computed - at) <= _ALIKE * at:
+    if abs(near.computed - at) <= ALIKE * at:
         d = asked.accuracy(first, near)
         return lambda: Finding(
             question, d.verdict, f"{mine} against {_of(near, names)}: {_points(d)}."

@@ -91,15 +91,17 @@ def _label(figure: Any, axes: Any, results: Sequence[Result], colours: dict[str,
                 x, y = x0 + (x1 - x0) * k / 20, y0 + (y1 - y0) * k / 20
                 taken.append(Bbox([[x - 4, y - 4], [x + 4, y + 4]]))
     frame = axes.get_window_extent(renderer)
-    for r in sorted(results, key=lambda r: -r.accuracy):
+    for r in sorted(_named(results), key=lambda r: -r.accuracy):
+        name = names[r.strategy]
         text = axes.annotate(
-            names[r.strategy],
+            name if len(name) <= _LONG else f"{name[: _LONG - 1]}…",
             (r.computed, 100 * r.accuracy),
             xytext=(0, 0),
             textcoords="offset points",
             fontsize=9.5,
             color=colours[curve(r.strategy)],
         )
+        text.set_in_layout(False)  # a long name would take the room of the plot
         costs: list[float] = []
         for place in _PLACES:
             _move(text, *place)
@@ -111,6 +113,21 @@ def _label(figure: Any, axes: Any, results: Sequence[Result], colours: dict[str,
         taken.append(text.get_window_extent(renderer))
 
 
+def _named(results: Sequence[Result]) -> list[Result]:
+    """Those whose names are shown: of very many only those that no cheaper one reaches."""
+    if len(results) <= _MANY:
+        return list(results)
+    return [
+        r
+        for r in results
+        if not any(o.computed < r.computed and o.accuracy >= r.accuracy for o in results)
+    ]
+
+
+_LONG = 40
+"""Characters of a name in the plot."""
+_MANY = 20
+"""Results that all have their names in the plot."""
 _PLACES = [
     ((8, 4), "left", "bottom"),
     ((8, -4), "left", "top"),

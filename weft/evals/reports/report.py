@@ -79,7 +79,7 @@ def html(evaluation: Evaluation) -> str:
     counts = sorted({r.problems for r in shown})
     problems = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(sum(counts))
     report = judged(evaluation)
-    more = sections(evaluation.results, report.differences, evaluation.session)
+    more = sections(evaluation.results, report.differences, evaluation.session, report.effects)
     return _PAGE.substitute(
         title=escape(f"{settings.task}: {len(shown)} strategies on {problems} problems"),
         subtitle=escape(f"Model {settings.model}, seed {settings.seed}"),

@@ -10,17 +10,24 @@ from weft.evals.repeats import drawn, repeated
 from weft.evals.reports.comparisons import COLUMNS, Comparison, notes
 from weft.evals.reports.costs import costs
 from weft.evals.reports.section import ReportSection
+from weft.evals.reports.sweep import Effect, sweep_sections
+from weft.evals.reports.verifiers import verifiers
 from weft.evals.results import Result
 from weft.evals.statistics import share
 
 
 def sections(
-    results: Sequence[Result], differences: Sequence[Comparison], session: Session | None = None
+    results: Sequence[Result],
+    differences: Sequence[Comparison],
+    session: Session | None = None,
+    effects: Sequence[Effect] = (),
 ) -> list[ReportSection]:
     """The tables for which there is something to show."""
     found = [
+        *(sweep_sections(results, session.cells, effects) if session is not None else ()),
         _differences(differences),
         _abstentions(results),
+        verifiers(results),
         _credits(results),
         _repeats(results),
         _coverage(results),
