@@ -42,7 +42,9 @@ def said(result: Result, *words: str) -> None:
         [], ["demo"], ["run"], ["eval"], ["eval", "run"], ["eval", "show"], ["eval", "compare"],
         ["engines"], ["engines", "up"], ["engines", "down"], ["engines", "ls"], ["strategies"],
         ["tasks"], ["readers"], ["verifiers"], ["workloads"], ["arrivals"], ["mock"],
-        ["engines", "kinds"], ["simulate"], ["explain"], ["tune"], ["policies"],
+        ["engines", "kinds"], ["simulate"], ["explain"], ["tune"], ["tune", "code"], ["policies"],
+        ["tune", "engine"], ["tune", "policy"], ["eval", "sweep"], ["eval", "search"],
+        ["eval", "frontier"], ["eval", "runtime"],
     ],
 )  # fmt: skip
 def test_every_verb_has_help(weft: Weft, verb: list[str]) -> None:

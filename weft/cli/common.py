@@ -40,6 +40,16 @@ class CommandGroup(TyperGroup):
             raise typer.Exit(130) from None
 
 
+class FirstCommandGroup(CommandGroup):
+    """A group of which the first command is meant where none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, with the first command's name before them if they name none."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
 def complain(message: str) -> None:
     """Say on stderr what is wrong."""
     print(f"weft: {' '.join(message.split())}", file=sys.stderr)

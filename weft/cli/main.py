@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from weft.cli import engines, graph, keys, listings, mock, run, runs, serve, top
-from weft.cli.common import CommandGroup
-from weft.cli.evals import calibrate, demo
+from weft.cli.common import CommandGroup, FirstCommandGroup
+from weft.cli.evals import calibrate, demo, tune_engine
 from weft.cli.evals import verbs as evals
-from weft.cli.simulation import explain, simulate, tune
+from weft.cli.simulation import explain, simulate, tune, tune_code
 
 app = typer.Typer(
     name="weft",
@@ -63,7 +63,20 @@ app.command("simulate", short_help="Compare scheduling policies on simulated eng
 app.command("explain", short_help="Tell why a call waited and where the call went.")(
     explain.explain
 )
-app.command("tune", short_help="Search a policy's parameters by simulation.")(tune.tune)
+tuning = typer.Typer(
+    cls=FirstCommandGroup,
+    no_args_is_help=True,
+    help="Search the parameters of a policy (weft tune WORKLOAD ..., or weft tune policy), "
+    "policies that are proposed as code, or the settings of an engine. weft tune policy --help "
+    "has the options.\n\n"
+    'Example: weft tune "coding_agents(n=50)" --policy weft --scale 0.25 -n 32 --trials 20',
+)
+tuning.command("policy", short_help="Search a policy's parameters by simulation.")(tune.tune)
+tuning.command("code", short_help="Search policies that are proposed as code.")(tune_code.code)
+tuning.command("engine", short_help="Search the settings with which vLLM is fastest.")(
+    tune_engine.engine
+)
+app.add_typer(tuning, name="tune", short_help="Search the parameters of policies and engines.")
 for one in listings.LISTINGS:
     app.command(one.command, short_help=one.short_help)(one())
 app.command("mock", short_help="Serve scripted answers as vLLM would.")(mock.mock)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from weft.simulation.experiments.experiment import Experiment
     from weft.simulation.experiments.tune import Objective, Trial
 
-_WORDS = {
+WORDS = {
     "mean": "mean completion time, s",
     "p99": "p99 completion time, s",
     "goodput": "programs a second within their SLO",
@@ -98,7 +98,7 @@ def tune(
     done = _search(experiment, begun, sought, trials)
     best = [trial for trial in done if trial.best][-1]
     found = {
-        "objective": _WORDS[sought],
+        "objective": WORDS[sought],
         "value": _rounded(best.value),
         "given": begun.spec,
         "given_value": _rounded(done[0].value),
@@ -109,7 +109,7 @@ def tune(
     _write(out, dump_policy(best.policy, found))
     console = stdout()
     console.print(
-        f"{_WORDS[sought]}: {best.value:.4g} by trial {best.number + 1} of {len(done)}, "
+        f"{WORDS[sought]}: {best.value:.4g} by trial {best.number + 1} of {len(done)}, "
         f"{done[0].value:.4g} as given",
         markup=False,
     )
@@ -140,7 +140,7 @@ def _search(experiment: Experiment, begun: Policy, sought: Objective, trials: in
         def tell(trial: Trial) -> None:
             nonlocal best
             if trial.best:
-                best = f"{_WORDS[sought]}: {trial.value:.4g}"
+                best = f"{WORDS[sought]}: {trial.value:.4g}"
             bar.step(best)
 
         done = search(
