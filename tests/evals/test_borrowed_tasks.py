@@ -29,6 +29,7 @@ def test_a_package_that_is_missing_is_named(
 
 
 @pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="needs reasoning-gym")
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")  # of cellpylib, which it imports
 def test_reasoning_gym_judges_by_its_own_scorer() -> None:
     task = parse_task("reasoning_gym(name=chain_sum, config='{\"min_terms\": 3}')")
     samples = task.samples(3, 5)

@@ -35,13 +35,11 @@ class _Lists:
 
     def __init__(self, rng: random.Random) -> None:
         others = rng.sample(_PEOPLE, len(_PEOPLE))
-        self.friend: dict[str, str] = dict(
-            zip(others, [*others[1:], others[0]], strict=True)
-        )  # none is a loop
+        after = [*others[1:], others[0]]  # one ring, so nobody is their own friend's friend
+        self.friend: dict[str, str] = dict(zip(others, after, strict=True))
         self.town: dict[str, str] = {one: rng.choice(_TOWNS) for one in _PEOPLE}
-        self.price: dict[str, int] = dict(
-            zip(_TOWNS, rng.sample(range(10, 100), len(_TOWNS)), strict=True)
-        )
+        prices = rng.sample(range(10, 100), len(_TOWNS))
+        self.price: dict[str, int] = dict(zip(_TOWNS, prices, strict=True))
 
     def __str__(self) -> str:
         rows = [f"{p} lives in {self.town[p]}; the friend is {self.friend[p]}." for p in _PEOPLE]
