@@ -38,6 +38,8 @@ class Question:
         answer_cut: reads the answer out of a text that `max_tokens` cut off; as `answer` if
             None. Texts that ended within their thinking, or failed, have none.
         same: whether two answers that were read are the same; votes cluster by it.
+        slow: whether `same` may take long; answers are then compared in a thread as they come, and
+            what compares them must remember.
         task: what it is one question of, by which calibrations are kept; empty if it is of none.
         choices: its options, if it has some to choose from.
         demands: how much it demands, by dimension, if its task knows: the larger, the harder.
@@ -60,6 +62,7 @@ class Question:
     sampling: MoreSampling = field(default_factory=MoreSampling)
     answer_cut: Callable[[str], str | None] | None = None
     same: Callable[[str, str], bool] = eq
+    slow: bool = False
     task: str = ""
     choices: Choices | None = None
     demands: Mapping[str, float] = field(default_factory=dict[str, float])

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from math import isfinite
 from numbers import Real
 from typing import Any, ClassVar, Literal, TypeVar, cast, dataclass_transform
 
+import anyio.to_thread
+
 from weft.faults import blaming, expect
 from weft.parameters import Parametric
-from weft.programs.hearing import hearing
+from weft.programs.hearing import Heard, hearing
 from weft.programs.nodes import unchecked_program
 from weft.registry import PartRegistry
+from weft.search.comparing import compares_ahead, comparing_ahead
 from weft.search.failures import NO_RESULT, note
 from weft.search.question import Question
-from weft.search.readable import readable
+from weft.search.readable import Readable, readable
 
 
 @dataclass(frozen=True)
@@ -143,19 +146,19 @@ class Strategy(Parametric, ABC):
             EngineError: engines failed, and nothing can be read as an answer.
             PartFailed: the strategy's code raised an exception that is not weft's.
         """
-        with hearing() as heard:
+        with hearing() as heard, comparing_ahead(question):
             try:
                 with blaming("strategy", type(self)):
                     answer = _checked(await self.solve(question))
             except NO_RESULT as error:
                 answer = Answer(None, None)
                 note(answer.details, [error])
-                if (found := readable(question, heard)) is None:
+                if (found := await _found(question, heard)) is None:
                     raise
             else:
                 if answer.value is not None or answer.abstained:
                     return answer
-                found = readable(question, heard)
+                found = await _found(question, heard)
         if found is None:
             return answer
         details = answer.details | ({} if found.whole else {"broken_off": True})
@@ -164,6 +167,13 @@ class Strategy(Parametric, ABC):
     @abstractmethod
     async def solve(self, question: Question) -> Answer:
         """What calling the strategy does; `@strategy` makes it a program."""
+
+
+async def _found(question: Question, heard: Sequence[Heard]) -> Readable | None:
+    """What can be read; texts that were broken off have not been compared before."""
+    if compares_ahead(question):
+        return await anyio.to_thread.run_sync(readable, question, heard)
+    return readable(question, heard)
 
 
 def _checked(given: Any) -> Answer:

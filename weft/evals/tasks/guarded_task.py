@@ -83,6 +83,7 @@ class GuardedTask:
                         "without end; say by --limit (in a suite: limit) how many to take"
                     )
                 expect(sample.cluster, str, "a sample's cluster")
+                expect(sample.priority, int, "a sample's priority")
                 found[sample.id] = sample
             if not found:
                 raise ValueError("it has no samples")
@@ -108,6 +109,7 @@ class GuardedTask:
                 check=self._maybe(asked.check, lambda given: float(expect(given, Real, "check"))),
                 answer_cut=self._maybe(asked.answer_cut, self._text),
                 same=asked.same if asked.same is eq else self._same(asked.same),
+                slow=expect(asked.slow, bool, "the question's slow") or self.slow,
                 task=asked.task or identity(self.task.spec, self.task.fingerprint),
                 choices=self._choices(asked.choices),
             )

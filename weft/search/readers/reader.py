@@ -20,7 +20,7 @@ class Reader(Parametric, ABC):
     are their parameters. Only `read` must be written.
 
     Attributes:
-        slow: whether `same` may take long: evaluations then ask it in a thread.
+        slow: whether `same` may take long: it is then asked in a thread, and must remember.
     """
 
     slow: ClassVar[bool] = False

@@ -48,6 +48,7 @@ def question_of(request: StrategyRequest, reader: Reader | None = None) -> Quest
         answer=lambda text: reader(cut(text, stops)),
         answer_cut=lambda text: reader.cut(cut(text, stops)),
         same=reader.equality,
+        slow=reader.slow,
         complete=lambda text: False,
         steps=STEP,
         max_tokens=request.max_tokens,
