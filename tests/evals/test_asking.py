@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -12,9 +11,9 @@ from typing import ClassVar
 import pytest
 
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.errors import EngineError, UsageError
+from weft.errors import EngineError
 from weft.evals.records import Folder, Row, Settings
-from weft.evals.results import Evaluation, Result
+from weft.evals.results import Evaluation
 from weft.evals.runner import Plan, evaluate
 from weft.evals.suite import Suite
 from weft.evals.tasks.registry import parse_task
@@ -26,13 +25,13 @@ from weft.search.readers import Reader, reader
 class Silent:
     """A watcher that notes nothing."""
 
-    def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
+    def begin(self, strategy: str, total: int, kept: int, right: int) -> None:
         pass
 
     def row(self, row: Row) -> None:
         pass
 
-    def end(self, result: Result) -> None:
+    def end(self, strategy: str) -> None:
         pass
 
     def tick(self, alive: int, engines: int) -> None:
@@ -143,8 +142,8 @@ async def test_errors_count_as_wrong_if_the_suite_says_so_until_they_are_run_aga
 
 def test_a_suite_of_several_models_is_one_for_each() -> None:
     suite = Suite(task="countdown", strategies=["greedy"], models=["a/b", "c"])
-    assert {name: one.model for name, one in suite.by_model().items()} == {"a-b": "a/b", "c": "c"}
-    assert all(not one.models for one in suite.by_model().values())
-    assert Suite(task="countdown", strategies=["greedy"]).by_model() == {}
-    with pytest.raises(UsageError, match="leave one of them out"):
-        suite.model_copy(update={"model": "d"}).parts()
+    assert {name: one.model for name, one in suite.by_part().items()} == {"a-b": "a/b", "c": "c"}
+    assert all(not one.models for one in suite.by_part().values())
+    assert Suite(task="countdown", strategies=["greedy"]).by_part() == {}
+    with pytest.raises(ValueError, match="leave one of them out"):
+        Suite(task="countdown", strategies=["greedy"], models=["a"], model="d")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,13 @@ from weft.evals.records import Folder
 from weft.evals.tasks.countdown_player import Player
 from weft.types import Request
 from weft_process import WeftProcess
+
+STRATEGIES = (
+    *("greedy", "greedy(think=true)", "majority(n=2, stop_early=false)"),
+    *("majority(n=3, stop_early=false)", "best_of_n(n=2)", "best_of_n(n=3)"),
+    *("weighted_majority(n=2)", "rpc(n=2)"),
+)
+TASKS = ("countdown", "sudoku", "p.jsonl", "q.jsonl")
 
 
 class Stopping:
@@ -30,7 +39,9 @@ class Stopping:
         if self.asked.total() in self.at:
             self.stopped.set()
             self.gate.wait(60)
-        return self.player.reply(request)
+        if "solve" in request.messages[0].content:
+            return self.player.reply(request)
+        return f"it is {len(request.messages[-1].content) + (request.sampling.seed or 0) % 2}"
 
 
 def rows(path: Path) -> list[tuple[Any, ...]]:
@@ -43,34 +54,67 @@ def rows(path: Path) -> list[tuple[Any, ...]]:
     )  # fmt: skip
 
 
-@pytest.mark.timeout(300)
+def killed_at(calls: Stopping, start: Callable[[str], WeftProcess], log: Path) -> None:
+    """Start a process, kill it at each stop of the engine, and have another one end the work."""
+    with running(ScriptedEngine(calls.reply, model="countdown")) as url:
+        for _ in calls.at:
+            calls.stopped.clear()
+            mortal = start(url)
+            assert calls.stopped.wait(120), log.read_text()
+            mortal.kill()
+            mortal.wait(30)
+            calls.gate.set()
+            calls.gate.clear()
+        last = start(url)
+        assert last.wait(240) == 0, log.read_text()
+
+
+@pytest.mark.timeout(600)
 def test_killed_twice_and_resumed_there_are_the_same_rows_and_nothing_is_paid_twice(
     tmp_path: Path,
 ) -> None:
     log = tmp_path / "log"
+    for name, plus in (("p", 1), ("q", 2)):
+        lines = [json.dumps({"question": name * n, "answer": n + plus}) for n in range(3, 5)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    suite = {"tasks": TASKS, "strategies": STRATEGIES, "limit": 1, "concurrency": 1}
+    (tmp_path / "suite.yaml").write_text(json.dumps(suite))
 
-    def process(url: str, out: str) -> WeftProcess:
-        given = ("-s", "majority(n=2, stop_early=false)", "-s", "greedy", "--limit", "6")
-        more = ("-e", url, "--concurrency", "1", "--out", str(tmp_path / out), "--moved")
-        return WeftProcess("eval", "run", "countdown", *given, *more, log=log)
+    def start(out: str) -> Callable[[str], WeftProcess]:
+        def process(url: str) -> WeftProcess:
+            where = "-e", url, "--out", str(tmp_path / out), "--moved"
+            return WeftProcess("eval", "run", str(tmp_path / "suite.yaml"), *where, log=log)
 
-    calm = Stopping()
-    with running(ScriptedEngine(calm.reply, model="countdown")) as url:
-        assert process(url, "calm").wait(120) == 0, log.read_text()
+        return process
+
+    calm, rough = Stopping(), Stopping(11, 38)
+    killed_at(calm, start("calm"), log)
     assert set(calm.asked.values()) == {1}
-    rough = Stopping(6, 15)
-    with running(ScriptedEngine(rough.reply, model="countdown")) as url:
-        for _ in range(2):
-            rough.stopped.clear()
-            mortal = process(url, "rough")
-            assert rough.stopped.wait(120), log.read_text()
-            mortal.kill()
-            mortal.wait(30)
-            rough.gate.set()
-            rough.gate.clear()
-        last = process(url, "rough")
-        assert last.wait(120) == 0, log.read_text()
-    assert rows(tmp_path / "rough") == rows(tmp_path / "calm")
+    assert calm.asked.total() > 45
+    killed_at(rough, start("rough"), log)
+    parts = sorted(path.parent.name for path in (tmp_path / "calm").glob("*/run.json"))
+    assert parts == ["countdown", "p", "q", "sudoku"]
+    for part in parts:
+        undisturbed = rows(tmp_path / "calm" / part)
+        assert rows(tmp_path / "rough" / part) == undisturbed
+        assert len(undisturbed) == len(STRATEGIES)
     assert set(rough.asked) == set(calm.asked)
     # Only what was under way when the process died is asked again.
-    assert sum(count - 1 for count in rough.asked.values()) <= 4
+    assert sum(count - 1 for count in rough.asked.values()) <= 6
+
+
+@pytest.mark.timeout(300)
+def test_of_a_batch_nothing_at_all_is_paid_twice(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def start(url: str) -> WeftProcess:
+        given = "-s", "majority(n=2, stop_early=false)", "-s", "greedy", "--limit", "3"
+        engine = "--batch", "-e", f"openai:countdown@{url}/v1", "--moved"
+        where = "--out", str(tmp_path / "out")
+        return WeftProcess("eval", "run", "countdown", *given, *engine, *where, log=log)
+
+    rough = Stopping(3, 8)
+    killed_at(rough, start, log)
+    assert len(rows(tmp_path / "out")) == 6
+    assert set(rough.asked.values()) == {1}
+    assert rough.asked.total() == 9

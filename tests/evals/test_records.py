@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from weft.evals.merging import merge
 from weft.evals.records import ROWS, Folder, KeptText, Row, Session, Settings
 from weft.evals.repeats import repeated
 from weft.evals.rescoring import rescore
-from weft.evals.results import Result, read
+from weft.evals.results import read
 from weft.evals.runner import Plan, evaluate
 from weft.evals.tasks.countdown_player import Player
 from weft.evals.tasks.registry import parse_task
@@ -26,19 +25,19 @@ from weft.evals.tasks.task import Task
 from weft.evals.viewing.why import outcome, votes, why
 from weft.orchestrator.pool import Pool
 from weft.search import parse_strategy
-from weft.types import Request
+from weft.types import Request, Usage
 
 
 class Quiet:
     """A watcher that notes nothing."""
 
-    def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
+    def begin(self, strategy: str, total: int, kept: int, right: int) -> None:
         pass
 
     def row(self, row: Row) -> None:
         pass
 
-    def end(self, result: Result) -> None:
+    def end(self, strategy: str) -> None:
         pass
 
     def tick(self, alive: int, engines: int) -> None:
@@ -274,3 +273,33 @@ def test_merging_takes_what_finished_and_refuses_what_differs(tmp_path: Path) ->
 def test_a_judgement_is_said_in_a_sentence(row: Row, word: str, sentence: str) -> None:
     assert outcome(row) == word
     assert sentence in why(row)[-1]
+
+
+def test_statistics_see_the_rows_as_they_were_and_of_a_key_the_last(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, create=True)
+    folder.save(Settings("t", "", "m", 0), Session())
+    used = Usage(3, 20, 5, 9, 2, 0.25, 4)
+    rows = [
+        Row("a", "2", True, "x", 0.5, {"n": 3, "votes": {"x": 2}}, used, 1.5, repeat=1, at=9.0),
+        Row("a", "2", False, None, credit=0.25, cluster="c", drawn=4, right=2, chosen=1, tries=2),
+        Row("a", "1", None, error="down"),
+        Row("b", "1", False, error="too long", vote="y", answer="z\ud800"),
+        Row("a", "10", True, text="long", before={"correct": False}, texts=[KeptText("long")]),
+        Row("a", "2", True, "y", repeat=1),
+        Row("a", "1", None, error="down again"),
+        Row("b", 'q"\\', True),
+    ]
+    for row in rows:
+        folder.append(row)
+    a, b = read(folder).results
+    assert a.rows == (rows[4].slim, rows[1].slim, rows[5].slim)
+    assert (a.errors, a.n, a.correct) == (1, 3, 2)
+    assert b.rows == (rows[3].slim, rows[7].slim)
+    assert b.rows[-1:] == (rows[7].slim,)
+    assert list(folder.row_keys()) == [(r.strategy, r.key) for r in rows]
+    assert [r.strategy for r in folder.every_row("b")] == ["b", "b"]
+    # Rows of earlier versions have their fields in another order.
+    old = json.loads(rows[0].line())
+    old = {"id": old.pop("id"), **old}
+    (tmp_path / ROWS).write_text(json.dumps(old) + "\n")
+    assert list(folder.whole_rows()) == [rows[0]]

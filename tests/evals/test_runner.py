@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -18,7 +18,7 @@ from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import EngineError, StoreError, UsageError
 from weft.evals.failures import most_errors
 from weft.evals.records import Folder, Row, Session, Settings
-from weft.evals.results import Evaluation, Result, read
+from weft.evals.results import Evaluation, read
 from weft.evals.runner import Plan, evaluate
 from weft.evals.tasks.countdown_player import Player
 from weft.evals.tasks.countdown_task import CountdownTask
@@ -34,16 +34,16 @@ class Notes:
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.kept: dict[str, int] = {}
-        self.ended: list[Result] = []
+        self.ended: list[str] = []
 
-    def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
-        self.kept[strategy] = len(kept)
+    def begin(self, strategy: str, total: int, kept: int, right: int) -> None:
+        self.kept[strategy] = kept
 
     def row(self, row: Row) -> None:
         self.rows.append(row)
 
-    def end(self, result: Result) -> None:
-        self.ended.append(result)
+    def end(self, strategy: str) -> None:
+        self.ended.append(strategy)
 
     def tick(self, alive: int, engines: int) -> None:
         pass
@@ -290,6 +290,21 @@ async def test_interruption_keeps_rows_and_results(tmp_path: Path) -> None:
     evaluation = read(folder)
     assert 5 <= evaluation.results[0].n <= 7
     assert json.loads((folder.path / "run.json").read_text()) == evaluation.json()
+
+
+async def test_a_row_is_let_go_once_it_is_on_disk(tmp_path: Path) -> None:
+    what = replace(plan("greedy", limit=40), concurrency=2, repeats=2)
+    alive: list[int] = []
+
+    class Counting(Notes):
+        def row(self, row: Row) -> None:
+            if len(alive) in (40, 79):
+                gc.collect()
+            alive.append(sum(isinstance(one, Row) for one in gc.get_objects()))
+
+    await go(what, engine(), Folder(tmp_path / "out", create=True), Counting())
+    assert len(alive) == 80
+    assert alive[79] <= alive[40] + 2
 
 
 async def test_samples_draw_different_chance(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from weft.backends.local.launch import LocalReplica
 from weft.backends.vllm import VLLMEngine
 from weft.errors import EngineUnavailable
 from weft.evals.records import Folder, Row, Settings
-from weft.evals.results import Result
 from weft.evals.runner import Plan, evaluate
 from weft.evals.tasks.countdown_task import CountdownTask
 from weft.search import parse_strategy
@@ -58,14 +56,14 @@ class Watches:
     def __init__(self, samples: int, victim: Victim) -> None:
         self.left, self.victim = samples, victim
 
-    def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None: ...
+    def begin(self, strategy: str, total: int, kept: int, right: int) -> None: ...
 
     def row(self, row: Row) -> None:
         self.left -= 1
         if self.left == 0:
             self.victim.dying = True
 
-    def end(self, result: Result) -> None: ...
+    def end(self, strategy: str) -> None: ...
 
     def tick(self, alive: int, engines: int) -> None: ...
 

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import eq
 from typing import Any, TypeVar, cast
 
 import anyio.to_thread
 
 from weft.concurrency import first_error
 from weft.errors import BudgetExceeded, PartFailed, UsageError, WeftError
+from weft.evals.checks import keeping
 from weft.evals.drawn import right_among
 from weft.evals.failures import never_works
-from weft.evals.records import Row
+from weft.evals.records import Folder, Row
 from weft.evals.records.kept_text import kept_texts
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.task import Sample
 from weft.faults import said
 from weft.orchestrator.pool import Pool
-from weft.programs import Limits, Prompt, budget, run
-from weft.programs.hearing import Heard, hearing, hearing_scores, settling
-from weft.programs.history.outcome import Outcome
+from weft.programs import Limits, budget, run
+from weft.programs.calls.checks import ResultChecks
+from weft.programs.hearing import Heard, checking, hearing, hearing_scores
 from weft.programs.nodes import stands_for
 from weft.search.calibration.examples import judged
-from weft.search.readable import read_text
 from weft.search.strategy import Answer, Question, Strategy, stable_seed
 from weft.types import MoreSampling
 
@@ -46,6 +44,9 @@ class Asking:
         sampling: further settings of sampling.
         limits: for one sample.
         pool: the engines.
+        priority: of its calls; a sample's own is added.
+        checks: has a share of its calls made again by another engine.
+        folder: where these are kept.
     """
 
     strategy: Strategy
@@ -55,6 +56,9 @@ class Asking:
     sampling: Mapping[str, Any]
     limits: Limits | None
     pool: Pool
+    priority: int = 0
+    checks: ResultChecks | None = None
+    folder: Folder | None = None
 
     async def row(self, sample: Sample, repeat: int) -> Row:
         """Ask a sample, and judge what comes.
@@ -71,11 +75,13 @@ class Asking:
         except PartFailed as e:
             return replace(row, error=str(e), at=_now())
 
+        checks = self._checks(sample, repeat, question)
+
         # Results of strategies with other parameters are those of other programs.
         @stands_for(self.strategy, self.strategy.spec)
         async def attempt() -> tuple[Answer | Exception, list[Heard], dict[str, float]]:
             # Errors are values here, so that what was spent before them is known.
-            with hearing() as heard, hearing_scores() as scores, self._ahead(question):
+            with hearing() as heard, hearing_scores() as scores, checking(checks):
                 try:
                     if self.limits is None:
                         return await self.answers(question), heard, scores
@@ -84,7 +90,7 @@ class Asking:
                 except Exception as e:
                     return cast("Exception", first_error(e)), heard, scores
 
-        done = await run(attempt, pool=self.pool)
+        done = await run(attempt, pool=self.pool, priority=self.priority + sample.priority)
         outcome, heard, scores = done.value
         if isinstance(outcome, UsageError):
             raise outcome
@@ -92,27 +98,11 @@ class Asking:
         judged = partial(self._judged, row, sample, question, outcome, heard, scores)
         return await self._aside(judged)
 
-    def _ahead(self, question: Question) -> AbstractContextManager[None]:
-        """Within it, answers are compared in a thread before a strategy sees their texts.
-
-        What compares must remember, for the strategy compares them again. Calls go on in the order
-        in which they ended.
-        """
-        if not self.task.slow or question.same is eq:
-            return nullcontext()
-        known: list[str] = []
-        turn = anyio.Lock()
-
-        async def settle(prompt: Prompt, outcome: Outcome) -> None:
-            async with turn:
-                with suppress(PartFailed):  # the strategy is told of that when it compares
-                    value = read_text(question, prompt, outcome, True).value
-                    if value is not None and value not in known:
-                        pairs = [(other, value) for other in known]
-                        known.append(value)
-                        await self._aside(lambda: [question.same(*pair) for pair in pairs])
-
-        return settling(settle)
+    def _checks(self, sample: Sample, repeat: int, question: Question) -> ResultChecks | None:
+        if self.checks is None or self.folder is None:
+            return None
+        told = keeping(self.folder, self.strategy.spec, sample.id, repeat, question)
+        return self.checks.telling(told)
 
     def _judged(
         self,
@@ -156,10 +146,10 @@ class Asking:
                 error = str(e) if isinstance(e, WeftError) else said(e)
                 return replace(row, correct=False if never_works(e) else None, error=error)
 
-    async def voting(self, sample: Sample, row: Row, others: Sequence[Row]) -> Row:
-        """The row with what its answer counts as beside those to other repeats."""
-        own, known = row.answer, dict.fromkeys(r.voted for r in others if r.voted is not None)
-        if own is None or own in known or not known:
+    async def voting(self, sample: Sample, row: Row, known: Sequence[str]) -> Row:
+        """The row with what its answer counts as beside answers that are known."""
+        own = row.answer
+        if own is None or own in known:
             return row
         try:
             same = self.task.question(sample, 0).same

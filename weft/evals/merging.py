@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from weft.errors import StoreError, UsageError
-from weft.evals.records import SETTINGS, Folder, Row, Session, Settings
-from weft.evals.records.folder import RowKey
+from weft.evals.records import SETTINGS, Folder, Session, Settings
+from weft.evals.records.row import RowKey
 from weft.evals.results import Evaluation
 from weft.evals.session import finish
 
@@ -67,22 +67,23 @@ def _check_same(first: Settings, second: Settings, a: Path, b: Path) -> None:
             )
 
 
+_Said = tuple[str | None, bool | None] | None
+"""A row's answer, and whether it is right; None if the row failed."""
+
+
 def _taken(
     folders: Sequence[Folder],
-) -> tuple[dict[RowKey, tuple[int, Row]], list[tuple[RowKey, int, int]]]:
+) -> tuple[dict[RowKey, tuple[int, _Said]], list[tuple[RowKey, int, int]]]:
     """Which folder each row is taken from, and which rows two folders have differently."""
-    taken: dict[RowKey, tuple[int, Row]] = {}
+    taken: dict[RowKey, tuple[int, _Said]] = {}
     clashes: list[tuple[RowKey, int, int]] = []
     for at, folder in enumerate(folders):
-        for row in folder.rows():
-            key = (row.strategy, row.key)
+        for row in folder.whole_rows(texts=False):
+            key, said = (row.strategy, row.key), (row.answer, row.correct)
             there = taken.get(key)
-            if there is None or (there[1].error is not None and row.error is None):
-                taken[key] = at, row
-            elif row.error is None and (row.answer, row.correct) != (
-                there[1].answer,
-                there[1].correct,
-            ):
+            if there is None or (there[1] is None and row.error is None):
+                taken[key] = at, said if row.error is None else None
+            elif row.error is None and said != there[1]:
                 clashes.append((key, there[0], at))
     return taken, clashes
 

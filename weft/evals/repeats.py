@@ -81,6 +81,8 @@ def repeated(result: Result) -> Repeated | None:
 
     k is the most that nine in ten problems have.
     """
+    if result.n == result.problems:
+        return None
     by: dict[str, list[Row]] = {}
     for row in result.rows:
         by.setdefault(row.id, []).append(row)

@@ -63,7 +63,7 @@ def rescore(path: Path, task: str | None = None, **options: str | None) -> Resco
         spec = task or task_from(home, session.task or settings.task)
         spec = _with({k: v for k, v in options.items() if v is not None}, spec)
         judge = GuardedTask(parse_task(spec))
-        problems = session.problems or len({r.id for r in folder.rows()})
+        problems = session.problems or len({id for _, (id, _) in folder.row_keys()})
         samples = {s.id: s for s in judge.samples(problems, settings.seed)}
         found = Rescored()
 

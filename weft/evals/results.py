@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+from weft.evals.checks import CheckSummary, read_checks
 from weft.evals.records import RESULTS, Folder, Row, Session, Settings, write
-from weft.evals.statistics import Share, mean, quantile, share
+from weft.evals.records.columns import RowColumns
+from weft.evals.statistics import Share, quantile, share
 from weft.types import Usage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
     """One strategy's outcome.
 
     Attributes:
         strategy: its spec.
-        rows: its samples with a result: those without error, and those that were refused.
+        rows: its samples with a result, in the order of their ids and repeats: those without
+            error, and those that were refused.
         errors: how many samples had one; they count in nothing else.
         seconds: wall time of the strategy.
         samples: how many it was to answer; 0 if that is not known.
     """
 
     strategy: str
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     errors: int = 0
     seconds: float = 0.0
     samples: int = 0
@@ -35,10 +39,15 @@ class Result:
         """Samples with a result."""
         return len(self.rows)
 
-    @property
+    @cached_property
     def problems(self) -> int:
         """How many different samples have a result."""
-        return len({r.id for r in self.rows})
+        return len({id for id, _ in self.keys})
+
+    @property
+    def keys(self) -> Iterable[tuple[str, int]]:
+        """The key of each row."""
+        return self.rows.keys() if isinstance(self.rows, RowColumns) else (r.key for r in self.rows)
 
     @property
     def count(self) -> str:
@@ -49,12 +58,12 @@ class Result:
     @property
     def refused(self) -> int:
         """Samples with an error that count as wrong, such as those that engines refused."""
-        return sum(r.refused for r in self.rows)
+        return self._figures.refused
 
     @property
     def correct(self) -> int:
         """How many were right."""
-        return sum(bool(r.correct) for r in self.rows)
+        return self._figures.correct
 
     @property
     def accuracy(self) -> float:
@@ -64,37 +73,56 @@ class Result:
     @property
     def credit(self) -> float:
         """The mean of what answers are worth; the accuracy where there is no partial credit."""
-        return mean([_worth(r) for r in self.rows])
+        return self._figures.partial.value
 
     @property
     def share(self) -> Share:
         """The accuracy with its standard error and interval, for which clusters count."""
-        return share([float(bool(r.correct)) for r in self.rows], [r.group for r in self.rows])
+        return self._figures.share
 
     @property
     def usage(self) -> Usage:
         """All its calls and tokens."""
-        return sum((r.usage for r in self.rows), Usage())
+        return self._figures.usage
 
     @property
     def computed(self) -> float:
         """Tokens a problem that engines had to compute: prompt not cached, and generated."""
-        return mean([r.usage.computed for r in self.rows])
+        return self.usage.computed / self.n if self.n else 0.0
 
     @property
     def unanswered(self) -> int:
         """Samples without a readable answer."""
-        return sum(r.answer is None for r in self.rows)
+        return self._figures.unanswered
 
     @property
     def abstained(self) -> int:
         """Samples that the strategy did not answer on purpose; they are not right."""
-        return sum(r.abstained and not r.correct for r in self.rows)
+        return self._figures.abstained
 
     @property
     def partial(self) -> Share:
         """The mean credit with its standard error and interval."""
-        return share([_worth(r) for r in self.rows], [r.group for r in self.rows])
+        return self._figures.partial
+
+    @property
+    def partly(self) -> bool:
+        """Whether any answer has partial credit."""
+        return self._figures.partly
+
+    @property
+    def seconds_between(self) -> tuple[float, float]:
+        """Seconds of a sample: their median, and below which 95 % are."""
+        return self._figures.seconds
+
+    @property
+    def tokens_between(self) -> tuple[float, float]:
+        """The same of computed tokens."""
+        return self._figures.tokens
+
+    @cached_property
+    def _figures(self) -> _Figures:
+        return _Figures.of(self.rows)
 
     def total(self, detail: str) -> float | None:
         """The sum of a number in the strategy's details; None if it does not report it."""
@@ -104,7 +132,7 @@ class Result:
     def json(self) -> dict[str, Any]:
         """As in `run.json`. Tokens are totals over all samples."""
         usage, sure = self.usage, self.share
-        seconds = [r.seconds for r in self.rows]
+        median, most = self.seconds_between
         return {
             "strategy": self.strategy,
             "n": self.n,
@@ -125,13 +153,56 @@ class Result:
                 "reasoning": usage.reasoning,
             },
             "seconds": round(self.seconds, 3),
-            "seconds_per_sample_p50": round(quantile(seconds, 0.5), 4),
-            "seconds_per_sample_p95": round(quantile(seconds, 0.95), 4),
+            "seconds_per_sample_p50": round(median, 4),
+            "seconds_per_sample_p95": round(most, 4),
         }
 
 
-def _worth(row: Row) -> float:
-    return float(bool(row.correct)) if row.credit is None else row.credit
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What all rows come to, for which they are gone through once."""
+
+    correct: int
+    refused: int
+    unanswered: int
+    abstained: int
+    usage: Usage
+    share: Share
+    partial: Share
+    partly: bool
+    seconds: tuple[float, float]
+    tokens: tuple[float, float]
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> _Figures:
+        right, worth, groups = list[float](), list[float](), list[str]()
+        seconds, tokens = list[float](), list[float]()
+        refused = unanswered = abstained = 0
+        usage, known = Usage(), dict[str, str]()
+        for row in rows:
+            correct = float(bool(row.correct))
+            right.append(correct)
+            worth.append(correct if row.credit is None else row.credit)
+            groups.append(known.setdefault(row.group, row.group))
+            refused += row.refused
+            unanswered += row.answer is None
+            abstained += row.abstained and not row.correct
+            usage += row.usage
+            seconds.append(row.seconds)
+            tokens.append(row.usage.computed)
+        sure, partly = share(right, groups), any(w not in (0.0, 1.0) for w in worth)
+        return cls(
+            round(sum(right)),
+            refused,
+            unanswered,
+            abstained,
+            usage,
+            sure,
+            share(worth, groups) if worth != right else sure,
+            partly,
+            (quantile(seconds, 0.5), quantile(seconds, 0.95)),
+            (quantile(tokens, 0.5), quantile(tokens, 0.95)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +212,7 @@ class Evaluation:
     settings: Settings
     session: Session
     results: tuple[Result, ...]
+    checks: tuple[CheckSummary, ...] = ()
 
     def json(self) -> dict[str, Any]:
         """The content of `run.json`."""
@@ -159,21 +231,21 @@ class Evaluation:
         return sum(r.errors for r in self.results)
 
 
-def gather(settings: Settings, session: Session, rows: Sequence[Row]) -> Evaluation:
-    """Sort rows into results, strategies in the order in which they first appear."""
-    by: dict[str, list[Row]] = {}
+def gather(settings: Settings, session: Session, rows: Iterable[Row]) -> Evaluation:
+    """Sort rows into results, strategies in the order in which they first appear.
+
+    Of rows of one strategy, sample and repeat the last counts.
+    """
+    by: dict[str, RowColumns] = {}
     for row in rows:
-        by.setdefault(row.strategy, []).append(row)
-    results = [
-        Result(
-            strategy,
-            tuple(sorted((r for r in rows if r.correct is not None), key=lambda r: r.key)),
-            sum(r.correct is None for r in rows),
-            session.seconds.get(strategy, 0.0),
-            session.samples.get(strategy, 0),
-        )
-        for strategy, rows in by.items()
-    ]
+        if (there := by.get(row.strategy)) is None:
+            there = by[row.strategy] = RowColumns(row.strategy)
+        there.add(row)
+    results: list[Result] = []
+    for strategy in list(by):
+        settled, errors = by.pop(strategy).settled()
+        seconds, samples = session.seconds.get(strategy, 0.0), session.samples.get(strategy, 0)
+        results.append(Result(strategy, settled, errors, seconds, samples))
     return Evaluation(settings, session, tuple(results))
 
 
@@ -183,15 +255,32 @@ def read(folder: Folder) -> Evaluation:
     Raises:
         StoreError: it can't be read.
     """
-    return gather(*folder.settings(), folder.rows())
+    found = gather(*folder.settings(), folder.every_row())
+    return replace(found, checks=read_checks(folder))
 
 
-def save(folder: Folder, evaluation: Evaluation) -> None:
-    """Write `run.json`."""
-    write(folder.path / RESULTS, json.dumps(evaluation.json(), indent=2) + "\n")
+class Told:
+    """`run.json`, of which only what a strategy has changed is read anew.
+
+    Args:
+        evaluation: what the folder holds when the first strategy begins.
+    """
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._parts = {r.strategy: r.json() for r in evaluation.results}
+
+    def renew(self, folder: Folder, strategy: str) -> None:
+        """Write the file after a strategy."""
+        settings, session = folder.settings()
+        own = gather(settings, session, folder.every_row(strategy))
+        self._parts |= {r.strategy: r.json() for r in own.results}
+        found = Evaluation(settings, session, ()).json() | {"results": [*self._parts.values()]}
+        write(folder.path / RESULTS, json.dumps(found, indent=2) + "\n")
 
 
-def aligned(first: Result, second: Result) -> list[tuple[Row, Row]]:
+def aligned(first: Result, second: Result) -> Iterator[tuple[Row, Row]]:
     """The rows of both results for the samples that both have, in the order of ids."""
-    other = {r.key: r for r in second.rows}
-    return [(r, other[r.key]) for r in first.rows if r.key in other]
+    there = {key: at for at, key in enumerate(second.keys)}
+    for row in first.rows:
+        if (at := there.get(row.key)) is not None:
+            yield row, second.rows[at]

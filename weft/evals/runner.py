@@ -11,9 +11,8 @@ from a Store that another has filled, and errors of samples are independent.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import anyio
@@ -25,15 +24,15 @@ from weft.evals.asking import Asking
 from weft.evals.costs.energy import Reading, joules
 from weft.evals.failures import most_errors
 from weft.evals.records import Folder, Row, Session, Settings
-from weft.evals.records.folder import RowKey
-from weft.evals.results import Evaluation, Result
+from weft.evals.records.row import RowKey
+from weft.evals.results import Evaluation
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.task import Sample, Task
+from weft.evals.votes import RepeatVotes
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits
+from weft.programs.calls.checks import ResultChecks
 from weft.search.strategy import Strategy
-
-Rows = dict[tuple[str, tuple[str, int]], Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,8 @@ class Plan:
         only: strategies, and samples with repeats, to which this session keeps; None for all.
         retries: how many times a sample that failed is tried again at once.
         errors_are_wrong: whether samples that still fail count as wrong.
+        priority: of each strategy's calls, by its spec; 0 where it is not named.
+        check: the share of calls that a second engine is asked too.
     """
 
     task: Task
@@ -67,23 +68,30 @@ class Plan:
     only: Collection[RowKey] | None = None
     retries: int = 0
     errors_are_wrong: bool = False
+    priority: Mapping[str, int] = field(default_factory=dict[str, int])
+    check: float = 0.0
 
     @property
-    def asked(self) -> list[tuple[Sample, int]]:
+    def asked(self) -> Iterator[tuple[Sample, int]]:
         """Each sample with each repeat; all samples once before the first is asked again."""
-        return [(s, repeat) for repeat in range(self.repeats) for s in self.samples]
+        return ((s, repeat) for repeat in range(self.repeats) for s in self.samples)
+
+    @property
+    def count(self) -> int:
+        """How many these are."""
+        return self.repeats * len(self.samples)
 
 
 class EvaluationWatcher(Protocol):
     """Told how an evaluation goes."""
 
-    def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
-        """A strategy begins; `kept` rows were there already."""
+    def begin(self, strategy: str, total: int, kept: int, right: int) -> None:
+        """A strategy begins; `kept` rows were there already, `right` of them right."""
 
     def row(self, row: Row) -> None:
         """A sample is done, or failed."""
 
-    def end(self, result: Result) -> None:
+    def end(self, strategy: str) -> None:
         """A strategy is done, or was broken off."""
 
     def tick(self, alive: int, engines: int) -> None:
@@ -98,13 +106,41 @@ async def evaluate(
     Rows with an error are run again. A sample that engines refuse, because it is longer than
     their context, say, counts as wrong until then. A strategy that fails does not keep
     the next one from being run. Whatever way this ends, finished samples and `run.json` are
-    kept.
+    kept. No row is held once it is on disk, so that memory does not grow with the rows.
 
     Raises:
         EngineError: a strategy had more errors than `max_errors` allows, or every sample failed.
         UsageError: a strategy can't work with these engines.
     """
-    most_errors(plan.max_errors, len(plan.asked))
+    most_errors(plan.max_errors, plan.count)
+    _renew(plan, folder)
+    folder.save(plan.settings, session)
+    told = results.Told(results.read(folder))
+    failures: list[WeftError] = []
+    async with TaskGroup() as group:
+        checks = ResultChecks(plan.check, group, lambda call: None) if plan.check else None
+        for strategy in plan.strategies:
+            try:
+                await _Pass(plan, strategy, pool, folder, watcher, checks).run(session)
+            except WeftError as e:
+                failures.append(e)
+            finally:
+                # After each one, in case the process is killed in the next.
+                folder.save(plan.settings, session)
+                told.renew(folder, strategy.spec)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        kind = UsageError if all(isinstance(e, UsageError) for e in failures) else EngineError
+        raise kind("; ".join(dict.fromkeys(str(e).rstrip(".") for e in failures)))
+    return results.read(folder)
+
+
+def _renew(plan: Plan, folder: Folder) -> None:
+    """Leave out rows with an error that are to be run again, and see that clusters are the task's.
+
+    The file is written anew only if that changes anything.
+    """
     again = {s.spec for s in plan.strategies}
     cluster = {s.id: s.cluster for s in plan.samples}
 
@@ -115,24 +151,6 @@ async def evaluate(
         return row if own == row.cluster else replace(row, cluster=own)
 
     folder.rewrite(kept)
-    folder.save(plan.settings, session)
-    rows = {(r.strategy, r.key): r for r in folder.rows()}
-    failures: list[WeftError] = []
-    for strategy in plan.strategies:
-        try:
-            await _Pass(plan, strategy, pool, folder, rows, watcher).run(session)
-        except WeftError as e:
-            failures.append(e)
-        finally:
-            # After each one, in case the process is killed in the next.
-            folder.save(plan.settings, session)
-            results.save(folder, results.gather(plan.settings, session, list(rows.values())))
-    if len(failures) == 1:
-        raise failures[0]
-    if failures:
-        kind = UsageError if all(isinstance(e, UsageError) for e in failures) else EngineError
-        raise kind("; ".join(dict.fromkeys(str(e).rstrip(".") for e in failures)))
-    return results.gather(plan.settings, session, list(rows.values()))
 
 
 class _Pass:
@@ -144,63 +162,82 @@ class _Pass:
         strategy: Strategy,
         pool: Pool,
         folder: Folder,
-        rows: Rows,
         watcher: EvaluationWatcher,
+        checks: ResultChecks | None,
     ) -> None:
         self.plan, self.strategy, self.pool = plan, strategy, pool
-        self.folder, self.rows, self.watcher = folder, rows, watcher
-        self.errors = self.refused = 0
+        self.folder, self.watcher, self.checks = folder, watcher, checks
+        self.task = GuardedTask(plan.task)
+        self.done: set[tuple[str, int]] = set()
+        """What was there when the pass began."""
+        self.votes: RepeatVotes | None = None
+        self.finished = self.errors = self.refused = 0
         self.last = ""
         self.fatal: WeftError | None = None
-        self.voting: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
 
     async def run(self, session: Session) -> None:
-        spec = self.strategy.spec
-        asked = self.plan.asked
-        kept = [self.rows[spec, (s.id, i)] for s, i in asked if (spec, (s.id, i)) in self.rows]
-        todo = [(s, i) for s, i in asked if self._wanted((spec, (s.id, i)))]
-        session.samples[spec] = len(asked)
-        self.watcher.begin(spec, len(asked), kept)
-        at_once, settings = self.plan.concurrency, self.plan.settings
-        answers = self.strategy.side_by_side(len(todo), at_once)
+        spec, plan = self.strategy.spec, self.plan
+        self._look()
+        count = sum(self._wanted(s.id, i) for s, i in plan.asked)
+        session.samples[spec] = plan.count
+        at_once = plan.concurrency
+        answers = self.strategy.side_by_side(count, at_once)
         if answers is not self.strategy:  # its questions wait for each other
-            at_once = len(todo)
+            at_once = count
         asking = Asking(
             self.strategy,
             answers,
-            GuardedTask(self.plan.task),
-            settings.seed,
-            settings.sampling,
-            self.plan.limits,
+            self.task,
+            plan.settings.seed,
+            plan.settings.sampling,
+            plan.limits,
             self.pool,
+            plan.priority.get(spec, 0),
+            self.checks,
+            self.folder,
         )
-        waiting = iter(todo)  # a task for each would take memory
+        waiting = ((s, i) for s, i in plan.asked if self._wanted(s.id, i))
 
         async def work() -> None:
             for sample, repeat in waiting:
                 await self._sample(asking, sample, repeat, group.cancel_scope)
 
-        started, read = anyio.current_time(), self.plan.meter()
+        started, read = anyio.current_time(), plan.meter()
         try:
             async with TaskGroup() as group:
-                for _ in range(min(at_once, len(todo))):
+                for _ in range(min(at_once, count)):
                     group.start_soon(work)
         finally:
-            spent = anyio.current_time() - started if todo else 0.0
-            if todo:
-                used, before = joules(read, self.plan.meter()), session.joules.pop(spec, None)
+            spent = anyio.current_time() - started if count else 0.0
+            if count:
+                used, before = joules(read, plan.meter()), session.joules.pop(spec, None)
                 if used is not None and (before is not None or spec not in session.seconds):
                     session.joules[spec] = (before or 0.0) + used
             session.seconds[spec] = session.seconds.get(spec, 0.0) + spent
-            mine = [row for (name, _), row in self.rows.items() if name == spec]
-            for result in results.gather(self.plan.settings, session, mine).results:
-                self.watcher.end(result)
+            self.watcher.end(spec)
         if self.fatal is not None:
             raise self.fatal
-        if self.errors and (self._too_many() or self.errors == len(todo)):
+        if self.errors and (self._too_many() or self.errors == count):
             raise self._failure("failed")
-        if self.refused == len(asked):
+        if self.refused == plan.count:
             raise self._failure("were refused")
+
+    def _look(self) -> None:
+        """See what is there already."""
+        plan, right = self.plan, 0
+        if plan.repeats > 1:
+            self.votes = RepeatVotes(self.task, plan.samples[0])
+        ids = {s.id for s in plan.samples}
+        kept = 0
+        for row in self.folder.every_row(self.strategy.spec):
+            self.done.add(row.key)
+            self.finished += row.error is None
+            if row.id in ids and row.repeat < plan.repeats:
+                kept += 1
+                right += bool(row.correct)
+                if self.votes is not None:
+                    self.votes.add(row)
+        self.watcher.begin(self.strategy.spec, plan.count, kept, right)
 
     async def _sample(
         self, asking: Asking, sample: Sample, repeat: int, everything: anyio.CancelScope
@@ -218,13 +255,16 @@ class _Pass:
         failed = row.failed
         if failed and self.plan.errors_are_wrong:
             row = replace(row, correct=False)
-        if self.plan.repeats == 1:
-            self._keep(row)
+        if self.votes is None:
+            self.folder.append(row)
         else:
-            async with self.voting[sample.id]:
-                self._keep(await asking.voting(sample, row, self._others(row)))
+            async with self.votes.turn(sample.id):
+                row = await self.votes.counted(asking, sample, row)
+                self.folder.append(row)
+                self.votes.add(row)
         self.watcher.row(row)
         if row.error is None:
+            self.finished += 1
             return
         self.last = row.error
         if not failed:
@@ -234,27 +274,18 @@ class _Pass:
             if self._too_many():
                 everything.cancel()
 
-    def _wanted(self, key: RowKey) -> bool:
-        only = self.plan.only
-        return key not in self.rows and (only is None or key in only)
-
-    def _others(self, row: Row) -> list[Row]:
-        """The rows of the other repeats."""
-        keys = ((row.strategy, (row.id, repeat)) for repeat in range(self.plan.repeats))
-        return [self.rows[key] for key in keys if key in self.rows]
-
-    def _keep(self, row: Row) -> None:
-        self.folder.append(row)
-        self.rows[row.strategy, row.key] = row.slim
+    def _wanted(self, id: str, repeat: int) -> bool:
+        only, key = self.plan.only, (id, repeat)
+        return key not in self.done and (only is None or (self.strategy.spec, key) in only)
 
     def _too_many(self) -> bool:
-        return self.errors > most_errors(self.plan.max_errors, len(self.plan.asked))
+        return self.errors > most_errors(self.plan.max_errors, self.plan.count)
 
     def _failure(self, how: str) -> EngineError:
-        done = sum(
-            name == self.strategy.spec and r.error is None for (name, _), r in self.rows.items()
+        kept = (
+            f"{self.finished} finished ones are kept in {self.folder.path}, and the same command "
+            "goes on "
         )
-        kept = f"{done} finished ones are kept in {self.folder.path}, and the same command goes on "
         return EngineError(
             f"{self.strategy.spec}: {self.errors or self.refused} samples {how}, the last because "
             f"{self.last}; {kept}from there"

@@ -10,15 +10,16 @@ from typing import Any
 
 import anyio
 
+from weft.backends.engine import Engine
 from weft.backends.kinds.specs import open_engines
 from weft.backends.kinds.specs import parse as parse_engine
 from weft.concurrency import TaskGroup
-from weft.errors import UsageError, WeftError
+from weft.errors import EngineError, UsageError, WeftError, WrongModel
 from weft.evals import results
 from weft.evals.costs.energy import read_energy
 from weft.evals.costs.shapes import find_shape
 from weft.evals.records import CELLS, REPORT, ROWS, STORE, Folder, Session, Settings, write
-from weft.evals.records.folder import RowKey
+from weft.evals.records.row import RowKey
 from weft.evals.reports import report
 from weft.evals.reports.sweep import cell_lines
 from weft.evals.results import Evaluation
@@ -27,9 +28,16 @@ from weft.evals.studies import grid
 from weft.evals.suite import Suite
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.viewing.viewer import write_viewer
+from weft.orchestrator.engines.joining import close, connect
 from weft.orchestrator.pool import Pool
 from weft.search.needs import lacking
+from weft.signature import parameters
 from weft.store.store import Store
+
+BATCHES = "batches.jsonl"
+"""What was sent by batches, in an evaluation's folder."""
+_AT_ONCE = 4096
+"""Samples under way at once, where their calls go by batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ async def open_suite(
     *,
     store: str | Path | None = None,
     moved: bool = False,
+    several: bool = False,
     command: str = "",
     version: str = "",
     only: Collection[RowKey] | None = None,
@@ -64,19 +73,26 @@ async def open_suite(
     """Bring the engines of a suite up, and hold its folder; see `run_suite`."""
     task, strategies = suite.parts()
     guarded = GuardedTask(task)
-    samples = guarded.samples(suite.limit, suite.seed)
+    samples = sorted(guarded.samples(suite.limit, suite.seed), key=lambda s: s.priority)
     spec, fingerprint = guarded.spec, guarded.fingerprint
     specs = suite.engine or ([task.engine] if task.engine else None)
     if not specs:
         raise UsageError(f"task {task.name} has no engine of its own; give --engine")
     folder = Folder(out, create=True)
+    further = _by_batch(specs, folder) if suite.batch else {}
     with folder.writing():
         async with open_engines(
-            specs, model=suite.model, replicas=suite.replicas, on_progress=on_progress
+            specs,
+            model=suite.model,
+            replicas=suite.replicas,
+            further=further,
+            on_progress=on_progress,
         ) as engines:
             roles = dict(suite.roles)
             if suite.model is not None:
                 roles.setdefault("solver", suite.model)
+            if several:
+                engines = await serving(engines, roles.values(), on_progress)
             with Store(store or out / STORE) as kept:
                 async with Pool(*engines, roles=roles, policy=suite.policy, store=kept) as pool:
                     settings = Settings(
@@ -104,14 +120,22 @@ async def open_suite(
                         samples,
                         settings,
                         suite.budget.limits(),
-                        suite.concurrency,
+                        max(suite.concurrency, _AT_ONCE if suite.batch else 1),
                         suite.max_errors,
                         suite.repeats,
                         read_energy if all(map(_here, specs)) else dict,
                         only,
                         suite.retries,
                         suite.on_error == "wrong",
+                        suite.priorities(strategies),
+                        suite.check,
                     )
+                    own = [e for e in pool.engines if e.model == settings.model]
+                    if suite.check and len(own) < 2:
+                        raise UsageError(
+                            f"check={suite.check:g} asks a second engine, and only one serves "
+                            f"{settings.model}; give another --engine, or leave check out"
+                        )
                     yield OpenSuite(plan, pool, folder, session)
 
 
@@ -122,6 +146,7 @@ async def run_suite(
     *,
     store: str | Path | None = None,
     moved: bool = False,
+    several: bool = False,
     command: str = "",
     version: str = "",
     only: Collection[RowKey] | None = None,
@@ -135,6 +160,8 @@ async def run_suite(
         watcher: told how it goes.
         store: the file or URL for results of calls; in `out` if None.
         moved: whether the engines are those of before at other addresses.
+        several: whether other models are run beside: engines that serve none of this suite's, or
+            can't be reached, are then left out.
         command: for the record.
         version: of weft, for the record.
         only: strategies, and samples with repeats, to run of it; all if None.
@@ -149,6 +176,7 @@ async def run_suite(
         out,
         store=store,
         moved=moved,
+        several=several,
         command=command,
         version=version,
         only=only,
@@ -165,6 +193,46 @@ async def run_suite(
             finish(folder)  # what has finished is worth a report
             raise
         return finish(folder)
+
+
+async def serving(
+    engines: Sequence[Engine], models: Collection[str], say: Callable[[str], None]
+) -> list[Engine]:
+    """The engines that can be reached, and serve one of the models; the others are closed.
+
+    Raises:
+        WeftError: none is left: what is wrong with the first.
+    """
+    found: dict[str, Engine] = {}
+    wrong: list[WeftError] = []
+
+    async def look(engine: Engine) -> None:
+        try:
+            await connect(engine)
+            if models and engine.model not in models:
+                raise WrongModel(f"{engine.name} serves {engine.model}")
+        except EngineError as e:
+            await close(engine)
+            wrong.append(e)
+            if not isinstance(e, WrongModel):
+                say(f"warning: {engine.name} is left out: {e}")
+        else:
+            found[engine.name] = engine
+
+    async with TaskGroup() as group:
+        for engine in engines:
+            group.start_soon(look, engine)
+    if not found:
+        raise wrong[0]
+    return [engine for engine in engines if engine.name in found]
+
+
+def _by_batch(specs: Sequence[str], folder: Folder) -> dict[str, str]:
+    """What has engines send their calls by batches, which the folder remembers."""
+    for spec in specs:
+        if all(p.name != "batch" for p in parameters(parse_engine(spec).kind)):
+            raise UsageError(f"{spec} takes no batches; give an openai: engine, or leave out batch")
+    return {"batch": str(folder.path / BATCHES)}
 
 
 def _here(spec: str) -> bool:
@@ -213,4 +281,4 @@ def finished(out: Path) -> int:
     path = out / ROWS
     if not path.exists():
         return 0
-    return sum(r.error is None for r in Folder(out).rows())
+    return sum(r.error is None for r in Folder(out).whole_rows(texts=False))

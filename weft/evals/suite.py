@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -15,15 +15,16 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    model_validator,
 )
 
 from weft.backends.kinds.specs import from_folder as engine_from_folder
 from weft.backends.kinds.specs import parse as parse_engine
 from weft.config_file import ConfigFile, Place, read
-from weft.errors import ConfigError, UsageError, WeftError
+from weft.errors import ConfigError, UnknownName, UsageError, WeftError
 from weft.evals.failures import most_errors
 from weft.evals.studies.grid import cells, listed
-from weft.evals.tasks.registry import is_lines, long_form, parse_task
+from weft.evals.tasks.registry import is_lines, long_form, parse_task, task_title
 from weft.evals.tasks.task import TASKS, Task
 from weft.importing import absolute
 from weft.importing import load as import_code
@@ -59,6 +60,7 @@ def _check_bound(value: str) -> str:
 
 
 Texts = Annotated[list[str], BeforeValidator(_listed)]
+Priority = Annotated[int, Field(ge=-1000, le=1000)]
 
 
 class Suite(BaseModel):
@@ -68,12 +70,16 @@ class Suite(BaseModel):
 
     imports: Texts = Field(default=[], alias="import")
     """Python files, relative to the suite's, and modules that mark what the specs name."""
-    task: str
+    task: str = ""
     """Spec of the task, such as `countdown` or `jsonl(path=mine.jsonl)`.
 
     A spec may also be written as YAML: `{jsonl: {path: mine.jsonl}}`.
     Relative paths begin at the suite's folder; a file that is only in the current folder is found
     too. The same holds for `policy`.
+    """
+    tasks: Texts = []
+    """Several tasks, one after the other, each in a folder of its own within the evaluation's;
+    instead of `task`.
     """
     strategies: Annotated[Texts, Field(min_length=1)]
     """Specs of the strategies, run one after the other."""
@@ -111,6 +117,16 @@ class Suite(BaseModel):
     """For each strategy on each sample."""
     concurrency: int = Field(default=128, ge=1, le=4096)
     """Most samples under way at once."""
+    priority: Priority | dict[str, Priority] = 0
+    """Calls with a lower number go before those of other runs, in engines that schedule by priority
+    too: one for all, or by a strategy's spec.
+    """
+    check: float = Field(default=0.0, ge=0, le=1)
+    """The share of calls that a second engine of the model is asked too, so that engines which
+    say something else are noticed.
+    """
+    batch: bool = False
+    """Whether calls go by the endpoints' batches (`openai:` engines): for less, within a day."""
     retries: int = Field(default=0, ge=0, le=100)
     """How many times a sample that failed is tried again at once."""
     on_error: Literal["again", "wrong"] = "again"
@@ -123,11 +139,45 @@ class Suite(BaseModel):
     A sample that engines refuse is no error; it counts as wrong.
     """
 
-    def by_model(self) -> dict[str, Suite]:
-        """The suite of each of several models, under a name for its folder; else none."""
-        none = list[str]()
-        found = {m: self.model_copy(update={"models": none, "model": m}) for m in self.models}
-        return {re.sub(r"[^\w.-]+", "-", model): suite for model, suite in found.items()}
+    @model_validator(mode="after")
+    def _one_way(self) -> Suite:
+        if bool(self.task) == bool(self.tasks):
+            raise ValueError("name what is asked: one task under task, or several under tasks")
+        if self.models and self.model is not None:
+            raise ValueError("model and models both say who solves; leave one of them out")
+        return self
+
+    def by_part(self) -> dict[str, Suite]:
+        """The suite of each of several tasks and models, by the path of its folder; else none."""
+        if not self.tasks and not self.models:
+            return {}
+        none, found = list[str](), dict[str, Suite]()
+        for task in self.tasks or [self.task]:
+            for model in self.models or [self.model]:
+                names = [task_title(task)] if self.tasks else []
+                names += [model] if self.models and model is not None else []
+                path = name = "/".join(re.sub(r"[^\w.-]+", "-", one) for one in names)
+                number = 1
+                while path in found:
+                    number += 1
+                    path = f"{name}-{number}"
+                own = {"task": task, "tasks": none, "model": model, "models": none}
+                found[path] = self.model_copy(update=own)
+        return found
+
+    def priorities(self, strategies: Sequence[Strategy]) -> dict[str, int]:
+        """The priority of each strategy, by its spec.
+
+        Raises:
+            UsageError: one is named that is not run.
+        """
+        specs = [s.spec for s in strategies]
+        if isinstance(self.priority, int):
+            return dict.fromkeys(specs, self.priority)
+        found = {parse_strategy(name).spec: number for name, number in self.priority.items()}
+        if unknown := [name for name in found if name not in specs]:
+            raise UnknownName("strategy under priority", unknown[0], specs)
+        return found
 
     def parts(self) -> tuple[Task, list[Strategy]]:
         """The task and the strategies that the specs name; the policy's is checked too.
@@ -136,11 +186,10 @@ class Suite(BaseModel):
             UsageError: a spec is wrong.
         """
         load_policy(self.policy)
-        if self.models and self.model is not None:
-            raise UsageError("model and models both say who solves; leave one of them out")
         task = parse_task(self.task)
         specs = cells(self.strategies, self.sweep) if self.sweep else self.strategies
         strategies = {s.spec: s for s in map(parse_strategy, specs)}
+        self.priorities(list(strategies.values()))
         return task, list(strategies.values())
 
 
@@ -157,8 +206,11 @@ def load(path: Path) -> Suite:
     suite = file.check(Suite)
     for i, source in enumerate(suite.imports):
         _check(file, ("import", i), import_code, source)
-    suite = suite.model_copy(update={"task": task_from(folder, suite.task)})
-    _check(file, ("task",), parse_task, suite.task)
+    suite = _with_tasks(folder, suite)
+    if suite.task:
+        _check(file, ("task",), parse_task, suite.task)
+    for i, spec in enumerate(suite.tasks):
+        _check(file, ("tasks", i), parse_task, spec)
     _check(file, ("policy",), load_policy, suite.policy)
     for i, spec in enumerate(suite.engine or []):
         _check(file, ("engine", i), parse_engine, spec)
@@ -181,14 +233,25 @@ def restored(folder: Path, data: Mapping[str, Any]) -> Suite:
         raise ConfigError(f"the suite that was kept is no suite: {e.errors()[0]['msg']}") from None
     for source in suite.imports:
         import_code(source)
-    return suite.model_copy(update={"task": task_from(folder, suite.task)})
+    return _with_tasks(folder, suite)
+
+
+def _with_tasks(folder: Path, suite: Suite) -> Suite:
+    """The suite with files of its tasks found in a folder."""
+    task = task_from(folder, suite.task) if suite.task else ""
+    return suite.model_copy(
+        update={"task": task, "tasks": [task_from(folder, one) for one in suite.tasks]}
+    )
+
+
+_SPECS = ("task", "tasks", "strategies", "policy")
 
 
 def _found_from(folder: Path, key: str, value: Any) -> Any:
     """A field in which relative Python files are found in a folder."""
     if isinstance(value, list):
         return [_found_from(folder, key, one) for one in cast("list[Any]", value)]
-    if key in ("task", "strategies", "policy"):
+    if key in _SPECS:
         value = as_text(value)
     if not isinstance(value, str):
         return value
@@ -198,7 +261,7 @@ def _found_from(folder: Path, key: str, value: Any) -> Any:
         return engine_from_folder(value, folder)
     if key == "policy" and value.endswith((".yaml", ".yml")):
         return _beside(folder, value)
-    return from_folder(value, folder) if key in ("task", "strategies", "policy") else value
+    return from_folder(value, folder) if key in _SPECS else value
 
 
 def task_from(folder: Path, text: str) -> str:

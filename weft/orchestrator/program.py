@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
 
 
+MOST_PRECEDENCE = 1000
+"""Of a program, and as much below 0."""
+_PRECEDENCE = 10**12
+"""Milliseconds by which programs of another precedence are apart: some thirty years."""
+
+
 @dataclass(slots=True, eq=False)
 class ToolWait:
     """What a program waits for other than an engine.
@@ -53,6 +59,8 @@ class Program:
         name: what it is a run of; profiles are kept under it.
         tenant: on whose behalf it runs.
         weight: of its tenant beside others.
+        precedence: programs with a lower number go before others, whatever the policy says; those
+            that it starts share it.
         arrived: when it began, or what it works for did, by the scheduler's clock.
         parent: the program that it works for; None if it works for none. Its budgets are the
             parent's.
@@ -136,6 +144,7 @@ class Program:
     silent: bool = False
     in_block: bool = False
     ended: bool = False
+    precedence: int = 0
     trail: Trail = field(default_factory=Trail)
 
     @property
@@ -161,8 +170,9 @@ class Program:
 
         It is when the program began, in milliseconds; those that it starts share it. So an engine
         that is short of KV preempts the youngest program, not one that has most to lose.
+        Precedence comes before that.
         """
-        return round(1000 * self.arrived)
+        return round(1000 * self.arrived) + _PRECEDENCE * self.precedence
 
     def answered(self, path: float, computed: int, seconds: float) -> None:
         """A call has ended that a Store answered.

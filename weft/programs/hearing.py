@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
 from weft.programs.scope import Settle, enter, running
+
+if TYPE_CHECKING:
+    from weft.programs.calls.checks import ResultChecks
 
 
 class Heard(NamedTuple):
@@ -62,6 +65,17 @@ def tell_score(text: str, score: float) -> None:
     scope = running()
     if scope is not None and scope.scores is not None:
         scope.scores[text] = score
+
+
+@contextmanager
+def checking(checks: ResultChecks | None) -> Generator[None]:
+    """Have a share of the calls within the block checked; none without `checks`."""
+    scope = running()
+    if scope is None or checks is None:
+        yield
+        return
+    with enter(replace(scope, checks=checks)):
+        yield
 
 
 @contextmanager

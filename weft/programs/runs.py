@@ -15,7 +15,7 @@ from weft.backends.engine import Engine
 from weft.concurrency import event_loop
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
-from weft.orchestrator.program import Program
+from weft.orchestrator.program import MOST_PRECEDENCE, Program
 from weft.programs.budgets.budget import budget as enforce
 from weft.programs.budgets.limits import Limits
 from weft.programs.declaration import NOTHING_DECLARED, declared
@@ -76,6 +76,7 @@ def _within(outer: Scope, scope: Scope) -> Scope:
         store=outer.store if same else scope.store,
         replay=outer.replay if same or outer.store is scope.store else scope.replay,
         deeds=scope.deeds or outer.deeds,
+        checks=outer.checks,
         roles=scope.roles or outer.roles,
         adapters=scope.adapters if scope.roles or scope.adapters else outer.adapters,
         live=scope.live or outer.live,
@@ -102,6 +103,7 @@ async def run(
     journal: Journal | None = None,
     charge_stored: bool = True,
     id: str | None = None,
+    priority: int = 0,
     **kwargs: Any,
 ) -> Run[T]:
     """Run `program(*args, **kwargs)` on `pool`.
@@ -130,6 +132,9 @@ async def run(
         id: the run's name in the store, under which the run is listed, resumed, forked and
             cancelled (`weft runs`). Functions marked `@once`, people's answers and waits are
             kept under it. A run whose id is known goes on where it was.
+        priority: runs with a lower number go before others, in weft's queues and in engines
+            that schedule by priority; from -1000 to 1000. A run inside a run has that of the
+            outer one.
         **kwargs: for the program.
 
     Raises:
@@ -180,6 +185,7 @@ async def run(
                 name,
                 expected_calls=declares.calls,
                 expected_tokens=declares.tokens,
+                precedence=check_priority(priority),
             )
         )
     else:
@@ -226,6 +232,19 @@ def _named(
     if store is None:
         raise UsageError(f"a run with an id needs a store: run(..., store=Store(FILE), id={id!r})")
     return NamedRun(store, id, program, args, kwargs, lambda: journal.usage)
+
+
+def check_priority(given: int) -> int:
+    """A priority, if it is one.
+
+    Raises:
+        UsageError: it is no whole number within the bounds.
+    """
+    if isinstance(given, bool) or not isinstance(cast(object, given), int):
+        raise UsageError(f"priority={given!r} must be a whole number")
+    if abs(given) > MOST_PRECEDENCE:
+        raise UsageError(f"priority={given} must be from -{MOST_PRECEDENCE} to {MOST_PRECEDENCE}")
+    return given
 
 
 def check_runnable(verb: str, program: object, pool: object) -> None:

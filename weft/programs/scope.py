@@ -23,6 +23,7 @@ from weft.types import Adapter, Sender, Usage
 if TYPE_CHECKING:
     from weft.programs.batches.sharing import BatchPlace
     from weft.programs.budgets.budget import budget
+    from weft.programs.calls.checks import ResultChecks
     from weft.programs.durable.deeds import Deeds
     from weft.programs.history.outcome import Outcome
     from weft.programs.prompt import Prompt
@@ -108,6 +109,8 @@ class Scope:
         cache_salt: keeps the run's prefixes apart in the engines' caches.
         charge_stored: whether results from the Store count against budgets.
         hear: told of what each call generated: its Prompt, its outcome, whether it is whole.
+        checks: is told of calls that have come to their end, and may have some made again.
+        only: names of the engines that alone may run the calls; empty for any.
         settle: awaited when a call has ended, before its program goes on.
         scores: of texts, as verifiers give them; None if nobody wants to know.
         monitor: watches what calls generate, and may end an answer.
@@ -136,6 +139,8 @@ class Scope:
     cache_salt: str = ""
     charge_stored: bool = True
     hear: Callable[[Prompt, Outcome, bool], None] | None = None
+    checks: ResultChecks | None = None
+    only: tuple[str, ...] = ()
     settle: Settle | None = None
     scores: dict[str, float] | None = None
     monitor: Monitor | None = None
@@ -212,6 +217,7 @@ class Scope:
             expected_tokens=declares.tokens,
             most_calls=most_calls,
             most_tokens=most_tokens,
+            precedence=own.precedence if own is not None else 0,
         )
 
     def inside(self, id: str, stage: str, doing: Doing | None) -> Scope:

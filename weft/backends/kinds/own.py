@@ -66,6 +66,8 @@ class OpenAI(EngineKind):
         rename: parameters to send under other names, such as `seed:random_seed`, with commas
             between.
         extra: fields to send with every request, a JSON object.
+        batch: a file that remembers what was sent: requests then go by the endpoint's batches,
+            for less, within a day.
     """
 
     starts = False
@@ -78,8 +80,9 @@ class OpenAI(EngineKind):
         omit: str | Collection[str] = (),
         rename: str | Mapping[str, str] | None = None,
         extra: str | Mapping[str, Any] | None = None,
+        batch: str = "",
     ) -> None:
-        self.model, self.base_url, self.api_key = model, base_url, api_key
+        self.model, self.base_url, self.api_key, self.batch = model, base_url, api_key, batch
         self.omit = _listed(omit) if isinstance(omit, str) else list(omit)
         self.rename = _renamed(rename) if isinstance(rename, str) else dict(rename or {})
         self.extra = _object(extra) if isinstance(extra, str) else dict(extra or {})
@@ -93,18 +96,15 @@ class OpenAI(EngineKind):
     @asynccontextmanager
     async def open(self, say: Say) -> AsyncGenerator[Sequence[Engine]]:
         """The endpoint."""
+        from weft.backends.openai.batch_engine import BatchEngine
         from weft.backends.openai.engine import OpenAIEngine
 
-        yield [
-            OpenAIEngine(
-                self.model,
-                self.base_url,
-                self.api_key,
-                omit=self.omit,
-                rename=self.rename,
-                extra=self.extra,
-            )
-        ]
+        own: dict[str, Any] = {"omit": self.omit, "rename": self.rename, "extra": self.extra}
+        given = self.model, self.base_url, self.api_key
+        if self.batch:
+            yield [BatchEngine(*given, batch=self.batch, **own)]
+        else:
+            yield [OpenAIEngine(*given, **own)]
 
 
 @engine_kind("local")

@@ -1,15 +1,17 @@
 """A scripted engine as an HTTP server, which speaks as vLLM does.
 
 It serves chat completions, completions, responses and messages (streamed or not, with tools),
-embeddings, tokens and their counts, models, metrics and health.
+batches, embeddings, tokens and their counts, models, metrics and health.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import anyio
 import uvicorn
@@ -18,7 +20,8 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from weft.backends.mock.answer import refusal
+from weft.backends.mock.answer import MockAnswer, refusal
+from weft.backends.mock.batches import MockBatches
 from weft.backends.mock.chat import ChatAnswer
 from weft.backends.mock.chat import conversation as chat_conversation
 from weft.backends.mock.endpoints import Endpoints, Handler, received
@@ -28,7 +31,7 @@ from weft.backends.mock.messages import messages_of as messages_conversation
 from weft.backends.mock.responses import ResponsesAnswer
 from weft.backends.mock.responses import conversation as responses_conversation
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.backends.scripted.requests import named
+from weft.backends.scripted.requests import Received, named
 from weft.errors import RequestRejected, WeftError
 
 
@@ -55,8 +58,22 @@ def app(engine: ScriptedEngine) -> Starlette:
 
         return Route(path, serve, methods=["POST"])
 
+    chat = at.generating(chat_conversation, ChatAnswer, "chatcmpl-")
+
+    async def line(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """The answer to a line of a batch."""
+        http = Received("POST", "/v1/chat/completions", "", {}, body, json.dumps(body).encode())
+        engine.received.append(http)
+        try:
+            made = await chat(http, body)
+            answer = await made.whole() if isinstance(made, MockAnswer) else made
+        except WeftError as error:
+            answer = refusal(http.path, error, engine)
+        return answer.status_code, json.loads(bytes(answer.body))
+
     return Starlette(
         routes=[
+            *MockBatches(line).routes,
             Route("/health", at.health),
             Route("/metrics", at.metrics),
             Route("/v1/models", at.models),
@@ -64,7 +81,7 @@ def app(engine: ScriptedEngine) -> Starlette:
             post("/detokenize", at.detokenize),
             post("/v1/embeddings", at.embeddings),
             post("/v1/completions", at.completions),
-            post("/v1/chat/completions", at.generating(chat_conversation, ChatAnswer, "chatcmpl-")),
+            post("/v1/chat/completions", chat),
             post("/v1/responses", at.generating(responses_conversation, ResponsesAnswer, "resp_")),
             post("/v1/messages", at.generating(messages_conversation, MessagesAnswer, "msg_")),
             post("/v1/messages/count_tokens", at.count_tokens),

@@ -167,13 +167,7 @@ class OpenAIEngine(Engine):
 
     async def complete(self, request: Request, on_delta: OnDelta) -> None:
         """Generate, streaming; or, for a request with `ask_texts`, score in one answer."""
-        if request.open:
-            raise Unsupported(
-                f"{self.name} can't continue an open answer; close the answer, or use an engine "
-                "that takes tokens, such as vLLM"
-            )
-        if request.ask or not request.messages:
-            raise Unsupported(f"{self.name} takes no token ids; use `ask_texts` and `messages`")
+        self._check(request)
         with reaching(self.url):
             if request.ask_texts:
                 try:
@@ -186,6 +180,15 @@ class OpenAIEngine(Engine):
             else:
                 await self._generate(request, on_delta)
 
+    def _check(self, request: Request) -> None:
+        if request.open:
+            raise Unsupported(
+                f"{self.name} can't continue an open answer; close the answer, or use an engine "
+                "that takes tokens, such as vLLM"
+            )
+        if request.ask or not request.messages:
+            raise Unsupported(f"{self.name} takes no token ids; use `ask_texts` and `messages`")
+
     def _see_tools(self) -> None:
         facts = self._dialect.facts
         self.calls_tools = facts.tools != "none" and "tools" not in facts.omit
@@ -197,7 +200,7 @@ class OpenAIEngine(Engine):
         own, answered, lessons = set(how.extra or {}), False, 0
 
         def learn(error: Any) -> bool:
-            return lessons <= _LESSONS and self._teach(complaints(error), body, own)
+            return lessons <= LESSONS and self._teach(complaints(error), body, own)
 
         while not answered:
             # The package's own parsing leaves generators behind unfinished, which trio minds.
@@ -234,7 +237,7 @@ class OpenAIEngine(Engine):
                     break
                 except openai.APIStatusError as error:
                     heard.append(error.message)
-                    if len(heard) <= _LESSONS and self._learn(error, body, own):
+                    if len(heard) <= LESSONS and self._learn(error, body, own):
                         continue
                     if error.message in heard[:-1]:  # what was learned of it did not help
                         self._dialect.forget(body.facts, before)
@@ -249,7 +252,7 @@ class OpenAIEngine(Engine):
 
     def _learn(self, error: openai.APIStatusError, body: Phrased, own: set[str]) -> bool:
         """Whether a refusal taught something, so that the request may be sent again."""
-        if error.status_code not in _TEACHING + _PERHAPS or _too_long(error):
+        if error.status_code not in TEACHING + _PERHAPS or _too_long(error):
             return False
         found = complaints(error.body if error.body is not None else error.message)
         if error.status_code in _PERHAPS:
@@ -298,7 +301,7 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
 }
 """What endpoints whose words are known call parameters."""
 
-_TEACHING = (400, 404, 422, 501)
+TEACHING = (400, 404, 422, 501)
 """Statuses with which endpoints refuse parameters."""
 
 _PERHAPS = (403, 500)
@@ -306,7 +309,7 @@ _PERHAPS = (403, 500)
 
 _CANNOT = re.compile(r"unsupported|n[o']t\b.{0,12}\b(?:support|allow|permit)", re.IGNORECASE)
 
-_LESSONS = 24
+LESSONS = 24
 """Most times that one request is sent again for what its refusals teach."""
 
 

@@ -29,9 +29,9 @@ def demo(
 
     Example: weft demo --out demo
     """
+    from weft.cli.evals.asked import overlaid as suite_of
     from weft.cli.evals.table import show
     from weft.cli.evals.verbs import evaluate
-    from weft.cli.evals.verbs import overlaid as suite_of
     from weft.evals.records import REPORT
 
     suite = suite_of("countdown", {"limit": limit} if limit is not None else {})

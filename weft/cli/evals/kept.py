@@ -90,7 +90,7 @@ def retry(
 
     kept = Folder(folder)
     _, session = kept.settings()
-    failed = {(r.strategy, r.key) for r in kept.rows() if r.error is not None}
+    failed = {(r.strategy, r.key) for r in kept.whole_rows(texts=False) if r.error}
     if not failed:
         stdout().print(f"no sample of {folder} has failed", markup=False, soft_wrap=True)
         return

@@ -62,6 +62,17 @@ OnError = Annotated[
     str | None,
     typer.Option(metavar="again|wrong", help="Whether what still fails counts as wrong."),
 ]
+Check = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Of calls, asked of a second engine and compared."),
+]
+Batch = Annotated[
+    bool | None,
+    typer.Option("--batch", help="Send calls by the endpoint's batches; openai: engines."),
+]
+Priority = Annotated[
+    int | None, typer.Option(metavar="N", help="Lower goes before other runs; 0 by default.")
+]
 Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="For results; eval-TASK unless given.")
 ]

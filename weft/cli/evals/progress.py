@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from weft.evals.records import Row
-from weft.evals.results import Result
 from weft.evals.runner import EvaluationWatcher
 from weft.types import Usage
 
@@ -21,11 +20,9 @@ EVERY = 3.0
 class StrategyProgress:
     """Counts of the strategy under way."""
 
-    def __init__(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
-        self.strategy, self.total, self.kept = strategy, total, len(kept)
-        self.done = len(kept)
-        self.correct = sum(bool(r.correct) for r in kept)
-        self.errors = 0
+    def __init__(self, strategy: str, total: int, kept: int, right: int) -> None:
+        self.strategy, self.total, self.kept = strategy, total, kept
+        self.done, self.correct, self.errors = kept, right, 0
         self.usage = Usage()
         self.engines = ""
         self._started = time.monotonic()
@@ -96,11 +93,11 @@ class Bars:
         """Write a line above the bars."""
         self._progress.console.print(text, markup=False, highlight=False)
 
-    def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
+    def begin(self, strategy: str, total: int, kept: int, right: int) -> None:
         """A strategy begins."""
-        self._meter = StrategyProgress(strategy, total, kept)
+        self._meter = StrategyProgress(strategy, total, kept, right)
         self._bar = self._progress.add_task(
-            strategy.replace("[", r"\["), total=total, completed=len(kept), text=self._meter.text
+            strategy.replace("[", r"\["), total=total, completed=kept, text=self._meter.text
         )
 
     def row(self, row: Row) -> None:
@@ -110,7 +107,7 @@ class Bars:
         self._meter.add(row)
         self._progress.update(self._bar, completed=self._meter.done, text=self._meter.text)
 
-    def end(self, result: Result) -> None:
+    def end(self, strategy: str) -> None:
         """A strategy is done."""
         assert self._meter is not None
         assert self._bar is not None
@@ -143,9 +140,9 @@ class Lines:
         """Write a line."""
         self._write(text)
 
-    def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
+    def begin(self, strategy: str, total: int, kept: int, right: int) -> None:
         """A strategy begins."""
-        self._meter = StrategyProgress(strategy, total, kept)
+        self._meter = StrategyProgress(strategy, total, kept, right)
         self._last = time.monotonic()
 
     def row(self, row: Row) -> None:
@@ -153,7 +150,7 @@ class Lines:
         assert self._meter is not None
         self._meter.add(row)
 
-    def end(self, result: Result) -> None:
+    def end(self, strategy: str) -> None:
         """A strategy is done."""
         self._line()
         self._meter = None

@@ -32,7 +32,7 @@ def show_sample(folder: Folder, name: str, strategy: str | None, full: bool) -> 
         UsageError: there is no such sample, or the strategy has not answered it.
     """
     id = _found(folder, name)
-    rows = list(folder.whole_rows(lambda r: r.id == id))
+    rows = list(folder.whole_rows(lambda key: key[1][0] == id))
     if strategy is not None:
         there = list(dict.fromkeys(r.strategy for r in rows))
         rows = [r for r in rows if r.strategy == strategy or r.strategy.startswith(f"{strategy}(")]
@@ -52,7 +52,7 @@ def show_sample(folder: Folder, name: str, strategy: str | None, full: bool) -> 
 
 
 def _found(folder: Folder, name: str) -> str:
-    ids = dict.fromkeys(r.id for r in folder.rows())
+    ids = dict.fromkeys(id for _, (id, _) in folder.row_keys())
     if name in ids:
         return name
     if name.isdecimal() and 0 < int(name) <= len(ids):

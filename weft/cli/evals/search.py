@@ -51,8 +51,9 @@ def search(
 
     Example: weft eval search countdown -s "majority(n=8)" --limit 100 --trials 20
     """
+    from weft.cli.evals.asked import overlaid, title
     from weft.cli.evals.progress import shown
-    from weft.cli.evals.verbs import overlaid, recorded, title_of
+    from weft.cli.evals.verbs import recorded
     from weft.cli.version import version
     from weft.evals.session import open_suite
     from weft.evals.studies.choosing import SEARCHES
@@ -78,7 +79,7 @@ def search(
     suite = overlaid(what, {k: v for k, v in given.items() if v is not None})
     if suite.models or suite.sweep:
         raise UsageError("a search is of one model and without a sweep; leave these out")
-    folder = out if out is not None else Path(f"search-{title_of(suite.task)}")
+    folder = out if out is not None else Path(f"search-{title(what, suite)}")
     console = stderr()
     with shown(console.is_terminal, lambda t: console.print(t, markup=False)) as view:
 

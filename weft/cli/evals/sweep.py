@@ -46,8 +46,9 @@ def sweep(
 
     Example: weft eval sweep q.jsonl -s "best_of_n(n=64)" --over tokens=2000 --over top_p=0.9,1
     """
+    from weft.cli.evals.asked import overlaid, title
     from weft.cli.evals.table import show as show_table
-    from weft.cli.evals.verbs import evaluate, overlaid, title_of
+    from weft.cli.evals.verbs import evaluate
     from weft.evals.studies.grid import read_axis
 
     import_all(imports or [])
@@ -70,8 +71,8 @@ def sweep(
     suite = overlaid(what, {k: v for k, v in given.items() if v is not None})
     if not suite.sweep:
         raise UsageError(f"{what} has no sweep; give --over SETTING=VALUES, or a block `sweep`")
-    if suite.models:
-        raise UsageError("a sweep is of one model; give --model, or sweep over role")
-    folder = out if out is not None else Path(f"sweep-{title_of(suite.task)}")
+    if suite.by_part():
+        raise UsageError("a sweep is of one task and one model; give --model, or sweep over role")
+    folder = out if out is not None else Path(f"sweep-{title(what, suite)}")
     show_table(evaluate(suite, folder, store, moved=moved))
     stdout().print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)

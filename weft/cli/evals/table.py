@@ -51,9 +51,8 @@ def show(evaluation: Evaluation) -> None:
         table.add_row(result.strategy, *(cells[name] for name in names))
     console.print(table)
     report = judged(evaluation)
-    for section in sections(
-        evaluation.results, report.differences, evaluation.session, report.effects
-    ):
+    told = evaluation.session, report.effects, evaluation.checks
+    for section in sections(evaluation.results, report.differences, *told):
         print_section(section)
     for finding in report.findings:
         print_finding(finding)

@@ -19,7 +19,7 @@ from weft.cli.common import (
     stderr,
     stdout,
 )
-from weft.cli.evals import economics, kept, options
+from weft.cli.evals import asked, economics, kept, options
 from weft.cli.evals.search import search
 from weft.cli.evals.sweep import sweep
 from weft.cli.evals.watch import watch
@@ -29,7 +29,7 @@ from weft.importing import import_all
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from weft.evals.records.folder import RowKey
+    from weft.evals.records.row import RowKey
     from weft.evals.results import Evaluation
     from weft.evals.suite import Suite
 
@@ -59,6 +59,9 @@ def run(
     max_errors: options.MaxErrors = None,
     retries: options.Retries = None,
     on_error: options.OnError = None,
+    check: options.Check = None,
+    batch: options.Batch = None,
+    priority: options.Priority = None,
     out: options.Out = None,
     store: options.Store = None,
     moved: options.Moved = False,
@@ -81,114 +84,62 @@ def run(
         "limit": limit,
         "repeats": repeats,
         "seed": seed,
-        "sampling": settings("--sampling", sampling) if sampling else None,
+        "sampling": asked.settings("--sampling", sampling) if sampling else None,
         "budget": budget_values(budget) or None,
         "concurrency": concurrency,
         "max_errors": max_errors,
         "retries": retries,
         "on_error": on_error,
+        "check": check,
+        "batch": batch,
+        "priority": priority,
     }
-    suite = overlaid(what, {k: v for k, v in given.items() if v is not None})
-    folder = out if out is not None else Path(f"eval-{title_of(suite.task)}")
-    parts = {folder / name: part for name, part in suite.by_model().items()} or {folder: suite}
-    failed: list[WeftError] = []
-    for part, own in parts.items():
-        try:
-            _run(own, part, store, moved=moved)
-        except WeftError as e:
-            failed.append(e)
-    if failed:
-        raise failed[0]
-    for part in list(parts)[1:]:
-        compare(next(iter(parts)), part)
+    suite = asked.overlaid(what, {k: v for k, v in given.items() if v is not None})
+    folder = out if out is not None else Path(f"eval-{asked.title(what, suite)}")
+    parts = suite.by_part()
+    if parts:
+        _run_parts(parts, folder, store, moved=moved)
+    else:
+        _run(suite, folder, store, moved=moved)
 
 
-def _run(suite: Suite, folder: Path, store: str | None, *, moved: bool) -> None:
+def _run(
+    suite: Suite, folder: Path, store: str | None, *, moved: bool, several: bool = False
+) -> None:
     from weft.cli.evals.table import show as show_table
 
-    show_table(evaluate(suite, folder, store, moved=moved))
+    show_table(evaluate(suite, folder, store, moved=moved, several=several))
     stdout().print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
+
+
+def _run_parts(parts: dict[str, Suite], folder: Path, store: str | None, *, moved: bool) -> None:
+    """Run each task with each model; one that fails does not keep the next from being run.
+
+    Models are compared with the first one of the same task that came to its end.
+    """
+    failed: list[tuple[str, WeftError]] = []
+    first: dict[str, Path] = {}
+    compared: list[tuple[Path, Path]] = []
+    for name, part in parts.items():
+        try:
+            _run(part, folder / name, store, moved=moved, several=True)
+        except WeftError as e:
+            failed.append((name, e))
+        else:
+            base = first.setdefault(part.task, folder / name)
+            compared += [(base, folder / name)] if base != folder / name else []
+    for pair in compared:
+        compare(*pair)
+    for name, error in failed[:-1]:
+        complain(f"{folder / name}: {error}")
+    if failed:
+        name, error = failed[-1]
+        raise UsageError(f"{folder / name}: {error}") from error
 
 
 def recorded(arguments: list[str]) -> str:
     """A command for the record, without the passwords of URLs."""
     return shlex.join(["weft", *(_PASSWORD.sub(r"\1***@", text) for text in arguments)])
-
-
-def settings(option: str, given: list[str]) -> dict[str, Any]:
-    """`name=value` options as a dict, values read as YAML has them."""
-    import yaml
-
-    try:
-        return {name: yaml.safe_load(value) for name, value in pairs(option, given).items()}
-    except yaml.YAMLError:
-        raise UsageError(f"{option} {' '.join(given)}: a value can't be read; quote it") from None
-
-
-def overlaid(what: str, given: dict[str, Any]) -> Suite:
-    """The suite of a file or a task, with the options of the command line laid over it."""
-    from pydantic import ValidationError
-
-    from weft.evals.suite import Suite, load
-    from weft.evals.tasks.registry import parse_task
-    from weft.spec import written
-
-    suite_file = _is_suite(what)
-    if suite_file and _holds_lines(what):
-        what, suite_file = f"jsonl(path={written(what)})", False
-    if suite_file:
-        base = load(Path(what)).model_dump(by_alias=True)
-    else:
-        task = parse_task(what)
-        base = load(task.suite).model_dump(by_alias=True) if task.suite else {}
-        base["task"] = what
-        if not base.get("strategies") and not given.get("strategies"):
-            raise UsageError(f"task {task.name} has no suite of its own; give --strategy SPEC")
-    if "model" in given:
-        base.pop("models", None)
-    try:
-        suite = Suite.model_validate({**base, **given})
-    except ValidationError as e:
-        error = e.errors()[0]
-        name = ".".join(str(p) for p in error["loc"] if not str(p).startswith("function-"))
-        message = error["msg"].removeprefix("Value error, ")
-        option = name.replace("strategies", "strategy").replace("_", "-")
-        raise UsageError(
-            f"--{option}: {message[0].lower()}{message[1:]}, not {error['input']!r}"
-        ) from None
-    suite.parts()
-    return suite
-
-
-def title_of(task: str) -> str:
-    """What a task's folder is called after: the file of its problems, or its name."""
-    from weft.evals.tasks.registry import is_lines, long_form
-    from weft.spec import read_spec
-
-    if is_lines(task):
-        return Path(task.strip()).stem
-    return read_spec(long_form(task), "task").name.rpartition(":")[2]
-
-
-def _is_suite(what: str) -> bool:
-    """Whether this is a suite's file, rather than the spec of a task or a file of problems."""
-    from weft.evals.tasks.registry import is_lines
-
-    if what.endswith((".yaml", ".yml")):
-        return True
-    return Path(what).is_file() and not is_lines(what) and not what.endswith(".py")
-
-
-def _holds_lines(file: str) -> bool:
-    """Whether a file begins with an object on a line, as files of problems do and suites do not."""
-    import json
-
-    try:
-        with Path(file).open("rb") as lines:
-            first: Any = json.loads(lines.readline(1 << 20))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(first, dict) and "task" not in first
 
 
 def evaluate(
@@ -198,6 +149,7 @@ def evaluate(
     *,
     kept: bool = True,
     moved: bool = False,
+    several: bool = False,
     only: Collection[RowKey] | None = None,
 ) -> Evaluation:
     """Run a suite and show how it goes.
@@ -208,6 +160,7 @@ def evaluate(
         store: the file or URL for results of calls.
         moved: whether the engines are those of before at other addresses.
         only: strategies, and samples with repeats, to run of it; all if None.
+        several: whether other models are run beside, so that their engines may be left out.
         kept: whether the folder will still be there when this is interrupted.
     """
     from weft.cli.evals.progress import shown
@@ -225,6 +178,7 @@ def evaluate(
                     view,
                     store=store,
                     moved=moved,
+                    several=several,
                     command=command,
                     version=version(),
                     only=only,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,18 +28,30 @@ def watch(
         float, typer.Option(min=0.1, max=3600, metavar="S", help="Seconds between two looks.")
     ] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Show it in a browser: serve a page on this machine.")
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, metavar="N", help="The page's port; any by default."),
+    ] = None,
 ) -> None:
     """Show how an evaluation goes that another process runs: progress, rate, cost, new samples.
 
-    Ends when nobody writes into the folder any more.
+    Ends when nobody writes into the folder any more; a page is served until Ctrl-C.
 
-    Example: weft eval watch results
+    Example: weft eval watch results --page
     """
     from weft.evals.viewing.following import Following
 
     if once and not folder.is_dir():
         raise UsageError(f"there is no folder {folder}; give the --out of a `weft eval run`")
+    if once and (page or port is not None):
+        raise UsageError("--once looks once, and --page goes on; leave one of them out")
     following, console = Following(folder), stdout()
+    if page or port is not None:
+        _serve(following, port or 0)
+        return
     if once or not console.is_terminal:
         _lines(following, every, once)
         return
@@ -51,6 +64,26 @@ def watch(
             if following.running is False and following.title:
                 return
             time.sleep(every)
+
+
+def _serve(following: Following, port: int) -> None:
+    """The page, until it is interrupted."""
+    from weft.evals.viewing.live import WatchServer
+
+    try:
+        server = WatchServer(following, port)
+    except OSError as e:
+        raise UsageError(
+            f"can't listen at port {port}: {e.strerror}; give another --port"
+        ) from None
+    stdout().print(
+        f"{server.url} shows {following.path}; Ctrl-C ends", markup=False, soft_wrap=True
+    )
+    with server, server.running():
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return
 
 
 def _lines(following: Following, every: float, once: bool) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Generator, Iterator
+from array import array
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 
 from weft.errors import StoreError
 from weft.evals.records.lock import locked, may_run, named
-from weft.evals.records.row import Row
+from weft.evals.records.row import Row, RowKey, key_of
 from weft.evals.records.settings import Session, Settings
 
 SETTINGS, ROWS, RESULTS, REPORT, CELLS, STORE, LOCK = (
@@ -25,10 +26,6 @@ SETTINGS, ROWS, RESULTS, REPORT, CELLS, STORE, LOCK = (
     ".lock",
 )
 _HOLDER = 300  # characters of who writes into a folder
-
-
-RowKey = tuple[str, tuple[str, int]]
-"""A strategy, and what of it: a sample's id and the repeat."""
 
 
 def write(path: Path, text: str) -> None:
@@ -52,7 +49,8 @@ class Folder:
             if create:
                 path.mkdir(parents=True, exist_ok=True)
             elif not (path / SETTINGS).is_file():
-                inside = sorted(str(file.parent) for file in path.glob(f"*/{SETTINGS}"))
+                there = [*path.glob(f"*/{SETTINGS}"), *path.glob(f"*/*/{SETTINGS}")]
+                inside = sorted(str(file.parent) for file in there)
                 raise StoreError(
                     f"{path} holds no evaluation (no {SETTINGS}); "
                     + (f"give {' or '.join(inside)}" if inside else "give the --out of a run")
@@ -133,26 +131,61 @@ class Folder:
 
         A last line that a crash cut short is left out.
         """
-        found: dict[RowKey, Row] = {}
-        for _, row in self._lines():
-            found[row.strategy, row.key] = row.slim
-        return list(found.values())
+        return [row.slim for row in self.whole_rows(texts=False)]
 
-    def whole_rows(self, wanted: Callable[[Row], bool] = lambda row: True) -> Iterator[Row]:
-        """The same rows with all that is kept of them, one at a time."""
-        last: dict[RowKey, int] = {}
-        for at, row in self._lines():
-            if wanted(row):
-                last[row.strategy, row.key] = at
-        if not last:
+    def row_keys(self) -> Iterator[RowKey]:
+        """What each line is of."""
+        return (key for _, key, _ in self._lines())
+
+    def every_row(self, strategy: str | None = None) -> Iterator[Row]:
+        """Each row as it came, without texts, also those of which a later one counts.
+
+        Args:
+            strategy: only its rows; all if None.
+        """
+        for _, key, line in self._lines():
+            if strategy in (None, key[0]):
+                yield self._row(line, texts=False)
+
+    def whole_rows(
+        self, wanted: Callable[[RowKey], bool] = lambda key: True, *, texts: bool = True
+    ) -> Iterator[Row]:
+        """The rows in order with all that is kept of them, one at a time.
+
+        Of those of one strategy, sample and repeat, the last counts.
+
+        Args:
+            wanted: whether a row is.
+            texts: whether with what was drawn for their answers.
+        """
+        places = self._places(wanted)
+        if not places:
             return
         with (self.path / ROWS).open("rb") as file:
-            for at in last.values():
+            for at in places:
                 file.seek(at)
-                yield Row.read(file.readline())
+                yield self._row(file.readline(), texts=texts)
 
-    def _lines(self) -> Iterator[tuple[int, Row]]:
-        """Every row with the byte at which its line begins."""
+    def _row(self, line: bytes, *, texts: bool) -> Row:
+        try:
+            return Row.read(line, texts=texts)
+        except ValueError as e:
+            raise StoreError(f"{self.path / ROWS} has a line that is {e}") from None
+
+    def _places(self, wanted: Callable[[RowKey], bool]) -> Collection[int]:
+        """Where the lines begin that count, in the order in which their keys first appear."""
+        hashes, places = set[int](), array("q")
+        for at, key, _ in self._lines():
+            if wanted(key):
+                hashes.add(hash(key))
+                places.append(at)
+        if len(hashes) == len(places):
+            return places
+        last = {key: at for at, key, _ in self._lines() if wanted(key)}  # seldom, for it is large
+        return last.values()
+
+    def _lines(self) -> Iterator[tuple[int, RowKey, bytes]]:
+        """Every line with the byte at which it begins, and what it is of."""
         path = self.path / ROWS
         if not path.exists():
             return
@@ -161,12 +194,12 @@ class Folder:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     try:
-                        row = Row.read(line)
+                        key = key_of(line)
                     except ValueError:
                         if not line.endswith(b"\n"):
                             return
                         raise StoreError(f"{path}:{number}: not a row of an evaluation") from None
-                    yield start, row
+                    yield start, key, line
                 start += len(line)
 
     def rewrite(self, change: Callable[[Row], Row | None]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+import re
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from weft.evals.records.kept_text import KeptText
 from weft.types import Usage
 
 _PLAIN = (str, int, float, bool)
+RowKey = tuple[str, tuple[str, int]]
+"""A strategy, and what of it: a sample's id and the repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +105,31 @@ class Row:
         return self.answer if self.vote is None else self.vote
 
     @property
+    def plain_details(self) -> dict[str, Any]:
+        """The details that are numbers or texts."""
+        return {k: v for k, v in self.details.items() if isinstance(v, _PLAIN)}
+
+    @property
     def slim(self) -> Row:
         """What statistics are made of: without texts, and of details only plain ones."""
-        plain = {k: v for k, v in self.details.items() if isinstance(v, _PLAIN)}
-        return replace(self, text=None, details=plain, question=[], target="", texts=[])
+        return replace(
+            self, text=None, details=self.plain_details, question=[], target="", texts=[], before={}
+        )
 
     def line(self) -> str:
-        """The row as a line of JSON."""
-        own = {f.name: getattr(self, f.name) for f in fields(self)}
-        texts = [text.json() for text in self.texts]
-        return json.dumps(own | {"usage": asdict(self.usage), "texts": texts}, default=str) + "\n"
+        """The row as a line of JSON, which begins with what `key_of` reads."""
+        own = {name: getattr(self, name) for name in _ORDER}
+        own["usage"] = {name: getattr(self.usage, name) for name in _USAGE}
+        own["texts"] = [text.json() for text in self.texts]
+        return json.dumps(own, default=str) + "\n"
 
     @classmethod
-    def read(cls, line: str | bytes) -> Row:
+    def read(cls, line: str | bytes, *, texts: bool = True) -> Row:
         """The row of a line.
+
+        Args:
+            line: of `samples.jsonl`.
+            texts: whether with what was drawn for the answer.
 
         Raises:
             ValueError: it is none.
@@ -123,7 +137,33 @@ class Row:
         try:
             raw: dict[str, Any] = json.loads(line)
             usage = Usage(**raw.pop("usage"))
-            texts = [KeptText(**text) for text in raw.pop("texts", [])]
-            return cls(**raw, usage=usage, texts=texts)
+            drawn = raw.pop("texts", [])
+            kept = [KeptText(**text) for text in drawn] if texts else []
+            return cls(**raw, usage=usage, texts=kept)
         except (KeyError, TypeError, AttributeError) as e:
             raise ValueError(f"not a row: {e}") from None
+
+
+_USAGE = tuple(f.name for f in fields(Usage))
+_FIRST = ("strategy", "id", "repeat")
+_ORDER = (*_FIRST, *(f.name for f in fields(Row) if f.name not in _FIRST))
+_TEXT = rb'"((?:[^"\\]|\\.)*)"'
+_KEY = re.compile(rb'\{"strategy": ' + _TEXT + rb', "id": ' + _TEXT + rb', "repeat": (\d+), ')
+
+
+def key_of(line: bytes) -> RowKey:
+    """What a line is of, for which the rest of the line is not read if it need not be.
+
+    Raises:
+        ValueError: it is no row.
+    """
+    found = _KEY.match(line)
+    if found is None or not line.endswith(b"}\n"):
+        row = Row.read(line)
+        return row.strategy, row.key
+    strategy, id, repeat = found.groups()
+    return _read(strategy), (_read(id), int(repeat))
+
+
+def _read(text: bytes) -> str:
+    return json.loads(b'"%s"' % text) if b"\\" in text else text.decode()

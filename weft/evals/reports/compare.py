@@ -76,7 +76,7 @@ def compared(first: Path, second: Path) -> list[Compared]:
             f"{_names(a.results)} against {_names(b.results)}"
         )
     accuracies, tokens = Comparisons(), Comparisons()
-    rows = [_compare(accuracies, tokens, *m) for m in matched if aligned(m[1], m[2])]
+    rows = [_compare(accuracies, tokens, *m) for m in matched if next(aligned(m[1], m[2]), None)]
     if not rows:
         raise UsageError(
             f"{first} and {second} have no problem in common; run both with the same --seed"
@@ -87,11 +87,11 @@ def compared(first: Path, second: Path) -> list[Compared]:
 def _compare(
     accuracies: Comparisons, tokens: Comparisons, name: str, first: Result, second: Result
 ) -> Compared:
-    pairs = aligned(first, second)
+    right = [(float(bool(x.correct)), float(bool(y.correct))) for x, y in aligned(first, second)]
     return Compared(
         name,
-        mean([float(bool(x.correct)) for x, _ in pairs]),
-        mean([float(bool(y.correct)) for _, y in pairs]),
+        mean([x for x, _ in right]),
+        mean([y for _, y in right]),
         accuracies.accuracy(second, first),
         tokens.tokens(second, first),
     )

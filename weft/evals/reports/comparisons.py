@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal
 
+from weft.evals.records import Row
 from weft.evals.results import Result, aligned
 from weft.evals.statistics import Difference, holm, paired
 from weft.evals.statistics.differences import LEVEL
@@ -20,22 +21,21 @@ ALIKE = 0.1
 
 def accuracy_difference(first: Result, second: Result) -> Difference:
     """In right answers a problem, on the problems that both have."""
-    pairs = aligned(first, second)
-    return paired(
-        [float(bool(a.correct)) for a, _ in pairs],
-        [float(bool(b.correct)) for _, b in pairs],
-        [a.group for a, _ in pairs],
-    )
+    return _difference(first, second, lambda row: float(bool(row.correct)))
 
 
 def token_difference(first: Result, second: Result) -> Difference:
     """In computed tokens a problem, on the problems that both have."""
-    pairs = aligned(first, second)
-    return paired(
-        [float(a.usage.computed) for a, _ in pairs],
-        [float(b.usage.computed) for _, b in pairs],
-        [a.group for a, _ in pairs],
-    )
+    return _difference(first, second, lambda row: float(row.usage.computed))
+
+
+def _difference(first: Result, second: Result, figure: Callable[[Row], float]) -> Difference:
+    own, other, groups = list[float](), list[float](), list[str]()
+    for a, b in aligned(first, second):
+        own.append(figure(a))
+        other.append(figure(b))
+        groups.append(a.group)
+    return paired(own, other, groups)
 
 
 def mix_difference(first: Result, cheaper: Result, dearer: Result) -> Difference:
@@ -43,12 +43,13 @@ def mix_difference(first: Result, cheaper: Result, dearer: Result) -> Difference
     weight = (first.computed - cheaper.computed) / (dearer.computed - cheaper.computed)
     low = {a.key: float(bool(b.correct)) for a, b in aligned(first, cheaper)}
     high = {a.key: float(bool(b.correct)) for a, b in aligned(first, dearer)}
-    rows = [r for r in first.rows if r.key in low and r.key in high]
-    return paired(
-        [float(bool(r.correct)) for r in rows],
-        [(1 - weight) * low[r.key] + weight * high[r.key] for r in rows],
-        [r.group for r in rows],
-    )
+    own, other, groups = list[float](), list[float](), list[str]()
+    for r in first.rows:
+        if r.key in low and r.key in high:
+            own.append(float(bool(r.correct)))
+            other.append((1 - weight) * low[r.key] + weight * high[r.key])
+            groups.append(r.group)
+    return paired(own, other, groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Comparison:
     @property
     def common(self) -> int:
         """How many problems both have."""
-        return len({a.id for a, _ in aligned(self.first, self.second)})
+        return len({id for id, _ in set(self.first.keys) & set(self.second.keys)})
 
     @property
     def points(self) -> str:

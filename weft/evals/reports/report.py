@@ -6,13 +6,13 @@ from html import escape
 from string import Template
 
 from weft.errors import MissingExtra
+from weft.evals.checks import CheckSummary
 from weft.evals.reports import plot
 from weft.evals.reports.comparisons import notes
 from weft.evals.reports.findings import Judged, judged
 from weft.evals.reports.section import ReportSection
 from weft.evals.reports.sections import sections
 from weft.evals.results import Evaluation, Result
-from weft.evals.statistics import quantile
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -41,6 +41,8 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .verdict { font-weight: 700; }
 .yes { color: var(--yes); } .no { color: var(--no); } .unsure { color: var(--unsure); }
 code { font-size: .9em; overflow-wrap: anywhere; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; margin: .2rem 0; }
+summary { cursor: pointer; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
 dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
 </style>
@@ -79,13 +81,14 @@ def html(evaluation: Evaluation) -> str:
     counts = sorted({r.problems for r in shown})
     problems = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(sum(counts))
     report = judged(evaluation)
-    more = sections(evaluation.results, report.differences, evaluation.session, report.effects)
+    told = evaluation.session, report.effects, evaluation.checks
+    more = sections(evaluation.results, report.differences, *told)
     return _PAGE.substitute(
         title=escape(f"{settings.task}: {len(shown)} strategies on {problems} problems"),
         subtitle=escape(f"Model {settings.model}, seed {settings.seed}"),
         plot=_picture(shown),
         findings=_findings(report),
-        sections="\n".join(map(_section, more)),
+        sections="\n".join([*map(_section, more), *map(_differing, evaluation.checks)]),
         table=_table(_HEAD, [cells(r) for r in shown], "thinking"),
         details=_table(_DETAILS, [_detail(r) for r in shown]),
         run=_run(evaluation),
@@ -105,7 +108,7 @@ _DETAILS = (
 def cells(r: Result) -> list[str]:
     """A row of the main table."""
     usage, n = r.usage, max(r.n, 1)
-    times = [row.seconds for row in r.rows]
+    median, most = r.seconds_between
     return [
         r.strategy,
         r.count,
@@ -118,8 +121,8 @@ def cells(r: Result) -> list[str]:
         f"{usage.reasoning / n:.0f}" if usage.reasoning else "",
         f"{usage.cancelled / n:.0f}",
         f"{r.seconds:.1f}",
-        f"{quantile(times, 0.5):.2f}",
-        f"{quantile(times, 0.95):.2f}",
+        f"{median:.2f}",
+        f"{most:.2f}",
     ]
 
 
@@ -135,7 +138,7 @@ def _picture(shown: list[Result]) -> str:
 
 def _detail(r: Result) -> list[str]:
     usage = r.usage
-    tokens = [float(row.usage.computed) for row in r.rows]
+    median, most = r.tokens_between
     share = 100 * usage.cancelled / usage.generated if usage.generated else 0.0
     over = sum(bool(row.details.get("budget")) for row in r.rows)
     return [
@@ -147,8 +150,8 @@ def _detail(r: Result) -> list[str]:
         f"{share:.1f}",
         str(over),
         str(r.errors),
-        f"{quantile(tokens, 0.5):.0f}",
-        f"{quantile(tokens, 0.95):.0f}",
+        f"{median:.0f}",
+        f"{most:.0f}",
     ]
 
 
@@ -191,6 +194,19 @@ def _section(section: ReportSection) -> str:
         f'<h2>{escape(section.title)}</h2>\n<div class="wide">{table}</div>\n'
         f'<p class="note">{escape(section.notes[0].upper() + section.notes[1:])}.</p>'
     )
+
+
+def _differing(checks: CheckSummary) -> str:
+    """The calls to which two engines gave other answers, with both texts."""
+    found: list[str] = []
+    for one in checks.shown:
+        head = f"{one.strategy} on {one.id}: {one.values[0]!r} and {one.values[1]!r}"
+        texts = "".join(
+            f'<p class="note">{escape(engine)}</p><pre>{escape(text or "")}</pre>'
+            for engine, text in zip(one.engines, one.texts, strict=True)
+        )
+        found.append(f"<details><summary>{escape(head)}</summary>{texts}</details>")
+    return "\n".join(found)
 
 
 def _run(evaluation: Evaluation) -> str:

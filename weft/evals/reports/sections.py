@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from weft.evals.checks import CheckSummary
 from weft.evals.coverage import DrawnCounts
 from weft.evals.records import Session
 from weft.evals.repeats import drawn, repeated
@@ -21,6 +22,7 @@ def sections(
     differences: Sequence[Comparison],
     session: Session | None = None,
     effects: Sequence[Effect] = (),
+    checks: Sequence[CheckSummary] = (),
 ) -> list[ReportSection]:
     """The tables for which there is something to show."""
     found = [
@@ -34,6 +36,7 @@ def sections(
     ]
     if session is not None:
         found.append(costs(results, session))
+    found.append(_checks(results, checks))
     return [section for section in found if section.rows]
 
 
@@ -60,7 +63,7 @@ def _abstentions(results: Sequence[Result]) -> ReportSection:
 
 
 def _credits(results: Sequence[Result]) -> ReportSection:
-    some = any(row.credit not in (None, 0.0, 1.0) for r in results for row in r.rows)
+    some = any(r.partly for r in results)
     rows = [[r.strategy, str(r.share), str(r.partial)] for r in results if some and r.n]
     return ReportSection(
         "Partial credit",
@@ -118,3 +121,33 @@ def _grows(strategy: str, draws: DrawnCounts) -> list[list[str]]:
         fit = f"exp({law[0]:.2f} k^{law[1]:.2f})"
         rows.append(["", str(4 * ks[-1]), fit, str(further)])
     return rows
+
+
+def _checks(results: Sequence[Result], checks: Sequence[CheckSummary]) -> ReportSection:
+    calls = {r.strategy: r.usage.calls for r in results}
+    rows: list[list[str]] = []
+    for one in checks:
+        of = calls.get(one.strategy, 0)
+        counts = one.count("same text"), one.count("same answer")
+        cost = f"{one.tokens:,}" + (f", ${one.dollars:.4f}" if one.dollars else "")
+        rows.append(
+            [
+                one.strategy,
+                f"{one.compared} ({100 * one.compared / of:.1f} %)" if of else str(one.compared),
+                *map(str, counts),
+                str(one.differ) if one.compared else "",
+                str(one.count("failed")),
+                cost,
+            ]
+        )
+    return ReportSection(
+        "Result checks",
+        (
+            "strategy", "calls compared", "same text", "same answer", "differ, %", "failed",
+            "tokens of second calls",
+        ),
+        rows,
+        "a share of calls was asked of a second engine of the same model, with the same prompt, "
+        "settings and seed; differ: another answer, or another text where none can be read; the "
+        "second calls count in no other figure",
+    )  # fmt: skip

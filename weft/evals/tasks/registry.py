@@ -7,7 +7,7 @@ from pathlib import Path
 
 from weft.errors import ConfigError
 from weft.evals.tasks.task import TASKS, Task
-from weft.spec import written
+from weft.spec import read_spec, written
 
 _FILES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
 """The tasks that read files with problems, by the ends of the files' names."""
@@ -38,6 +38,13 @@ def long_form(text: str) -> str:
     if "(" not in short and (Path(short).expanduser() / "task.toml").is_file():
         return f"harbor(path={written(short)})"
     return text
+
+
+def task_title(spec: str) -> str:
+    """What folders of a task are called after: the file of its problems, or its name."""
+    if is_lines(spec):
+        return Path(spec.strip()).stem
+    return read_spec(long_form(spec), "task").name.rpartition(":")[2]
 
 
 def parse_task(spec: str) -> Task:

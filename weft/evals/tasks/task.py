@@ -22,11 +22,14 @@ class Sample:
         data: the problem, as JSON.
         cluster: what samples have in common that are not independent of each other, such as the
             text that they all ask about; empty if it is its own.
+        priority: samples with a lower number are asked first, and their calls go before others';
+            the suite's own is added. From -1000 to 1000.
     """
 
     id: str
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     cluster: str = ""
+    priority: int = 0
 
 
 class RulePlayer(Protocol):

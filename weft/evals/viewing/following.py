@@ -9,8 +9,8 @@ from pathlib import Path
 
 from weft.errors import StoreError
 from weft.evals.records import LOCK, ROWS, SETTINGS, Folder, Row
-from weft.evals.records.folder import RowKey
 from weft.evals.records.lock import may_run
+from weft.evals.records.row import RowKey
 from weft.evals.viewing.why import outcome
 from weft.types import Usage
 

@@ -31,7 +31,7 @@ def write_inspect(folder: Folder, out: Path) -> list[Path]:
         out: the file; of several strategies, each one's name is added to the file's.
     """
     settings, session = folder.settings()
-    results = gather(settings, session, folder.rows()).results
+    results = gather(settings, session, folder.every_row()).results
     found: list[Path] = []
     for result in results:
         path = out
@@ -47,9 +47,9 @@ def _write(
     path: Path, folder: Folder, result: Result, settings: Settings, session: Session
 ) -> None:
     def rows() -> Iterator[Row]:
-        return folder.whole_rows(lambda row: row.strategy == result.strategy)
+        return folder.whole_rows(lambda key: key[0] == result.strategy)
 
-    partial = any(r.credit not in (None, 0.0, 1.0) for r in result.rows)
+    partial = result.partly
     summaries: list[dict[str, Any]] = []
     first = last = 0.0
     with ZipFile(path, "w", ZIP_DEFLATED) as file:
@@ -93,7 +93,7 @@ def _header(
         for name, sure in scorers.items()
     ]
     total = max(result.samples, result.n + result.errors)
-    repeats = 1 + max((r.repeat for r in result.rows), default=0)
+    repeats = 1 + max((repeat for _, repeat in result.keys), default=0)
     return {
         "version": 2,
         "status": "success" if result.n == total else "error",

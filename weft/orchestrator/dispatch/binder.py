@@ -52,6 +52,7 @@ class Binder:
             return
         key, overdue, why = self._policy.order(ticket, fleet)
         replica, reason, firm = self._policy.place(ticket, fleet.able(ticket))
+        key = (float(ticket.program.precedence), *key)
         # What a policy says of a call that comes again makes it wait no longer than it did before.
         if ticket.last:
             key = (math.inf, *key)

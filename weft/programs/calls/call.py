@@ -224,8 +224,7 @@ class _Call:
             scope.group,
             path=path,
         )
-        if adapter is not None:
-            call.only = adapter.engines
+        call.only = scope.only if adapter is None else adapter.engines
         if path is None:
             call.estimate = pool.text_lengths.tokens(model, call.text_size)
         if scope.batch is not None:
@@ -252,6 +251,9 @@ class _Call:
         self._keep(done=True)
         self._hear(self.outcome, whole=True)
         scope.journal.note("done", self.outcome.id, outcome=self.outcome, stored=False)
+        if scope.checks is not None and not (self._options or self._tokens or self.adapter):
+            given = self._prompt, self._model, self._sampling, self.outcome
+            scope.checks.consider(scope, *given)
 
     async def _find(self, store: Store) -> bool:
         """Take a stored result; whether there is one that is to be taken."""

@@ -70,6 +70,7 @@ class FileTask(Task):
             text that they ask about; errors are then those of clusters.
         demands: fields with numbers that say how much a question demands, the larger the harder,
             with spaces between their names; the strategy `by_demands` uses them.
+        priority: a field with a whole number: rows with a lower one are asked first.
     """
 
     def __init__(
@@ -95,10 +96,12 @@ class FileTask(Task):
         steps: str = "\n",
         cluster: str = "",
         demands: str = "",
+        priority: str = "",
     ) -> None:
         self.path = Path(path).expanduser()
         template = template.replace("\\n", "\n")
-        fields = (question, answer, id, template, choices, tests, solution, cluster, demands)
+        asked = question, answer, id, template, choices, tests, solution, cluster
+        fields = (*asked, demands, priority)
         self.columns = Columns(*fields)
         self.system, self.think = system, think
         if tests:

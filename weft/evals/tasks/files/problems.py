@@ -29,6 +29,7 @@ class FileProblem:
         options: of which the answer is one, by its letter; none of an open question.
         tests: Python code that judges a program; None where an answer is compared.
         demands: how much the problem demands, by dimension.
+        priority: rows with a lower number are asked first.
     """
 
     id: str
@@ -39,6 +40,7 @@ class FileProblem:
     options: list[str]
     tests: str | None
     demands: Mapping[str, float]
+    priority: int = 0
 
     @property
     def right(self) -> list[str]:
@@ -60,7 +62,7 @@ class FileProblem:
             data["tests"] = self.tests
         if self.demands:
             data["demands"] = dict(self.demands)
-        return Sample(self.id, data, self.cluster)
+        return Sample(self.id, data, self.cluster, self.priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Columns:
         solution: what an example answers.
         cluster: what rows have in common.
         demands: names of fields with numbers, the larger the harder, with spaces between them.
+        priority: which rows are asked first.
     """
 
     question: str
@@ -88,6 +91,7 @@ class Columns:
     solution: str
     cluster: str
     demands: str
+    priority: str
 
     def problems(self, path: Path, rows: Iterable[tuple[int, dict[str, Any]]]) -> list[FileProblem]:
         """The problems of a file.
@@ -132,7 +136,8 @@ class Columns:
         cluster = text_of(row.found(self.cluster)) or "" if self.cluster else ""
         given = answer if several else answer[0]
         demands = {name: row.number(name) for name in self.demands.split()}
-        return FileProblem("", question, given, shown, cluster, options, tests, demands)
+        priority = row.whole(self.priority) if self.priority else 0
+        return FileProblem("", question, given, shown, cluster, options, tests, demands, priority)
 
     def _filled(self, row: _Row) -> str:
         """The template with a row's fields."""
@@ -218,6 +223,16 @@ class _Row:
             f"{self._where}: the answer {answer[:40]!r} is neither a letter from A to {known[-1]} "
             "nor one of the options, nor their number from 0"
         )
+
+    def whole(self, name: str) -> int:
+        """A field with a whole number; 0 where it is empty."""
+        text = text_of(self.found(name)) or "0"
+        try:
+            return int(text)
+        except ValueError:
+            raise ConfigError(
+                f"{self._where}: field {name!r} must be a whole number, not {text[:20]!r}"
+            ) from None
 
     def _text(self, name: str, value: Any) -> str:
         text = text_of(value)
