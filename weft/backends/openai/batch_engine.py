@@ -46,7 +46,8 @@ class BatchEngine(OpenAIEngine):
         batch: str | Path,
         **options: Any,
     ) -> None:
-        super().__init__(model, base_url, api_key, **{"concurrency": MOST, **options})
+        given: dict[str, Any] = {"concurrency": MOST, **options}
+        super().__init__(model, base_url, api_key, **given)
         self._file = Path(batch)
         self._flying: set[str] = set()
 

@@ -182,16 +182,17 @@ class Batches:
 
     async def _found(self, tag: str) -> str:
         """The endpoint's name for a batch; empty if it has none of this tag."""
-        after: dict[str, str] = {}
+        after: dict[str, Any] = {}
         while True:
             answer = await self._client().batches.with_raw_response.list(limit=100, **after)
             page = cast("dict[str, Any]", answer.http_response.json())
-            for one in page["data"]:
-                if (one.get("metadata") or {}).get(_TAG) == tag:
+            listed = cast("list[dict[str, Any]]", page["data"])
+            for one in listed:
+                if as_object(one.get("metadata")).get(_TAG) == tag:
                     return one["id"]
-            if not page.get("has_more") or not page["data"]:
+            if not page.get("has_more") or not listed:
                 return ""
-            after = {"after": page["data"][-1]["id"]}
+            after = {"after": listed[-1]["id"]}
 
     async def _until_over(self, batch: Batch) -> dict[str, Any]:
         rest, failures = FIRST_LOOK, 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from math import isnan, nan
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from weft.evals.records.row import Row
 from weft.types import Usage
@@ -76,7 +76,7 @@ class RowColumns(Sequence[Row]):
         found = RowColumns(self.strategy)
         kept = [i for i in last if self._correct[i] >= 0]
         for name, column in self._numbers.items():
-            found._numbers[name] = array(column.typecode, map(column.__getitem__, kept))
+            found._numbers[name].extend(map(column.__getitem__, kept))
         for name, objects in self._objects.items():
             found._objects[name] = [objects[i] for i in kept]
         found._correct = array("b", map(self._correct.__getitem__, kept))
@@ -138,6 +138,7 @@ class RowColumns(Sequence[Row]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RowColumns | tuple):
             return NotImplemented
-        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+        rows = cast("Sequence[Row]", other)
+        return len(self) == len(rows) and all(a == b for a, b in zip(self, rows, strict=True))
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]

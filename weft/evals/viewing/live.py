@@ -15,7 +15,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from weft.errors import WeftError
 from weft.evals.records import Row
@@ -139,19 +139,18 @@ class WatchServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: WatchServer
     server_version = "weft"
     sys_version = ""
 
     def do_GET(self) -> None:
         # Other names might be a web page's own, that it has had resolved to this machine.
-        host = self.headers.get("Host", "").rpartition(":")[0]
+        host, site = self.headers.get("Host", "").rpartition(":")[0], cast(WatchServer, self.server)
         if host not in (HOST, "localhost"):
             self._send(403, "text/plain", b"this page is only for this machine\n", {})
         elif self.path == "/":
-            self._send(200, "text/html; charset=utf-8", self.server.page, self.server.headers)
+            self._send(200, "text/html; charset=utf-8", site.page, site.headers)
         elif self.path == "/data":
-            self._send(200, "application/json", self.server.data(), {"Cache-Control": "no-store"})
+            self._send(200, "application/json", site.data(), {"Cache-Control": "no-store"})
         else:
             self._send(404, "text/plain", b"there is only /\n", {})
 

@@ -105,14 +105,16 @@ class ResultChecks:
     ) -> None:
         program = Program(scope.journal.name, "check", precedence=MOST_PRECEDENCE)
         second, error = None, ""
-        with scope.pool.scheduler.program(program) as own, enter(replace(scope, program=own)):
-            try:
-                second = await call(
-                    replace(scope, program=own), "solver", prompt, sampling, index=0
-                )
-            except WeftError as e:
-                error = str(e)
-        self._told(CheckedCall(prompt, first, second, scope.journal.usage, error))
+        with scope.pool.scheduler.program(program) as own:
+            place = replace(scope, program=own)
+            with enter(place):
+                try:
+                    second = await call(place, "solver", prompt, sampling, index=0)
+                except WeftError as e:
+                    error = str(e)
+        checked = CheckedCall(prompt, first, second, scope.journal.usage, error)
+        async with self._turn:  # comparing may take long
+            await anyio.to_thread.run_sync(self._told, checked)
 
 
 def _apart(scope: Scope, model: str, others: tuple[str, ...]) -> Scope:
