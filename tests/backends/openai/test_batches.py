@@ -77,7 +77,7 @@ async def test_another_process_takes_what_was_sent_and_pays_nothing_twice(tmp_pa
             async with Pool(mortal) as pool:
                 look = mortal._batches._until_over
 
-                async def until_over(batch: batches.Batch) -> dict[str, Any]:
+                async def until_over(batch: batches.SentBatch) -> dict[str, Any]:
                     await look(batch)
                     scope.cancel()  # it is answered, and the process dies
                     await anyio.sleep(60)

@@ -36,7 +36,7 @@ _TAG = "weft"
 _OVER = ("completed", "expired", "cancelled", "failed")
 
 
-class Line(NamedTuple):
+class BatchLine(NamedTuple):
     """An answer of a batch: an HTTP status, and the body."""
 
     status: int
@@ -47,7 +47,7 @@ class _Void(Exception):
     """A batch that was to be sent never was."""
 
 
-class Batch:
+class SentBatch:
     """Requests that go together.
 
     Args:
@@ -63,7 +63,7 @@ class Batch:
         self.closed = self.resumed = bool(self.requests)
         self.came = 0.0
         self.turn = anyio.Lock()
-        self.lines: dict[str, Line] | None = None
+        self.lines: dict[str, BatchLine] | None = None
         self.problem = ""
 
     def add(self, key: str, request: bytes) -> None:
@@ -88,12 +88,12 @@ class Batches:
 
     def __init__(self, client: Callable[[], openai.AsyncOpenAI], url: str, file: Path) -> None:
         self._client, self._url, self._file = client, url, file
-        self._open: Batch | None = None
-        self._known: dict[str, Batch] = {}
+        self._open: SentBatch | None = None
+        self._known: dict[str, SentBatch] = {}
         """By key, those that another process has sent."""
         self._load()
 
-    async def answer(self, key: str, body: Mapping[str, Any]) -> Line:
+    async def answer(self, key: str, body: Mapping[str, Any]) -> BatchLine:
         """The answer to a request.
 
         Args:
@@ -113,15 +113,15 @@ class Batches:
                 if not batch.closed:  # it was not sent yet, and need not be
                     batch.requests.pop(key, None)
 
-    def _collecting(self, key: str, body: Mapping[str, Any]) -> Batch:
+    def _collecting(self, key: str, body: Mapping[str, Any]) -> SentBatch:
         batch = self._open
         if batch is None or batch.closed or key in batch.requests:
-            batch = self._open = Batch(secrets.token_hex(8))
+            batch = self._open = SentBatch(secrets.token_hex(8))
         line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
         batch.add(key, json.dumps(line).encode() + b"\n")
         return batch
 
-    async def _wait(self, batch: Batch, key: str) -> Line:
+    async def _wait(self, batch: SentBatch, key: str) -> BatchLine:
         while batch.lines is None:
             async with batch.turn:
                 if batch.lines is None:
@@ -132,7 +132,7 @@ class Batches:
             raise RequestFailed(f"{self._url} {problem}")
         return found
 
-    async def _move(self, batch: Batch) -> None:
+    async def _move(self, batch: SentBatch) -> None:
         """Bring a batch on its way, and to its end."""
         while not batch.closed:
             if (left := batch.came + QUIET - anyio.current_time()) > 0:
@@ -153,7 +153,7 @@ class Batches:
             self._note(batch, failed=failed)
         batch.requests.clear()
 
-    async def _send(self, batch: Batch) -> None:
+    async def _send(self, batch: SentBatch) -> None:
         """Make the batch at the endpoint, unless another process has."""
         client = self._client()
         if batch.resumed or batch.tag in self._tags():
@@ -194,7 +194,7 @@ class Batches:
                 return ""
             after = {"after": listed[-1]["id"]}
 
-    async def _until_over(self, batch: Batch) -> dict[str, Any]:
+    async def _until_over(self, batch: SentBatch) -> dict[str, Any]:
         rest, failures = FIRST_LOOK, 0
         while True:
             try:
@@ -210,12 +210,12 @@ class Batches:
             await anyio.sleep(rest)
             rest = min(2 * rest, LONGEST_LOOK)
 
-    async def _fetch(self, state: Mapping[str, Any], field: str) -> dict[str, Line]:
+    async def _fetch(self, state: Mapping[str, Any], field: str) -> dict[str, BatchLine]:
         """The answers in one of a batch's files."""
         if not (name := state.get(field)):
             return {}
         answer = await self._client().files.content(name)
-        found: dict[str, Line] = {}
+        found: dict[str, BatchLine] = {}
         for text in answer.content.splitlines():
             if text.strip():
                 line = json.loads(text)
@@ -223,13 +223,15 @@ class Batches:
                 error = as_object(line.get("error"))
                 status = int(response.get("status_code") or 500)
                 body = dict(as_object(response.get("body"))) or {"error": dict(error)}
-                found[line["custom_id"]] = Line(500 if error and status == 200 else status, body)
+                found[line["custom_id"]] = BatchLine(
+                    500 if error and status == 200 else status, body
+                )
         return found
 
     def _tags(self) -> set[str]:
         return {line["tag"] for line in self._read()}
 
-    def _note(self, batch: Batch, **what: Any) -> None:
+    def _note(self, batch: SentBatch, **what: Any) -> None:
         """Write down what has become of a batch, before going on."""
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"tag": batch.tag, **what}) + "\n")
@@ -238,11 +240,11 @@ class Batches:
 
     def _load(self) -> None:
         """See which requests are on their way."""
-        batches: dict[str, Batch] = {}
+        batches: dict[str, SentBatch] = {}
         for line in self._read():
             tag = line["tag"]
             if "keys" in line:
-                batches[tag] = Batch(tag, line["keys"])
+                batches[tag] = SentBatch(tag, line["keys"])
             elif "id" in line and tag in batches:
                 batches[tag].id = line["id"]
             elif "failed" in line and tag in batches:
