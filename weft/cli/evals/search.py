@@ -77,7 +77,7 @@ def search(
         "concurrency": concurrency,
     }
     suite = overlaid(what, {k: v for k, v in given.items() if v is not None})
-    if suite.models or suite.sweep:
+    if suite.by_part() or suite.sweep:
         raise UsageError("a search is of one model and without a sweep; leave these out")
     folder = out if out is not None else Path(f"search-{title(what, suite)}")
     console = stderr()
