@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from weft import Pool, ScriptedEngine
 from weft.errors import ConfigError, PartFailed, UnknownName, UsageError
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.rescoring import rescore
-from weft.evals.results import Result
 from weft.evals.runner import Plan, evaluate
 from weft.evals.suite import Suite
 from weft.evals.tasks.registry import long_form, parse_task
@@ -133,13 +131,13 @@ def unscored():
 class Quiet:
     """A watcher that notes nothing."""
 
-    def begin(self, strategy: str, total: int, kept: Sequence[Row]) -> None:
+    def begin(self, strategy: str, total: int, kept: int, right: int) -> None:
         pass
 
     def row(self, row: Row) -> None:
         pass
 
-    def end(self, result: Result) -> None:
+    def end(self, strategy: str) -> None:
         pass
 
     def tick(self, alive: int, engines: int) -> None:
