@@ -139,7 +139,7 @@ def test_run_a_program(weft: Weft, file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["mine.py"], ["mine.py needs question; give --arg question=VALUE"]),
+        (["mine.py"], ["name what to run in mine.py, as mine.py:PROGRAM; it has twice, broken"]),
         (["mine"], ["FILE.py:PROGRAM"]),
         (["none.py:x"], ["there is no file none.py"]),
         (["none:x"], ["there is no module none"]),
