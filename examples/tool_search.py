@@ -16,19 +16,19 @@ DEGREES = {"Bern": 14, "Basel": 17}
 
 
 @tool
-def town_of(person: str) -> str:
+async def town_of(person: str) -> str:
     """The town that a person lives in."""
     return PEOPLE[person]
 
 
 @tool
-def degrees(town: str) -> int:
+async def degrees(town: str) -> int:
     """How warm it is in a town, in degrees Celsius."""
     return DEGREES[town]
 
 
 @tool
-def search_web(query: str) -> str:
+async def search_web(query: str) -> str:
     """Search the web."""
     raise ConnectionError("the web can't be reached")
 

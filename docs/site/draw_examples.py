@@ -14,7 +14,7 @@ import anyio
 
 from weft import Pool, Store, run
 from weft.importing import load
-from weft.testing import people
+from weft.testing import in_virtual_time, people
 
 ROOT = Path(__file__).parents[2]
 DRAWN = ROOT / "docs/images/examples"
@@ -33,13 +33,15 @@ EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "serving": ("solve", {}),
 }
 """Each example's program, and the arguments with which its run is drawn."""
+REAL = {"coding_agent"}
+"""Those that start processes: the others are drawn in virtual time, the same on each machine."""
 
 
 async def draw(example: str) -> str:
     """Run an example; gives the picture of the run."""
     program, arguments = EXAMPLES[example]
     module = load(str(ROOT / "examples" / f"{example}.py"))
-    model = load(str(ROOT / "examples" / "scripted.py")).Model(example)
+    model = load(str(ROOT / "examples" / "scripted.py")).Model(example, seconds=0.02)
     with Store() as store, people({"Publish this?": "yes"}):
         async with Pool(model, store=store) as pool:
             done = await run(getattr(module, program), pool=pool, id="drawn", **arguments)
@@ -51,7 +53,8 @@ def main() -> None:
     """Draw those that are named, or all."""
     DRAWN.mkdir(parents=True, exist_ok=True)
     for example in sys.argv[1:] or EXAMPLES:
-        (DRAWN / f"{example}.svg").write_text(anyio.run(draw, example) + "\n", encoding="utf-8")
+        picture = (anyio.run if example in REAL else in_virtual_time)(draw, example)
+        (DRAWN / f"{example}.svg").write_text(f"{picture}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
