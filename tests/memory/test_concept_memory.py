@@ -11,10 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft import Pool, ScriptedEngine, Store, budget, run
+from weft import Pool, Prompt, ScriptedEngine, Store, budget, generate, run
 from weft.backends.scripted.engine import Scripted
 from weft.errors import PartFailed, UsageError
-from weft.memory import Concept, ConceptMemory, learn, merged, recall, rendered, study
+from weft.memory import (
+    Concept,
+    ConceptMemory,
+    Studied,
+    learn,
+    merged,
+    recall,
+    rendered,
+    study,
+)
 from weft.types import Request
 
 FILL = Concept(
@@ -235,6 +244,43 @@ async def test_a_budget_ends_a_study_and_what_was_solved_is_given() -> None:
             with budget(calls=2):
                 done = await study(["a", "b"], solve, lambda p, s: True, memory, batch=1)
     assert [one.solved for one in done] == [True, True]
+
+
+def _pupil(request: Request) -> Scripted:
+    asked = _last(request)
+    if asked.startswith(("Problem:", "From this", "Here are")):
+        return Scripted(_teacher(request), seconds=0.02)
+    return Scripted("right" if "first" in asked or "Flood fill" in asked else "wrong", seconds=0.02)
+
+
+@pytest.mark.loops("virtual")
+@pytest.mark.parametrize("id", ["r", None])
+@pytest.mark.parametrize("seconds", [0.1, 1.0, 1.5])
+async def test_a_study_that_was_killed_goes_on(id: str | None, seconds: float) -> None:
+    async def solve(problem: str, notes: str) -> str:
+        return (await generate(Prompt.user(f"{problem}\n{notes}"))).text
+
+    with Store() as store:
+        memory = ConceptMemory(store)
+
+        async def learns() -> list[Studied]:
+            problems = ["second", "first", "third"]
+            return await study(problems, solve, lambda p, s: s == "right", memory, batch=2)
+
+        counts: list[int] = []
+        values: list[list[Studied]] = []
+        for lasts in (seconds, None, None):
+            async with Pool(engine := ScriptedEngine(_pupil), store=store) as pool:
+                with anyio.move_on_after(lasts):
+                    values.append((await run(learns, pool=pool, id=id)).value)
+            counts.append(len(engine.requests))
+            if lasts is None:  # what others learn meanwhile does not change what it saw
+                memory.add([Concept(name=f"later {len(counts)}")], verified=True)
+    assert values[-1] == values[-2]
+    assert all(one.solved for one in values[-1])
+    assert counts[2] == 0
+    assert min(counts[:2]) > 0
+    assert 12 <= sum(counts) <= 12 + 2  # only what was in flight is paid twice
 
 
 async def test_a_study_that_is_left_leaves_nothing_running() -> None:

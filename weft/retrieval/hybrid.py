@@ -20,7 +20,8 @@ class Hybrid:
     A passage scores the sum of `weight / (constant + rank)` over the retrievers that found it,
     with ranks from 1 (reciprocal rank fusion, Cormack et al. 2009). Ids tell passages apart, so the
     retrievers should index the same passages. Equal scores come in the order of their ids. A
-    retriever that fails is left out, with a warning; if all fail, the first one's error is raised.
+    retriever that fails is left out, with a warning, and what the others found counts as any
+    result; if all fail, the first one's error is raised.
 
     Args:
         *retrievers: at least one.
