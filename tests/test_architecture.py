@@ -24,7 +24,8 @@ BELOW = {
     "evals": {"search", "plots"},
     "testing": {"programs"},
     "search": {"programs"},
-    "threads": {"programs"},
+    "threads": {"context"},
+    "context": {"programs"},
     "frameworks": {"programs"},
     "simulation": {"orchestrator", "plots", "sandbox"},
     "programs": {"orchestrator", "genai_spans", "sandbox", "thinking", "tool_calls"},
@@ -185,6 +186,12 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "readable": {"voting"},
         "readers": set(),
         "voting": set(),
+    },
+    "context": {
+        "compaction": {"turns"},
+        "ordering": set(),
+        "warming": {"turns"},
+        "turns": set(),
     },
     "simulation": {
         "experiments": {"metrics", "simulate"},

@@ -1,7 +1,9 @@
 import pytest
 
-from weft import Pool, Prompt, ScriptedEngine, count, generate
-from weft.errors import UnknownName, UsageError
+from weft import Pool, Prompt, ScriptedEngine, ToolCall, count, generate, tool
+from weft.backends.scripted.engine import Scripted
+from weft.errors import UnknownName, Unsupported, UsageError
+from weft.types import Media, Request
 
 
 async def test_the_count_is_what_the_next_call_sends():
@@ -32,3 +34,66 @@ async def test_what_can_not_be_counted():
             await count(Prompt())
         with pytest.raises(UnknownName, match="unknown role"):
             await count(Prompt.user("x"), role="judge")
+
+
+@tool
+async def read(path: str) -> str:
+    """Read a file."""
+    return path
+
+
+@pytest.mark.parametrize("calls_tools", [True, False])
+async def test_tools_count_as_they_are_sent(calls_tools: bool) -> None:
+    called = Scripted("", tools=[ToolCall("read", {"path": "a"})]) if calls_tools else CALL
+
+    def reply(request: Request) -> Scripted | str:
+        formed = "integer" in str(request.sampling.schema)
+        return CALL if formed else called
+
+    engine = ScriptedEngine(reply, calls_tools=calls_tools)
+    async with Pool(engine):
+        prompt = Prompt.system("You read.").user("q")
+        for choice in (None, "required", "none"):
+            for asked in (prompt, (await generate(prompt, tools=[read])).prompt.tool("x")):
+                expected = await count(asked, tools=[read], tool_choice=choice)
+                said = await generate(asked, tools=[read], tool_choice=choice)
+                assert expected == said.usage.prompt >= await count(asked)
+                assert choice == "none" or expected > await count(asked)
+        expected = await count(prompt, tools=[read], returns=int)
+        said = await generate(prompt, tools=[read], returns=int)
+        assert expected == said.usage.prompt
+
+
+CALL = '{"calls": [{"name": "read", "arguments": {"path": "a"}}], "answer": ""}'
+
+
+async def test_an_engine_without_tools_is_asked_for_an_answer_alone():
+    engine = ScriptedEngine([CALL, '{"answer": "it is x"}'], calls_tools=False)
+    async with Pool(engine):
+        first = await generate(Prompt.user("q"), tools=[read])
+        said = await generate(
+            first.prompt.tools(await first.act()), tools=[read], tool_choice="none"
+        )
+        assert (said.text, said.calls) == ("it is x", ())
+        sent = engine.requests[-1]
+        assert sent.sampling.schema is not None
+        assert "calls" not in sent.sampling.schema["properties"]
+        assert said.usage.cached > len(engine.requests[0].messages[0].content)
+
+
+async def test_a_text_has_the_tokens_that_it_has_alone():
+    async with Pool(ScriptedEngine("x", pieces=["ab", "bees"])):
+        assert await count("abbees!") == 3
+        assert await count("") == 0
+    async with Pool(ScriptedEngine("x", takes_tokens=False)):
+        assert await count("word " * 400) == 500
+
+
+async def test_images_count_where_they_can_be_sent():
+    picture = Prompt.user("What is it?", Media("image", "data:image/png;base64,AA=="))
+    async with Pool(ScriptedEngine("x", takes_tokens=False)):
+        bare = await count(Prompt.user("What is it?"))
+        assert await count(picture) >= bare + 1000
+    async with Pool(ScriptedEngine("x")):
+        with pytest.raises(Unsupported, match="can't hold an image"):
+            await count(picture)

@@ -13,7 +13,7 @@ from weft.programs.prompt import Prompt
 from weft.programs.scope import Scope
 from weft.programs.tools.calls import checked, numbered
 from weft.programs.tools.marking import Tool, tools_of
-from weft.programs.tools.told import read_told, told_prompt, told_schema
+from weft.programs.tools.told import ANSWER_ALONE, read_told, told_prompt, told_schema
 from weft.tool_calls import read_calls
 from weft.types import Message, Sampling, ToolCall
 
@@ -66,10 +66,7 @@ class ToolUse:
     ) -> Outcome:
         """Have the model answer; its calls, as it made them, are the outcome's `calls`."""
         model, held = scope.model(role), sampling
-        # A model behind token ids is held to one form, which has to hold its calls too.
-        form = sampling.schema if self.tools and self.choice != "none" else None
-        both = form is None or not scope.pool.models.takes_tokens(model)
-        if both and await self._native(scope, model, sampling):
+        if await self._native(scope, model, sampling):
             if scope.pool.models.takes_tokens(model) and self.choice not in (None, *_FREE):
                 held = replace(sampling, schema=told_schema(self.definitions, self.choice))
             try:
@@ -79,21 +76,39 @@ class ToolUse:
                     raise
             else:
                 return self._read(outcome, told=held is not sampling)
-        if self.choice == "none":
-            plain = replace(sampling, tools=(), tool_choice=None)
-            return await call(scope, role, prompt, plain, index=index)
-        schema = told_schema(self.definitions, self.choice, form)
-        told = replace(sampling, tools=(), tool_choice=None, schema=schema)
-        retold = told_prompt(prompt, self.definitions, self.choice)
-        return self._read(await call(scope, role, retold, told, index=index), told=True)
+        retold, told = self._told(prompt, sampling)
+        outcome = await call(scope, role, retold, told, index=index)
+        return self._read(outcome, told=told.schema is not sampling.schema)
+
+    async def sent(
+        self, scope: Scope, role: str, prompt: Prompt, sampling: Sampling
+    ) -> tuple[Prompt, Sampling]:
+        """The conversation and the settings by which the model is told of its tools."""
+        if await self._native(scope, scope.model(role), sampling):
+            return prompt, sampling
+        return self._told(prompt, sampling)
+
+    def _told(self, prompt: Prompt, sampling: Sampling) -> tuple[Prompt, Sampling]:
+        """The same where the model is told in words."""
+        bare = replace(sampling, tools=(), tool_choice=None)
+        if self.choice != "none":
+            schema = told_schema(self.definitions, self.choice, bare.schema)
+            return told_prompt(prompt, self.definitions, self.choice), replace(bare, schema=schema)
+        if not any(piece.role == "tool" or piece.calls for piece in prompt.lineage()):
+            return prompt, bare
+        # What was called before is told as it was, so that the engine's cache has it.
+        retold = told_prompt(prompt, self.definitions, None)
+        return retold, bare if bare.schema is not None else replace(bare, schema=ANSWER_ALONE)
 
     async def _native(self, scope: Scope, model: str, sampling: Sampling) -> bool:
         """Whether the engines, or the model's chat template, tell the model of its tools."""
         pool = scope.pool
-        if not pool.models.calls_tools(model):
-            return False
         if not pool.models.takes_tokens(model):
-            return True
+            return pool.models.calls_tools(model)
+        # A model behind token ids is held to one form, which has to hold its calls too.
+        formed = sampling.schema is not None and self.tools and self.choice != "none"
+        if formed or not pool.models.calls_tools(model):
+            return False
         turns, template = (Message("user", "a"),), {"tools": sampling.tools}
         try:
             with_tools = await pool.render(model, turns, open=False, template=template)
@@ -104,12 +119,15 @@ class ToolUse:
     def _read(self, outcome: Outcome, *, told: bool) -> Outcome:
         """An outcome with the calls that its text holds, if no engine has told them apart."""
         text = outcome.thinking.text
-        if outcome.calls or self.choice == "none":
+        forbidden = self.choice == "none"
+        if outcome.calls or (forbidden and not told):
             return outcome
         found = read_told(text) if told else None
-        if found is None:
+        if found is None and not forbidden:
             found = read_calls(text, {name: one.schema for name, one in self.tools.items()})
-        said, calls = found
+        if found is None:
+            return outcome
+        said, calls = found[0], () if forbidden else found[1]
         return replace(outcome, calls=calls, spoken=said if calls or said != text else None)
 
     def calls(

@@ -28,6 +28,15 @@ _HOW = {
 }
 
 
+ANSWER_ALONE: dict[str, Any] = {
+    "type": "object",
+    "properties": {"answer": {"type": "string"}},
+    "required": ["answer"],
+    "additionalProperties": False,
+}
+"""The JSON schema of an answer that calls nothing."""
+
+
 def told_prompt(prompt: Prompt, tools: Sequence[dict[str, Any]], choice: str | None) -> Prompt:
     """The conversation with its tools told in words; what a model produced keeps its tokens.
 
@@ -104,7 +113,7 @@ def told_schema(
         defs |= {f"{_ANSWERS}{one}": schema for one, schema in answer.pop("$defs", {}).items()}
         answer = {"anyOf": [answer, {"type": "null"}]}
     kinds = [
-        _call_schema(one["function"], defs)
+        call_schema(one["function"], defs)
         for one in tools
         if choice in (None, "auto", "required", one["function"]["name"])
     ]
@@ -125,7 +134,7 @@ _ANSWERS = "answer:"
 """Before the names of what an answer's schema defines; no tool's name has a colon."""
 
 
-def _call_schema(function: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
+def call_schema(function: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     """The schema of one tool's calls; what its arguments define goes under names of its own."""
     name = function["name"]
     arguments = cast("dict[str, Any]", _renamed(function["parameters"], f"{name}."))
