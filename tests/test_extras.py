@@ -87,6 +87,27 @@ def test_a_missing_extra_is_named_in_one_sentence(extra: str, words: list[str]) 
     assert f"pip install 'weft[{extra}]'" in line
 
 
+def test_a_framework_that_is_missing_is_named_with_what_installs_it() -> None:
+    done = without(
+        ["pydantic-ai", "langgraph", "openai-agents"],
+        "from importlib import import_module\n"
+        "from weft.errors import MissingExtra\n"
+        "for name in ('pydantic_ai', 'langgraph', 'openai_agents'):\n"
+        "    try: import_module(f'weft.frameworks.{name}')\n"
+        "    except MissingExtra as error: print(error)",
+    )
+    first, second, third = done.stdout.splitlines()
+    assert first == (
+        "weft.frameworks.pydantic_ai needs pydantic_ai; install what is missing with: "
+        "pip install 'weft[pydantic-ai]'"
+    )
+    assert second.endswith(
+        "langgraph and langchain_openai; install what is missing with: "
+        "pip install 'weft[langgraph]'"
+    )
+    assert third.endswith("pip install 'weft[openai-agents]'")
+
+
 def test_a_report_without_its_plot_says_so() -> None:
     done = without(
         ["report"],

@@ -10,7 +10,7 @@ need("langgraph", "weft.frameworks.langgraph")
 
 from langchain_openai import ChatOpenAI  # noqa: E402
 
-from weft.frameworks.transport import ADDRESS, KEY, http_clients  # noqa: E402
+from weft.frameworks.transport import ADDRESS, KEY, at_once, http_clients  # noqa: E402
 
 
 def chat_model(role: str = "solver", **settings: Any) -> ChatOpenAI:
@@ -29,4 +29,6 @@ def chat_model(role: str = "solver", **settings: Any) -> ChatOpenAI:
     given: dict[str, Any] = {"http_client": blocking, "http_async_client": client}
     given |= {"base_url": ADDRESS, "api_key": KEY, "max_retries": 0, "use_responses_api": False}
     given |= {"stream_usage": True, "timeout": None}
-    return ChatOpenAI(model=role, **(given | settings))
+    made = ChatOpenAI(model=role, **(given | settings))
+    at_once(made.root_async_client)
+    return made

@@ -43,9 +43,21 @@ def pool_client() -> openai.AsyncOpenAI:
     library then, too. Nothing is sent again by the client, for the scheduler does that.
     """
     given: Any = http_clients()[1]  # OpenAI's library takes clients of httpx and of httpx2
-    return openai.AsyncOpenAI(
+    client = openai.AsyncOpenAI(
         api_key=KEY, base_url=ADDRESS, max_retries=0, timeout=None, http_client=given
     )
+    return at_once(client)
+
+
+def at_once(client: openai.AsyncOpenAI) -> openai.AsyncOpenAI:
+    """Have a client's first request come at once, and so together with those beside it.
+
+    Before its first request the client finds out in a thread on what system it runs, to tell that
+    to OpenAI.
+    """
+    if hasattr(client, "_platform"):
+        setattr(client, "_platform", "Unknown")  # noqa: B010, a private part
+    return client
 
 
 def http_clients() -> tuple[httpx.Client, httpx.AsyncClient]:
