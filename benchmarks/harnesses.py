@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from weft.backends.kinds.specs import open_engines
 from weft.backends.mock.server import running
@@ -87,6 +88,7 @@ def process(doc, results):
     problem = Problem(tuple(doc["numbers"]), doc["target"])
     return {"acc": float(solved(problem, results[0]))}
 """
+MODEL = "countdown"
 AT_ONCE = 32
 """Requests that each harness has under way."""
 _COUNTED = {
@@ -108,7 +110,7 @@ class Harness:
     """
 
     module: str
-    command: Callable[[str, str, Path], list[str]]
+    command: Callable[[str, Path], list[str]]
     accuracy: Callable[[Path], float]
     seen: dict[str, list[float]] = field(default_factory=dict)
 
@@ -130,8 +132,8 @@ def harnesses(work: Path, problems: int) -> dict[str, Harness]:
     (work / "weft_game.yaml").write_text(LM_EVAL.replace("ROWS", str(work / "rows.jsonl")))
     (work / "rules.py").write_text(RULES)
 
-    def ours(task: str) -> Callable[[str, str, Path], list[str]]:
-        def command(url: str, model: str, out: Path) -> list[str]:
+    def ours(task: str) -> Callable[[str, Path], list[str]]:
+        def command(url: str, out: Path) -> list[str]:
             line = ["-c", "from weft.cli.main import main; main()", "eval", "run", task]
             line += ["-s", "greedy", "-e", f"vllm:{url}", "--limit", str(problems)]
             line += ["--out", str(out), "--seed", "0"]
@@ -139,13 +141,13 @@ def harnesses(work: Path, problems: int) -> dict[str, Harness]:
 
         return command
 
-    def inspect(url: str, model: str, out: Path) -> list[str]:
+    def inspect(url: str, out: Path) -> list[str]:
         line = ["-m", "inspect_ai", "eval", f"{work / 'game.py'}@game", "--log-dir", str(out)]
-        line += ["--model", f"openai-api/here/{model}", "--log-format", "json"]
+        line += ["--model", f"openai-api/here/{MODEL}", "--log-format", "json"]
         return [*line, "--max-connections", str(AT_ONCE), "--display", "none"]
 
-    def lm_eval(url: str, model: str, out: Path) -> list[str]:
-        args = f"model={model},base_url={url}/v1/chat/completions,num_concurrent={AT_ONCE}"
+    def lm_eval(url: str, out: Path) -> list[str]:
+        args = f"model={MODEL},base_url={url}/v1/chat/completions,num_concurrent={AT_ONCE}"
         line = ["-m", "lm_eval", "--model", "local-chat-completions", "--model_args", args]
         line += ["--tasks", "weft_game", "--include_path", str(work), "--apply_chat_template"]
         return [*line, "--output_path", str(out)]
@@ -184,7 +186,7 @@ def counted(url: str) -> dict[str, float]:
     }
 
 
-def run(harness: Harness, url: str, model: str) -> float:
+def run(harness: Harness, url: str) -> float:
     """Run a harness once; gives its accuracy. The process's seconds are noted."""
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE": "1"}
     keys = {"HERE_BASE_URL": f"{url}/v1", "HERE_API_KEY": "k", "OPENAI_API_KEY": "k"}
@@ -192,7 +194,7 @@ def run(harness: Harness, url: str, model: str) -> float:
         out = Path(folder) / "out"
         env = os.environ | offline | keys | {"HF_HOME": str(Path(folder) / "hf")}
         began = time.perf_counter()
-        command = [sys.executable, *harness.command(url, model, out)]
+        command = [sys.executable, *harness.command(url, out)]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         harness.note("process s", time.perf_counter() - began)
         if done.returncode:
@@ -200,17 +202,22 @@ def run(harness: Harness, url: str, model: str) -> float:
         return harness.accuracy(out)
 
 
-async def on_vllm(found: dict[str, Harness], rounds: int) -> None:
+def on_vllm(url: str, found: dict[str, Harness], rounds: int) -> None:
     """Accuracies, requests and tokens, as the engine counts them."""
-    async with open_engines(["local:countdown"]) as (engine,):
-        url = str(getattr(engine, "url", "")).rstrip("/").removesuffix("/v1")
-        for turn in range(rounds):
-            order = list(found.values())
-            for harness in order[turn % len(order) :] + order[: turn % len(order)]:
-                before = counted(url)
-                harness.note("accuracy", run(harness, url, engine.model))
-                for name, value in counted(url).items():
-                    harness.note(name, value - before[name])
+    for turn in range(rounds):
+        order = list(found.values())
+        for harness in order[turn % len(order) :] + order[: turn % len(order)]:
+            before = counted(url)
+            harness.note("accuracy", run(harness, url))
+            for name, value in counted(url).items():
+                harness.note(name, value - before[name])
+
+
+async def on_own(found: dict[str, Harness], rounds: int) -> None:
+    """The same on a replica that is started for it."""
+    async with open_engines(["local:countdown"], replicas=1) as (engine,):
+        url = str(getattr(engine, "url", ""))
+        await anyio.to_thread.run_sync(on_vllm, url, found, rounds)
 
 
 def on_mock(found: dict[str, Harness], rounds: int) -> None:
@@ -221,13 +228,13 @@ def on_mock(found: dict[str, Harness], rounds: int) -> None:
         times.append(time.perf_counter())
         return "1 + 1 = 2 | 2\nanswer 2\n"
 
-    with running(ScriptedEngine(reply, model="countdown")) as url:
+    with running(ScriptedEngine(reply, model=MODEL)) as url:
         for turn in range(rounds):
             order = list(found.values())
             for harness in order[turn % len(order) :] + order[: turn % len(order)]:
                 times.clear()
                 harness.seen.pop("process s", None) if not turn else None
-                run(harness, url, "countdown")
+                run(harness, url)
                 harness.note("asking s", times[-1] - times[0])
 
 
@@ -277,6 +284,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="16 problems, one round")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--engine", metavar="URL", help="a vLLM server of the shipped model")
     given = parser.parse_args()
     problems, rounds = (16, 1) if given.quick else (given.problems, given.rounds)
     with tempfile.TemporaryDirectory() as folder:
@@ -284,7 +292,10 @@ def main() -> None:
         found = {name: one for name, one in every.items() if find_spec(one.module)}
         if missing := [name for name in every if name not in found]:
             print(f"not installed, so left out: {', '.join(missing)}\n")
-        anyio.run(on_vllm, found, rounds)
+        if given.engine:
+            on_vllm(given.engine, found, rounds)
+        else:
+            anyio.run(on_own, found, rounds)
         on_mock(found, rounds)
     print(table(found, problems))
     if given.json:
