@@ -93,6 +93,7 @@ class Binder:
     def _strand(self, ticket: Ticket, fleet: Fleet) -> None:
         """Have a call wait for an engine to come back."""
         ticket.reason = f"no engine that serves {fleet.model!r} is up"
+        ticket.key = (float(ticket.program.precedence),)  # else by arrival, whatever it was before
         fleet.waiting += 1
         ticket.program.waiting += 1
         fleet.stranded.put(ticket)
