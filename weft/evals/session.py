@@ -21,6 +21,8 @@ from weft.evals.costs.shapes import find_shape
 from weft.evals.records import CELLS, REPORT, ROWS, STORE, Folder, Session, Settings, write
 from weft.evals.records.row import RowKey
 from weft.evals.reports import report
+from weft.evals.reports.purposes import Purposes
+from weft.evals.reports.searched_tree import SearchedTrees
 from weft.evals.reports.sweep import cell_lines
 from weft.evals.results import Evaluation
 from weft.evals.runner import EvaluationWatcher, Plan, evaluate
@@ -269,10 +271,11 @@ async def watched(opened: OpenSuite, plan: Plan, watcher: EvaluationWatcher) -> 
 def finish(folder: Folder) -> Evaluation:
     """Write the report of what a folder holds, and the page of all answers."""
     evaluation = results.read(folder)
-    write(folder.path / REPORT, report.html(evaluation))
+    spent, trees = Purposes(), SearchedTrees()
+    write_viewer(folder, lambda row: (spent.add(row), trees.add(row)))
+    write(folder.path / REPORT, report.html(evaluation, spent, trees))
     if cells := evaluation.session.cells:
         write(folder.path / CELLS, cell_lines(evaluation.results, cells))
-    write_viewer(folder)
     return evaluation
 
 

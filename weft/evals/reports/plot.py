@@ -27,6 +27,15 @@ def svg(results: Sequence[Result]) -> str:
     return f'{head} role="img" aria-label="accuracy against tokens a problem">{rest}'
 
 
+def frontier(results: Sequence[Result]) -> list[Result]:
+    """The results than which none is at least as accurate with fewer tokens, fewest first."""
+    best: list[Result] = []
+    for r in sorted((r for r in results if r.n), key=lambda r: (r.computed, -r.accuracy)):
+        if not best or r.accuracy > best[-1].accuracy:
+            best.append(r)
+    return best
+
+
 def _draw(results: Sequence[Result], out: io.StringIO) -> None:
     shown = [r for r in results if r.n]
     with drawing(5.2, 4.4) as figure:
@@ -49,6 +58,16 @@ def _draw(results: Sequence[Result], out: io.StringIO) -> None:
                 elinewidth=1.4,
                 capsize=3,
             )
+        best = frontier(shown)
+        axes.step(
+            [r.computed for r in best],
+            [100 * r.accuracy for r in best],
+            where="post",
+            color=FAINT,
+            linestyle=":",
+            linewidth=1.2,
+            zorder=1,
+        )
         tokens = [r.computed for r in shown if r.computed > 0]
         if tokens and max(tokens) > 6 * min(tokens) and len(tokens) == len(shown):
             axes.set_xscale("log")

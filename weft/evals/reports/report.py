@@ -7,9 +7,11 @@ from string import Template
 
 from weft.errors import MissingExtra
 from weft.evals.checks import CheckSummary
-from weft.evals.reports import plot
+from weft.evals.reports import plot, searched_tree
 from weft.evals.reports.comparisons import notes
 from weft.evals.reports.findings import Judged, judged
+from weft.evals.reports.purposes import Purposes
+from weft.evals.reports.searched_tree import SearchedTrees
 from weft.evals.reports.section import ReportSection
 from weft.evals.reports.sections import sections
 from weft.evals.results import Evaluation, Result
@@ -29,6 +31,7 @@ body { margin: 0 auto; padding: 1rem; max-width: 58rem; background: var(--page);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.2; margin: .5rem 0; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+summary { font-weight: 600; margin: .5rem 0; cursor: pointer; }
 p { margin: .4rem 0; }
 svg { display: block; width: 100%; max-width: 44rem; height: auto; margin: 0 auto; }
 .wide { overflow-x: auto; }
@@ -75,20 +78,32 @@ and aborted the calls in the engine. Budget: samples that ran out of it.</p>
 """)
 
 
-def html(evaluation: Evaluation) -> str:
-    """The page."""
+def html(
+    evaluation: Evaluation, spent: Purposes | None = None, trees: SearchedTrees | None = None
+) -> str:
+    """The page.
+
+    Args:
+        evaluation: what it is of.
+        spent: what tokens went to.
+        trees: that were searched for one problem.
+    """
     settings, shown = evaluation.settings, [r for r in evaluation.results if r.n]
     counts = sorted({r.problems for r in shown})
     problems = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(sum(counts))
     report = judged(evaluation)
     told = evaluation.session, report.effects, evaluation.checks
     more = sections(evaluation.results, report.differences, *told)
+    if spent is not None and (purposes := spent.section()).rows:
+        more.append(purposes)
     return _PAGE.substitute(
         title=escape(f"{settings.task}: {len(shown)} strategies on {problems} problems"),
         subtitle=escape(f"Model {settings.model}, seed {settings.seed}"),
         plot=_picture(shown),
         findings=_findings(report),
-        sections="\n".join([*map(_section, more), *map(_differing, evaluation.checks)]),
+        sections="\n".join(
+            [*map(_section, more), *map(_differing, evaluation.checks), _trees(trees)]
+        ),
         table=_table(_HEAD, [cells(r) for r in shown], "thinking"),
         details=_table(_DETAILS, [_detail(r) for r in shown]),
         run=_run(evaluation),
@@ -131,9 +146,14 @@ def _picture(shown: list[Result]) -> str:
     if not shown:
         return "<p>No sample has finished.</p>"
     try:
-        return plot.svg(shown)
+        picture = plot.svg(shown)
     except MissingExtra as missing:
         return f"<p>{escape(str(missing))}</p>"
+    best = ", ".join(escape(r.strategy) for r in plot.frontier(shown))
+    return (
+        f'{picture}\n<p class="note">Dotted: the frontier, of strategies than which none is as '
+        f"accurate with fewer tokens: {best}.</p>"
+    )
 
 
 def _detail(r: Result) -> list[str]:
@@ -207,6 +227,21 @@ def _differing(checks: CheckSummary) -> str:
         )
         found.append(f"<details><summary>{escape(head)}</summary>{texts}</details>")
     return "\n".join(found)
+
+
+def _trees(trees: SearchedTrees | None) -> str:
+    if trees is None or not trees.rows:
+        return ""
+    drawn = "\n".join(
+        f"<details{'' if i else ' open'}><summary>{escape(strategy)}</summary>\n"
+        f'<div class="wide">{searched_tree.svg(row)}</div></details>'
+        for i, (strategy, row) in enumerate(trees.rows.items())
+    )
+    return (
+        f"<h2>The trees of problem {escape(str(trees.problem))}</h2>\n{drawn}\n"
+        '<p class="note">From left to right: each text continues the one before. Numbers: scores '
+        "of the text so far. Bold: what the answer is made of. Hollow: broken off.</p>"
+    )
 
 
 def _run(evaluation: Evaluation) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -20,10 +21,14 @@ _SHORT = 120
 """Letters of an answer in the list."""
 
 
-def write_viewer(folder: Folder) -> Path:
+def write_viewer(folder: Folder, see: Callable[[Row], object] = lambda row: None) -> Path:
     """Write the page of what a folder holds; gives its path.
 
     Rows pass through one at a time, so that memory does not grow with them.
+
+    Args:
+        folder: of the evaluation.
+        see: is given each row with its texts.
     """
     settings, _ = folder.settings()
     template = Template(
@@ -38,6 +43,7 @@ def write_viewer(folder: Folder) -> Path:
     with temporary.open("w", encoding="utf-8", newline="\n") as page:
         page.write(before)
         for row in folder.whole_rows():
+            see(row)
             head, body = _plain(_head(row)), _plain(_body(row))
             if size + len(body) > _MOST:
                 body = _plain({"w": why(row), "cut": True})
