@@ -306,3 +306,25 @@ async def test_time_runs_out(question, player, by_index) -> None:
     assert done.value.details["budget"] == "seconds"
     assert engine.running == 0
     assert done.seconds == pytest.approx(5)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        BestOfN(n=4, verifier="function", hedge=True),
+        Majority(n=4, stop_early=False, hedge=True),
+        WeightedMajority(n=4, verifier="function", hedge=True),
+    ],
+    ids=lambda one: one.name,
+)
+async def test_a_hedged_pool_has_one_greedy_sample(question, player, by_index, strategy) -> None:
+    async with Pool(engine := player(by_index(A, B, B, C))):
+        await strategy(question)
+    heats = sorted(r.sampling.temperature for r in engine.requests)
+    assert heats == [0.0, *[strategy.temperature] * 3]
+    assert strategy.texts is None  # so that pass@k, which takes equal draws, is not claimed
+
+
+def test_a_strategy_within_decides_on_temperatures_itself() -> None:
+    with pytest.raises(UsageError, match="hedge=true.*astar in `of`"):
+        parse_strategy("best_of_n(n=2, hedge=true, of=astar(k=2))")

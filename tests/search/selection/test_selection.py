@@ -72,7 +72,8 @@ def test_what_a_judge_names_is_there(said: str, count: int) -> None:
 
 
 def test_a_hedged_pool_is_never_worse_than_greedy() -> None:
-    assert [hedged(0.7)(i) for i in range(3)] == [0.0, 0.7, 0.7]
+    assert [hedged(0.7, True)(i) for i in range(3)] == [0.0, 0.7, 0.7]
+    assert [hedged(0.7, False)(i) for i in range(3)] == [0.7, 0.7, 0.7]
 
 
 def test_likeness_of_texts() -> None:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from weft.parameters import param, temperature
-from weft.search.sampling.nesting import of_param, texts_of
-from weft.search.sampling.samples import Drawn, abstaining, answered, collect, drawer, unscored
+from weft.search.sampling.nesting import check_hedge, of_param, texts_of
+from weft.search.sampling.samples import (
+    Drawn,
+    abstaining,
+    answered,
+    collect,
+    drawer,
+    hedge_param,
+    hedged,
+    unscored,
+)
 from weft.search.sampling.step_scores import aggregate_param
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param
@@ -36,6 +45,7 @@ class BestOfN(Strategy):
     verifier: str = verifier_param()
     aggregate: str = aggregate_param()
     temperature: float = temperature()
+    hedge: bool = hedge_param()
     enough: float | None = param(
         None, "a score that ends sampling; all are drawn unless given", above=0, most=1, kind=float
     )
@@ -44,17 +54,24 @@ class BestOfN(Strategy):
     )
     of: Strategy | None = of_param()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_hedge(self.hedge, self.of)
+
     @property
     def texts(self) -> int | None:
-        """Among how many whole texts the strategy chooses: `n`, or as many of each of `of`."""
-        return texts_of(self.n, self.of)
+        """Among how many whole texts the strategy chooses: `n`, or as many of each of `of`.
+
+        None with `hedge`, for a greedy text is not drawn as the others are.
+        """
+        return None if self.hedge else texts_of(self.n, self.of)
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
         verifier = read_verifier(self.verifier)
         draw = drawer(
             question,
-            self.temperature,
+            hedged(self.temperature, self.hedge),
             verifier=verifier,
             aggregate=self.aggregate,
             of=self.of,

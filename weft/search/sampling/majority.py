@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from weft.errors import UsageError
 from weft.parameters import param, temperature
-from weft.search.sampling.nesting import of_param, texts_of
-from weft.search.sampling.samples import Drawn, collect, drawer, voted
+from weft.search.sampling.nesting import check_hedge, of_param, texts_of
+from weft.search.sampling.samples import Drawn, collect, drawer, hedge_param, hedged, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.voting import Election
 
@@ -39,10 +39,12 @@ class Majority(Strategy):
     parallel: int | None = param(None, "samples drawn at once; all unless given", least=1, kind=int)
     think: bool = param(False, "ask for visible thinking, if the task has it")
     temperature: float = temperature()
+    hedge: bool = hedge_param()
     of: Strategy | None = of_param()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_hedge(self.hedge, self.of)
         if self.confidence < 1 and not self.stop_early:
             raise UsageError(
                 f"confidence={self.confidence:g} of {self.name} ends sampling early, which "
@@ -51,8 +53,11 @@ class Majority(Strategy):
 
     @property
     def texts(self) -> int | None:
-        """Among how many whole texts the strategy chooses: `n`, or as many of each of `of`."""
-        return texts_of(self.n, self.of)
+        """Among how many whole texts the strategy chooses: `n`, or as many of each of `of`.
+
+        None with `hedge`, for a greedy text is not drawn as the others are.
+        """
+        return None if self.hedge else texts_of(self.n, self.of)
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
@@ -66,6 +71,6 @@ class Majority(Strategy):
                     return True
             return False
 
-        draw = drawer(question, self.temperature, think=self.think, of=self.of)
+        draw = drawer(question, hedged(self.temperature, self.hedge), think=self.think, of=self.of)
         drawn = await collect(draw, self.n, enough, limit=self.parallel)
         return voted(drawn, election.tally)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from weft.errors import UsageError
 from weft.parameters import param
 from weft.search.strategy import Strategy
 
@@ -15,6 +16,19 @@ def of_param() -> Any:
     """The parameter that names the strategy whose answers are the samples."""
     doc = "whose answers are the samples, such as astar(k=4); the model's own if none is given"
     return param(None, doc, kind=Strategy)
+
+
+def check_hedge(hedge: bool, of: Strategy | None) -> None:
+    """Raise where a greedy sample is wanted of a strategy that decides on temperatures itself.
+
+    Raises:
+        UsageError: it is.
+    """
+    if hedge and of is not None:
+        raise UsageError(
+            f"hedge=true makes the first sample greedy, but {of.name} in `of` decides on "
+            "temperatures itself; leave one of them out"
+        )
 
 
 def texts_of(n: int, of: Strategy | None) -> int | None:

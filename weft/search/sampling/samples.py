@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weft.errors import UsageError, WeftError
+from weft.parameters import param
 from weft.programs import fan_out, generate, node
 from weft.programs.hearing import hearing
 from weft.search.failures import NO_RESULT, note
@@ -99,9 +100,17 @@ def drawer(
     return draw
 
 
-def hedged(temperature: float) -> Heat:
-    """The first sample is greedy, so that no pool is worse than a greedy answer for its best."""
-    return lambda index: temperature if index else 0.0
+def hedge_param(default: bool = False) -> Any:
+    """The parameter of strategies whose first sample may be greedy."""
+    return param(default, "the first sample is greedy")
+
+
+def hedged(temperature: float, hedge: bool) -> Heat:
+    """The first sample is greedy, so that no pool is worse than a greedy answer for its best.
+
+    Hedged sampling: Khairi et al. 2025. Without `hedge` all have the same temperature.
+    """
+    return lambda index: 0.0 if hedge and index == 0 else temperature
 
 
 def annealed(temperature: float) -> Heat:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from weft.parameters import param, temperature
 from weft.programs import Prompt, generate
 from weft.search.failures import NO_RESULT
-from weft.search.sampling.samples import Candidate, answered, collect, drawer, hedged
+from weft.search.sampling.samples import Candidate, answered, collect, drawer, hedge_param, hedged
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
 
 _ASK = """Here are a request and {count} answers to it. First write a short checklist of what a \
@@ -38,19 +38,22 @@ class Chops(Strategy):
     source = "Khairi et al. 2025"
 
     n: int = param(5, "samples", least=1, main=True)
-    hedge: bool = param(True, "the first sample is greedy")
+    hedge: bool = hedge_param(True)
     role: str = param("verifier", "who judges")
     judge_tokens: int = param(1024, "most tokens of the judge's checklist and choice", least=1)
     temperature: float = temperature()
 
     @property
-    def texts(self) -> int:
-        """Among how many whole texts the strategy chooses: `n`."""
-        return self.n
+    def texts(self) -> int | None:
+        """Among how many whole texts the strategy chooses: `n`; None with `hedge`.
+
+        A greedy text is not drawn as the others are.
+        """
+        return None if self.hedge else self.n
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
-        heat = hedged(self.temperature) if self.hedge else self.temperature
+        heat = hedged(self.temperature, self.hedge)
         drawn = await collect(drawer(question, heat), self.n)
         shown: dict[str, Candidate] = {}
         for _, sample in sorted(drawn.found.items()):

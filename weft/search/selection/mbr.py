@@ -12,7 +12,7 @@ from weft.errors import UsageError, WeftError
 from weft.parameters import param, temperature
 from weft.programs import Prompt, fan_out
 from weft.search.failures import NO_RESULT
-from weft.search.sampling.samples import Candidate, answered, collect, drawer, hedged
+from weft.search.sampling.samples import Candidate, answered, collect, drawer, hedge_param, hedged
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
 from weft.search.verdicts import ask_verdict
 
@@ -47,7 +47,7 @@ class Mbr(Strategy):
     role: str = param("verifier", "who is asked about likeness")
     evidence: int = param(0, "samples in another language, to compare with", least=0)
     language: str = param("English", "of the evidence")
-    hedge: bool = param(True, "the first sample is greedy")
+    hedge: bool = hedge_param(True)
     temperature: float = temperature()
 
     def __post_init__(self) -> None:
@@ -59,13 +59,16 @@ class Mbr(Strategy):
             )
 
     @property
-    def texts(self) -> int:
-        """Among how many whole texts the strategy chooses: `n`."""
-        return self.n
+    def texts(self) -> int | None:
+        """Among how many whole texts the strategy chooses: `n`; None with `hedge`.
+
+        A greedy text is not drawn as the others are.
+        """
+        return None if self.hedge else self.n
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""
-        heat = hedged(self.temperature) if self.hedge else self.temperature
+        heat = hedged(self.temperature, self.hedge)
         own = drawer(question, heat)
         other = drawer(in_language(question, self.language), self.temperature)
         drawn = await collect(
