@@ -326,5 +326,5 @@ async def test_a_hedged_pool_has_one_greedy_sample(question, player, by_index, s
 
 
 def test_a_strategy_within_decides_on_temperatures_itself() -> None:
-    with pytest.raises(UsageError, match="hedge=true.*astar in `of`"):
+    with pytest.raises(UsageError, match=r"hedge=true.*astar in `of`"):
         parse_strategy("best_of_n(n=2, hedge=true, of=astar(k=2))")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
 import random
 from statistics import fmean, pvariance
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from weft.search import AbMcts
 from weft.search.step_search.frontier import Move
 from weft.search.strategy import stable_seed
 from weft.search.tree_search.ab_mcts import AbMctsFrontier
+from weft.search.tree_search.mixed_model import MixedModel
 from weft.search.tree_search.posteriors import beta, gaussian
 from weft.search.tree_search.tree import Scores
 
@@ -55,6 +58,48 @@ def test_the_beta_posterior() -> None:
     assert pvariance(drawn) == pytest.approx(a * b / (a + b) ** 2 / (a + b + 1), rel=0.05)
 
 
+GROUPS = [[0.9, 0.8, 0.85], [0.1], [0.4, 0.6]]
+
+
+def by_conditioning() -> list[float]:
+    """Mean level of each group and of a new one: scores and levels are jointly normal."""
+    found = np.array([score for group in GROUPS for score in group])
+    of = np.array([j for j, group in enumerate(GROUPS) for _ in group])
+    grid = np.linspace(0.01, 1.2, 60)
+    total, levels = 0.0, np.zeros(len(GROUPS) + 1)
+    for spread in grid:
+        for noise in grid:
+            same = of[:, None] == of[None, :]
+            between = 0.04 + spread**2 * same + noise**2 * np.eye(len(found))
+            across = 0.04 + spread**2 * (np.arange(len(GROUPS) + 1)[:, None] == of[None, :])
+            solved = np.linalg.solve(between, found - 0.5)
+            weight = math.exp(-0.5 * (found - 0.5) @ solved - spread**2 / 0.08 - noise**2 / 0.18)
+            weight /= math.sqrt(np.linalg.det(between))
+            total += weight
+            levels += weight * (0.5 + across @ solved)
+    return list(levels / total)
+
+
+def test_the_mixed_model_is_the_posterior_of_its_prior() -> None:
+    *below, new = by_conditioning()
+    rng = random.Random(0)
+    model = MixedModel.of([scores(found) for found in GROUPS])
+    drawn = [model.draw(rng) for _ in range(12_000)]
+    for j, expected in enumerate(below):
+        assert fmean(d[j] for d, _ in drawn) == pytest.approx(expected, abs=0.015)
+    assert fmean(n for _, n in drawn) == pytest.approx(new, abs=0.015)
+
+
+def test_more_scores_make_the_mixed_model_surer() -> None:
+    rng = random.Random(0)
+
+    def width(times: int) -> float:
+        model = MixedModel.of([scores([0.7, 0.8] * times), scores([0.3, 0.2] * times)])
+        return pvariance([model.draw(rng)[0][0] for _ in range(4000)])
+
+    assert width(20) < width(1)
+
+
 def grow(move: Move) -> str:
     return "abcdefgh"[stable_seed("grow", move.path.text, move.index) % 8]
 
@@ -69,7 +114,7 @@ def tree(frontier: AbMctsFrontier) -> dict[str, int]:
     return found
 
 
-beliefs = st.sampled_from(["gaussian", "beta"])
+beliefs = st.sampled_from(["gaussian", "beta", "mixed"])
 
 
 @given(st.integers(1, 60), st.integers(1, 9), beliefs, st.integers(), st.booleans())
@@ -126,6 +171,19 @@ def test_walks_go_to_the_better_arm(drive, root, belief: str, parallel: int) -> 
     driver(frontier, 5)
     walks = tree(frontier)
     assert walks["a"] / (walks["a"] + walks["b"]) > 0.95
+
+
+def test_mixed_beliefs_find_the_better_arm(drive, root) -> None:
+    settings = AbMcts(n=120, belief="mixed")
+    frontier = AbMctsFrontier(root, settings, random.Random(3))
+    driver = drive(
+        lambda m: f"{'ab'[m.index % 2]}" if not m.path.text else f"{m.index % 3}",
+        lambda t: {"a": 0.9, "b": 0.1}[t[0]],
+        lambda t: len(t) == 6,
+    )
+    driver(frontier, 5)
+    walks = tree(frontier)
+    assert walks["a"] > 4 * walks["b"]
 
 
 @pytest.mark.parametrize("seed", range(12))
