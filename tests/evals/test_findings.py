@@ -173,3 +173,37 @@ def test_clusters_are_paired_as_a_whole() -> None:
     assert beam.p == pytest.approx(2 / 2**3)  # three of four clusters differ, all to one side
     apart = [replace(r, cluster="") for r in (*first, *second)]
     assert judged(evaluation(apart)).differences[0].verdict == "yes"
+
+
+@pytest.mark.parametrize(
+    ("both", "outer", "inner", "verdict"),
+    [
+        ((0.95, 900), (0.60, 300), (0.70, 300), "yes"),
+        ((0.60, 900), (0.60, 300), (0.90, 300), "no"),
+        ((0.72, 900), (0.60, 300), (0.70, 300), "can't tell"),
+    ],
+)
+def test_strategies_that_lose_together(both, outer, inner, verdict: str) -> None:
+    found = finding(
+        "Is majority(n=4, of=astar(k=4)) better",
+        rows("majority(n=4, of=astar(k=4))", *both),
+        rows("majority(n=4)", *outer),
+        rows("astar(k=4)", *inner),
+    )
+    assert found.verdict == verdict
+    assert ("Warning: astar(k=4) alone is more accurate." in found.text) == (verdict == "no")
+    assert found.text.count("points on 200 problems") == 2
+
+
+def test_twice_the_tokens_for_the_same_answers_lose() -> None:
+    alone = rows("astar(k=4)", 0.7, 300, 2000)
+    both = [replace(r, strategy="majority(n=4, of=astar(k=4))") for r in alone]
+    both = [replace(r, usage=Usage(1, 10, 10, 900 + i % 5)) for i, r in enumerate(both)]
+    found = finding("Is majority", both, alone)
+    assert found.verdict == "no"
+    assert "as accurate, with fewer tokens" in found.text
+
+
+def test_strategies_without_another_within_are_not_asked_about() -> None:
+    asked = findings(evaluation(rows("majority(n=4)", 0.5, 9), rows("majority(n=8)", 0.6, 9)))
+    assert not any("parts alone" in f.question for f in asked)

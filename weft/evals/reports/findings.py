@@ -17,6 +17,7 @@ from weft.evals.reports.comparisons import (
     Verdict,
     rounded,
 )
+from weft.evals.reports.interactions import Together, parts
 from weft.evals.reports.labels import family, labels, parameters
 from weft.evals.reports.sweep import Effect, alike, effects
 from weft.evals.results import Evaluation, Result
@@ -90,6 +91,9 @@ def judged(evaluation: Evaluation) -> Judged:
         others = [r for n, all_rows in by.items() if n != name for r in all_rows]
         if others:
             found.append(_gain(asked, others, by[name][0], names, _title(name)))
+    for result in shown:
+        if alone := parts(result, shown):
+            found.append(_together(Together(asked, result, alone), names))
     against = by[bases[0]][0] if bases else next(iter(shown), None)
     differences = [asked.accuracy(r, against) for r in shown if against and r is not against]
     return Judged([judge() for judge in found], differences, asked)
@@ -241,6 +245,18 @@ def _gain(
             f"Is the most accurate strategy better than one {title} answer?",
             d.verdict,
             f"{_of(top, names)} against {_of(base, names)}: {_points(d)}{cost}.",
+        )
+
+    return judge
+
+
+def _together(both: Together, names: dict[str, str]) -> Judge:
+    def judge() -> Finding:
+        against = "; ".join(f"{_of(c.second, names)}: {_points(c)}" for c in both.accuracies)
+        return Finding(
+            f"Is {both.result.strategy} better than its parts alone?",
+            both.verdict,
+            f"{both.why}{_of(both.result, names)} against {against}.",
         )
 
     return judge
