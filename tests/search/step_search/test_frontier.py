@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import anyio
 import pytest
 
-from weft.backends.scripted.engine import Scripted
+from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, run
 from weft.search import AStar, Beam, ParticleFilter
-from weft.search.step_search.frontier import Move
+from weft.search.step_search.frontier import Frontier, Move, Path, explore
 from weft.search.step_search.steps import Steps
 from weft.search.verifiers import read_verifier
 
@@ -148,3 +149,39 @@ async def test_a_refused_move_leaves_other_moves_going(question, player) -> None
     assert done.usage.calls == 3
     assert done.seconds > 50
     assert engine.cancelled == 0
+
+
+class TwoRounds(Frontier):
+    """Four first steps; then one more for each, named in the order of their scores."""
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._landed = root, list[Path]()
+
+    def begin(self) -> list[Move]:
+        return [Move(self._root, i) for i in range(4)]
+
+    def on_landed(self, path: Path) -> list[Move]:
+        self._landed.append(path)
+        if len(self._landed) != 4:
+            return []
+        return [Move(p, 0) for p in sorted(self._landed, key=lambda p: p.score or 0)]
+
+
+def test_paths_that_begin_alike_are_extended_side_by_side(root) -> None:
+    texts, made = ["a1", "b1", "a2", "b2"], list[str]()
+
+    async def step(move: Move) -> Path:
+        if move.path is not root:
+            made.append(move.path.text)
+            return replace(root, text=f"{move.path.text}.", depth=2)
+        return replace(root, text=texts[move.index], depth=1, score=move.index / 4)
+
+    async def search() -> None:
+        await explore(TwoRounds(root), step)
+
+    async def main() -> None:
+        async with Pool(ScriptedEngine("x")) as pool:
+            await run(search, pool=pool)
+
+    anyio.run(main)  # trio begins tasks in no order
+    assert made == ["a1", "a2", "b1", "b2"]
