@@ -11,9 +11,6 @@ from hypothesis import strategies as st
 from weft.leases.book import LeaseBook
 from weft.leases.directive import Directive
 
-# vLLM takes seconds to import: one process does so for all tests of this file.
-pytestmark = pytest.mark.xdist_group("vllm in process")
-
 COUNT = 12
 
 
