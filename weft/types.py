@@ -251,6 +251,8 @@ class Request:
         sender: the program that asks; sent as headers.
         priority: of engines that schedule by priority, which request goes first: the one with
             the lowest number.
+        keep: what the engine is to keep of the request in its cache, and what no longer of
+            others; for engines with leases (`Engine.leases`).
     """
 
     id: str
@@ -265,6 +267,7 @@ class Request:
     adapter: str = ""
     sender: Sender = NOBODY
     priority: int = 0
+    keep: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,13 +64,20 @@ def test_a_shared_beginning_is_held_until_the_last_lease_ends() -> None:
 
 def test_a_new_turn_supersedes_and_the_same_turn_adds() -> None:
     leases, _ = book()
-    leases.grant(wants("a", turn="1"), [1, 2, 3])
-    leases.grant(wants("a", turn="1"), [1, 4])
+    leases.grant(wants("a", turn="1", supersedes=True), [1, 2, 3])
+    leases.grant(wants("a", turn="1", supersedes=True), [1, 4])
     assert leases.leases["a"].blocks == [1, 2, 3, 4]
-    assert leases.supersede(wants("a", turn="1"), {1}) == []
-    assert sorted(leases.supersede(wants("a", turn="2"), {1, 9})) == [2, 3, 4]
-    assert leases.grant(wants("a", turn="2"), [1, 9]) == []
+    assert leases.supersede(wants("a", turn="1", supersedes=True), {1}) == []
+    assert sorted(leases.supersede(wants("a", turn="2", supersedes=True), {1, 9})) == [2, 3, 4]
+    assert leases.grant(wants("a", turn="2", supersedes=True), [1, 9]) == []
     assert leases.leases["a"].blocks == [1, 9]
+
+
+def test_branches_add_to_what_their_program_keeps() -> None:
+    leases, _ = book()
+    leases.grant(wants("a", turn="1"), [1, 2])
+    assert leases.grant(wants("a", turn="2"), [1, 3]) == []
+    assert leases.leases["a"].blocks == [1, 2, 3]
 
 
 def test_leases_end_with_their_time() -> None:
@@ -90,7 +97,7 @@ def test_a_tenant_beyond_its_share_gives_first() -> None:
 
 
 def test_a_directive_says_what_it_can_and_never_fails() -> None:
-    plain = Directive("a", "t", 5.0, 3.0, "who", lost=True, release=("x",), forget=("y",))
+    plain = Directive("a", True, "t", 5.0, 3.0, "who", lost=True, release=("x",), forget=("y",))
     assert read_directive(plain.json()) == plain
     assert read_directive(Directive().json()) == Directive()
     assert read_directive(None) is None
@@ -134,7 +141,10 @@ def test_a_block_is_held_as_long_as_a_lease_has_it(done: list) -> None:
         before = {b for b in range(10) if leases.holds(b)}
         match what:
             case "grant":
-                freed = leases.grant(wants(name, number, seconds=5.0, turn=str(number % 3)), blocks)
+                freed = leases.grant(
+                    wants(name, number, seconds=5.0, turn=str(number % 3), supersedes=number > 9),
+                    blocks,
+                )
             case "end":
                 freed = leases.end(name, "released")
             case "give":
@@ -146,7 +156,9 @@ def test_a_block_is_held_as_long_as_a_lease_has_it(done: list) -> None:
                 leases.gone(blocks)
                 freed = [b for b in blocks if b in before]
             case _:
-                freed = leases.supersede(wants(name, turn=str(number % 3)), blocks)
+                freed = leases.supersede(
+                    wants(name, turn=str(number % 3), supersedes=True), set(blocks)
+                )
         held = {b for b in range(10) if leases.holds(b)}
         assert held == {b for lease in leases.leases.values() for b in lease.blocks}
         assert len(freed) == len(set(freed))

@@ -59,6 +59,7 @@ class Engine(ABC):
             and writes its calls as JSON. Of engines that take tokens their template tells.
         priority: whether the engine schedules by priority, and is to be told which program began
             first.
+        leases: whether the engine keeps in its cache what `Request.keep` asks for.
         wording: what users said of the parameters that the engine takes: `omit`, `rename`, `extra`.
         price: what tokens cost; None if nothing.
         opens_thinking: whether the model's chat template ends a prompt within thinking, so that
@@ -84,6 +85,7 @@ class Engine(ABC):
     continues: bool = False
     calls_tools: bool = True
     priority: bool = False
+    leases: bool = False
     wording: Wording = Wording()
     price: Price | None = None
     opens_thinking: bool = False

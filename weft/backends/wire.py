@@ -9,6 +9,9 @@ from typing import Any
 from weft.errors import RequestFailed, Unsupported
 from weft.types import Delta, FinishReason, Message, Request, Sampling, TokenLogprob
 
+KEEP = "kv_transfer_params"
+"""The field in which KV connectors are told what to do, such as that of leases."""
+
 FLOOR = -9999.0
 """What vLLM writes for a log-probability of minus infinity."""
 
@@ -46,6 +49,8 @@ def completion_body(
         body["cache_salt"] = request.cache_salt
     if priority:
         body["priority"] = request.priority
+    if request.keep is not None:
+        body[KEEP] = request.keep
     if request.ask:
         return body | ask_fields(request)
     body |= {"stream": True, "stream_options": {"include_usage": True}}

@@ -63,13 +63,8 @@ class LeaseBook:
         """Hold the blocks of a request; gives those that are superseded, and held no longer."""
         now = self._clock()
         lease = self.leases.setdefault(directive.lease, Lease(directive.lease))
-        superseded: list[int] = []
-        if lease.blocks and directive.turn and lease.turn == directive.turn:
-            there = set(lease.blocks)
-            lease.blocks += [block for block in blocks if block not in there]
-        else:
-            superseded = self._drop(lease, set(lease.blocks) - set(blocks), "superseded")
-            lease.blocks = list(dict.fromkeys(blocks))
+        superseded = self.supersede(directive, set(blocks))
+        lease.blocks = list(dict.fromkeys([*lease.blocks, *blocks]))
         for block in lease.blocks:
             self._holders.setdefault(block, set()).add(lease)
         lease.turn, lease.tenant = directive.turn, directive.tenant
@@ -79,7 +74,9 @@ class LeaseBook:
     def supersede(self, directive: Directive, blocks: Collection[int]) -> list[int]:
         """What a lease holds and a new turn of it does not use; it is held no longer."""
         lease = self.leases.get(directive.lease)
-        if lease is None or (directive.turn and lease.turn == directive.turn):
+        if lease is None or not directive.supersedes:
+            return []
+        if directive.turn and lease.turn == directive.turn:
             return []
         gone = set(lease.blocks) - set(blocks)
         freed = self._drop(lease, gone, "superseded")

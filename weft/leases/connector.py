@@ -23,6 +23,7 @@ from vllm.v1.request import RequestStatus
 from weft.leases.book import LeaseBook
 from weft.leases.directive import FIELD, Directive, read_directive
 from weft.leases.free_list import HeldLast
+from weft.leases.metrics import LeaseMetrics, LeaseStats
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -52,6 +53,8 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
         self._pool: BlockPool | None = None
         self._cached: Any = None
         self._swept = 0.0
+        self._told_of: dict[str, int] = {}
+        self._changed = True
 
     @property
     def requires_kv_delivery(self) -> bool:
@@ -102,7 +105,7 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
         """Nothing is to be moved; once a second, leases end whose time is over."""
         now = time.monotonic()
         if self._book is not None and self._free is not None and now - self._swept >= _SWEEP:
-            self._swept = now
+            self._swept, self._changed = now, True
             self._watch_reset()
             self._free.release(self._book.sweep())
         return KVConnectorMetadata()
@@ -121,7 +124,8 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
         if directive is None or self._book is None or self._free is None:
             return False, None
         self._watch_reset()
-        blocks = [block for group in block_ids for block in group if block]
+        self._changed = True
+        blocks = self._cached_blocks(block_ids)
         aborted = request.status == RequestStatus.FINISHED_ABORTED
         if aborted and directive.lost:
             self._free.forget(blocks)
@@ -130,6 +134,29 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
             self._free.release(superseded)
             self._free.forget(superseded)
         return False, {FIELD: self._told(directive)}
+
+    def get_kv_connector_stats(self) -> LeaseStats | None:
+        """What is new since the last step, if anything is."""
+        if self._book is None or not self._changed:
+            return None
+        self._changed = False
+        return LeaseStats.of(self._book, self._told_of)
+
+    @classmethod
+    def build_kv_connector_stats(cls, data: dict[str, Any] | None = None) -> LeaseStats:
+        """What was told, as it comes to the process that serves `/metrics`."""
+        return LeaseStats(data or {})
+
+    @classmethod
+    def build_prom_metrics(
+        cls,
+        vllm_config: VllmConfig,
+        metric_types: Any,
+        labelnames: list[str],
+        per_engine_labelvalues: dict[int, list[object]],
+    ) -> LeaseMetrics:
+        """The metrics of leases."""
+        return LeaseMetrics(vllm_config, metric_types, labelnames, per_engine_labelvalues)
 
     def reset_cache(self) -> bool:
         """The cache is emptied, and leases with it."""
@@ -165,6 +192,12 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
             "free": self._pool.get_num_free_blocks(),
             "given_up": dict(self._book.given_up),
         }
+
+    def _cached_blocks(self, block_ids: tuple[list[int], ...]) -> list[int]:
+        """Those that can be found again: not the last one if it is not full, nor a placeholder."""
+        assert self._pool is not None
+        every = self._pool.blocks
+        return [b for group in block_ids for b in group if every[b].block_hash is not None]
 
     def _ended(self, id: str) -> list[int]:
         assert self._book is not None

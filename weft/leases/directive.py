@@ -19,10 +19,11 @@ class Directive:
 
     Attributes:
         lease: id under which the request's blocks are kept when it has ended; empty keeps none.
-            What was kept under the id before, and is no part of this request, is superseded:
-            it is forgotten first.
+            It adds to what is kept under the id.
+        supersedes: what was kept under the id before, and is no part of this request, is forgotten
+            first: the request goes on with a conversation, or with what was made of it.
         turn: tells apart requests of one lease; those of the same turn, such as the choices of
-            one call, add to each other.
+            one call, never supersede each other.
         seconds: how long the lease holds, unless a later request says otherwise.
         next_use: in how many seconds the blocks are probably used again; those of the farthest
             next use are given up first.
@@ -33,6 +34,7 @@ class Directive:
     """
 
     lease: str = ""
+    supersedes: bool = False
     turn: str = ""
     seconds: float = 60.0
     next_use: float = 60.0
@@ -69,6 +71,7 @@ def read_directive(params: object) -> Directive | None:
         seconds=seconds,
         next_use=_seconds(given.get("next_use"), seconds),
         tenant=_text(given.get("tenant")),
+        supersedes=given.get("supersedes") is True,
         lost=given.get("lost") is True,
         release=_texts(given.get("release")),
         forget=_texts(given.get("forget")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -83,9 +84,12 @@ class FollowedCall:
         most = self._call.limit or engine.context
         self._most = _SLACK * most + _FEW if most is not None else math.inf
         tell = self._checked_delta if is_users(engine) else self._delta
+        request, keep = self._call.request, ticket.replica.keep(ticket, lost=ticket.siblings > 1)
+        if keep is not None:
+            request = replace(request, keep=keep)
         try:
             try:
-                await engine.complete(self._call.request, tell)
+                await engine.complete(request, tell)
             except BaseException as error:
                 blame("engine", type(engine), error)
                 raise

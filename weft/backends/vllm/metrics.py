@@ -19,6 +19,15 @@ def gauge(metrics: str, name: str) -> float:
     return found
 
 
+LEASES = "weft:leases"
+"""Is there if the server was started with weft's connector."""
+
+
+def has(metrics: str, name: str) -> bool:
+    """Whether a metric is reported."""
+    return next(_lines(metrics, name), None) is not None
+
+
 def labelled(metrics: str, name: str) -> dict[str, str]:
     """The labels of the first line of a metric."""
     line = next(_lines(metrics, name), "")

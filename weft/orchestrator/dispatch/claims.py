@@ -57,6 +57,8 @@ class Claims:
             self._tell("retain", program.id, "", replica.name, f"{kept}: {retention.reason}")
         if seconds <= 0:
             program.expires = now
+            if replica.words is not None:
+                replica.words.release(program)
             return
         replica.claim(program, program.context, retention.rank, now + seconds)
         if seconds < self._lease:  # else it ends with the program's lease
@@ -139,6 +141,8 @@ class Claims:
         if program.claim and program.home is not None:
             if self._tell is not None:
                 self._tell("release", program.id, "", program.home.name, reason)
+            if program.home.words is not None:
+                program.home.words.release(program)
             program.home.unclaim(program)
 
     def release_all(self, replica: Replica, reason: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from weft.backends.engine import Engine
 from weft.cache.prefix import PrefixIndex
 from weft.orchestrator.dispatch.call_queue import CallQueue
 from weft.orchestrator.dispatch.gate import Gate
+from weft.orchestrator.dispatch.lease_words import LeaseWords
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.speed import Speed
 from weft.orchestrator.estimates.window import Window
@@ -80,6 +81,8 @@ class Replica:
         self.index = PrefixIndex(blocks)
         self.capacity = blocks * self.block_size
         """Tokens of KV."""
+        self.words: LeaseWords | None = None
+        """What the engine is to be told of leases, once it was seen to have any."""
         self._looked: tuple[CallView | None, int, tuple[int, int]] = (None, 0, (0, 0))
 
     @property
@@ -300,6 +303,19 @@ class Replica:
     def claiming(self) -> list[Program]:
         """Programs that hold a claim here."""
         return list(self._claiming)
+
+    def keep(self, ticket: Ticket, *, lost: bool) -> Mapping[str, Any] | None:
+        """What a call that begins says of leases; None to an engine that has none.
+
+        Args:
+            ticket: the call's.
+            lost: whether the call is of no use if it is broken off.
+        """
+        if not self.engine.leases:
+            return None
+        if self.words is None:
+            self.words = LeaseWords()
+        return self.words.said(ticket.program, ticket.id, self.fleet.profiles, lost=lost)
 
     def note_preemptions(self, count: int) -> None:
         """The engine told how many requests it has thrown out since it began."""

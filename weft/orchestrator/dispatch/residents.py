@@ -73,6 +73,8 @@ class Residents:
             if program.claim:
                 self._claims.release(program, reason)
                 self._freed(home)
+            if home.words is not None:
+                home.words.forget(program)
 
     def idle(self, program: Program, replica: Replica | None, now: float) -> None:
         """If a program has no call any more, note it, and decide about its room.

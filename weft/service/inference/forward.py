@@ -23,7 +23,7 @@ from weft.service.inference.background import BackgroundResponse, is_running
 from weft.service.inference.choice import has_free_slot
 from weft.service.inference.refusing import turn_down_as, turn_down_within
 from weft.service.inference.request import ClientRequest
-from weft.service.inference.sending import send, with_priority
+from weft.service.inference.sending import send, with_keep, with_priority
 from weft.service.inference.stream import Stream, note
 from weft.service.inference.translated import TranslatedReply
 from weft.service.protocols.answers.answer_text import generated_bytes, text_of
@@ -107,6 +107,8 @@ class Forward:
         raw, engine = self._raw, ticket.replica.engine
         if engine.priority:
             raw = with_priority(self._request, raw, ticket.program.priority)
+        if (keep := ticket.replica.keep(ticket, lost=False)) is not None:
+            raw = with_keep(self._request, raw, keep)
         reply = await send(self._request, service.upstreams[ticket.replica], self._headers, raw)
         try:
             if isinstance(reply, TranslatedReply):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 
+from weft.backends.wire import KEEP
 from weft.errors import RequestFailed, UsageError
 from weft.service.client.client import Header
 from weft.service.client.exchange import STREAM
@@ -30,6 +32,8 @@ _FRAME = (b"content-type", b"content-length")
 
 _BY_PRIORITY = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 """Where vLLM takes a priority."""
+_KEEPS = _BY_PRIORITY | {"/v1/messages"}
+"""Where vLLM takes words for its KV connector."""
 
 
 def _reworded(upstream: Upstream, raw: bytes) -> bytes:
@@ -48,6 +52,13 @@ def with_priority(request: ClientRequest, raw: bytes, priority: int) -> bytes:
     if request.exchange.path not in _BY_PRIORITY or request.body.get("priority") is not None:
         return raw
     return spliced(raw, b'"priority":%d' % priority)
+
+
+def with_keep(request: ClientRequest, raw: bytes, keep: Mapping[str, Any]) -> bytes:
+    """The body for an engine with leases; what a client itself tells its connector stays."""
+    if request.exchange.path not in _KEEPS or request.body.get(KEEP) is not None:
+        return raw
+    return spliced(raw, b'"%b":%b' % (KEEP.encode(), orjson.dumps(keep)))
 
 
 async def send(
