@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from typing import Any
 
 import anyio
@@ -15,6 +14,7 @@ from weft import Pool, Prompt, generate, run
 from weft.backends.vllm import VLLMEngine
 from weft.backends.vllm.metrics import gauge
 from weft.leases.directive import Directive
+from weft.types import Message, Request, Sampling
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -131,14 +131,15 @@ async def test_choices_of_one_call_are_held_together(server: Server) -> None:
 async def test_what_is_aborted_and_lost_is_forgotten(server: Server) -> None:
     lost, older = server.prompt(), server.prompt()
     await server.ask(older)
-    body = {"model": "countdown", "prompt": lost, "max_tokens": 1500, "ignore_eos": True}
-    body |= {"stream": True, "kv_transfer_params": Directive("b", lost=True).json()}
-    async with (
-        httpx.AsyncClient(timeout=600) as http,
-        http.stream("POST", f"{server.url}/v1/completions", json=body) as answer,
-        aclosing(answer.aiter_raw()) as pieces,
-    ):
-        assert await anext(pieces)
+    sampling = Sampling(max_tokens=1500, ignore_eos=True)
+    keep = Directive("b", lost=True).json()
+    request = Request(
+        "lost", "countdown", (Message("user", "?"),), tokens=lost, sampling=sampling, keep=keep
+    )
+    await (engine := VLLMEngine(server.url)).connect()
+    with anyio.CancelScope() as scope:
+        await engine.complete(request, lambda _: scope.cancel())
+    await engine.aclose()
     with anyio.fail_after(PATIENCE):
         while await server.metric("vllm:num_requests_running"):
             await server.metric("vllm:num_requests_waiting")

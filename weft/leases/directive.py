@@ -46,10 +46,10 @@ class Directive:
     def json(self) -> dict[str, Any]:
         """As the field of a request; what is as by default is left out."""
         plain = Directive()
-        said = {
-            name: list(value) if isinstance(value, tuple) else value
+        said: dict[str, Any] = {
+            name: getattr(self, name)
             for name in self.__slots__
-            if (value := getattr(self, name)) != getattr(plain, name)
+            if getattr(self, name) != getattr(plain, name)
         }
         return {FIELD: said}
 

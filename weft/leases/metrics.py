@@ -66,9 +66,9 @@ class LeaseMetrics(KVConnectorPromMetrics):
         per_engine_labelvalues: dict[int, list[object]],
     ) -> None:
         super().__init__(vllm_config, metric_types, labelnames, per_engine_labelvalues)
-        leases = self._gauge_cls(LEASES, "Leases on blocks of the KV cache.", labelnames)
-        held = self._gauge_cls(HELD, "Blocks of the KV cache that leases hold.", labelnames)
-        given_up = self._counter_cls(
+        leases: Any = self._gauge_cls(LEASES, "Leases on blocks of the KV cache.", labelnames)
+        held: Any = self._gauge_cls(HELD, "Blocks of the KV cache that leases hold.", labelnames)
+        given_up: Any = self._counter_cls(
             GIVEN_UP, "Blocks that leases held, and no longer do, by cause.", [*labelnames, "cause"]
         )
         self._leases = {i: leases.labels(*v) for i, v in per_engine_labelvalues.items()}

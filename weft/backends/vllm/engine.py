@@ -124,6 +124,12 @@ class VLLMEngine(Engine):
             if labels.get("num_gpu_blocks", "").isdigit():
                 # One block is vLLM's null block.
                 self.kv_tokens = (int(labels["num_gpu_blocks"]) - 1) * self.block_size
+        if not self.leases:
+            _log.info(
+                "%s has no leases: what weft means to keep there may be evicted by age; start vLLM "
+                "with weft's connector (docs/leases.md)",
+                self.name,
+            )
         answer = await self._post("/tokenize", {"prompt": "a", "add_special_tokens": False})
         check_tokenizer(self.url, self.model, served, answer)
         await self._look_at_template()

@@ -72,7 +72,7 @@ def purposes(row: Row) -> dict[str, int]:
     while at is not None and at not in kept and at < len(row.texts):
         kept.add(at)
         at = row.texts[at].after
-    count = dict.fromkeys(_PURPOSES, 0)
+    count: dict[str, int] = dict.fromkeys(_PURPOSES, 0)
     for i, text in enumerate(row.texts):
         tokens = text.tokens + text.prompt - text.cached
         if i in kept:

@@ -56,7 +56,7 @@ def svg(row: Row) -> str:
         children.setdefault(after if after in shown else None, []).append(i)
     places, height = _places(children)
     width = max((x for x, _ in places.values()), default=0) + _COLUMN + 20
-    lines, nodes = [], []
+    lines, nodes = list[str](), list[str]()
     for i, (x, y) in places.items():
         after = texts[i].after
         x0, y0 = places[after] if after in places else (10, height / 2)

@@ -12,7 +12,6 @@ from weft.backends.engine import Engine
 from weft.cache.prefix import PrefixIndex
 from weft.orchestrator.dispatch.call_queue import CallQueue
 from weft.orchestrator.dispatch.gate import Gate
-from weft.orchestrator.dispatch.lease_words import LeaseWords
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.speed import Speed
 from weft.orchestrator.estimates.window import Window
@@ -22,6 +21,7 @@ from weft.orchestrator.views import CallView
 if TYPE_CHECKING:
     from weft.cache.kv_events import ReportedIndex
     from weft.orchestrator.dispatch.fleet import Fleet
+    from weft.orchestrator.dispatch.lease_words import LeaseWords
 
 _UNKNOWN_KV = 1 << 24  # tokens; for engines that don't say
 _QUICKEST = 1e-4  # seconds a token: no engine generates as fast
@@ -314,6 +314,8 @@ class Replica:
         if not self.engine.leases:
             return None
         if self.words is None:
+            from weft.orchestrator.dispatch.lease_words import LeaseWords
+
             self.words = LeaseWords()
         return self.words.said(ticket.program, ticket.id, self.fleet.profiles, lost=lost)
 
