@@ -8,7 +8,8 @@ along, and on other hosts one flag does:
       "kv_connector_module_path": "weft.leases.connector", "kv_role": "kv_producer"}'
 
 `directive` is what requests say, `book` keeps the leases, `free_list` is vLLM's list of free blocks
-with held ones at its end. To follow a change of vLLM's interface, edit `connector` and `free_list`
-alone. Trades away: a lease is a wish. Held blocks stay free to vLLM, so nothing that runs is ever
-preempted, refused or blocked for them, and a request that needs the room gets it.
+with held ones at its end. Called by vLLM; the scheduler uses `directive` alone. To follow a change
+of vLLM's interface, edit `connector`, `free_list` and `metrics`, which alone import vLLM. Trades
+away: a lease is a wish. Held blocks stay free to vLLM, so nothing that runs is ever preempted,
+refused or kept waiting for them, and a request that needs the room gets it.
 """
