@@ -43,7 +43,7 @@ def engine(
         typer.Option(
             "--set",
             metavar="SETTING=VALUES",
-            help="Try these values of a setting: block_size=16,32. Others stay as they are.",
+            help="Try these values of a setting: block_size=64,128. Others stay as they are.",
         ),
     ] = None,
     concurrency: Annotated[
@@ -62,7 +62,7 @@ def engine(
     prefix_caching, block_size, kv_cache_dtype, ngram (speculation), replicas (which share out the
     cores).
 
-    Example: weft tune engine countdown --trials 6 --set block_size=16,32 --set replicas=1,2
+    Example: weft tune engine countdown --trials 6 --set block_size=64,128 --set replicas=1,2
     """
     from weft.backends.local.flags import installed
     from weft.cli.evals.progress import shown

@@ -209,7 +209,8 @@ async def tune_engine(
     else:
         trying = Trying(lambda choice: _rate(tuning, choice), trials)
         await SEARCHES[by](space, trying, seed)
-        ranked = [one.choice for one in sorted(trying.done, key=lambda one: -one.value)]
+        working = [one for one in trying.done if one.value > -math.inf]
+        ranked = [one.choice for one in sorted(working, key=lambda one: -one.value)]
     finals = [given, *(choice for choice in ranked if choice != given)][: finalists + 1]
     decided = [await tuning.measure(one, "held out", tuning.problems) for one in finals]
     before = decided[0]
