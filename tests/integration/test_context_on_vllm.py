@@ -7,6 +7,7 @@ import pytest
 
 from weft import Pool, Prompt, count, generate
 from weft.context import added, compact, warm
+from weft.programs.calls.tokens import token_ids
 from weft.threads import tim
 
 pytestmark = [
@@ -21,13 +22,19 @@ async def test_prefixes_stay_in_the_cache(bpe_replica: str) -> None:
     async with Pool(bpe_replica) as pool:
         block = pool.engines[0].block_size
 
+        async def ids(prompt: Prompt) -> tuple[int, ...]:
+            return await token_ids(prompt, pool, pool.model("solver"))
+
         async def found(prompt: Prompt, beginning: Prompt) -> None:
             """The next call is as long as was counted, and finds its beginning in the cache."""
             expected = await count(prompt)
             said = await generate(prompt, max_tokens=4)
             assert said.usage.prompt == expected
-            # What opens an answer stands behind the beginning alone.
-            assert said.usage.cached >= await count(beginning) - 8 - block
+            begun, whole = await ids(beginning), await ids(prompt)
+            pairs = enumerate(zip(begun, whole, strict=False))
+            shared = next((at for at, (a, b) in pairs if a != b), len(begun))
+            assert shared > await count(beginning) - block  # less what opens an answer
+            assert said.usage.cached >= shared // block * block
 
         async with warm(stable) as context:
             while not pool.scheduler.in_flight:  # noqa: ASYNC110
