@@ -269,7 +269,7 @@ async def test_it_is_evaluated_resumed_and_judged_anew(file: Path, tmp_path: Pat
             plan = Plan(task, strategies, samples, settings)
             found = await evaluate(plan, pool, folder, session, Quiet())
     assert [r.accuracy for r in found.results] == [1.0, 1.0]
-    first = next(iter(folder.whole_rows(lambda row: row.key == ("1", 0))))
+    first = next(iter(folder.whole_rows(lambda key: key[1] == ("1", 0))))
     assert first.answer == "1"
     assert first.details["scores"] == {"match": "C", "half": 0.5}
     again = rescore(out, scorer="half")

@@ -76,6 +76,11 @@ def test_trees_are_of_one_problem() -> None:
     assert list(trees.rows) == ["beam", "mcts"]
 
 
+def is_bold(node: ElementTree.Element) -> bool:
+    text = node.find("text")
+    return text is not None and "700" in text.attrib["style"]
+
+
 def test_a_tree_as_drawn() -> None:
     tree = row(
         STEP, replace(STEP, after=0, score=1.0), replace(STEP, after=0, whole=False), chosen=1
@@ -86,7 +91,7 @@ def test_a_tree_as_drawn() -> None:
     assert len(drawn.findall("path")) == 3
     told = ["".join(node.itertext()) for node in nodes]
     assert all("a <step>" in text for text in told)
-    bold = ["700" in node.find("text").attrib["style"] for node in nodes]
+    bold = [is_bold(node) for node in nodes]
     assert sorted(
         zip(["1.00" in t for t in told], ["broken off" in t for t in told], bold, strict=False)
     ) == [
@@ -104,12 +109,12 @@ def test_every_tree_can_be_drawn_and_keeps_its_answer(after: list[int], chosen: 
     ]
     tree = row(*texts, chosen=chosen)
     drawn = ElementTree.fromstring(svg(tree))
-    kept = [g for g in drawn.findall("g") if "700" in g.find("text").attrib["style"]]
+    kept = [g for g in drawn.findall("g") if is_bold(g)]
     path, at = set(), chosen if chosen < len(texts) else None
     while at is not None:
         path.add(str(at))
         at = texts[at].after
-    assert {re.match(r"\d+", "".join(g.itertext()))[0] for g in kept} == path
+    assert {re.findall(r"\d+", "".join(g.itertext()))[0] for g in kept} == path
     places = [(c.attrib["cx"], c.attrib["cy"]) for c in drawn.findall("g/circle")]
     assert len(set(places)) == len(places) == min(len(texts), len(places))
 
