@@ -56,7 +56,7 @@ EACH = [
     "mcts(n=32, width=3, explore=0.3, parallel=8, pick=vote)",
     "ab_mcts(n=24)",
     "ab_mcts(n=40, belief=beta, parallel=3)",
-    "ab_mcts(n=16, belief=mixed)",
+    "ab_mcts(n=40, belief=mixed)",
     "particle_filter(n=6, pick=draw, verifier=logprob)",
     "segment_rejection",
     "segment_rejection(every=3, tries=2, threshold=0.8)",

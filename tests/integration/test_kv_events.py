@@ -13,6 +13,7 @@ from weft.backends.vllm.kv_events import find_sources, follow
 from weft.cache.kv_events import ReportedIndex
 from weft.cache.prefix import PrefixIndex
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
+from weft.leases.directive import Directive
 from weft.types import Delta, Message, Request, Sampling
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -32,6 +33,14 @@ async def answer_of(engine: VLLMEngine, prompt: list[int]) -> tuple[list[int], i
     assert cached is not None
     # The last token that is sampled, which is no EOS if the answer was cut, has none.
     return answer if deltas[-1].ended else answer[:-1], cached
+
+
+async def let_go(engine: VLLMEngine) -> None:
+    """Have the engine forget by age alone: what programs of other tests left is held no more."""
+    keep = Directive(release=("*",)).json()
+    message, sampling = (Message("user", "tokens"),), Sampling(max_tokens=1)
+    request = Request("let go", "countdown", message, tokens=(7,), sampling=sampling, keep=keep)
+    await engine.complete(request, lambda _: None)
 
 
 @dataclass
@@ -149,6 +158,7 @@ async def test_predicted_cached_tokens_are_those_that_the_engine_reports(
     await engine.connect()
     try:
         assert (engine.block_size, engine.kv_tokens) == (BLOCK, BLOCKS * BLOCK)
+        await let_go(engine)
         (source,) = await find_sources(small_replica)
         compared = Compared(engine, ReportedIndex(), PrefixIndex(BLOCKS))
         followed = compared.news

@@ -80,6 +80,14 @@ def test_branches_add_to_what_their_program_keeps() -> None:
     assert leases.leases["a"].blocks == [1, 2, 3]
 
 
+def test_leases_whose_ids_begin_alike_end_together() -> None:
+    leases, _ = book()
+    for name, block in (("x:a", 1), ("x:b", 2), ("y:a", 3)):
+        leases.grant(wants(name), [block])
+    assert sorted(leases.end("x:*", "released")) == [1, 2]
+    assert list(leases.leases) == ["y:a"]
+
+
 def test_leases_end_with_their_time() -> None:
     leases, clock = book()
     leases.grant(wants("a", seconds=10.0), [1, 2])

@@ -114,7 +114,7 @@ async def test_within_a_program_it_is_a_part_and_a_rerun_pays_nothing():
 
 async def test_a_cancellation_of_both_is_no_error():
     """Woken by an event, and cancelled in the same moment: the block ends as cancelled."""
-    for moment in range(1, 12):
+    for moment in range(1, 11):
         with CancelScope() as scope:
 
             def tell(event, scope=scope, moment=moment, seen=[]):  # noqa: B006 - counts

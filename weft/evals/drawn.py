@@ -20,12 +20,13 @@ def right_among(
     """How many whole texts a strategy drew, and how many of them are right.
 
     Twice 0 unless it drew just as many as it says that it chooses among. A strategy that ended
-    early because of what came did not, and its texts would tell of easy problems only.
+    early because of what came did not, and its texts would tell of easy problems only. Nor are texts
+    counted that are not drawn alike.
 
     Raises:
         PartFailed: from the task's code.
     """
-    if strategy.texts is None or strategy.texts < 2:
+    if strategy.texts is None or strategy.texts < 2 or not strategy.alike:
         return 0, 0
     asked = (question.prompt, question.think)
     whole = [h.outcome for h in heard if h.whole and h.prompt in asked]

@@ -84,9 +84,18 @@ class LeaseBook:
         return freed
 
     def end(self, id: str, cause: str) -> list[int]:
-        """End a lease; gives the blocks that are held no longer, ends of the sequence first."""
-        lease = self.leases.pop(id, None)
-        return [] if lease is None else self._drop(lease, lease.blocks[::-1], cause)
+        """End a lease; gives the blocks that are held no longer, ends of the sequence first.
+
+        Args:
+            id: of the lease; with a `*` at its end all whose ids begin so.
+            cause: why it ends.
+        """
+        if id.endswith("*"):
+            ids = [other for other in self.leases if other.startswith(id[:-1])]
+        else:
+            ids = [id]
+        leases = [lease for one in ids if (lease := self.leases.pop(one, None)) is not None]
+        return [b for lease in leases for b in self._drop(lease, lease.blocks[::-1], cause)]
 
     def sweep(self) -> list[int]:
         """End the leases whose time is over; gives the blocks that are held no longer."""

@@ -122,6 +122,11 @@ class Strategy(Parametric, ABC):
         return None
 
     @property
+    def alike(self) -> bool:
+        """Whether these texts are drawn alike, as pass@k takes them; True by default."""
+        return True
+
+    @property
     def __weft_calls__(self) -> object:
         """The program that a call of the strategy is."""
         return type(self).solve

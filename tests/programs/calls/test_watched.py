@@ -174,6 +174,6 @@ async def test_what_was_ended_is_heard_of_as_not_whole() -> None:
 async def test_budgets_hear_what_was_kept_of_a_cut_answer() -> None:
     async with Pool(ScriptedEngine("abcdefgh")):
         with budget(tokens=100) as limit, watching(After(3)):
-            said = await generate(Prompt.user("a"))
+            said = await generate(Prompt.user("a"), logprobs=0)
     assert (said.text, said.usage.completion) == ("abc", 3)
     assert limit.spent == said.usage

@@ -39,11 +39,13 @@ class WeightedMajority(Strategy):
 
     @property
     def texts(self) -> int | None:
-        """Among how many whole texts the strategy chooses: `n`, or as many of each of `of`.
+        """Among how many whole texts the strategy chooses: `n`, or as many of each of `of`."""
+        return texts_of(self.n, self.of)
 
-        None with `hedge`, for a greedy text is not drawn as the others are.
-        """
-        return None if self.hedge else texts_of(self.n, self.of)
+    @property
+    def alike(self) -> bool:
+        """Whether all texts are drawn alike; not with a greedy one among them."""
+        return not self.hedge
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""

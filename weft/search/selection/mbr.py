@@ -59,12 +59,14 @@ class Mbr(Strategy):
             )
 
     @property
-    def texts(self) -> int | None:
-        """Among how many whole texts the strategy chooses: `n`; None with `hedge`.
+    def texts(self) -> int:
+        """Among how many whole texts the strategy chooses: `n`."""
+        return self.n
 
-        A greedy text is not drawn as the others are.
-        """
-        return None if self.hedge else self.n
+    @property
+    def alike(self) -> bool:
+        """Whether all texts are drawn alike; not with a greedy one among them."""
+        return not self.hedge
 
     async def solve(self, question: Question) -> Answer:
         """Answer the question."""

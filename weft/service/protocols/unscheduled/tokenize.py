@@ -17,7 +17,7 @@ class Tokenize(Unscheduled):
 
     def check(self, body: Body) -> str:
         """See Protocol."""
-        if body.get("model") is not None and (problem := model_problem(body)):
+        if "model" in body and (problem := model_problem(body)):
             return problem
         if "messages" in body:
             return messages_problem(body) or tools_problem(body)
@@ -33,6 +33,6 @@ class Detokenize(Unscheduled):
 
     def check(self, body: Body) -> str:
         """See Protocol."""
-        if body.get("model") is not None and (problem := model_problem(body)):
+        if "model" in body and (problem := model_problem(body)):
             return problem
         return "" if isinstance(body.get("tokens"), list) else "tokens must be a list of token ids"
