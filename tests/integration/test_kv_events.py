@@ -39,7 +39,7 @@ async def let_go(engine: VLLMEngine) -> None:
     """Have the engine forget by age alone: what programs of other tests left is held no more."""
     keep = Directive(release=("*",)).json()
     message, sampling = (Message("user", "tokens"),), Sampling(max_tokens=1)
-    request = Request("let go", "countdown", message, tokens=(7,), sampling=sampling, keep=keep)
+    request = Request("let go", "countdown", message, tokens=(7,) * 8, sampling=sampling, keep=keep)
     await engine.complete(request, lambda _: None)
 
 

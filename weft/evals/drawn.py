@@ -20,8 +20,8 @@ def right_among(
     """How many whole texts a strategy drew, and how many of them are right.
 
     Twice 0 unless it drew just as many as it says that it chooses among. A strategy that ended
-    early because of what came did not, and its texts would tell of easy problems only. Nor are texts
-    counted that are not drawn alike.
+    early because of what came did not, and its texts would tell of easy problems only. Nor do
+    texts count that are not drawn alike.
 
     Raises:
         PartFailed: from the task's code.
