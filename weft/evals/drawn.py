@@ -26,7 +26,7 @@ def right_among(
     Raises:
         PartFailed: from the task's code.
     """
-    if strategy.texts is None or strategy.texts < 2 or not strategy.alike:
+    if strategy.texts is None or strategy.texts < 2 or not strategy.drawn_alike:
         return 0, 0
     asked = (question.prompt, question.think)
     whole = [h.outcome for h in heard if h.whole and h.prompt in asked]

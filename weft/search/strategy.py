@@ -122,7 +122,7 @@ class Strategy(Parametric, ABC):
         return None
 
     @property
-    def alike(self) -> bool:
+    def drawn_alike(self) -> bool:
         """Whether these texts are drawn alike, as pass@k takes them; True by default."""
         return True
 

@@ -322,7 +322,7 @@ async def test_a_hedged_pool_has_one_greedy_sample(question, player, by_index, s
         await strategy(question)
     heats = sorted(r.sampling.temperature for r in engine.requests)
     assert heats == [0.0, *[strategy.temperature] * 3]
-    assert not strategy.alike  # so that pass@k, which takes equal draws, is not claimed
+    assert not strategy.drawn_alike  # so that pass@k, which takes equal draws, is not claimed
 
 
 def test_a_strategy_within_decides_on_temperatures_itself() -> None:

@@ -57,7 +57,7 @@ class Majority(Strategy):
         return texts_of(self.n, self.of)
 
     @property
-    def alike(self) -> bool:
+    def drawn_alike(self) -> bool:
         """Whether all texts are drawn alike; not with a greedy one among them."""
         return not self.hedge
 

@@ -49,7 +49,7 @@ class Chops(Strategy):
         return self.n
 
     @property
-    def alike(self) -> bool:
+    def drawn_alike(self) -> bool:
         """Whether all texts are drawn alike; not with a greedy one among them."""
         return not self.hedge
 

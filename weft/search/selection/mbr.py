@@ -64,7 +64,7 @@ class Mbr(Strategy):
         return self.n
 
     @property
-    def alike(self) -> bool:
+    def drawn_alike(self) -> bool:
         """Whether all texts are drawn alike; not with a greedy one among them."""
         return not self.hedge
 
