@@ -81,7 +81,7 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
         for id in directive.release:
             self._free.release(self._book.end(id, "released"))
         for id in directive.forget:
-            self._free.forget(self._ended(id))
+            self._free.forget(self._book.end(id, "forgotten"))
 
     def get_num_new_matched_tokens(
         self, request: Request, num_computed_tokens: int
@@ -97,9 +97,7 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
         if directive is None or not directive.lease or self._book is None or self._free is None:
             return
         used = {block for group in blocks.get_block_ids() for block in group}
-        superseded = self._book.supersede(directive, used)
-        self._free.release(superseded)
-        self._free.forget(superseded)
+        self._free.forget(self._book.supersede(directive, used))
 
     def build_connector_meta(self, scheduler_output: SchedulerOutput) -> KVConnectorMetadata:
         """Nothing is to be moved; once a second, leases end whose time is over."""
@@ -130,9 +128,7 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
         if aborted and directive.lost:
             self._free.forget(blocks)
         elif directive.lease:
-            superseded = self._book.grant(directive, blocks)
-            self._free.release(superseded)
-            self._free.forget(superseded)
+            self._free.forget(self._book.grant(directive, blocks))
         return False, {FIELD: self._told(directive)}
 
     def get_kv_connector_stats(self) -> LeaseStats | None:
@@ -198,13 +194,6 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
         assert self._pool is not None
         every = self._pool.blocks
         return [b for group in block_ids for b in group if every[b].block_hash is not None]
-
-    def _ended(self, id: str) -> list[int]:
-        assert self._book is not None
-        assert self._free is not None
-        blocks = self._book.end(id, "forgotten")
-        self._free.release(blocks)
-        return blocks
 
     def _watch_reset(self) -> None:
         """See whether the cache was emptied: vLLM makes a new table then, and tells nobody."""

@@ -104,21 +104,12 @@ class HeldLast(FreeKVCacheBlockQueue):
         # What others use too is not worthless.
         self._worthless |= {id for id in in_use if self._blocks[id].ref_cnt == 1}
 
-    def hold(self, ids: Iterable[int]) -> None:
-        """Free blocks are held from now on."""
-        blocks = [self._blocks[id] for id in ids]
-        free = [b for b in blocks if b.ref_cnt == 0 and b.block_id not in self._held]
-        free = [b for b in free if b.prev_free_block is not None]
-        for block in free:
-            super().remove(block)
-        self.append_n(free)
-
     def _make_room(self, n: int) -> None:
-        short = n - (self.num_free_blocks - len(self._held))
+        short = n - (self.num_free_blocks - self.held)
         if short <= 0:
             return
         self.release(self._book.give_up(max(short, _AT_ONCE), self._held))
-        if n > self.num_free_blocks - len(self._held):
+        if n > self.num_free_blocks - self.held:
             self.release(list(self._held))  # held by no lease: there should be none
 
     def _taken_out(self, ids: Iterable[int]) -> list[KVCacheBlock]:

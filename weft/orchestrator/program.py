@@ -102,6 +102,8 @@ class Program:
         silent: whether it may end without a word, as clients of a service do.
         in_block: whether a block of code holds it, which tells of its end: until then it is not
             forgotten, however long it does nothing.
+        branches: whether it was seen to run calls side by side, so that one does not go on from
+            the other.
         ended: whether it is over, as far as is known.
         bounds: those of the budgets that are open around all that it does now, outermost first.
         trail: the steps that it has taken.
@@ -143,6 +145,7 @@ class Program:
     bounds: tuple[Bounds, ...] = ()
     silent: bool = False
     in_block: bool = False
+    branches: bool = False
     ended: bool = False
     precedence: int = 0
     trail: Trail = field(default_factory=Trail)

@@ -8,6 +8,10 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio.to_thread
 
 from weft.errors import ConfigError
 from weft.retrieval.passage import Passage
@@ -153,3 +157,31 @@ class Corpus:
 def _digest(*parts: str) -> int:
     told = "\0".join(f"{len(part)}:{part}" for part in parts)
     return int.from_bytes(blake2b(told.encode(), digest_size=16).digest())
+
+
+class OfCorpus:
+    """What retrievers over a corpus have in common: its version, its size, its file."""
+
+    _corpus: Corpus
+
+    async def version(self) -> str:
+        """A digest of all passages."""
+        return await anyio.to_thread.run_sync(lambda: self._corpus.version, abandon_on_cancel=True)
+
+    def __len__(self) -> int:
+        return len(self._corpus)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._corpus.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 
 import anyio.to_thread
 
 from weft.errors import UsageError
-from weft.retrieval.corpus import Corpus
+from weft.retrieval.corpus import Corpus, OfCorpus
 from weft.retrieval.passage import Passage, checked, given_passages
 
 _TERMS = 100  # words of a query that are looked for; the rest of a longer one is left out
@@ -28,7 +27,7 @@ WHERE words MATCH ? ORDER BY score DESC, p.id LIMIT ?
 """
 
 
-class FullText:
+class FullText(OfCorpus):
     """Finds passages by the words that they share with a query, weighed by BM25.
 
     The index is SQLite's FTS5. A query is any text: its words are looked for, and nothing in it is
@@ -84,28 +83,6 @@ class FullText:
             return []
         find = partial(self._find, wanted, k)
         return await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
-
-    async def version(self) -> str:
-        """A digest of all passages."""
-        return await anyio.to_thread.run_sync(lambda: self._corpus.version, abandon_on_cancel=True)
-
-    def __len__(self) -> int:
-        return len(self._corpus)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._corpus.close()
-
-    def __enter__(self) -> FullText:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _find(self, wanted: str, k: int) -> list[Passage]:
         with self._corpus.reading() as connection:

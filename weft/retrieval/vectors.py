@@ -7,14 +7,13 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
 
 from weft.errors import UsageError
 from weft.extras import need
-from weft.retrieval.corpus import Corpus
+from weft.retrieval.corpus import Corpus, OfCorpus
 from weft.retrieval.passage import Passage, checked, given_passages
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ ORDER BY p.id
 """
 
 
-class Vectors:
+class Vectors(OfCorpus):
     """Finds passages whose embeddings are nearest to a query's, by the cosine.
 
     Every passage is compared with the query (numpy). That is exact, and quick for some hundred
@@ -93,28 +92,6 @@ class Vectors:
             return []
         (vector,) = await self._embedded([query])
         return await anyio.to_thread.run_sync(self._nearest, vector, k, abandon_on_cancel=True)
-
-    async def version(self) -> str:
-        """A digest of all passages."""
-        return await anyio.to_thread.run_sync(lambda: self._corpus.version, abandon_on_cancel=True)
-
-    def __len__(self) -> int:
-        return len(self._corpus)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._corpus.close()
-
-    def __enter__(self) -> Vectors:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     async def _embedded(self, texts: Sequence[str]) -> list[np.ndarray[Any, Any]]:
         """Embeddings of length 1, or of zeros."""

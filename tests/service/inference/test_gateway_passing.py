@@ -231,3 +231,26 @@ async def test_an_engine_that_schedules_by_priority_hears_which_program_began_fi
             assert json.loads(engine.received[-1].raw)["priority"] == 7
             await service.post("/v1/messages")
             assert "priority" not in json.loads(engine.received[-1].raw)
+
+
+async def test_an_engine_with_leases_hears_of_them_from_the_scheduler_alone() -> None:
+    engine = ScriptedEngine("Hello", model="m")
+    engine.leases = True
+    with mock.running(engine) as url:
+        async with serving(url) as service:
+
+            async def told(path: str, **more: Any) -> dict[str, Any]:
+                await service.post(path, {"x-session-id": "a"}, **more)
+                return json.loads(engine.received[-1].raw)["kv_transfer_params"]
+
+            first = await told(CHAT)
+            assert first["weft"]["lease"].endswith(":a")
+            assert first["weft"]["supersedes"]
+            assert (await told("/v1/messages"))["weft"]["lease"] == first["weft"]["lease"]
+            # A client could end what the engine holds for others.
+            theirs = {"weft": {"lease": "x", "forget": ["*"]}, "of another connector": 1}
+            sent = await told(CHAT, kv_transfer_params=theirs)
+            assert sent["of another connector"] == 1
+            assert sent["weft"]["lease"] == first["weft"]["lease"]
+            assert "forget" not in sent["weft"]
+            assert (await told(CHAT, kv_transfer_params=None)).keys() == {"weft"}

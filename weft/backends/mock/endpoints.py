@@ -62,6 +62,8 @@ class Endpoints:
             f'vllm:cache_config_info{{block_size="{self.engine.block_size}",'
             f'num_gpu_blocks="{blocks}"}} 1.0',
         ]
+        if self.engine.leases:
+            lines.append('weft:leases{engine="0"} 0.0')
         return PlainTextResponse("\n".join(lines) + "\n")
 
     async def tokenize(self, _: Received, body: Body) -> Response:

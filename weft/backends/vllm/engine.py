@@ -303,7 +303,8 @@ class VLLMEngine(Engine):
         response = await self._get("/metrics")
         text = response.text if response.status_code == 200 else ""
         self._watch.note(text)
-        self.leases = has(text, LEASES)
+        if text:
+            self.leases = has(text, LEASES)
         self.process = self._watch.number
         return text
 

@@ -30,7 +30,6 @@ class LeaseWords:
     def __init__(self) -> None:
         self._release: dict[str, None] = {}
         self._forget: dict[str, None] = {}
-        self._branching: set[str] = set()
 
     def release(self, program: Program) -> None:
         """A program's room is given away: what it left there is forgotten by age."""
@@ -38,7 +37,6 @@ class LeaseWords:
 
     def forget(self, program: Program) -> None:
         """A program is over: what it left there is forgotten first."""
-        self._branching.discard(program.id)
         self._release.pop(_lease(program), None)
         self._tell(self._forget, program)
 
@@ -53,12 +51,11 @@ class LeaseWords:
             profiles: say when the program's next call is to be expected.
             lost: whether the call is of no use if it is broken off.
         """
-        if program.running > 1:
-            self._branching.add(program.id)
+        program.branches = program.branches or program.running > 1
         self._release.pop(_lease(program), None)
         directive = Directive(
             _lease(program),
-            supersedes=program.id not in self._branching,
+            supersedes=not program.branches,
             turn=turn,
             seconds=_SECONDS,
             next_use=profiles.away(program).quantile(0.5),

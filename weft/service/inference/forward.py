@@ -108,7 +108,7 @@ class Forward:
         if engine.priority:
             raw = with_priority(self._request, raw, ticket.program.priority)
         if (keep := ticket.replica.keep(ticket, lost=False)) is not None:
-            raw = with_keep(self._request, raw, keep)
+            raw = await with_keep(self._request, raw, keep)
         reply = await send(self._request, service.upstreams[ticket.replica], self._headers, raw)
         try:
             if isinstance(reply, TranslatedReply):

@@ -54,11 +54,24 @@ def with_priority(request: ClientRequest, raw: bytes, priority: int) -> bytes:
     return spliced(raw, b'"priority":%d' % priority)
 
 
-def with_keep(request: ClientRequest, raw: bytes, keep: Mapping[str, Any]) -> bytes:
-    """The body for an engine with leases; what a client itself tells its connector stays."""
-    if request.exchange.path not in _KEEPS or request.body.get(KEEP) is not None:
+async def with_keep(request: ClientRequest, raw: bytes, keep: Mapping[str, Any]) -> bytes:
+    """The body for an engine with leases.
+
+    A client's own words for other connectors stay; those about leases don't, since they could end
+    leases of others.
+    """
+    if request.exchange.path not in _KEEPS:
         return raw
+    if KEEP in request.body:
+        return await aside_if_large(len(raw), _rekept, raw, keep)
     return spliced(raw, b'"%b":%b' % (KEEP.encode(), orjson.dumps(keep)))
+
+
+def _rekept(raw: bytes, keep: Mapping[str, Any]) -> bytes:
+    body = orjson.loads(raw)
+    own = body[KEEP]
+    body[KEEP] = {**own, **keep} if isinstance(own, dict) else keep
+    return written(body, raw)
 
 
 async def send(
@@ -172,6 +185,7 @@ async def _translate(
             "the engine speaks only chat completions, and a field of the body has no form that "
             f"could be told in those ({error}); correct it"
         ) from None
+    chat.pop(KEEP, None)
     if request.tenant.salt and translation.target == CHAT:
         chat.setdefault("cache_salt", request.tenant.salt)
     if translation.target == CHAT:
