@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 from weft.errors import UnknownName, UsageError
 
@@ -52,6 +52,10 @@ class Retry:
             return cls()
         if isinstance(value, Retry):
             return value
+        if not isinstance(cast(object, value), int | Mapping):
+            raise UsageError(
+                f"retry={value!r:.60} must be a number of attempts, or a Retry(attempts=3, first=1)"
+            )
         given = {"attempts": value} if isinstance(value, int) else dict(value)
         known = [field.name for field in fields(cls)]
         for name, one in given.items():

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import MethodType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
+from weft.backends.retry import Retry
 from weft.errors import UsageError
 from weft.orchestrator.program import ToolWait
 from weft.programs.declaration import NOTHING_DECLARED, Declaration, Stages, declare
@@ -63,7 +64,11 @@ def program(
 def node(function: Callable[P, Awaitable[T]], /) -> Callable[P, Coroutine[Any, Any, T]]: ...
 @overload
 def node(
-    *, calls: int | None = None, tokens: int | None = None, width: int | None = None
+    *,
+    calls: int | None = None,
+    tokens: int | None = None,
+    width: int | None = None,
+    retry: Retry | Mapping[str, Any] | int | None = None,
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]: ...
 def node(
     function: Any = None,
@@ -72,6 +77,7 @@ def node(
     calls: int | None = None,
     tokens: int | None = None,
     width: int | None = None,
+    retry: Retry | Mapping[str, Any] | int | None = None,
 ) -> Any:
     """Mark an async function as a part of a program. The graph shows the node by its name.
 
@@ -83,11 +89,25 @@ def node(
         calls: how many calls it is expected to make each time.
         tokens: how many tokens engines are expected to compute for it each time.
         width: branches of the fan-out that it is run in.
+        retry: how it is run again when it raises: a Retry, its fields, or its attempts alone.
+            Each attempt is a node of the graph, and asks and pays anew; what it did `@once` in a
+            run with an id stays done. Budgets that are used up around it, and errors of use, are
+            raised at once.
 
     Raises:
-        UsageError: a number is no whole number above 0.
+        UsageError: a number is no whole number above 0, or the retry is none.
     """
-    return _marked(function, "node", calls=calls, tokens=tokens, width=width)
+    marked: Any = _marked(function, "node", calls=calls, tokens=tokens, width=width)
+    if retry is None:
+        return marked
+    from weft.programs.retrying import retried  # only programs that try again need it
+
+    told = Retry.of(retry)
+
+    def mark(function: Any) -> Any:
+        return retried(marked(function), told)
+
+    return mark if function is None else retried(marked, told)
 
 
 def is_program(function: object) -> bool:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from weft.store.store import Store, StoredResult
 
 
+Mark = tuple[str, list[dict[str, int]]]
+"""A branch, and what was counted in it."""
+
+
 class Deeds:
     """The deeds of a run with an id.
 
@@ -55,6 +59,19 @@ class Deeds:
         self._occurrences[asked] += 1
         return _digest(asked, str(self._occurrences[asked]))
 
+    def mark(self, branch: str) -> Mark:
+        """What was counted in a branch by now, for `reset`."""
+        counts = self._occurrences, self._fan_outs
+        return branch, [_within(one, branch) for one in counts]
+
+    def reset(self, mark: Mark) -> None:
+        """Go back to a mark: what was done since is known again when it is asked for again."""
+        branch, counts = mark
+        for counted, before in zip((self._occurrences, self._fan_outs), counts, strict=True):
+            for key in _within(counted, branch):
+                del counted[key]
+            counted.update(before)
+
     def own_key(self, name: str, key: str) -> str:
         """The same where the program tells its deeds apart itself."""
         return _digest("own", name, key)
@@ -82,6 +99,12 @@ class Deeds:
         # What was only looked at may be looked at anew, or not any more.
         done = [deed for deed in every if deed.state == "done" and deed.kind != "seen"]
         return [deed for deed in done if deed.branch == branch and deed.key not in self._asked]
+
+
+def _within(counts: Counter[str], branch: str) -> dict[str, int]:
+    """Of counts, those of a branch and of the branches within it."""
+    inside = (f"{branch}\0", f"{branch}/")
+    return {key: n for key, n in counts.items() if key == branch or key.startswith(inside)}
 
 
 def lines(kept: KeptRuns, id: str) -> list[tuple[str, int | None]]:

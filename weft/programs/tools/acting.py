@@ -17,6 +17,7 @@ from weft.concurrency import TaskGroup, event_loop, now
 from weft.errors import BudgetExceeded, PartFailed, StoreError, WeftError
 from weft.faults import blaming, said
 from weft.programs.prompt import value_text
+from weft.programs.retrying import used_up
 from weft.programs.scope import Scope, running
 from weft.programs.tools.dependencies import refused
 from weft.programs.tools.kept import keep_result, kept_result
@@ -99,7 +100,7 @@ class _Acting:
             except StoreError:
                 raise
             except BudgetExceeded as error:
-                if scope is not None and _around(error, scope):
+                if scope is not None and used_up(error, scope):
                     raise  # a budget within the tool is the tool's own
                 failure: WeftError = error
             except WeftError as error:
@@ -179,11 +180,6 @@ async def _called(tool: Tool, given: Mapping[str, Any], deadline: float) -> Any:
     if time.cancelled_caught:
         raise _too_long(tool)
     return await made if inspect.isawaitable(made) else made
-
-
-def _around(error: BudgetExceeded, scope: Scope) -> bool:
-    """Whether it is a budget around the program that is used up."""
-    return any(getattr(b.limits, error.resource, None) == error.limit for b in scope.budgets)
 
 
 def _too_long(tool: Tool) -> TimeoutError:
