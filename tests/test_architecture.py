@@ -121,7 +121,8 @@ WALLS: dict[str, dict[str, set[str]]] = {
         "tokens": set(),
     },
     "programs": {
-        "nodes": {"scope"},
+        "nodes": {"retrying"},
+        "retrying": {"scope"},
         "calls": {"budgets", "tools", "watching"},
         "tools": {"durable", "waiting"},
         "running": {"runs"},
