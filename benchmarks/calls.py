@@ -30,7 +30,7 @@ import weft
 from weft import Pool, Prompt, fan_out, generate, run
 from weft.backends.engine import Engine, OnDelta
 from weft.concurrency import TaskGroup
-from weft.search.sampling.majority import Majority
+from weft.search.sampling.votes.majority import Majority
 from weft.search.strategy import Question
 from weft.store.store import Store
 from weft.types import Delta, Message, Request

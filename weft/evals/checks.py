@@ -12,7 +12,7 @@ from weft.evals.records import Folder
 from weft.evals.statistics import Share, share
 from weft.programs.calls.checks import CheckedCall
 from weft.programs.history.outcome import Outcome
-from weft.search.readable import read_text
+from weft.search.answers.readable import read_text
 from weft.search.strategy import Question
 
 CHECKS = "checks.jsonl"

@@ -15,7 +15,7 @@ from weft.evals.coverage import DrawnCounts
 from weft.evals.records import Row
 from weft.evals.results import Result
 from weft.evals.statistics import Share, share
-from weft.search.voting import tally
+from weft.search.answers.voting import tally
 
 _MOST_LEFT_OUT = 0.1
 

@@ -24,6 +24,7 @@ from weft.search.allocation.switch import Switch
 from weft.search.collaboration.atts import Atts
 from weft.search.collaboration.glimprouter import GlimpRouter
 from weft.search.collaboration.nudging import Nudging
+from weft.search.collaboration.pipelines.archon import Archon
 from weft.search.collaboration.routing.asked import Asked
 from weft.search.collaboration.routing.bandit import Bandit
 from weft.search.collaboration.routing.cascade import Cascade
@@ -37,36 +38,35 @@ from weft.search.early_exit.convergence_probe import ConvergenceProbe
 from weft.search.early_exit.deepconf import DeepConf
 from weft.search.early_exit.deepconf_online import DeepConfOnline
 from weft.search.early_exit.trimr import TrimR
-from weft.search.pipelines.archon import Archon
 from weft.search.readers import Reader, reader
 from weft.search.refinement.revise import Revise
 from weft.search.refinement.spar import Spar
 from weft.search.sampling.attempts import Chosen, best_of, choose, majority_of
 from weft.search.sampling.best_of_n import BestOfN
-from weft.search.sampling.choice_shuffle import ChoiceShuffle
 from weft.search.sampling.first_finish import FirstFinish
 from weft.search.sampling.greedy import Greedy
-from weft.search.sampling.majority import Majority
 from weft.search.sampling.power import Power
-from weft.search.sampling.rpc import Rpc
 from weft.search.sampling.sample_until import SampleUntil
+from weft.search.sampling.selection.chops import Chops
+from weft.search.sampling.selection.mbr import Mbr
 from weft.search.sampling.short_m_at_k import ShortMAtK
-from weft.search.sampling.weighted_majority import WeightedMajority
-from weft.search.segments.cpt import Cpt
-from weft.search.segments.hyper import Hyper
-from weft.search.segments.segment_rejection import SegmentRejection
-from weft.search.segments.treepo import TreePO
-from weft.search.selection.chops import Chops
-from weft.search.selection.mbr import Mbr
+from weft.search.sampling.votes.choice_shuffle import ChoiceShuffle
+from weft.search.sampling.votes.majority import Majority
+from weft.search.sampling.votes.rpc import Rpc
+from weft.search.sampling.votes.weighted_majority import WeightedMajority
 from weft.search.step_search.astar import AStar
 from weft.search.step_search.beam import Beam
 from weft.search.step_search.dvts import Dvts
 from weft.search.step_search.particle_filter import ParticleFilter
 from weft.search.step_search.particle_gibbs import ParticleGibbs
 from weft.search.step_search.rebase import Rebase
+from weft.search.step_search.segments.cpt import Cpt
+from weft.search.step_search.segments.hyper import Hyper
+from weft.search.step_search.segments.segment_rejection import SegmentRejection
+from weft.search.step_search.segments.treepo import TreePO
+from weft.search.step_search.tree_search.ab_mcts import AbMcts
+from weft.search.step_search.tree_search.mcts import Mcts
 from weft.search.strategy import Answer, Question, Strategy, parse_strategy, strategies, strategy
-from weft.search.tree_search.ab_mcts import AbMcts
-from weft.search.tree_search.mcts import Mcts
 from weft.search.verifiers import Confidence, Verifier, verifier
 
 __all__ = [

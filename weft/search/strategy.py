@@ -17,10 +17,10 @@ from weft.parameters import Parametric
 from weft.programs.hearing import Heard, hearing
 from weft.programs.nodes import unchecked_program
 from weft.registry import PartRegistry
-from weft.search.comparing import compares_ahead, comparing_ahead
-from weft.search.failures import NO_RESULT, note
+from weft.search.answers.comparing import compares_ahead, comparing_ahead
+from weft.search.answers.failures import NO_RESULT, note
+from weft.search.answers.readable import Readable, readable
 from weft.search.question import Question
-from weft.search.readable import Readable, readable
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from weft.backends.mock.server import running
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.cli.main import app
 from weft.evals.studies.pipelines import layers_of, space
-from weft.search.pipelines.layers import read_layers
+from weft.search.collaboration.pipelines.layers import read_layers
 from weft.types import Request
 
 

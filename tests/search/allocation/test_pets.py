@@ -13,7 +13,7 @@ from weft.orchestrator.pool import Pool
 from weft.search import Pets
 from weft.search.allocation.agreement import gain, leader_stays
 from weft.search.allocation.allotment import Allotment
-from weft.search.voting import sure
+from weft.search.answers.voting import sure
 
 pytestmark = pytest.mark.loops("virtual")
 

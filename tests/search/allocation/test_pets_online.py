@@ -22,7 +22,7 @@ from weft.search.allocation.online_budgets import (
     vote_hits,
 )
 from weft.search.allocation.pets_online import read_budgets
-from weft.search.voting import tally
+from weft.search.answers.voting import tally
 
 pytestmark = pytest.mark.loops("virtual")
 

@@ -16,7 +16,7 @@ from weft.errors import RequestRejected
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, run
 from weft.search import SpecReason, parse_strategy
-from weft.search.grade import ASKED
+from weft.search.verifiers.grade import ASKED
 from weft.types import Request
 
 GRADES = {"s0": 9, "s1": 6, "s2": 7, "answer s": 8}

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from weft.errors import MissingExtra
+from weft.search.answers.voting import tally
 from weft.search.readers import Reader, math_process, parse_reader
 from weft.search.readers.math_process import MathProcess
-from weft.search.voting import tally
 
 pytest.importorskip("math_verify", reason="math-verify is missing: make test installs it")
 

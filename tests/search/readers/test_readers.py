@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.errors import PartFailed, UnknownName, UsageError
+from weft.search.answers.voting import Election, tally
 from weft.search.readers import READERS, parse_reader
 from weft.search.readers.suiting import reader_for
-from weft.search.voting import Election, tally
 
 HOURS = '''
 from weft.search.readers import Reader, reader

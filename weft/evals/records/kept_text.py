@@ -8,7 +8,7 @@ from typing import Any
 
 from weft.errors import PartFailed
 from weft.programs.hearing import Heard
-from weft.search.readable import read_text
+from weft.search.answers.readable import read_text
 from weft.search.strategy import Question
 
 

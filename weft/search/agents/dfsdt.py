@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from weft.errors import BudgetExceeded, OutputError, UsageError, WeftError
 from weft.programs import fan_out
-from weft.search.failures import NO_RESULT
+from weft.search.answers.failures import NO_RESULT
 from weft.search.strategy import stable_seed
 
 S = TypeVar("S")

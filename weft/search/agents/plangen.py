@@ -12,7 +12,7 @@ from weft.programs import generate
 from weft.programs.hearing import hearing
 from weft.search.agents.bandit import ArmBounds
 from weft.search.agents.planning import Agents, Verification
-from weft.search.failures import NO_RESULT
+from weft.search.answers.failures import NO_RESULT
 from weft.search.sampling.best_of_n import BestOfN
 from weft.search.sampling.samples import Candidate, Drawn, answered
 from weft.search.step_search.beam import Beam

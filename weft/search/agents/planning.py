@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from weft.errors import OutputError, WeftError
 from weft.programs import Prompt, generate
-from weft.search.failures import NO_RESULT
+from weft.search.answers.failures import NO_RESULT
 from weft.search.strategy import Question, stable_seed
 
 _CONSTRAINTS = """List all constraints that a good answer to this request must satisfy: what it \

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import anyio
 
-from weft.search.voting import Same, Votes
+from weft.search.answers.voting import Same, Votes
 
 Worth = Callable[[tuple[int, ...]], float]
 """What a further sample is worth to a question with these votes for its answers, most first."""

@@ -11,11 +11,11 @@ from typing import Any
 from weft.errors import UsageError, WeftError
 from weft.parameters import param
 from weft.search.allocation.demands import RUBRIC, demands_of, read_rubric
+from weft.search.answers.failures import NO_RESULT, note
 from weft.search.calibration.examples import Scored, with_examples
 from weft.search.calibration.kept import Calibration, find_calibration
 from weft.search.calibration.profiles import Profiles, cheapest, fit_profiles
 from weft.search.calibration.table import SELF
-from weft.search.failures import NO_RESULT, note
 from weft.search.needs import nested
 from weft.search.sampling.greedy import Greedy
 from weft.search.sampling.nesting import of_param

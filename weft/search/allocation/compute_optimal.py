@@ -7,12 +7,12 @@ from functools import lru_cache
 
 from weft.errors import UsageError
 from weft.parameters import param
+from weft.search.answers.failures import NO_RESULT, note
 from weft.search.calibration.examples import Scored, with_examples
 from weft.search.calibration.kept import Calibration, Example, find_calibration
 from weft.search.calibration.table import SELF, PolicyTable, fit_table
-from weft.search.failures import NO_RESULT, note
 from weft.search.needs import nested
-from weft.search.sampling.majority import Majority
+from weft.search.sampling.votes.majority import Majority
 from weft.search.strategy import Answer, Question, Strategy, parse_strategy, stable_seed, strategy
 
 _LEAST = 20

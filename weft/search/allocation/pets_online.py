@@ -5,9 +5,9 @@ from __future__ import annotations
 from weft.errors import UsageError
 from weft.parameters import param, temperature
 from weft.search.allocation.online_budgets import FIRST, PATTERNS, pattern
+from weft.search.answers.voting import Election, tally
 from weft.search.sampling.samples import Drawn, collect, drawer, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
-from weft.search.voting import Election, tally
 
 
 def read_budgets(text: str) -> dict[str, int]:

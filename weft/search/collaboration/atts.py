@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from weft.errors import BudgetExceeded
 from weft.parameters import param, temperature
 from weft.programs import Completion, fan_out, node
+from weft.search.answers.failures import NO_RESULT
+from weft.search.answers.voting import tally
 from weft.search.calibration.conformal import conformal_quantile
 from weft.search.collaboration.shared_answer import SharedAnswer, brought_to_end, tokens_by_role
-from weft.search.failures import NO_RESULT
 from weft.search.sampling.samples import Candidate, collect, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import NO_TOKENS, read_verifier
-from weft.search.voting import tally
 
 DRIFTED = 0.01
 """If so many chunks are refused with no more than this probability, scores have drifted."""

@@ -10,8 +10,8 @@ from typing import Any
 from weft.errors import EngineError, WeftError
 from weft.programs import Completion, Prompt, node
 from weft.programs.scope import current
+from weft.search.answers.failures import NO_RESULT
 from weft.search.early_exit.pieces import Pieces, closed, up_to
-from weft.search.failures import NO_RESULT
 from weft.search.once import warn_once
 from weft.search.sampling.samples import Candidate, answered, collect
 from weft.search.strategy import Answer, Question

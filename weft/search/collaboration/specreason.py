@@ -8,8 +8,8 @@ from typing import Any
 from weft.errors import BudgetExceeded
 from weft.parameters import param, temperature
 from weft.programs import Completion
+from weft.search.answers.failures import NO_RESULT
 from weft.search.collaboration.shared_answer import SharedAnswer, in_steps
-from weft.search.failures import NO_RESULT
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import NO_TOKENS, read_verifier
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from weft.parameters import param, temperature
+from weft.search.answers.voting import tally
 from weft.search.early_exit.confidence import MEASURES, confidence, floor_of
 from weft.search.early_exit.traces import keep_param, most_confident, tracer, window_param
 from weft.search.sampling.samples import collect, unscored
 from weft.search.strategy import Answer, Question, Strategy, strategy
-from weft.search.voting import tally
 
 
 @strategy("deepconf")

@@ -7,11 +7,11 @@ from functools import partial
 from weft.errors import UsageError
 from weft.parameters import param, temperature
 from weft.programs.watching import watching
+from weft.search.answers.voting import Votes
 from weft.search.early_exit.confidence import Floor, confidence, floor_of
 from weft.search.early_exit.traces import keep_param, most_confident, tracer, window_param
 from weft.search.sampling.samples import Candidate, Drawn, collect, unscored
 from weft.search.strategy import Answer, Question, Strategy, strategy
-from weft.search.voting import Votes
 
 
 @strategy("deepconf_online")

@@ -8,10 +8,10 @@ from typing import Any
 from weft.errors import Unsupported
 from weft.parameters import param
 from weft.programs import Completion, generate, node
+from weft.search.answers.voting import Tally
 from weft.search.early_exit.confidence import ALTERNATIVES
 from weft.search.sampling.samples import Candidate, Draw, Drawn, answered, unscored
 from weft.search.strategy import Answer, Question, stable_seed
-from weft.search.voting import Tally
 from weft.types import TokenLogprob
 
 

@@ -12,7 +12,7 @@ from weft.programs import Completion, Prompt, node
 from weft.search.early_exit.pieces import Pieces, closed
 from weft.search.sampling.samples import Candidate, answered, collect
 from weft.search.strategy import Answer, Question, Strategy, strategy
-from weft.search.verdicts import ask_verdict
+from weft.search.verifiers.verdicts import ask_verdict
 
 _CUE = re.compile(r"\n\n(?=Wait|But|Alternatively)")
 """Where thinking turns back on itself."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from weft.errors import WeftError
 from weft.programs import Prompt, fan_out, generate
-from weft.search.failures import NO_RESULT
+from weft.search.answers.failures import NO_RESULT
 from weft.search.strategy import Question, stable_seed
 
 _ASK = """Here are a request and an answer to it. Hold the answer against each instruction of the \

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from weft.errors import OutputError, UsageError
 from weft.programs import Prompt
 from weft.search.sampling.best_of_n import BestOfN
-from weft.search.sampling.majority import Majority
+from weft.search.sampling.votes.majority import Majority
 from weft.search.strategy import Answer, Question, Strategy, parse_strategy
 
 T = TypeVar("T")

@@ -10,12 +10,12 @@ from weft.errors import UsageError, WeftError
 from weft.parameters import param
 from weft.programs import fan_out, generate, node
 from weft.programs.hearing import hearing
-from weft.search.failures import NO_RESULT, note
+from weft.search.answers.failures import NO_RESULT, note
+from weft.search.answers.voting import Tally, tally
 from weft.search.sampling.nesting import note_within
 from weft.search.sampling.step_scores import step_score
 from weft.search.strategy import Answer, Question, Strategy, stable_seed
 from weft.search.verifiers import Verifier
-from weft.search.voting import Tally, tally
 from weft.types import TokenLogprob
 
 

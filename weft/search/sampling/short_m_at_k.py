@@ -6,10 +6,10 @@ from typing import Any
 
 from weft.errors import UsageError
 from weft.parameters import param, temperature
+from weft.search.answers.voting import tally
 from weft.search.sampling.nesting import of_param, texts_of
 from weft.search.sampling.samples import Candidate, Draw, Found, answered, collect, drawer
 from weft.search.strategy import Answer, Question, Strategy, strategy
-from weft.search.voting import tally
 
 
 @strategy("short_m_at_k")

@@ -7,11 +7,11 @@ from typing import Any
 
 from weft.errors import WeftError
 from weft.parameters import param
-from weft.search.failures import note
+from weft.search.answers.failures import note
+from weft.search.answers.voting import tally
 from weft.search.step_search.frontier import Path
 from weft.search.step_search.steps import Steps
 from weft.search.strategy import Answer
-from weft.search.voting import tally
 
 
 def pick_param(*more: str, default: str = "best") -> Any:

@@ -23,7 +23,7 @@ from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, WeftError
 from weft.programs import Prompt, fan_out
 from weft.programs.scope import current
-from weft.search.failures import NO_RESULT
+from weft.search.answers.failures import NO_RESULT
 from weft.search.strategy import stable_seed
 from weft.search.verifiers import NO_TOKENS, Confidence
 from weft.types import TokenLogprob

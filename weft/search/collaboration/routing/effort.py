@@ -9,12 +9,12 @@ from weft.errors import UsageError
 from weft.parameters import param, temperature
 from weft.programs import Prompt, node
 from weft.programs.calls.score import pool_texts
+from weft.search.answers.failures import NO_RESULT
 from weft.search.collaboration.routing.ways import Way, answer_by
-from weft.search.failures import NO_RESULT
 from weft.search.sampling.nesting import of_param
 from weft.search.sampling.samples import Drawn, answered
 from weft.search.strategy import Answer, Question, Strategy, strategy
-from weft.search.verdicts import forms
+from weft.search.verifiers.verdicts import forms
 
 ASK = (
     "How much reasoning does the task below need? Name the least that is enough: {levels}. "

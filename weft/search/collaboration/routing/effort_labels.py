@@ -7,7 +7,7 @@ from operator import eq
 from typing import Any, TypeVar
 
 from weft.programs import fan_out
-from weft.search.failures import NO_RESULT
+from weft.search.answers.failures import NO_RESULT
 
 S = TypeVar("S")
 A = TypeVar("A")

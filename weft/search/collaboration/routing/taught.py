@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from weft.parameters import param, temperature
 from weft.programs.hearing import hearing
 from weft.programs.scope import current
+from weft.search.answers.failures import note
+from weft.search.answers.readable import Readable, readable
 from weft.search.collaboration.routing.linear_arms import EXPLORE
 from weft.search.collaboration.routing.router import Feedback, Router, router_of
 from weft.search.collaboration.routing.ways import Way, answer_by
-from weft.search.failures import note
-from weft.search.readable import Readable, readable
 from weft.search.sampling.nesting import of_param
 from weft.search.sampling.samples import Candidate, Drawn, answered
 from weft.search.strategy import Answer, Question, Strategy, stable_seed

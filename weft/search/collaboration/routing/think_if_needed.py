@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from weft.parameters import param, temperature
+from weft.search.answers.voting import Votes, tally
 from weft.search.collaboration.routing.ways import played_by, with_effort
 from weft.search.sampling.samples import Drawn, collect, drawer, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
-from weft.search.voting import Votes, tally
 
 
 @strategy("think_if_needed")
