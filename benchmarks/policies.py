@@ -1,7 +1,7 @@
 """The shipped policies on four kinds of workload and a mix, simulated, from idle to saturation.
 
     python benchmarks/policies.py [SESSIONS.jsonl.gz] [--workloads agents,text_to_sql]
-        [--engines 8] [--loads 0.5,2,4,8] [--quick] [--json FILE]
+        [--engines 8] [--loads 0.5,2,4,8] [--leases] [--quick] [--json FILE]
 
 | workload | engines |
 |---|---|
@@ -85,6 +85,7 @@ class Setting:
         programs: how many for an engine, as a multiple of the usual number.
         wait_max: seconds.
         seed: of arrivals.
+        leases: whether engines have leases.
     """
 
     kind: str
@@ -93,6 +94,7 @@ class Setting:
     programs: float
     wait_max: float
     seed: int
+    leases: bool = False
 
     @property
     def hardware(self) -> Hardware:
@@ -223,7 +225,7 @@ def play(policy: str, load: float, rate: float, setting: Setting) -> Row:
     done = simulate(
         setting.workload(),
         parse_policy(policy),
-        SimulatedFleet(setting.engines, hardware, hardware.kv_tokens, BLOCK),
+        SimulatedFleet(setting.engines, hardware, hardware.kv_tokens, BLOCK, leases=setting.leases),
         Poisson(rate),
         seed=setting.seed,
         on_sent=trace.on_sent,
@@ -332,6 +334,7 @@ def main() -> None:
     parser.add_argument("--wait-max", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--leases", action="store_true", help="engines have leases")
     parser.add_argument("--quick", action="store_true", help="few policies, one load, few programs")
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args()
@@ -347,7 +350,7 @@ def main() -> None:
     names = ["weft", *(name for name in names if name != "weft")]
     print(
         f"{engines} engines, {programs:g} times the usual number of programs, waits up to "
-        f"{given.wait_max:g} s, seed {given.seed}"
+        f"{given.wait_max:g} s, seed {given.seed}{', leases' * given.leases}"
     )
     print(
         "`/weft`: as a multiple of weft's; `in time`: share of programs that met their deadline; "
@@ -356,7 +359,9 @@ def main() -> None:
     results = []
     with ProcessPoolExecutor(given.processes) as pool:
         for kind in kinds:
-            setting = Setting(kind, given.path, engines, programs, given.wait_max, given.seed)
+            setting = Setting(
+                kind, given.path, engines, programs, given.wait_max, given.seed, given.leases
+            )
             for load in loads:
                 rate = rate_of(load, setting)
                 rows = list(pool.map(play, names, repeat(load), repeat(rate), repeat(setting)))

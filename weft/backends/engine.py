@@ -60,6 +60,8 @@ class Engine(ABC):
         priority: whether the engine schedules by priority, and is to be told which program began
             first.
         leases: whether the engine keeps in its cache what `Request.keep` asks for.
+        leased: blocks that its leases held when it last told; 0 if it does not tell.
+        needed: blocks that its leases have given up for need since it began; 0 likewise.
         wording: what users said of the parameters that the engine takes: `omit`, `rename`, `extra`.
         price: what tokens cost; None if nothing.
         opens_thinking: whether the model's chat template ends a prompt within thinking, so that
@@ -86,6 +88,8 @@ class Engine(ABC):
     calls_tools: bool = True
     priority: bool = False
     leases: bool = False
+    leased: int = 0
+    needed: int = 0
     wording: Wording = Wording()
     price: Price | None = None
     opens_thinking: bool = False

@@ -8,28 +8,29 @@ from dataclasses import dataclass, field
 
 
 @dataclass(eq=False, slots=True)
-class _Release:
+class PrefixRelease:
     """Blocks that became free at one moment, part of one path from the root.
 
     Later holds take them away from the head, evictions from the tail.
     """
 
     owner: object
-    tail: _Node  # the deepest
+    tail: PrefixNode  # the deepest
     blocks: int = 0
 
 
 @dataclass(eq=False, slots=True)
-class _Node:
-    """Blocks `chain[start:end]`: a run with one number of pins and one release."""
+class PrefixNode:
+    """Blocks `chain[start:end]`: a run with one number of pins and of leases, and one release."""
 
     chain: Sequence[int]
     start: int
     end: int
-    parent: _Node | None
+    parent: PrefixNode | None
     pins: int = 0
-    release: _Release | None = None  # None while there are pins
-    children: dict[int, _Node] = field(default_factory=lambda: {})
+    leases: int = 0  # see LeasedIndex; like pins they grow towards the root
+    release: PrefixRelease | None = None  # None while there are pins
+    children: dict[int, PrefixNode] = field(default_factory=lambda: {})
 
 
 @dataclass(eq=False, slots=True)
@@ -43,7 +44,7 @@ class Hold:
 
     blocks: int
     private: int
-    node: _Node = field(repr=False)  # ends where the hold ends; the root for an empty one
+    node: PrefixNode = field(repr=False)  # ends where the hold ends; the root for an empty one
 
 
 class PrefixIndex:
@@ -67,20 +68,23 @@ class PrefixIndex:
         capacity: as given.
         cached: blocks that hold a known prefix, pinned or free.
         pinned: blocks that holds use, private ones included.
+        held: free blocks that leases hold; 0 without leases.
         changes: counts operations that may have changed what is held.
+        room: blocks of the capacity that are not known to be kept for others.
     """
 
     def __init__(self, blocks: int) -> None:
-        self.capacity = blocks
+        self.capacity = self.room = blocks
         self.changes = 0
+        self.held: int = 0
         self._holds: set[Hold] = set()
         self.clear()
 
     def clear(self) -> None:
         """Forget everything: the engine was restarted. Open holds hold nothing now."""
-        self._root = _Node((), 0, 0, None)
-        self._releases: OrderedDict[_Release, None] = OrderedDict()  # oldest first
-        self.cached = self.pinned = self._private = 0
+        self._root = PrefixNode((), 0, 0, None)
+        self._releases: OrderedDict[PrefixRelease, None] = OrderedDict()  # oldest first
+        self.cached = self.pinned = self.held = self._private = 0
         self.changes += 1
         for hold in self._holds:
             hold.blocks, hold.private, hold.node = 0, 0, self._root
@@ -142,7 +146,7 @@ class PrefixIndex:
             self.cached += new
             self.pinned += new
             parent = hold.node
-            node = _Node(hashes, held, blocks, parent, pins=1)
+            node = PrefixNode(hashes, held, blocks, parent, pins=1)
             parent.children[hashes[held]] = node
             self._join(node)
             hold.blocks, hold.node = blocks, node
@@ -178,21 +182,22 @@ class PrefixIndex:
         self.changes += 1
         self._private -= hold.private
         self.pinned -= hold.private
-        release = _Release(owner, hold.node)
+        release = PrefixRelease(owner, hold.node)
         node = hold.node
         while node.parent is not None:
             node.pins -= 1
             if not node.pins:
-                node.release = release
-                release.blocks += node.end - node.start
+                blocks = node.end - node.start
+                self.pinned -= blocks
+                if node.leases:
+                    self.held += blocks
+                    node.release = PrefixRelease(owner, node, blocks)  # in no queue
+                else:
+                    node.release = release
+                    release.blocks += blocks
             node = node.parent
-        node = hold.node
-        while node.parent is not None:
-            if not self._join(node):
-                node = node.parent
-        self._join_child(hold.node)
+        self._join_path(hold.node)
         if release.blocks:
-            self.pinned -= release.blocks
             self._releases[release] = None
 
     def owners(self, hashes: Sequence[int]) -> Iterator[tuple[object, int]]:
@@ -205,12 +210,14 @@ class PrefixIndex:
             owner = node.release.owner if node.release is not None else None
             yield owner, min(node.end, matched) - node.start
 
-    def _path(self, node: _Node, hashes: Sequence[int], limit: int) -> tuple[list[_Node], int]:
+    def _path(
+        self, node: PrefixNode, hashes: Sequence[int], limit: int
+    ) -> tuple[list[PrefixNode], int]:
         """The nodes below `node` that hold blocks of `hashes[:limit]`, and how many are held.
 
         The last of the nodes may hold more than that.
         """
-        nodes: list[_Node] = []
+        nodes: list[PrefixNode] = []
         at = node.end
         while at < limit and (child := node.children.get(hashes[at])) is not None:
             node = child
@@ -230,7 +237,7 @@ class PrefixIndex:
             return nodes, high
         return nodes, at
 
-    def _pin(self, hold: Hold, nodes: list[_Node], end: int) -> None:
+    def _pin(self, hold: Hold, nodes: list[PrefixNode], end: int) -> None:
         """Pin nodes up to block `end`; they go on where the hold ends."""
         if not nodes:
             return
@@ -240,27 +247,31 @@ class PrefixIndex:
             if node.release is not None:
                 blocks = node.end - node.start
                 self.pinned += blocks
-                node.release.blocks -= blocks
-                if not node.release.blocks:
-                    del self._releases[node.release]
+                if node.leases:
+                    self.held -= blocks
+                else:
+                    node.release.blocks -= blocks
+                    if not node.release.blocks:
+                        del self._releases[node.release]
                 node.release = None
             node.pins += 1
             self._join(node)
         hold.blocks, hold.node = end, nodes[-1]
 
-    def _split(self, node: _Node, at: int) -> _Node:
+    def _split(self, node: PrefixNode, at: int) -> PrefixNode:
         """Make a node of the head of one, up to block `at`.
 
         The old one stays the tail: holds and releases refer to nodes by where they end.
         """
         assert node.parent is not None
-        head = _Node(node.chain, node.start, at, node.parent, node.pins, node.release)
+        head = PrefixNode(node.chain, node.start, at, node.parent, node.pins)
+        head.leases, head.release = node.leases, node.release
         node.parent.children[node.chain[node.start]] = head
         head.children[node.chain[at]] = node
         node.start, node.parent = at, head
         return head
 
-    def _join(self, node: _Node) -> bool:
+    def _join(self, node: PrefixNode) -> bool:
         """Have a node take in its parent if nothing tells them apart.
 
         No hold ends at the parent then, or it would have more pins.
@@ -271,21 +282,30 @@ class PrefixIndex:
             or parent.parent is None
             or len(parent.children) > 1
             or parent.pins != node.pins
-            or parent.release is not node.release
+            or parent.leases != node.leases
+            or (parent.release is not node.release and not node.leases)
         ):
             return False
         node.start, node.parent = parent.start, parent.parent
         node.parent.children[node.chain[node.start]] = node
         return True
 
-    def _join_child(self, node: _Node) -> None:
+    def _join_path(self, node: PrefixNode) -> None:
+        """The same for all nodes between the root and the children of a node."""
+        last = node
+        while node.parent is not None:
+            if not self._join(node):
+                node = node.parent
+        self._join_child(last)
+
+    def _join_child(self, node: PrefixNode) -> None:
         """The same from above."""
         if len(node.children) == 1:
             self._join(*node.children.values())
 
     def _make_room(self, blocks: int) -> None:
         """Evict what an allocation of so many blocks needs; so many are free."""
-        excess = self.cached + self._private + blocks - self.capacity
+        excess = self.cached + self._private + blocks - self.room
         while excess > 0:
             # What branched off from the oldest release was older and is gone: it is one run.
             release = next(iter(self._releases))
@@ -303,7 +323,7 @@ class PrefixIndex:
                 self._join_child(node.parent)
 
 
-def _pinned(nodes: Sequence[_Node], held: int) -> int:
+def _pinned(nodes: Sequence[PrefixNode], held: int) -> int:
     """How many of the blocks held on a path are pinned: pins grow towards the root."""
     for node in nodes:
         if not node.pins:

@@ -10,6 +10,7 @@ Made for vLLM 0.32.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
@@ -128,6 +129,8 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
         if aborted and directive.lost:
             self._free.forget(blocks)
         elif directive.lease:
+            if aborted:  # what it supersedes, it has superseded when it began
+                directive = replace(directive, supersedes=False)
             self._free.forget(self._book.grant(directive, blocks))
         return False, {FIELD: self._told(directive)}
 

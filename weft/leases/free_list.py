@@ -15,9 +15,7 @@ from collections.abc import Iterable
 from vllm.v1.core.kv_cache_utils import FreeKVCacheBlockQueue, KVCacheBlock
 
 from weft.leases.book import LeaseBook
-
-_AT_ONCE = 32
-"""Blocks that are given up at once, so that leases are not gone through for each new block."""
+from weft.leases.terms import AT_ONCE
 
 
 class HeldLast(FreeKVCacheBlockQueue):
@@ -108,7 +106,7 @@ class HeldLast(FreeKVCacheBlockQueue):
         short = n - (self.num_free_blocks - self.held)
         if short <= 0:
             return
-        self.release(self._book.give_up(max(short, _AT_ONCE), self._held))
+        self.release(self._book.give_up(max(short, AT_ONCE), self._held))
         if n > self.num_free_blocks - self.held:
             self.release(list(self._held))  # held by no lease: there should be none
 

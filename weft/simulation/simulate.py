@@ -77,6 +77,7 @@ class SimulatedFleet:
         block_size: tokens in a block.
         concurrency: most calls that one runs at once.
         batched_tokens: most tokens of a step.
+        leases: whether they have leases (see `weft.leases`).
     """
 
     engines: int
@@ -85,6 +86,7 @@ class SimulatedFleet:
     block_size: int = 64
     concurrency: int = 256
     batched_tokens: int = 8192
+    leases: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def simulate(
                     block_size=fleet.block_size,
                     concurrency=fleet.concurrency,
                     batched_tokens=fleet.batched_tokens,
+                    leases=fleet.leases,
                 )
                 for i in range(fleet.engines)
             ]

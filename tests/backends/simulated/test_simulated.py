@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import anyio
@@ -15,10 +15,12 @@ from weft.backends.simulated.hardware import CPU34M, Hardware, Linear
 from weft.backends.timeline import Timeline
 from weft.cache.prefix import PrefixIndex
 from weft.errors import ContextExceeded, EngineUnavailable, Unsupported, UsageError
+from weft.leases.directive import Directive
 from weft.types import Delta, Message, Request, Sampling
 
 T = TypeVar("T")
 STEP, TOKEN, SEQUENCE = 1.0, 0.01, 0.1  # seconds
+NOTHING = Directive()
 LINES = Linear(fixed=STEP, prefill_token=TOKEN, decode=SEQUENCE, kv_tokens=1000)
 
 
@@ -438,3 +440,28 @@ def test_measured_time_to_the_first_token() -> None:
         (0, ask(1500, 2, blocks)), (10, ask(1500, 2, blocks)), hardware=CPU34M, block_size=32
     )
     assert [one.times[0] for one in seen] == pytest.approx([0.516, 10.029], rel=0.01)
+
+
+def test_an_engine_with_leases_forgets_last_what_it_is_to_keep() -> None:
+    async def main(leases: bool) -> tuple[int | None, int | None]:
+        async with Timeline() as timeline:
+            engine = SimulatedEngine(timeline, LINES, block_size=10, leases=leases)
+            await engine.connect()
+            seen: list[Seen] = []
+
+            async def send(first: int, keep: Directive = NOTHING) -> int | None:
+                request = ask(201, 9, range(first, first + 20), id=f"{first}")
+                seen.append(Seen())
+                await call(engine, replace(request, keep=keep.json()), seen[-1])
+                return seen[-1].cached
+
+            await send(0, Directive("a"))
+            for number in range(1, 6):  # together more than the cache
+                await send(100 * number)
+            kept = await send(0, Directive("a"))
+            for number in range(6, 11):
+                await send(100 * number, Directive(release=("a",)))
+            return kept, await send(0)
+
+    assert virtual(lambda: main(True)) == (200, 0)
+    assert virtual(lambda: main(False)) == (0, 0)

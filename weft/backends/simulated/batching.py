@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from weft.backends.simulated.decoding import Decoding, Stay
 from weft.backends.simulated.step_time import Step
 from weft.cache.prefix import PrefixIndex
+from weft.leases.leased_index import LeasedIndex
 
 
 @dataclass(slots=True)
@@ -55,19 +57,29 @@ class Batch:
         block_size: tokens in a block.
         concurrency: most requests that run at once.
         batched_tokens: most tokens of a step; at least `concurrency`.
+        leases: the clock of leases; None for an engine without.
     """
 
-    def __init__(self, blocks: int, block_size: int, concurrency: int, batched_tokens: int) -> None:
+    def __init__(
+        self,
+        blocks: int,
+        block_size: int,
+        concurrency: int,
+        batched_tokens: int,
+        leases: Callable[[], float] | None = None,
+    ) -> None:
         self.blocks = blocks
         self.block_size = block_size
         self.concurrency = concurrency
         self.batched_tokens = batched_tokens
         self.counters = BatchCounters()
+        self._clock = leases
         self.clear()
 
     def clear(self) -> None:
         """Forget all requests and blocks."""
-        self.index = PrefixIndex(self.blocks)
+        self._leased = LeasedIndex(self.blocks, self._clock) if self._clock is not None else None
+        self.index = self._leased if self._leased is not None else PrefixIndex(self.blocks)
         self.waiting: deque[Stay] = deque()
         self.running: list[Stay] = []
         self.entered: list[Stay] = []
@@ -84,11 +96,15 @@ class Batch:
         """Put a request at the end of the queue."""
         self.counters.requests += 1
         self.waiting.append(stay)
+        if self._leased is not None and stay.keep is not None:
+            self._leased.come(stay.keep)
 
     def drop(self, stay: Stay) -> None:
         """Take out a cancelled request, between two steps. What it computed stays cached."""
         if stay.hold is not None:
-            self._leave(stay)
+            if stay.keep is not None:  # what it supersedes, it has superseded when it began
+                stay.keep = replace(stay.keep, supersedes=False)
+            self._leave(stay, lost=stay.keep is not None and stay.keep.lost)
         elif stay in self.waiting:
             self.waiting.remove(stay)
 
@@ -101,6 +117,8 @@ class Batch:
     def plan(self) -> Step | None:
         """Choose what the next step computes, and give it blocks; None if there is nothing."""
         steps = self.counters.steps + 1
+        if self._leased is not None:
+            self._leased.sweep()
         self.entered = []
         preempted = False
         while not self._reserve(steps):
@@ -189,6 +207,8 @@ class Batch:
             self.entered.append(stay)
             fits = self._extend(stay, min(budget, stay.known - stay.computed))
             assert fits, "the whole prompt fits"
+            if self._leased is not None and stay.keep is not None:
+                self._leased.supersede(stay.keep, hold)
             budget -= stay.chunk
 
     def _reveal(self, stay: Stay) -> None:
@@ -250,8 +270,14 @@ class Batch:
         self._decoding.begin(stay, self.counters.steps)
         self._show(stay)
 
-    def _leave(self, stay: Stay) -> None:
-        """Take a running request out and free its blocks; they stay cached."""
+    def _leave(self, stay: Stay, *, lost: bool = False, back: bool = False) -> None:
+        """Take a running request out and free its blocks; they stay cached.
+
+        Args:
+            stay: the request's.
+            lost: whether what it leaves is worthless.
+            back: whether it will come back.
+        """
         hold = stay.hold
         assert hold is not None
         self._hide(stay)
@@ -264,12 +290,17 @@ class Batch:
         self._reserve(self._reserved)
         blocks = min(stay.computed // self.block_size, len(stay.hashes))
         self.index.grow(hold, stay.hashes, blocks)
-        self.index.close(hold)
+        if self._leased is not None and stay.keep is not None and not back:
+            if lost:
+                self._leased.lose(hold)
+            elif stay.keep.lease:
+                self._leased.grant(stay.keep, hold)
+        self.index.close(hold)  # if it is not
         stay.hold = None
 
     def _preempt(self, stay: Stay) -> None:
         self.counters.preemptions += 1
-        self._leave(stay)
+        self._leave(stay, back=True)
         stay.computed = 0
         self.waiting.appendleft(stay)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from weft.cache.prefix import Hold
+from weft.leases.directive import Directive
 
 
 @dataclass(eq=False, slots=True)
@@ -25,6 +26,7 @@ class Stay:
         hold: its blocks that can be hit; None while it waits.
         lead: while it decodes, `computed` less the number of steps done; else None.
         number: numbers the beginnings of decoding.
+        keep: what it asks of an engine with leases.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Stay:
     hold: Hold | None = None
     lead: int | None = None
     number: int = 0
+    keep: Directive | None = None
 
     @property
     def known(self) -> int:

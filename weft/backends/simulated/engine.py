@@ -78,6 +78,7 @@ class SimulatedEngine(Engine):
         concurrency: most requests that run at once (vLLM's `max_num_seqs`).
         batched_tokens: most tokens of a step (vLLM's `max_num_batched_tokens`).
         keep_log: whether to keep `log`.
+        leases: whether it keeps what requests ask for, as vLLM with `weft.leases` does.
 
     Attributes:
         counters: what has happened since it was made.
@@ -102,6 +103,7 @@ class SimulatedEngine(Engine):
         concurrency: int = 256,
         batched_tokens: int = 8192,
         keep_log: bool = False,
+        leases: bool = False,
     ) -> None:
         self.name = name
         self.model = model
@@ -124,7 +126,9 @@ class SimulatedEngine(Engine):
         self.log: list[RequestRecord] = []
         self._keep_log = keep_log
         self._timeline = timeline
-        self._batch = Batch(blocks, block_size, concurrency, batched_tokens)
+        self.leases = leases
+        clock = (lambda: timeline.now) if leases else None
+        self._batch = Batch(blocks, block_size, concurrency, batched_tokens, clock)
         self._calls: dict[Stay, _Call] = {}
         self._gone: list[Stay] = []  # to be dropped when the step is done
         self._start = 0.0  # when an idle one was asked again

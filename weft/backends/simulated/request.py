@@ -9,6 +9,7 @@ from weft.backends.engine import Engine
 from weft.backends.simulated.decoding import Stay
 from weft.cache.block_hashes import block_hashes
 from weft.errors import ContextExceeded, Unsupported, UsageError
+from weft.leases.directive import read_directive
 from weft.types import Request
 
 _ANSWER = 256  # tokens, where a request sets no limit
@@ -67,4 +68,4 @@ def stay_of(request: Request, engine: Engine) -> Stay:
             f"request {request.id} needs {prompt + answer} tokens, and the KV cache of "
             f"engine {engine.name} holds {engine.context}; shorten it, or give the engine more"
         )
-    return Stay(request.id, prompt, answer, hashes)
+    return Stay(request.id, prompt, answer, hashes, keep=read_directive(request.keep))

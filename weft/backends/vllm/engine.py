@@ -20,7 +20,16 @@ from weft.backends.retry import Retry
 from weft.backends.vllm.answer_text import AnswerText, Decoder
 from weft.backends.vllm.deltas import relay, scored
 from weft.backends.vllm.introduction import check_tokenizer, listed_models, unlisted
-from weft.backends.vllm.metrics import LEASES, ProcessWatch, gauge, has, labelled
+from weft.backends.vllm.metrics import (
+    GIVEN_UP,
+    LEASED,
+    LEASES,
+    NEED,
+    ProcessWatch,
+    gauge,
+    has,
+    labelled,
+)
 from weft.errors import EngineError, RequestRejected, UsageError
 from weft.thinking import names_channel, opens_thinking
 from weft.types import Delta, Message, Price, Request
@@ -305,6 +314,8 @@ class VLLMEngine(Engine):
         self._watch.note(text)
         if text:
             self.leases = has(text, LEASES)
+            self.leased = int(gauge(text, LEASED))
+            self.needed = int(gauge(text, GIVEN_UP, NEED))
         self.process = self._watch.number
         return text
 

@@ -7,10 +7,18 @@ import re
 from collections.abc import Iterator
 
 
-def gauge(metrics: str, name: str) -> float:
-    """The sum of a gauge over its labels; 0 where it is not reported. What is no number is not."""
+def gauge(metrics: str, name: str, label: str = "") -> float:
+    """The sum of a gauge over its labels; 0 where it is not reported. What is no number is not.
+
+    Args:
+        metrics: the text.
+        name: of the gauge.
+        label: as it is written, if only lines that have it are to count.
+    """
     found = 0.0
     for line in _lines(metrics, name):
+        if label not in line:
+            continue
         try:
             value = float(line.rpartition("}")[2].split()[0])
         except (IndexError, ValueError):
@@ -19,6 +27,8 @@ def gauge(metrics: str, name: str) -> float:
     return found
 
 
+GIVEN_UP, NEED = "weft:leased_blocks_given_up_total", 'cause="need"'
+LEASED = "weft:leased_blocks"
 LEASES = "weft:leases"
 """Is there if the server was started with weft's connector."""
 

@@ -46,6 +46,13 @@ BlockSize = Annotated[int, typer.Option(min=1, metavar="N", help="Tokens in a bl
 Concurrency = Annotated[
     int, typer.Option(min=1, metavar="N", help="How many calls an engine runs at once at most.")
 ]
+Leases = Annotated[
+    bool,
+    typer.Option(
+        help="Engines keep in their cache what the scheduler claims, as vLLM does with weft's "
+        "connector."
+    ),
+]
 Rates = Annotated[
     list[float] | None,
     typer.Option(
@@ -180,6 +187,7 @@ def fleet(
     kv_tokens: int | None,
     block_size: int,
     concurrency: int,
+    leases: bool = False,
 ) -> SimulatedFleet:
     """The engines that are asked for.
 
@@ -194,7 +202,8 @@ def fleet(
     if kv_tokens < block_size:
         raise UsageError(f"--kv-tokens {kv_tokens} is less than one block of {block_size}")
     default = SimulatedFleet(engines, hardware, kv_tokens, block_size, concurrency)
-    return replace(default, batched_tokens=max(default.batched_tokens, concurrency))
+    batched = max(default.batched_tokens, concurrency)
+    return replace(default, batched_tokens=batched, leases=leases)
 
 
 def loads(

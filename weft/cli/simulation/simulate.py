@@ -38,6 +38,7 @@ def simulate(
     kv_tokens: simulated.KvTokens = None,
     block_size: simulated.BlockSize = 64,
     concurrency: simulated.Concurrency = 256,
+    leases: simulated.Leases = False,
     rate: simulated.Rates = None,
     n: simulated.Numbers = None,
     arrivals: simulated.ArrivalText = None,
@@ -69,7 +70,9 @@ def simulate(
 
     simulated.check_slo(slo)
     policies = {p.spec: p for p in map(load_policy, policy or [DEFAULT])}
-    fleet = simulated.fleet(engines, gpu, model, parallel, kv_tokens, block_size, concurrency)
+    fleet = simulated.fleet(
+        engines, gpu, model, parallel, kv_tokens, block_size, concurrency, leases
+    )
     work = simulated.workload(
         workload,
         block_size=block_size,

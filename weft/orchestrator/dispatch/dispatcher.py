@@ -201,7 +201,7 @@ class Dispatcher:
         replica, program = ticket.replica, ticket.program
         assert replica is not None
         now = replica.fleet.tick()
-        replica.finish(ticket, answer, tokens)
+        replica.finish(ticket, answer, tokens, done=done)
         seconds = now - ticket.bound_at
         program.calls += not again  # however often it was sent
         program.seconds += seconds

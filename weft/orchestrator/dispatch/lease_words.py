@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from weft.leases.directive import Directive
 from weft.orchestrator.program import Program
@@ -40,9 +39,7 @@ class LeaseWords:
         self._release.pop(_lease(program), None)
         self._tell(self._forget, program)
 
-    def said(
-        self, program: Program, turn: str, profiles: Profiles, *, lost: bool
-    ) -> Mapping[str, Any]:
+    def said(self, program: Program, turn: str, profiles: Profiles, *, lost: bool) -> Directive:
         """What a call says.
 
         Args:
@@ -66,7 +63,7 @@ class LeaseWords:
         )
         self._release.clear()
         self._forget.clear()
-        return directive.json()
+        return directive
 
     @staticmethod
     def _tell(told: dict[str, None], program: Program) -> None:

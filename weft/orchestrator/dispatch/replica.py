@@ -6,6 +6,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from weft.backends.engine import Engine
@@ -20,6 +21,7 @@ from weft.orchestrator.views import CallView
 
 if TYPE_CHECKING:
     from weft.cache.kv_events import ReportedIndex
+    from weft.leases.leased_index import LeasedIndex
     from weft.orchestrator.dispatch.fleet import Fleet
     from weft.orchestrator.dispatch.lease_words import LeaseWords
 
@@ -78,7 +80,12 @@ class Replica:
     def _reset(self) -> None:
         """Take the engine's cache for empty."""
         blocks = max(1, (self.engine.kv_tokens or _UNKNOWN_KV) // self.block_size)
-        self.index = PrefixIndex(blocks)
+        self._leased: LeasedIndex | None = None
+        if self.engine.leases:
+            from weft.leases.leased_index import LeasedIndex
+
+            self._leased = LeasedIndex(blocks, lambda: self.fleet.now)
+        self.index = self._leased if self._leased is not None else PrefixIndex(blocks)
         self.capacity = blocks * self.block_size
         """Tokens of KV."""
         self.words: LeaseWords | None = None
@@ -213,8 +220,17 @@ class Replica:
         self.attach(program, context if context > prompt else prompt)
         program.running += 1
 
-    def finish(self, ticket: Ticket, answer: Sequence[int], count: int) -> None:
-        """Let a call go; what it leaves in the cache belongs to its program."""
+    def finish(
+        self, ticket: Ticket, answer: Sequence[int], count: int, *, done: bool = True
+    ) -> None:
+        """Let a call go; what it leaves in the cache belongs to its program.
+
+        Args:
+            ticket: the call.
+            answer: ids of the tokens it generated, as far as known.
+            count: how many it generated.
+            done: whether it ended by itself.
+        """
         hold, program = ticket.hold, ticket.program
         assert hold is not None
         self.in_flight -= 1
@@ -231,7 +247,13 @@ class Replica:
             if len(grown) > hold.blocks:
                 self.index.private(hold, 0)
                 self.index.grow(hold, grown, len(grown))
-            self.index.close(hold, program)
+            keep = ticket.keep
+            if self._leased is not None and keep is not None:
+                if keep.lost and not done:
+                    self._leased.lose(hold, program)
+                else:
+                    self._leased.grant(keep if done else replace(keep, supersedes=False), hold)
+            self.index.close(hold, program)  # if it is not
             if self.reported is not None and self.reported.next and count:
                 left = ticket.call.reported_hashes(self.block_size, answer[: count - 1])
                 self.reported.expect(left)
@@ -317,7 +339,17 @@ class Replica:
             from weft.orchestrator.dispatch.lease_words import LeaseWords
 
             self.words = LeaseWords()
-        return self.words.said(ticket.program, ticket.id, self.fleet.profiles, lost=lost)
+        said = self.words.said(ticket.program, ticket.id, self.fleet.profiles, lost=lost)
+        if self._leased is not None and ticket.index is self._leased and ticket.hold is not None:
+            self._leased.come(said)
+            self._leased.supersede(said, ticket.hold)
+        ticket.keep = said
+        return said.json()
+
+    def note_leased(self) -> None:
+        """The engine told what its leases hold."""
+        if self._leased is not None:
+            self._leased.note_told(self.engine.leased, self.engine.needed)
 
     def note_preemptions(self, count: int) -> None:
         """The engine told how many requests it has thrown out since it began."""

@@ -11,6 +11,7 @@ from weft.orchestrator.call import Call
 from weft.orchestrator.program import Program
 
 if TYPE_CHECKING:
+    from weft.leases.directive import Directive
     from weft.orchestrator.dispatch.call_queue import CallQueue
     from weft.orchestrator.dispatch.replica import Replica
 
@@ -32,6 +33,7 @@ class Ticket:
         refused: whether an engine was asked to start it and could not.
         plain: whether the policy is not asked about it any more, for it let nobody in.
         hold: its blocks in the engine's prefix index.
+        keep: what its engine was told to keep of it in the cache.
         critical: `Program.critical` when it came: the path that it continues.
         calls_before: calls of its program that had ended when it came.
         cached: tokens of its prompt that were expected to be cached when it was bound.
@@ -55,6 +57,7 @@ class Ticket:
         "hold",
         "id",
         "index",
+        "keep",
         "key",
         "last",
         "overdue",
@@ -107,6 +110,7 @@ class Ticket:
         self.replica: Replica | None = None
         self.index: PrefixIndex | None = None
         self.hold: Hold | None = None
+        self.keep: Directive | None = None
         self.cached = 0
         self.bound_at = 0.0
         self.forced = False

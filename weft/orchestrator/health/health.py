@@ -166,6 +166,8 @@ class Health:
             return False
         if well and engine.process != replica.process:
             self._dispatcher.roster.renew(replica)
+        elif well:
+            replica.note_leased()
         return well
 
 

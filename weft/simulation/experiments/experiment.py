@@ -55,6 +55,7 @@ class Experiment:
                 "block_size": fleet.block_size,
                 "concurrency": fleet.concurrency,
                 "batched_tokens": fleet.batched_tokens,
+                "leases": fleet.leases,
             },
             "policies": [policy.spec for policy in self.policies],
             "arrivals": [load.spec for load in self.loads],
