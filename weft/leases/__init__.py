@@ -11,7 +11,7 @@ along, and on other hosts one flag does:
 `book` keeps leases on blocks, `free_list` is vLLM's list of free blocks with held ones at its end.
 `leased_index` does the same in a prefix index: for simulated engines, and for the scheduler, which
 foretells by it what an engine has. Called by vLLM, simulated engines and the scheduler. To follow a
-change of vLLM's interface, edit `connector`, `free_list` and `metrics`, which alone import vLLM. Trades
-away: a lease is a wish. Held blocks stay free to vLLM, so nothing that runs is ever preempted,
-refused or kept waiting for them, and a request that needs the room gets it.
+change of vLLM's interface, edit `connector`, `free_list` and `metrics`, which alone import vLLM.
+Trades away: a lease is a wish. Held blocks stay free to vLLM, so nothing that runs is ever
+preempted, refused or kept waiting for them, and a request that needs the room gets it.
 """
