@@ -30,8 +30,8 @@ from weft import Pool, Prompt, run
 from weft.backends.engine import Engine, OnDelta
 from weft.concurrency import TaskGroup
 from weft.evals.records import STORE, Folder, Row, Settings
-from weft.evals.runner import Plan, evaluate
-from weft.evals.session import finish
+from weft.evals.running.runner import Plan, evaluate
+from weft.evals.running.session import finish
 from weft.evals.tasks import Sample, Task
 from weft.search import Question, parse_strategy
 from weft.search.strategy import Answer, stable_seed

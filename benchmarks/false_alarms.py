@@ -19,7 +19,7 @@ from weft.evals.reports.findings import judged
 from weft.evals.results import Evaluation, gather
 from weft.evals.statistics.differences import LEVEL
 from weft.evals.statistics.plain import NORMAL
-from weft.evals.studies.grid import cells
+from weft.evals.suites.grid import cells
 from weft.types import Usage
 
 STRATEGIES = (

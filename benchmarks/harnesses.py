@@ -34,7 +34,7 @@ import anyio.to_thread
 from weft.backends.kinds.specs import open_engines
 from weft.backends.mock.server import running
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.evals.tasks.countdown_task import CountdownTask
+from weft.evals.tasks.puzzles.countdown_task import CountdownTask
 
 TASK = """
 import json
@@ -45,7 +45,7 @@ from inspect_ai.dataset import Sample
 from inspect_ai.model import GenerateConfig
 from inspect_ai.scorer import CORRECT, INCORRECT, Score, accuracy, scorer, stderr
 
-from weft.evals.tasks.countdown import Problem, solved
+from weft.evals.tasks.puzzles.countdown import Problem, solved
 
 ROWS = [json.loads(line) for line in Path(__file__).with_name("rows.jsonl").open()]
 
@@ -81,7 +81,7 @@ metric_list:
   - {metric: acc, aggregation: mean, higher_is_better: true}
 """
 RULES = """
-from weft.evals.tasks.countdown import Problem, solved
+from weft.evals.tasks.puzzles.countdown import Problem, solved
 
 
 def process(doc, results):

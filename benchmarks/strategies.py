@@ -27,7 +27,7 @@ from weft import Limits, Pool, run
 from weft.backends.vllm import VLLMEngine
 from weft.errors import WeftError
 from weft.evals.statistics import paired
-from weft.evals.tasks.countdown_task import CountdownTask
+from weft.evals.tasks.puzzles.countdown_task import CountdownTask
 from weft.evals.tasks.task import Sample
 from weft.search import Strategy, parse_strategy, strategies
 from weft.search.strategy import stable_seed

@@ -31,7 +31,7 @@ from weft import Pool, run
 from weft.backends.local.launch import launch
 from weft.backends.local.shipped import shipped_model
 from weft.backends.vllm import VLLMEngine
-from weft.evals.tasks.countdown_task import CountdownTask
+from weft.evals.tasks.puzzles.countdown_task import CountdownTask
 from weft.search import Answer, Question, Strategy, parse_strategy
 
 ROOT = Path(__file__).resolve().parent.parent

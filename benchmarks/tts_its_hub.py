@@ -29,7 +29,7 @@ from its_hub.core.lms.openai_lm import OpenAICompatibleLanguageModel
 from its_hub.core.lms.step_generation import StepGeneration
 from its_hub.core.orchestrator import LMOrchestrator
 
-from weft.evals.tasks.countdown_task import CountdownTask
+from weft.evals.tasks.puzzles.countdown_task import CountdownTask
 from weft.search import Answer, Question
 
 

@@ -35,7 +35,7 @@ from live import say
 from weft import Pool, Prompt, generate, node, program, run, waiting
 from weft.backends.vllm import VLLMEngine
 from weft.errors import WeftError
-from weft.evals.tasks.countdown_task import CountdownTask
+from weft.evals.tasks.puzzles.countdown_task import CountdownTask
 from weft.threads import parallel_paths
 from weft.types import Usage
 from words import text

@@ -12,7 +12,7 @@ import random
 from weft import ScriptedEngine, ToolCall
 from weft.backends import Request
 from weft.backends.scripted.engine import Scripted
-from weft.evals.tasks.countdown_player import Player
+from weft.evals.tasks.puzzles.countdown_player import Player
 
 
 def last(request: Request) -> str:

@@ -59,7 +59,7 @@ def test_programs_strategies_and_evaluations_need_no_extra() -> None:
     done = without(
         list(EXTRAS),
         "import anyio\n"
-        "import weft.cli.main, weft.evals.reports.report, weft.evals.runner, weft.search\n"
+        "import weft.cli.main, weft.evals.reports.report, weft.evals.running.runner, weft.search\n"
         "import weft.backends.openai, weft.backends.vllm\n"
         "from weft import Pool, Prompt, ScriptedEngine, Store, generate\n"
         "async def main():\n"

@@ -23,9 +23,9 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.cli.main import app
 from weft.errors import ConfigError, PartFailed, UnknownName, UsageError
 from weft.evals.records import Folder, Session, Settings
-from weft.evals.runner import Plan, evaluate
-from weft.evals.suite import load as load_suite
-from weft.evals.tasks.jsonl import JsonlTask
+from weft.evals.running.runner import Plan, evaluate
+from weft.evals.suites.suite import load as load_suite
+from weft.evals.tasks.files.jsonl import JsonlTask
 from weft.evals.tasks.registry import parse_task
 from weft.importing import import_all, names_only
 from weft.orchestrator.policy import POLICIES, parse_policy

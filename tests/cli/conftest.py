@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from weft.backends.mock.server import running
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.cli.main import app
-from weft.evals.tasks.countdown_player import Player
+from weft.evals.tasks.puzzles.countdown_player import Player
 
 Weft = Callable[..., Result]
 

@@ -19,7 +19,7 @@ from ports import free_port
 from waiting import block_until
 from weft.backends.mock.server import running
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.evals.tasks.countdown_player import Player
+from weft.evals.tasks.puzzles.countdown_player import Player
 from weft.evals.tasks.task import TASKS
 from weft.search import strategies
 
@@ -253,7 +253,7 @@ def test_an_interrupted_evaluation_says_what_is_kept(weft: Weft) -> None:
 def test_the_demo_writes_its_report_here(
     weft: Weft, player: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from weft.evals.tasks.countdown_task import CountdownTask
+    from weft.evals.tasks.puzzles.countdown_task import CountdownTask
 
     suite = Path("small.yaml")
     suite.write_text(

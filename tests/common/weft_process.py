@@ -18,7 +18,7 @@ _context.set_forkserver_preload(
         "weft.cli.main",
         "weft.backends.mock.server",
         "weft.backends.vllm",
-        "weft.evals.runner",
+        "weft.evals.running.runner",
         "weft.search",
         "weft.service.server",
         "weft.simulation.simulate",

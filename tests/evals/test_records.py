@@ -13,13 +13,13 @@ import pytest
 
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import StoreError, UsageError
-from weft.evals.merging import merge
+from weft.evals.finished.merging import merge
+from weft.evals.finished.rescoring import rescore
 from weft.evals.records import ROWS, Folder, KeptText, Row, Session, Settings
-from weft.evals.repeats import repeated
-from weft.evals.rescoring import rescore
 from weft.evals.results import read
-from weft.evals.runner import Plan, evaluate
-from weft.evals.tasks.countdown_player import Player
+from weft.evals.results.repeats import repeated
+from weft.evals.running.runner import Plan, evaluate
+from weft.evals.tasks.puzzles.countdown_player import Player
 from weft.evals.tasks.registry import parse_task
 from weft.evals.tasks.task import Task
 from weft.evals.viewing.why import outcome, votes, why

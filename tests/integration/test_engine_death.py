@@ -16,8 +16,8 @@ from weft.backends.local.launch import LocalReplica
 from weft.backends.vllm import VLLMEngine
 from weft.errors import EngineUnavailable
 from weft.evals.records import Folder, Row, Settings
-from weft.evals.runner import Plan, evaluate
-from weft.evals.tasks.countdown_task import CountdownTask
+from weft.evals.running.runner import Plan, evaluate
+from weft.evals.tasks.puzzles.countdown_task import CountdownTask
 from weft.search import parse_strategy
 from weft.types import Delta, Request
 

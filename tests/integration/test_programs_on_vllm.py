@@ -11,7 +11,7 @@ from weft import Pool, Prompt, Store, budget, fan_out, generate, run, score
 from weft.backends.engine import OnDelta
 from weft.backends.vllm import VLLMEngine
 from weft.errors import BudgetExceeded
-from weft.evals.tasks.countdown_task import CountdownTask
+from weft.evals.tasks.puzzles.countdown_task import CountdownTask
 from weft.search import parse_strategy
 from weft.types import Delta, Request
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 import data
 import tokenizer as tokenizers
-from weft.evals.tasks.countdown import (
+from weft.evals.tasks.puzzles.countdown import (
     held_out,
     number_sets,
     problems,
@@ -24,7 +24,7 @@ from weft.evals.tasks.countdown import (
     steps,
     still_solvable,
 )
-from weft.evals.tasks.countdown_task import CountdownTask
+from weft.evals.tasks.puzzles.countdown_task import CountdownTask
 
 MODEL = Path(__file__).parents[2] / "weft" / "evals" / "models" / "countdown"
 ASKED = re.compile(r"\w+ (\d+(?: \d+)*) for (\d+)")

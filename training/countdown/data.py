@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from weft.evals.tasks.countdown import (
+from weft.evals.tasks.puzzles.countdown import (
     MAX_RESULT,
     Numbers,
     Operation,

@@ -24,7 +24,7 @@ from weft import Pool, Prompt, generate, score
 from weft.backends.kinds.specs import open_engines
 from weft.evals.coverage import pass_at_k
 from weft.evals.statistics import mean
-from weft.evals.tasks.countdown import (
+from weft.evals.tasks.puzzles.countdown import (
     Problem,
     answer_lines,
     problems,

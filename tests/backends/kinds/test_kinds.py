@@ -16,7 +16,7 @@ from weft.backends.kinds import KINDS
 from weft.backends.kinds.specs import open_engines, parse
 from weft.cli.main import app
 from weft.errors import ConfigError, PartFailed, UsageError
-from weft.evals.suite import load as load_suite
+from weft.evals.suites.suite import load as load_suite
 from weft.service.config.file import load_config
 
 Put = Callable[[str, str], Path]

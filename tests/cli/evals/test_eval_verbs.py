@@ -14,7 +14,7 @@ from typer.testing import Result
 from weft.backends.mock.server import running
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.cli.evals.verbs import recorded
-from weft.evals.tasks.countdown_player import Player
+from weft.evals.tasks.puzzles.countdown_player import Player
 from weft.types import Request
 
 Weft = Callable[..., Result]

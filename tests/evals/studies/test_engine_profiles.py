@@ -13,7 +13,7 @@ from weft.backends.mock.server import running
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.cli.evals.progress import Lines
 from weft.errors import EngineUnavailable, StoreError, UsageError
-from weft.evals.runner import EvaluationWatcher
+from weft.evals.running.runner import EvaluationWatcher
 from weft.evals.studies.choosing import Choice
 from weft.evals.studies.engine_profiles import (
     EngineFound,
@@ -24,8 +24,8 @@ from weft.evals.studies.engine_profiles import (
     tune_engine,
 )
 from weft.evals.studies.launching import AS_IT_IS, SPACE, arguments, command
-from weft.evals.suite import Suite
-from weft.evals.tasks.countdown_player import Player
+from weft.evals.suites.suite import Suite
+from weft.evals.tasks.puzzles.countdown_player import Player
 
 SPACE_HERE = {"ngram": (AS_IT_IS, 2, 4), "kv_cache_dtype": (AS_IT_IS, "fp8")}
 SUITE = Suite(task="countdown", strategies=["greedy"], seed=3)

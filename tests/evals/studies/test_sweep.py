@@ -13,8 +13,8 @@ from weft.evals.reports.findings import judged
 from weft.evals.reports.report import html
 from weft.evals.reports.sweep import cell_lines
 from weft.evals.results import gather
-from weft.evals.studies.grid import cells, read_axis
-from weft.evals.suite import load
+from weft.evals.suites.grid import cells, read_axis
+from weft.evals.suites.suite import load
 from weft.search import parse_strategy
 from weft.types import Usage
 

@@ -9,7 +9,7 @@ from weft.cli.common import pairs
 from weft.errors import UsageError
 
 if TYPE_CHECKING:
-    from weft.evals.suite import Suite
+    from weft.evals.suites.suite import Suite
 
 
 def settings(option: str, given: list[str]) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def overlaid(what: str, given: dict[str, Any]) -> Suite:
     """The suite of a file or a task, with the options of the command line laid over it."""
     from pydantic import ValidationError
 
-    from weft.evals.suite import Suite, load
+    from weft.evals.suites.suite import Suite, load
     from weft.evals.tasks.registry import parse_task
     from weft.spec import written
 

@@ -39,7 +39,7 @@ def calibrate(
 
     Example: weft eval calibrate results --store calls.sqlite
     """
-    from weft.evals.calibrate import calibrate as make
+    from weft.evals.finished.calibrate import calibrate as make
 
     show(make(folder, store, task))
 

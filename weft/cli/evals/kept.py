@@ -55,7 +55,7 @@ def rescore(
     Example: weft eval rescore results --reader math
     """
     from weft.cli.evals.table import show as show_table
-    from weft.evals.rescoring import rescore as anew
+    from weft.evals.finished.rescoring import rescore as anew
 
     found = anew(folder, task, reader=reader, scorer=scorer)
     if found.evaluation is not None:
@@ -86,7 +86,7 @@ def retry(
     from weft.cli.evals.table import show as show_table
     from weft.cli.evals.verbs import evaluate
     from weft.evals.records import Folder
-    from weft.evals.suite import Suite, restored
+    from weft.evals.suites.suite import Suite, restored
 
     kept = Folder(folder)
     _, session = kept.settings()
@@ -116,7 +116,7 @@ def merge(
     Example: weft eval merge monday tuesday -o both
     """
     from weft.cli.evals.table import show as show_table
-    from weft.evals.merging import merge as merged
+    from weft.evals.finished.merging import merge as merged
 
     show_table(merged(folders, out))
 

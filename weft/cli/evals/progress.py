@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from weft.evals.records import Row
-from weft.evals.runner import EvaluationWatcher
+from weft.evals.running.runner import EvaluationWatcher
 from weft.types import Usage
 
 if TYPE_CHECKING:

@@ -55,7 +55,7 @@ def search(
     from weft.cli.evals.progress import shown
     from weft.cli.evals.verbs import recorded
     from weft.cli.version import version
-    from weft.evals.session import open_suite
+    from weft.evals.running.session import open_suite
     from weft.evals.studies.choosing import SEARCHES
     from weft.evals.studies.pipelines import search_pipelines
 

@@ -49,7 +49,7 @@ def sweep(
     from weft.cli.evals.asked import overlaid, title
     from weft.cli.evals.table import show as show_table
     from weft.cli.evals.verbs import evaluate
-    from weft.evals.studies.grid import read_axis
+    from weft.evals.suites.grid import read_axis
 
     import_all(imports or [])
     axes = [read_axis(text) for text in over or []]

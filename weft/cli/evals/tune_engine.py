@@ -69,7 +69,7 @@ def engine(
     from weft.evals.studies.choosing import SEARCHES
     from weft.evals.studies.engine_profiles import EngineTuning, tune_engine
     from weft.evals.studies.launching import command, local_launcher
-    from weft.evals.suite import Suite
+    from weft.evals.suites.suite import Suite
 
     if by not in ("halving", *SEARCHES):
         raise UnknownName("search", by, ("halving", *SEARCHES))

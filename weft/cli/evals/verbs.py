@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from weft.evals.records.row import RowKey
     from weft.evals.results import Evaluation
-    from weft.evals.suite import Suite
+    from weft.evals.suites.suite import Suite
 
 _PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s/?]+@")
 
@@ -165,7 +165,7 @@ def evaluate(
     """
     from weft.cli.evals.progress import shown
     from weft.cli.version import version
-    from weft.evals.session import finished, run_suite
+    from weft.evals.running.session import finished, run_suite
 
     console = stderr()
     command = recorded(sys.argv[1:])

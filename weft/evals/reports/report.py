@@ -6,7 +6,6 @@ from html import escape
 from string import Template
 
 from weft.errors import MissingExtra
-from weft.evals.checks import CheckSummary
 from weft.evals.reports import plot, searched_tree
 from weft.evals.reports.comparisons import notes
 from weft.evals.reports.findings import Judged, judged
@@ -15,6 +14,7 @@ from weft.evals.reports.searched_tree import SearchedTrees
 from weft.evals.reports.section import ReportSection
 from weft.evals.reports.sections import sections
 from weft.evals.results import Evaluation, Result
+from weft.evals.results.checks import CheckSummary
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">

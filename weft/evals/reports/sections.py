@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weft.evals.checks import CheckSummary
 from weft.evals.coverage import DrawnCounts
 from weft.evals.records import Session
-from weft.evals.repeats import drawn, repeated
 from weft.evals.reports.comparisons import COLUMNS, Comparison, notes
 from weft.evals.reports.costs import costs
 from weft.evals.reports.section import ReportSection
 from weft.evals.reports.sweep import Effect, sweep_sections
 from weft.evals.reports.verifiers import verifiers
 from weft.evals.results import Result
+from weft.evals.results.checks import CheckSummary
+from weft.evals.results.repeats import drawn, repeated
 from weft.evals.statistics import share
 
 

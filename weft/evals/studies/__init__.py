@@ -1,6 +1,6 @@
-"""Studies: many variants of a strategy, laid out beforehand, and what is found among them.
+"""Studies: searches among many variants of a strategy, of an engine's settings or of a policy.
 
-Called by suites and by the verbs of `weft eval`. To add a study, write what makes strategies of a
-plan; running, keeping and comparing them is an evaluation's business. Trades away: a study is an
-evaluation, so all of its variants are asked the same problems.
+Called by the verbs of `weft eval`, `weft tune` and `weft explain`. To add a study, write what makes
+variants and chooses among them; running, keeping and comparing them is an evaluation's business.
+Trades away: a study is an evaluation, so all of its variants are asked the same problems.
 """

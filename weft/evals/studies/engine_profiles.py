@@ -16,12 +16,12 @@ from typing import Any
 
 from weft.errors import StoreError, UsageError, WeftError
 from weft.evals.records import Row
-from weft.evals.runner import EvaluationWatcher
-from weft.evals.session import open_suite, watched
+from weft.evals.running.runner import EvaluationWatcher
+from weft.evals.running.session import open_suite, watched
 from weft.evals.statistics import Difference, paired
 from weft.evals.studies.choosing import SEARCHES, Choice, Space, Trying
 from weft.evals.studies.launching import Launcher
-from weft.evals.suite import Suite
+from weft.evals.suites.suite import Suite
 from weft.evals.tasks.guarded_task import GuardedTask
 
 TRIALS, WORKLOAD = "trials.jsonl", "workload.json"

@@ -17,8 +17,8 @@ from typing import Any
 from weft.errors import UsageError, WeftError
 from weft.evals.records import write
 from weft.evals.results import Result, gather
-from weft.evals.runner import EvaluationWatcher
-from weft.evals.session import OpenSuite, finish, watched
+from weft.evals.running.runner import EvaluationWatcher
+from weft.evals.running.session import OpenSuite, finish, watched
 from weft.evals.statistics import Share, mean
 from weft.evals.studies.choosing import SEARCHES, Choice, Space, Trying
 from weft.evals.tasks.task import Sample

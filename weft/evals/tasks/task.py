@@ -134,12 +134,10 @@ TASKS = PartRegistry(
     mark="task",
     group="weft.tasks",
     own=[
-        *(
-            f"weft.evals.tasks.{file}"
-            for file in ("countdown_task", "sudoku_task", "procedures", "jsonl")
-        ),
+        "weft.evals.tasks.procedures",
+        *(f"weft.evals.tasks.puzzles.{file}" for file in ("countdown_task", "sudoku_task")),
         *(f"weft.evals.tasks.made.{file}" for file in ("compositional", "dataset_search")),
-        *(f"weft.evals.tasks.files.{file}" for file in ("csv_file", "hugging_face")),
+        *(f"weft.evals.tasks.files.{file}" for file in ("csv_file", "hugging_face", "jsonl")),
         *(f"weft.evals.tasks.borrowed.{file}" for file in ("humaneval", "gym")),
         *(f"weft.evals.tasks.borrowed.{file}" for file in ("inspect_task", "taskset", "harbor")),
     ],

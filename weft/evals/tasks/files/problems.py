@@ -11,7 +11,7 @@ from string import Formatter
 from typing import Any, cast
 
 from weft.errors import ConfigError
-from weft.evals.tasks.json_lines import text_of
+from weft.evals.tasks.files.json_lines import text_of
 from weft.evals.tasks.task import Sample
 from weft.search.choices import LETTERS, lettered
 

@@ -11,7 +11,7 @@ import pytest
 
 from weft import Pool, Prompt, ScriptedEngine
 from weft.errors import PartFailed, RequestRejected, UsageError
-from weft.evals.tasks.jsonl import JsonlTask
+from weft.evals.tasks.files.jsonl import JsonlTask
 from weft.evals.tasks.scorer import parse_scorer
 from weft.search import Question
 from weft.search.judges import criteria, prefer

@@ -11,8 +11,8 @@ from operator import eq
 
 import anyio
 
-from weft.evals.asking import Asking
 from weft.evals.records import Row
+from weft.evals.running.asking import Asking
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.task import Sample
 

@@ -12,11 +12,11 @@ import anyio.to_thread
 
 from weft.concurrency import first_error
 from weft.errors import BudgetExceeded, PartFailed, UsageError, WeftError
-from weft.evals.checks import keeping
-from weft.evals.drawn import right_among
-from weft.evals.failures import never_works
 from weft.evals.records import Folder, Row
 from weft.evals.records.kept_text import kept_texts
+from weft.evals.results.checks import keeping
+from weft.evals.running.drawn import right_among
+from weft.evals.suites.failures import never_works
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.task import Sample
 from weft.faults import said

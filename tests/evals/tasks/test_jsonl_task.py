@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from weft.errors import ConfigError, UnknownName, UsageError
-from weft.evals.tasks.jsonl import JsonlTask
+from weft.evals.tasks.files.jsonl import JsonlTask
 from weft.evals.tasks.registry import parse_task
 from weft.search.readers.number import number
 from weft.search.strategy import Answer

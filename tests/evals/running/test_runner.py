@@ -16,12 +16,12 @@ import pytest
 
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import EngineError, StoreError, UsageError
-from weft.evals.failures import most_errors
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.results import Evaluation, read
-from weft.evals.runner import Plan, evaluate
-from weft.evals.tasks.countdown_player import Player
-from weft.evals.tasks.countdown_task import CountdownTask
+from weft.evals.running.runner import Plan, evaluate
+from weft.evals.suites.failures import most_errors
+from weft.evals.tasks.puzzles.countdown_player import Player
+from weft.evals.tasks.puzzles.countdown_task import CountdownTask
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits
 from weft.search import parse_strategy

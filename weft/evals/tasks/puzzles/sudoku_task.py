@@ -6,7 +6,7 @@ import random
 from typing import Literal
 
 from weft.errors import UsageError
-from weft.evals.tasks.sudoku import BOXES, puzzle, shown
+from weft.evals.tasks.puzzles.sudoku import BOXES, puzzle, shown
 from weft.evals.tasks.task import Sample, Task, task
 from weft.programs import Prompt
 from weft.search.readers import parse_reader

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from weft.backends.scripted.engine import ScriptedEngine
-from weft.evals.checks import CHECKS, read_checks
 from weft.evals.records import Folder, Settings
 from weft.evals.reports.report import html
 from weft.evals.results import read
-from weft.evals.runner import Plan, evaluate
+from weft.evals.results.checks import CHECKS, read_checks
+from weft.evals.running.runner import Plan, evaluate
 from weft.evals.tasks.registry import parse_task
 from weft.orchestrator.pool import Pool
 from weft.search import parse_strategy

@@ -22,8 +22,8 @@ from weft.backends.kinds.specs import from_folder as engine_from_folder
 from weft.backends.kinds.specs import parse as parse_engine
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import ConfigError, UnknownName, UsageError, WeftError
-from weft.evals.failures import most_errors
-from weft.evals.studies.grid import cells, listed
+from weft.evals.suites.failures import most_errors
+from weft.evals.suites.grid import cells, listed
 from weft.evals.tasks.registry import is_lines, long_form, parse_task, task_title
 from weft.evals.tasks.task import TASKS, Task
 from weft.importing import absolute

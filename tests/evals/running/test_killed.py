@@ -14,7 +14,7 @@ import pytest
 from weft.backends.mock.server import running
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.evals.records import Folder
-from weft.evals.tasks.countdown_player import Player
+from weft.evals.tasks.puzzles.countdown_player import Player
 from weft.types import Request
 from weft_process import WeftProcess
 

@@ -10,10 +10,10 @@ import pytest
 
 from weft import Pool, ScriptedEngine
 from weft.errors import ConfigError, PartFailed, UnknownName, UsageError
+from weft.evals.finished.rescoring import rescore
 from weft.evals.records import Folder, Row, Session, Settings
-from weft.evals.rescoring import rescore
-from weft.evals.runner import Plan, evaluate
-from weft.evals.suite import Suite
+from weft.evals.running.runner import Plan, evaluate
+from weft.evals.suites.suite import Suite
 from weft.evals.tasks.registry import long_form, parse_task
 from weft.evals.tasks.task import Task
 from weft.search.strategy import Answer

@@ -10,7 +10,7 @@ from weft.errors import StoreError, UsageError
 from weft.evals.records import SETTINGS, Folder, Session, Settings
 from weft.evals.records.row import RowKey
 from weft.evals.results import Evaluation
-from weft.evals.session import finish
+from weft.evals.running.session import finish
 
 
 def merge(paths: Sequence[Path], out: Path) -> Evaluation:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.errors import UsageError
+from weft.evals.tasks.puzzles.sudoku import peers, puzzle, solutions, unique
 from weft.evals.tasks.registry import parse_task
-from weft.evals.tasks.sudoku import peers, puzzle, solutions, unique
 from weft.search.readers.grid import GridReader
 from weft.search.strategy import Answer
 

@@ -25,9 +25,9 @@ from weft.evals.reports.purposes import Purposes
 from weft.evals.reports.searched_tree import SearchedTrees
 from weft.evals.reports.sweep import cell_lines
 from weft.evals.results import Evaluation
-from weft.evals.runner import EvaluationWatcher, Plan, evaluate
-from weft.evals.studies import grid
-from weft.evals.suite import Suite
+from weft.evals.running.runner import EvaluationWatcher, Plan, evaluate
+from weft.evals.suites import grid
+from weft.evals.suites.suite import Suite
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.viewing.viewer import write_viewer
 from weft.orchestrator.engines.joining import close, connect

@@ -10,7 +10,7 @@ import random
 import re
 from dataclasses import dataclass
 
-from weft.evals.tasks.countdown import (
+from weft.evals.tasks.puzzles.countdown import (
     Problem,
     answer_lines,
     reachable,

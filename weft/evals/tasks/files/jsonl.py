@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.evals.tasks.files.file_task import FileTask
-from weft.evals.tasks.json_lines import read_objects
+from weft.evals.tasks.files.json_lines import read_objects
 from weft.evals.tasks.task import task
 
 

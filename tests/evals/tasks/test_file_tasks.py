@@ -9,7 +9,7 @@ import pytest
 
 from weft.errors import ConfigError, UsageError
 from weft.evals.tasks.files.csv_file import CsvTask
-from weft.evals.tasks.jsonl import JsonlTask
+from weft.evals.tasks.files.jsonl import JsonlTask
 from weft.evals.tasks.registry import parse_task
 from weft.sandbox import check_sandbox
 from weft.search.strategy import Answer

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from weft.evals.records import Row, Session, Settings
-from weft.evals.repeats import drawn, repeated
 from weft.evals.reports.sections import sections
 from weft.evals.results import Evaluation, gather
+from weft.evals.results.repeats import drawn, repeated
 
 
 def evaluation(answers: dict[str, str], spec: str = "greedy", right: str = "r") -> Evaluation:

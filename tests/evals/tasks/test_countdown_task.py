@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.errors import UnknownName, UsageError
-from weft.evals.tasks.countdown import Problem, held_out, reachable, solved, steps
-from weft.evals.tasks.countdown_task import CountdownTask, complete
+from weft.evals.tasks.puzzles.countdown import Problem, held_out, reachable, solved, steps
+from weft.evals.tasks.puzzles.countdown_task import CountdownTask, complete
 from weft.evals.tasks.registry import parse_task
 from weft.search.readers.expression import Expression
 from weft.search.strategy import Answer

@@ -14,8 +14,8 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineError
 from weft.evals.records import Folder, Row, Settings
 from weft.evals.results import Evaluation
-from weft.evals.runner import Plan, evaluate
-from weft.evals.suite import Suite
+from weft.evals.running.runner import Plan, evaluate
+from weft.evals.suites.suite import Suite
 from weft.evals.tasks.registry import parse_task
 from weft.orchestrator.pool import Pool
 from weft.search import parse_strategy

@@ -11,8 +11,8 @@ from typing import Any
 from weft.errors import PartFailed, UsageError
 from weft.evals.records import Folder, KeptText, Row
 from weft.evals.results import Evaluation
-from weft.evals.session import finish
-from weft.evals.suite import task_from
+from weft.evals.running.session import finish
+from weft.evals.suites.suite import task_from
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.registry import long_form, parse_task
 from weft.evals.tasks.task import Sample

@@ -20,15 +20,15 @@ import anyio
 from weft.concurrency import TaskGroup
 from weft.errors import EngineError, UsageError, WeftError
 from weft.evals import results
-from weft.evals.asking import Asking
 from weft.evals.costs.energy import Reading, joules
-from weft.evals.failures import most_errors
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.records.row import RowKey
 from weft.evals.results import Evaluation
+from weft.evals.running.asking import Asking
+from weft.evals.running.votes import RepeatVotes
+from weft.evals.suites.failures import most_errors
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.task import Sample, Task
-from weft.evals.votes import RepeatVotes
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits
 from weft.programs.calls.checks import ResultChecks

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from weft.errors import UsageError
-from weft.evals.tasks.countdown import (
+from weft.evals.tasks.puzzles.countdown import (
     Problem,
     answer_lines,
     problems,
     solved,
     still_solvable,
 )
-from weft.evals.tasks.countdown_player import Player
+from weft.evals.tasks.puzzles.countdown_player import Player
 from weft.evals.tasks.task import Sample, Task, task
 from weft.programs import Prompt
 from weft.search.readers import Reader, parse_reader
@@ -47,7 +47,7 @@ def _verify(problem: Problem) -> Callable[[str], Prompt]:
 class CountdownTask(Task):
     """Reach a target from four numbers with + - * /; the problems are held out from training."""
 
-    suite = Path(__file__).parent.parent / "suites" / "countdown.yaml"
+    suite = Path(__file__).parents[2] / "suites" / "countdown.yaml"
     engine = "local:countdown"
 
     @property

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from weft.evals.checks import CheckSummary, read_checks
 from weft.evals.records import RESULTS, Folder, Row, Session, Settings, write
 from weft.evals.records.columns import RowColumns
+from weft.evals.results.checks import CheckSummary, read_checks
 from weft.evals.statistics import Share, quantile, share
 from weft.types import Usage
 

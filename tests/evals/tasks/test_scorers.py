@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from weft.errors import PartFailed, UnknownName
-from weft.evals.tasks.jsonl import JsonlTask
+from weft.evals.tasks.files.jsonl import JsonlTask
 from weft.evals.tasks.scorer import parse_scorer
 from weft.search.strategy import Answer
 

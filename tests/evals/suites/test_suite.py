@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from weft.errors import ConfigError
-from weft.evals.asking import with_sampling
-from weft.evals.suite import load
+from weft.evals.running.asking import with_sampling
+from weft.evals.suites.suite import load
 from weft.evals.tasks.task import TASKS
 
 
