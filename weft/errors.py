@@ -34,7 +34,6 @@ sentence and exits with code 2.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 
@@ -69,6 +68,8 @@ class UnknownName(UsageError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str = "") -> None:
+        from difflib import get_close_matches  # for this alone
+
         known = sorted(known)
         near = get_close_matches(str(name), known, n=3, cutoff=0.4) or known[:12]
         meant = f"did you mean {', '.join(near)}?" if near else "none is known"

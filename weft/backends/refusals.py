@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 from weft.errors import (
@@ -280,6 +279,8 @@ def _positive(seconds: float) -> float | None:
 
 def _date(text: str) -> float | None:
     """A moment in seconds since 1970, from the form of HTTP or of RFC 3339."""
+    from email.utils import parsedate_to_datetime  # for this alone
+
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             return read(text).timestamp()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
-
-import cbor2
 
 
 def vllm_block_hashes(
@@ -24,7 +23,7 @@ def vllm_block_hashes(
         known: the hashes of the first blocks, if they were computed before.
     """
     hashes = list(known)
-    last = hashes[-1] if hashes else _ROOT
+    last = hashes[-1] if hashes else _root()
     for start in range(len(hashes) * block_size, len(tokens) - block_size + 1, block_size):
         extra = (("cache_salt", salt),) if salt and not start else None
         last = _digest((last, tuple(tokens[start : start + block_size]), extra))
@@ -38,7 +37,18 @@ def event_hashes(hashes: Iterable[bytes]) -> list[int]:
 
 
 def _digest(value: Any) -> bytes:
-    return hashlib.sha256(cbor2.dumps(value, canonical=True)).digest()
+    return hashlib.sha256(_encoder()(value)).digest()
 
 
-_ROOT = _digest("vllm-none-hash")
+@cache
+def _encoder() -> Callable[[Any], bytes]:
+    """CBOR, which few programs need: its library is loaded with the first block."""
+    from cbor2 import dumps
+
+    return lambda value: dumps(value, canonical=True)
+
+
+@cache
+def _root() -> bytes:
+    """What the first block of a prompt follows."""
+    return _digest("vllm-none-hash")

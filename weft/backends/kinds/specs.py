@@ -14,7 +14,6 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -127,6 +126,8 @@ def _found(text: str, name: str) -> type[Any]:
 
 
 def _unknown(text: str) -> UsageError:
+    from difflib import get_close_matches  # for this alone
+
     names, known = KINDS.names(), KINDS.known()
     near = get_close_matches(text.partition(":")[0].partition("(")[0], names, n=3)
     meant = f"did you mean {', '.join(near)}? Or " if near else ""

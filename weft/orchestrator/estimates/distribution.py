@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from statistics import NormalDist
 from typing import Any
 
 from weft.errors import UsageError
@@ -63,6 +62,8 @@ class Distribution:
             p95: 95% of them are.
             source: where the two are from, for people.
         """
+        from statistics import NormalDist  # for this alone
+
         made = cls(math.inf, source)
         sigma = math.log(p95 / median) / NormalDist().inv_cdf(0.95)
         normal, points = NormalDist(math.log(median), sigma), 64
