@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from weft.programs.calls.count import count
     from weft.programs.gather import gather
     from weft.programs.media import file, image
-    from weft.programs.running import Running, start
+    from weft.programs.runs.running import Running, start
     from weft.programs.tools.marking import tool
     from weft.store.store import Store
 
@@ -74,14 +74,14 @@ __all__ = [
 
 
 _LATER = {
-    "Running": "weft.programs.running",
+    "Running": "weft.programs.runs.running",
     "Store": "weft.store.store",  # brings a database's library
     "batch": "weft.programs.batches.batch",
     "count": "weft.programs.calls.count",
     "file": "weft.programs.media",
     "gather": "weft.programs.gather",
     "image": "weft.programs.media",
-    "start": "weft.programs.running",
+    "start": "weft.programs.runs.running",
     "tool": "weft.programs.tools.marking",
 }
 """What not every program needs is loaded when it is asked for: an import stays quick."""

@@ -85,8 +85,8 @@ def graph(
 
 def _declared(what: str) -> Graph:
     from weft.cli.run import load
-    from weft.programs.declaration import declared
     from weft.programs.figures.stages import declared_graph
+    from weft.programs.scope.declaration import declared
 
     if reference(what) is None and not is_file(what):
         raise UsageError(

@@ -18,7 +18,7 @@ from weft.programs.history.journal import Event
 from weft.programs.nodes import node, program
 from weft.programs.prompt import Prompt
 from weft.programs.runs import Run, run, run_sync
-from weft.programs.waiting import waiting
+from weft.programs.scope.waiting import waiting
 
 __all__ = [
     "Completion",

@@ -19,10 +19,10 @@ from weft.concurrency import TaskGroup, now
 from weft.errors import BudgetExceeded, UsageError
 from weft.interrupts import must_pass
 from weft.orchestrator.group import CallGroup
-from weft.programs.declaration import declared
 from weft.programs.history.replay import Replay
 from weft.programs.nodes import awaitable, close_unused, underlying
 from weft.programs.scope import Scope, current, enter
+from weft.programs.scope.declaration import declared
 
 Item = TypeVar("Item")
 T = TypeVar("T")

@@ -12,8 +12,9 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 from weft.backends.retry import Retry
 from weft.errors import UsageError
 from weft.orchestrator.program import ToolWait
-from weft.programs.declaration import NOTHING_DECLARED, Declaration, Stages, declare
-from weft.programs.scope import ANY, Doing, Scope, enter, running
+from weft.programs.scope import ANY, Scope, enter, running
+from weft.programs.scope.declaration import NOTHING_DECLARED, Declaration, Stages, declare
+from weft.programs.scope.doing import Doing
 
 P = ParamSpec("P")
 T = TypeVar("T")

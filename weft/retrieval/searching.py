@@ -18,7 +18,7 @@ from weft.faults import blaming, said
 from weft.programs.durable.seen import seen
 from weft.programs.gather import gather
 from weft.programs.scope import running
-from weft.programs.waiting import noted
+from weft.programs.scope.waiting import noted
 from weft.retrieval.passage import Passage, Retriever, as_json, as_passages, checked, from_json
 
 Search = Callable[[str, int], Awaitable[Sequence[Passage | str]]]

@@ -14,8 +14,8 @@ import anyio.to_thread
 
 from weft.faults import blaming, expect
 from weft.parameters import Parametric
-from weft.programs.hearing import Heard, hearing
 from weft.programs.nodes import unchecked_program
+from weft.programs.scope.hearing import Heard, hearing
 from weft.registry import PartRegistry
 from weft.search.answers.comparing import compares_ahead, comparing_ahead
 from weft.search.answers.failures import NO_RESULT, note

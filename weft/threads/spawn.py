@@ -9,7 +9,7 @@ from typing import Any, Unpack
 from weft.concurrency import now
 from weft.errors import BudgetExceeded, EngineError
 from weft.programs import Completion, Prompt, fan_out, generate, node
-from weft.programs.hearing import Heard, hearing
+from weft.programs.scope.hearing import Heard, hearing
 from weft.thinking import split_thinking
 from weft.types import MoreSampling
 

@@ -13,7 +13,7 @@ from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import BudgetExceeded
 from weft.orchestrator.pool import Pool
 from weft.programs import Completion, Limits, Prompt, budget, generate, run
-from weft.programs.hearing import hearing
+from weft.programs.scope.hearing import hearing
 from weft.programs.watching import Look, Monitor, watching
 from weft.store.store import Store
 from weft.types import Delta, Request

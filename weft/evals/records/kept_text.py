@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from weft.errors import PartFailed
-from weft.programs.hearing import Heard
+from weft.programs.scope.hearing import Heard
 from weft.search.answers.readable import read_text
 from weft.search.strategy import Question
 

@@ -23,8 +23,8 @@ from weft.faults import said
 from weft.orchestrator.pool import Pool
 from weft.programs import Limits, budget, run
 from weft.programs.calls.checks import ResultChecks
-from weft.programs.hearing import Heard, checking, hearing, hearing_scores
 from weft.programs.nodes import stands_for
+from weft.programs.scope.hearing import Heard, checking, hearing, hearing_scores
 from weft.search.calibration.examples import judged
 from weft.search.strategy import Answer, Question, Strategy, stable_seed
 from weft.types import MoreSampling

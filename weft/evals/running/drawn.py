@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.task import Sample
-from weft.programs.hearing import Heard
+from weft.programs.scope.hearing import Heard
 from weft.search.strategy import Answer, Question, Strategy
 
 

@@ -9,12 +9,12 @@ from typing import Any, TypeVar, cast
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
 from weft.programs.batches.sharing import BatchPlace, Sharing
-from weft.programs.declaration import NOTHING_DECLARED, declared
 from weft.programs.fan_out import fan_out
 from weft.programs.nodes import awaitable, check_awaited, close_unused, stands_for, underlying
-from weft.programs.observed import Observed
 from weft.programs.runs import Run, check_runnable, run
 from weft.programs.scope import Scope, current, enter
+from weft.programs.scope.declaration import NOTHING_DECLARED, declared
+from weft.programs.scope.observed import Observed
 
 Item = TypeVar("Item")
 T = TypeVar("T")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from weft.errors import UsageError
 from weft.programs.durable.deeds import Kind, plain_json, result_of
 from weft.programs.nodes import node
-from weft.programs.scope import Doing, enter, running
+from weft.programs.scope import enter, running
+from weft.programs.scope.doing import Doing
 
 if TYPE_CHECKING:
     from weft.store.kept_runs import Deed

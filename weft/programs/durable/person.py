@@ -10,7 +10,7 @@ import anyio
 from weft.errors import UsageError
 from weft.programs.durable.deeds import Kind, plain_json, result_of
 from weft.programs.scope import current
-from weft.programs.waiting import noted
+from weft.programs.scope.waiting import noted
 
 if TYPE_CHECKING:
     from weft.store.kept_runs import Deed

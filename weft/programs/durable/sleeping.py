@@ -10,7 +10,7 @@ import anyio
 from weft.errors import UsageError
 from weft.programs.durable.deeds import result_of
 from weft.programs.scope import running
-from weft.programs.waiting import noted, waiting
+from weft.programs.scope.waiting import noted, waiting
 
 if TYPE_CHECKING:
     from weft.store.kept_runs import Deed

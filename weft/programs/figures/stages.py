@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.orchestrator.estimates.execution_graph import StageSummary
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.programs.declaration import Declaration, declared
+from weft.programs.scope.declaration import Declaration, declared
 
 if TYPE_CHECKING:
     import networkx as nx

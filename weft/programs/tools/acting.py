@@ -19,10 +19,10 @@ from weft.faults import blaming, said
 from weft.programs.prompt import value_text
 from weft.programs.retrying import used_up
 from weft.programs.scope import Scope, running
+from weft.programs.scope.waiting import noted
 from weft.programs.tools.dependencies import refused
 from weft.programs.tools.kept import keep_result, kept_result
 from weft.programs.tools.marking import Tool
-from weft.programs.waiting import noted
 from weft.types import ToolCall, ToolResult, Usage
 
 

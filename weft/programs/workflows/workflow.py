@@ -9,10 +9,10 @@ from inspect import Parameter, Signature
 from typing import Any
 
 from weft.errors import UnknownName, UsageError
-from weft.programs.declaration import Declaration, declared
 from weft.programs.fan_out import fan_out
 from weft.programs.nodes import awaitable, program
 from weft.programs.scope import current, enter
+from weft.programs.scope.declaration import Declaration, declared
 from weft.programs.workflows.assign import Assignment
 from weft.programs.workflows.operator import Operator, operator_of
 

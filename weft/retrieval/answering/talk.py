@@ -10,7 +10,7 @@ from weft.errors import BudgetExceeded, EngineError, UsageError, WeftError
 from weft.programs import Prompt, generate
 from weft.programs.calls.count import count
 from weft.programs.calls.settings import CallSettings
-from weft.programs.hearing import hearing
+from weft.programs.scope.hearing import hearing
 from weft.retrieval.passage import Passage
 from weft.retrieval.searching import Searcher, SearchFailed
 from weft.thinking import split_thinking

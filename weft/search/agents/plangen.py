@@ -9,7 +9,7 @@ from typing import Any
 from weft.errors import BudgetExceeded, UsageError
 from weft.parameters import param, temperature
 from weft.programs import generate
-from weft.programs.hearing import hearing
+from weft.programs.scope.hearing import hearing
 from weft.search.agents.bandit import ArmBounds
 from weft.search.agents.planning import Agents, Verification
 from weft.search.answers.failures import NO_RESULT

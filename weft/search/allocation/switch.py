@@ -11,7 +11,7 @@ import anyio
 from weft.errors import UsageError, WeftError
 from weft.parameters import param
 from weft.programs import fan_out
-from weft.programs.hearing import hearing
+from weft.programs.scope.hearing import hearing
 from weft.search.answers.failures import NO_RESULT
 from weft.search.refinement.revise import Revise
 from weft.search.sampling.best_of_n import BestOfN

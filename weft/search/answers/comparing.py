@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from weft.errors import PartFailed
-from weft.programs.hearing import settling
+from weft.programs.scope.hearing import settling
 from weft.search.answers.readable import read_text
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from weft.programs import Prompt
-from weft.programs.hearing import Heard
 from weft.programs.history.outcome import Outcome
+from weft.programs.scope.hearing import Heard
 from weft.search.answers.voting import tally
 from weft.thinking import Thinking, split_thinking
 

@@ -9,7 +9,7 @@ from typing import Any
 from weft.errors import UsageError, WeftError
 from weft.parameters import param
 from weft.programs import fan_out, generate, node
-from weft.programs.hearing import hearing
+from weft.programs.scope.hearing import hearing
 from weft.search.answers.failures import NO_RESULT, note
 from weft.search.answers.voting import Tally, tally
 from weft.search.sampling.nesting import note_within

@@ -28,8 +28,8 @@ from weft.faults import blaming, expect
 from weft.orchestrator.pool import Pool
 from weft.parameters import Parametric, param
 from weft.programs import Completion, node
-from weft.programs.hearing import tell_score
 from weft.programs.scope import current
+from weft.programs.scope.hearing import tell_score
 from weft.registry import PartRegistry
 from weft.search.once import warn_once
 from weft.search.strategy import Question

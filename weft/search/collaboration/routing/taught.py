@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from weft.parameters import param, temperature
-from weft.programs.hearing import hearing
 from weft.programs.scope import current
+from weft.programs.scope.hearing import hearing
 from weft.search.answers.failures import note
 from weft.search.answers.readable import Readable, readable
 from weft.search.collaboration.routing.linear_arms import EXPLORE

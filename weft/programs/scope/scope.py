@@ -14,10 +14,11 @@ from weft.orchestrator.group import CallGroup
 from weft.orchestrator.open_pools import find_pool
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
-from weft.programs.declaration import NOTHING_DECLARED, Declaration
 from weft.programs.history.journal import Journal
 from weft.programs.history.replay import Replay
-from weft.programs.observed import Observed
+from weft.programs.scope.declaration import NOTHING_DECLARED, Declaration
+from weft.programs.scope.doing import Doing
+from weft.programs.scope.observed import Observed
 from weft.types import Adapter, Sender, Usage
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from weft.programs.durable.deeds import Deeds
     from weft.programs.history.outcome import Outcome
     from weft.programs.prompt import Prompt
-    from weft.programs.provenance import Provenance
+    from weft.programs.runs.provenance import Provenance
     from weft.programs.watching import Monitor
     from weft.store.store import Store
 
@@ -48,40 +49,6 @@ _sender = lru_cache(maxsize=256)(Sender)
 
 ANY = object()
 """Of a scope's `starts`: whatever program begins first."""
-
-
-class Doing:
-    """A part of a program while it runs: it is a tool as long as it makes no call.
-
-    Args:
-        outer: the part that this one runs in, if there is one.
-        told: whether the scheduler was told that the program waits for it, or for an outer one.
-        deed: the name of the function that it is, if the function is done once for a run.
-
-    Attributes:
-        calls: whether it has made a call.
-    """
-
-    __slots__ = ("calls", "deed", "outer", "told")
-
-    def __init__(self, outer: Doing | None, told: bool, deed: str = "") -> None:
-        self.outer, self.told, self.deed, self.calls = outer, told, deed, False
-
-    def call(self) -> None:
-        """A call is made in it, and so in all that it runs in.
-
-        Raises:
-            UsageError: it runs in a function that is done once.
-        """
-        at: Doing | None = self
-        while at is not None and not at.calls:
-            if at.deed:
-                raise UsageError(
-                    f"{at.deed} is done @once, so it can't ask a model: a run that is resumed "
-                    f"would not ask again; ask before, and give {at.deed} the answer"
-                )
-            at.calls = True
-            at = at.outer
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import MOST_PRECEDENCE, Program
 from weft.programs.budgets.budget import budget as enforce
 from weft.programs.budgets.limits import Limits
-from weft.programs.declaration import NOTHING_DECLARED, declared
+from weft.programs.scope.declaration import NOTHING_DECLARED, declared
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
 from weft.programs.nodes import (
@@ -28,10 +28,10 @@ from weft.programs.nodes import (
     close_unused,
     underlying,
 )
-from weft.programs.observed import Observed
-from weft.programs.provenance import Provenance
-from weft.programs.recorded_run import RecordedRun
-from weft.programs.scope import ANY, Live, Scope, enclosing, enter
+from weft.programs.scope.observed import Observed
+from weft.programs.runs.provenance import Provenance
+from weft.programs.runs.recorded_run import RecordedRun
+from weft.programs.scope.scope import ANY, Live, Scope, enclosing, enter
 from weft.types import Adapter, Usage
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ async def run(
         waiting = outer.waiting(name or "run")
     spans: AbstractContextManager[None] = nullcontext()
     if "opentelemetry.sdk.trace" in sys.modules and journal.outer is None:
-        from weft.programs.traced import traced  # only processes that want spans need it
+        from weft.programs.runs.traced import traced  # only processes that want spans need it
 
         spans = traced(journal, name or "run")
     with spans, named or nullcontext(), waiting, known as own:

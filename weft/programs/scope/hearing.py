@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
-from weft.programs.scope import Settle, enter, running
+from weft.programs.scope.scope import Settle, enter, running
 
 if TYPE_CHECKING:
     from weft.programs.calls.checks import ResultChecks

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 from weft.errors import PartFailed, UsageError
-from weft.programs.scope import Doing, Scope, enter, running
+from weft.programs.scope.scope import Doing, Scope, enter, running
 
 
 @asynccontextmanager

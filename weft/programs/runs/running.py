@@ -17,9 +17,9 @@ from weft.interrupts import must_pass
 from weft.orchestrator.pool import Pool
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
-from weft.programs.recorded_run import RecordedRun
-from weft.programs.runs import Run, check_runnable, run
-from weft.programs.scope import enclosing
+from weft.programs.runs.recorded_run import RecordedRun
+from weft.programs.runs.execution import Run, check_runnable, run
+from weft.programs.scope.scope import enclosing
 from weft.types import Usage
 
 T = TypeVar("T")

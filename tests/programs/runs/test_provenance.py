@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from weft import Pool, Prompt, Run, ScriptedEngine, fan_out, generate, node, run
-from weft.programs.provenance import Provenance
+from weft.programs.runs.provenance import Provenance
 
 
 class Verdict(BaseModel):

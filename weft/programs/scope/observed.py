@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from weft.orchestrator.group import CallGroup
 from weft.orchestrator.program import Program
 from weft.orchestrator.trail import Trail
-from weft.programs.declaration import Declaration
+from weft.programs.scope.declaration import Declaration
 
 _log = logging.getLogger(__name__)
 _told: set[tuple[str, str]] = set()

@@ -18,9 +18,9 @@ from weft import (
     run,
 )
 from weft.errors import UsageError
-from weft.programs.declaration import declare, declared
 from weft.programs.figures.stages import declared_graph
-from weft.programs.observed import _told
+from weft.programs.scope.declaration import declare, declared
+from weft.programs.scope.observed import _told
 
 
 @pytest.fixture(autouse=True)
