@@ -3,7 +3,7 @@
 `Retriever` is the protocol, `FullText` the embedded default. A `Searcher` makes any retriever a
 part of a run: in its graph, kept, timed, tried again. The programs are in `answering`. Called by
 users' programs. To add a retriever, write an async `search(query, k)`. Trades away: what an index
-costs to build, and embeddings, count for no budget.
+costs to build outside a run, and embeddings by a function of one's own, count for no budget.
 """
 
 from weft.retrieval.answering.allocation import (

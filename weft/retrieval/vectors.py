@@ -95,13 +95,14 @@ class Vectors(OfCorpus):
 
     async def _embedded(self, texts: Sequence[str]) -> list[np.ndarray[Any, Any]]:
         """Embeddings of length 1, or of zeros."""
+        call: Any = getattr(self._embed, "__call__", None)  # noqa: B004, of an object
         made: Any
-        if inspect.iscoroutinefunction(self._embed):
-            made = await self._embed(texts)
-        else:
-            made = await anyio.to_thread.run_sync(self._embed, texts)
-            if inspect.isawaitable(made):
-                made = await made
+        if inspect.iscoroutinefunction(self._embed) or inspect.iscoroutinefunction(call):
+            made = self._embed(texts)
+        else:  # in a list, for trio takes nothing awaitable from a thread
+            (made,) = await anyio.to_thread.run_sync(lambda: [self._embed(texts)])
+        if inspect.isawaitable(made):
+            made = await made
         return _unit(made, len(texts))
 
     def _put(self, passages: Sequence[Passage], rows: dict[str, bytes]) -> None:

@@ -12,7 +12,7 @@ from weft.errors import BudgetExceeded
 from weft.orchestrator.pool import Pool
 from weft.programs.budgets.budget import budget
 from weft.programs.budgets.limits import Amounts
-from weft.types import NOTHING, Usage
+from weft.types import NOTHING, Price, Usage
 
 _UNKNOWN = 32_768
 """Tokens that an answer is taken to need at most, if neither program nor context says so."""
@@ -79,20 +79,24 @@ class Reservation:
             raise self.end
         return swallowed
 
-    async def admit(self, pool: Pool, model: str, prompt: int, answer: int | None) -> None:
+    async def admit(
+        self, pool: Pool, model: str, prompt: int, answer: int | None, price: Price | None = None
+    ) -> None:
         """Wait until the call fits what is left, and hold as much of it.
 
         Args:
             pool: has prices and contexts.
             model: which is to answer.
             prompt: tokens of the prompt.
-            answer: most tokens that the program asks for; None if it does not say.
+            answer: most tokens that the program asks for; None if it does not say; 0 where
+                there is none, as with embeddings.
+            price: of the model, where it is none of the pool's.
 
         Raises:
             BudgetExceeded: the call can't be afforded.
             UsageError: dollars are limited, and an engine has no price.
         """
-        self._learn_prices(pool, model)
+        self._learn_prices(pool, model, price)
         self._prompt = prompt
         if answer is not None:
             self._longest = self._promise = answer
@@ -200,11 +204,11 @@ class Reservation:
         for b in self._budgets:
             b.wake()
 
-    def _learn_prices(self, pool: Pool, model: str) -> None:
+    def _learn_prices(self, pool: Pool, model: str, price: Price | None = None) -> None:
         if any(b.limits.dollars is not None for b in self._budgets):
             for b in self._budgets:
                 b.check_prices(pool.models.without_price())
-            price = pool.models.dearest(model)
+            price = price or pool.models.dearest(model)
             self._prices = price.prompt / 1e6, price.completion / 1e6
 
     def _rooms(self) -> Iterator[tuple[budget, str, float, float]]:
@@ -218,7 +222,7 @@ class Reservation:
         for b in self._budgets:
             b.check()
         for b, resource, _, ever in self._rooms():
-            if ever < 1:
+            if ever < (1 if self._longest > 0 or resource == "calls" else 0):
                 raise b.refusal(resource, self._prompt)
             want = min(want, ever)
         for b, _, now, _ in self._rooms():

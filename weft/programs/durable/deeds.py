@@ -87,9 +87,11 @@ class Deeds:
                     return found
         return None
 
-    def put(self, deed: Deed, value: str, at: float, after: float, run: str | None) -> None:
-        """Keep the result of a deed, a JSON text."""
-        record = f'{{"at": {json.dumps(at)}, "after": {json.dumps(after)}, "value": {value}}}'
+    def put(
+        self, deed: Deed, value: str, at: float, after: float, run: str | None, spent: object = ()
+    ) -> None:
+        """Keep the result of a deed, a JSON text, and what it cost."""
+        record = f'{{"at": {at}, "after": {after}, "spent": {json.dumps(spent)}, "value": {value}}}'
         self._store.put(_digest(self.id, deed.key), record, done=True, run=run)
         self.kept.change_deed(deed, state="done", said="")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
 from weft.concurrency import now
 from weft.programs.budgets.budget import timeout
-from weft.programs.scope import running
+from weft.programs.scope import enter, running
+from weft.programs.spending import Spent, spent_before
 
 
 async def seen(
@@ -61,17 +63,20 @@ async def seen(
             scope.doing.calls = True  # how long looking up takes says nothing of the tool
         if replay is not None:
             await replay.await_due(stored, record["at"], timeout(scope.budgets))
+        spent_before(scope, record.get("spent", ()))
         journal.last_end = now()
         return json.dumps(record["value"])
     after = now() - journal.last_end
-    value = await look()
+    paid: list[Spent] = []
+    with enter(replace(scope, paid=paid)):
+        value = await look()
     at = replay.clock() if replay is not None else 0.0
     run = replay.run if replay is not None else None
     if deeds is not None:
         deed = deeds.kept.begin_deed(deeds.id, key, scope.branch, "seen", name, arguments, "begun")
-        deeds.put(deed, value, at, after, run)
+        deeds.put(deed, value, at, after, run, paid)
     else:
-        record = {"at": at, "after": after, "value": json.loads(value)}
+        record = {"at": at, "after": after, "value": json.loads(value), "spent": paid}
         store.put(key, json.dumps(record), done=True, run=run)
     journal.last_end = now()
     return value

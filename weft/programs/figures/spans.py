@@ -12,6 +12,7 @@ from weft.programs.history.event_file import plain_prompt
 from weft.programs.history.journal import Event
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
+from weft.types import Usage
 
 SpanKind = Literal["program", "node", "fan_out", "call"]
 Status = Literal["running", "done", "stopped", "cancelled", "failed"]
@@ -42,6 +43,7 @@ class Span:
         reason: why it went there.
         stored: whether its result came from the Store.
         outcome: of a call that has ended.
+        spent: on an engine by a node itself, such as on embeddings by `model`.
         error: of one that failed.
         tool: whether it is a node in which no call was made.
     """
@@ -63,6 +65,7 @@ class Span:
     reason: str = ""
     stored: bool = False
     outcome: Outcome | None = None
+    spent: Usage | None = None
     error: str = ""
     tool: bool = field(default=False)
 
@@ -91,6 +94,8 @@ def spans_of(events: Iterable[Event]) -> dict[str, Span]:
             span.width = event.data.get("width", span.width)  # of a fan-out that grew
             if event.kind == "done" and "left" in event.data:
                 left[span.id] = event.data["left"]
+            if "spent" in event.data:
+                span.spent = Usage(**event.data["spent"])
             if (outcome := event.data.get("outcome")) is not None:
                 span.outcome = _outcome(event.id, outcome)
     _mark(spans, left)
@@ -105,8 +110,8 @@ def _span_of(event: Event) -> Span:
         name = f"{'score' if data['score'] else 'generate'} ({data['role']})"
     span = Span(event.id, event.parent, kind, name, event.at, width=int(data.get("width", 0)))
     span.uses = tuple(data.get("uses", ()))
+    span.model = str(data.get("model", ""))
     if kind == "call":
-        span.model = data["model"]
         span.turns, span.follows = _turns_of(data["prompt"])
     return span
 

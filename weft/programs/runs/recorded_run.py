@@ -41,11 +41,12 @@ class RecordedRun:
 
     @property
     def usage_by_model(self) -> dict[str, Usage]:
-        """The part of `usage` that each model's calls have, in the order of their first calls."""
+        """The part of `usage` that each model has, in the order of their first calls."""
         found: dict[str, Usage] = {}
         for span in self.spans.values():
-            if span.kind == "call" and span.outcome is not None:
-                found[span.model] = found.get(span.model, Usage()) + span.outcome.usage
+            used = span.outcome.usage if span.outcome is not None else span.spent
+            if used is not None:
+                found[span.model] = found.get(span.model, Usage()) + used
         return found
 
     def mermaid(self) -> str:

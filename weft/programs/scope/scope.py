@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weft.errors import UsageError
 from weft.orchestrator.group import CallGroup
@@ -84,6 +84,7 @@ class Scope:
         observed: is told of calls, where the program has declared what it will do.
         deeds: what the run has done once; None in a run without an id.
         batch: which input of a batch the code works for; None outside batches.
+        paid: what is spent beside calls, for who keeps what it was spent on; else None.
         branch: which branch of a run with an id the code is in; empty outside fan-outs.
     """
 
@@ -115,6 +116,7 @@ class Scope:
     deeds: Deeds | None = None
     branch: str = ""
     batch: BatchPlace | None = None
+    paid: list[dict[str, Any]] | None = None
 
     def model(self, role: str) -> str:
         """The name of the model that plays a role in this run.
