@@ -178,13 +178,15 @@ class PromptMark:
         model: of the call.
         block_size: tokens in a block.
         blocks: whole blocks of the prompt.
-        last: the chained hash of the last of them.
+        half: the chained hash of the block in their middle.
+        last: that of the last of them.
         rest: ids of the tokens behind that, where they are known.
     """
 
     model: str
     block_size: int
     blocks: int
+    half: int
     last: int
     rest: Sequence[int]
 
@@ -194,7 +196,18 @@ class PromptMark:
         hashes, tokens = call.hashes(block_size), call.request.tokens
         blocks = len(hashes)
         rest = () if tokens is None else tuple(tokens[blocks * block_size :])
-        return cls(call.request.model, block_size, blocks, hashes[-1] if blocks else 0, rest)
+        half, last = (hashes[(blocks - 1) // 2], hashes[-1]) if blocks else (0, 0)
+        return cls(call.request.model, block_size, blocks, half, last, rest)
+
+    def leads_to(self, call: Call) -> bool:
+        """Whether the call's prompt is the marked one further on, though parts of it may differ.
+
+        So it begins with half of the marked one: some templates rewrite what came last.
+        """
+        if self.model != call.request.model:
+            return False
+        hashes, middle = call.hashes(self.block_size), (self.blocks - 1) // 2
+        return not self.blocks or (len(hashes) > middle and hashes[middle] == self.half)
 
     def begins(self, call: Call) -> bool:
         """Whether the call's prompt begins with the marked one, as far as that is known."""

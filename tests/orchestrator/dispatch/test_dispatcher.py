@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from dispatcher_world import World
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import ContextExceeded, EngineUnavailable
+from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.policy import (
     Admission,
@@ -23,6 +25,7 @@ from weft.orchestrator.policy import (
     policies,
 )
 from weft.parameters import param
+from weft.types import Message, Request
 
 
 @dataclass(frozen=True)
@@ -401,3 +404,26 @@ def test_no_policy_loses_a_call_or_leaks_room(name, seed):
     for replica in world.replicas:
         assert replica.in_flight == replica.reserved == replica.claimed == replica.programs == 0
     assert world.dispatcher.fleets["m"].waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("prompts", "grows"),
+    [
+        ([list(range(160 * i)) for i in range(1, 13)], 160),
+        # A template rewrites the end of what came before.
+        ([[*range(160 * i - 40), *([i] * 40)] for i in range(1, 13)], 160),
+        # Small and large prompts by turns, and a conversation that is compacted again and again.
+        ([[i] * (1200 if i % 2 else 160) for i in range(12)], 0),
+        ([list(range(1200 - 160 * (i % 2))) for i in range(12)], 80),
+    ],
+)
+def test_only_a_prompt_that_goes_on_lets_a_context_grow(prompts: list[list[int]], grows: float):
+    world = World("weft", kv_tokens=16_000)
+    for number, tokens in enumerate(prompts):
+        request = Request(f"r{number}", "m", (Message("user", ""),), tokens=tuple(tokens))
+        started = functools.partial(world.running.append, request.id)
+        call = Call(request, "p", stage="s")
+        world.tickets[request.id] = world.dispatcher.submit(call, started)
+        world.end(request.id)
+    name = world.dispatcher.programs["p"].name
+    assert world.profiles.growth(name, -1.0) == pytest.approx(grows, rel=0.2)

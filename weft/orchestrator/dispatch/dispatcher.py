@@ -209,12 +209,15 @@ class Dispatcher:
         if critical > program.critical:
             program.critical = critical
         program.computed += ticket.prompt_tokens - (cached or 0) + tokens
+        before = program.trunk
         if trunk := _is_trunk(ticket):
             program.trunk = PromptMark.of(ticket.call, replica.block_size)
-        if trunk or program.trunk is None or program.trunk.begins(ticket.call):
+        if trunk or before is None or before.begins(ticket.call):
             context = ticket.prompt_tokens + tokens
-            if done and context >= program.context > 0:
-                self.profiles.learn_growth(program.name, context - program.context)
+            if done and before is not None:
+                # A prompt that is another one, as after a compaction, is no growth.
+                grown = context - program.context if before.leads_to(ticket.call) else 0
+                self.profiles.learn_growth(program.name, max(0, grown))
             program.context, program.cached_at = context, replica
         program.timed, program.tool, program.expects = False, ticket.call.tool, None
         if program.waits:
