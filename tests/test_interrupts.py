@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from weft.errors import PartFailed
-from weft.faults import blaming
 from weft.interrupts import is_interrupt, must_pass, receiving_interrupts
+from weft.parts.faults import blaming
 
 
 class Odd(BaseException):

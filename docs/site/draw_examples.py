@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from weft import Pool, Store, run
-from weft.importing import load
+from weft.parts.importing import load
 from weft.testing import in_virtual_time, people
 
 ROOT = Path(__file__).parents[2]

@@ -32,11 +32,8 @@ EDIT = f"""Here is the change.
 
 greet.py
 ```python
-<<<<<<< SEARCH
 {OLD}
-=======
 {NEW}
->>>>>>> REPLACE
 ```
 """
 

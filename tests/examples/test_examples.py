@@ -19,8 +19,8 @@ from weft import Limits, Pool, Store, run
 from weft.backends.mock.server import running
 from weft.cli.main import app
 from weft.errors import UsageError
-from weft.importing import load
 from weft.orchestrator import parse_policy
+from weft.parts.importing import load
 from weft.programs.durable.manage import answer
 from weft.sandbox import check_sandbox
 from weft.store.kept_runs import KeptRuns

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.errors import UnknownName, UsageError
+from weft.parts.spec import Spec, read_spec
 from weft.search import Answer, BestOfN, Question, Strategy, param, parse_strategy, strategies
 from weft.search.strategy import STRATEGIES, strategy
-from weft.spec import Spec, read_spec
 
 
 def test_the_same_text_everywhere() -> None:

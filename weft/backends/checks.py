@@ -7,7 +7,7 @@ from typing import Any
 
 from weft.backends.engine import Engine
 from weft.errors import UsageError
-from weft.faults import blaming, expect
+from weft.parts.faults import blaming, expect
 from weft.types import Delta
 
 _COUNTS = ("prompt_tokens", "cached_tokens", "reasoning_tokens")

@@ -9,7 +9,7 @@ import typer
 
 from weft.cli.common import Imports, stderr
 from weft.errors import ConfigError, UnknownName, UsageError
-from weft.importing import import_all, is_file, reference
+from weft.parts.importing import import_all, is_file, reference
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -14,8 +14,8 @@ import typer
 from weft.cli.common import Imports, complain, stdout
 
 if TYPE_CHECKING:
-    from weft.parameters import Parameter
-    from weft.registry import PartRegistry
+    from weft.parts.parameters import Parameter
+    from weft.parts.registry import PartRegistry
 
 Name = Annotated[
     str | None,
@@ -105,9 +105,9 @@ def tell(
 
     What is wrong with a package's parts is said on stderr; the others are listed.
     """
-    from weft.importing import import_all
-    from weft.registry import Listed
-    from weft.spec import read_spec
+    from weft.parts.importing import import_all
+    from weft.parts.registry import Listed
+    from weft.parts.spec import read_spec
 
     import_all(imports or [])
     if name is not None:
@@ -131,7 +131,7 @@ _SAID = ("family", "source", "needs")
 
 def _described(one: Any) -> dict[str, Any]:
     """A part as plain data."""
-    from weft.signature import parameters
+    from weft.parts.signature import parameters
 
     return {
         "name": one.name,
@@ -146,7 +146,7 @@ def _described(one: Any) -> dict[str, Any]:
 
 
 def _default(p: Parameter) -> str:
-    from weft.parameters import Parametric, written
+    from weft.parts.parameters import Parametric, written
 
     if p.required or p.default is None:
         return ""
@@ -189,7 +189,7 @@ def _list(found: list[Any], words: Words) -> None:
 def _show(one: Any, words: Words) -> None:
     from rich.table import Table
 
-    from weft.signature import parameters
+    from weft.parts.signature import parameters
 
     console = stdout()
     paragraphs = [" ".join(p.split()) for p in _doc(one.part).strip().split("\n\n")]

@@ -10,8 +10,8 @@ import typer
 
 from weft.cli.common import Imports, check_address, go, pairs, stderr
 from weft.errors import ConfigError, UsageError
-from weft.faults import blaming
-from weft.importing import import_all
+from weft.parts.faults import blaming
+from weft.parts.importing import import_all
 
 if TYPE_CHECKING:
     from weft.backends.scripted.script import Scripted

@@ -26,9 +26,9 @@ from weft.cli.common import (
     stderr,
 )
 from weft.errors import UnknownName, UsageError
-from weft.faults import blaming
-from weft.importing import import_all, is_file, reference
-from weft.importing import load as load_module
+from weft.parts.faults import blaming
+from weft.parts.importing import import_all, is_file, reference
+from weft.parts.importing import load as load_module
 
 if TYPE_CHECKING:
     from weft.orchestrator.policy import Policy

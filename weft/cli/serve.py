@@ -10,7 +10,7 @@ import typer
 
 from weft.cli.common import Engines, Imports, PolicyText, check_address, stderr
 from weft.errors import UnknownName, UsageError
-from weft.importing import import_all
+from weft.parts.importing import import_all
 
 if TYPE_CHECKING:
     from weft.service.config.file import Options, ServiceConfig

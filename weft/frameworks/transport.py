@@ -22,11 +22,11 @@ from weft.frameworks.chat_request import ChatRequest, read_chat
 from weft.frameworks.forks import Forks
 from weft.orchestrator.hosted import Hosted
 from weft.orchestrator.pool import ROLES
+from weft.parsers.tool_calls.streamed import AnswerBeforeCalls
 from weft.programs.calls.completion import Completion
 from weft.programs.calls.generate import generate
 from weft.programs.prompt import Prompt
 from weft.programs.scope import Scope, current, enter
-from weft.tool_calls.streamed import AnswerBeforeCalls
 from weft.types import ToolCall
 
 ADDRESS = "http://pool.invalid/v1"

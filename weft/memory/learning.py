@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Unpack
 
 from weft.errors import BudgetExceeded, EngineError, OutputError
-from weft.faults import blaming, truth
 from weft.memory.concept import Concept, merged
 from weft.memory.kept_concepts import ConceptMemory
 from weft.memory.recalling import read_index
+from weft.parts.faults import blaming, truth
 from weft.programs import Prompt, generate, node
 from weft.programs.calls.settings import CallSettings
 from weft.types import MoreSampling

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from weft.errors import BudgetExceeded, EngineError, PartFailed, UsageError
-from weft.faults import blaming, truth
 from weft.memory.concept import Concept
 from weft.memory.kept_concepts import ConceptMemory
 from weft.memory.learning import abstracted
 from weft.memory.recalling import recall
+from weft.parts.faults import blaming, truth
 from weft.programs import node
 from weft.programs.gather import gather
 from weft.types import MoreSampling

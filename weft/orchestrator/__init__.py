@@ -18,7 +18,7 @@ from weft.orchestrator.policy import (
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
-from weft.parameters import param
+from weft.parts.parameters import param
 
 __all__ = [
     "Admission",

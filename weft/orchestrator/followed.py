@@ -11,10 +11,10 @@ import anyio
 
 from weft.backends.checks import check_delta, is_users
 from weft.errors import ContextExceeded, EngineBusy, RequestFailed, RequestRejected
-from weft.faults import blame
 from weft.orchestrator.attempts import Ending
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
+from weft.parts.faults import blame
 from weft.types import Delta
 
 if TYPE_CHECKING:

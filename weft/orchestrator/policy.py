@@ -9,8 +9,8 @@ from typing import Any, TypeVar, dataclass_transform
 
 from weft.orchestrator.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
-from weft.parameters import Parametric
-from weft.registry import PartRegistry
+from weft.parts.parameters import Parametric
+from weft.parts.registry import PartRegistry
 
 
 @dataclass(slots=True)

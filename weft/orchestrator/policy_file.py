@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from weft.errors import ConfigError, WeftError
-from weft.importing import load
 from weft.orchestrator.policy import POLICIES, Policy, parse_policy
-from weft.spec import from_folder
+from weft.parts.importing import load
+from weft.parts.spec import from_folder
 
 
 def load_policy(policy: Policy | str) -> Policy:

@@ -14,7 +14,7 @@ import anyio
 from weft.backends.retry import Retry, Waits
 from weft.concurrency import now
 from weft.errors import EngineError, PartFailed, UsageError
-from weft.faults import blaming, said
+from weft.parts.faults import blaming, said
 from weft.programs.durable.seen import seen
 from weft.programs.gather import gather
 from weft.programs.scope import running

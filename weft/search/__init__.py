@@ -12,7 +12,7 @@ inside of a model.
 
 from __future__ import annotations
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.agents.dfsdt import AgentTurn, Explored, Place, dfsdt
 from weft.search.agents.plangen import PlanGen
 from weft.search.agents.preferences import Preference, preferences, write_preferences

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft.errors import UsageError
-from weft.parameters import param
+from weft.parsers.thinking import visible
+from weft.parts.parameters import param
 from weft.programs import Prompt, fan_out, node
 from weft.programs.calls.score import pool_texts
 from weft.search.strategy import Question
 from weft.search.verifiers import Confidence, Verifier, verifier
 from weft.search.verifiers.verdicts import ask_verdict
-from weft.thinking import visible
 
 _MEETS = """A request and an answer to it follow. Say whether the answer meets the criterion.
 

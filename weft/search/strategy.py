@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Literal, TypeVar, cast, dataclass_transform
 
 import anyio.to_thread
 
-from weft.faults import blaming, expect
-from weft.parameters import Parametric
+from weft.parts.faults import blaming, expect
+from weft.parts.parameters import Parametric
+from weft.parts.registry import PartRegistry
 from weft.programs.nodes import unchecked_program
 from weft.programs.scope.hearing import Heard, hearing
-from weft.registry import PartRegistry
 from weft.search.answers.comparing import compares_ahead, comparing_ahead
 from weft.search.answers.failures import NO_RESULT, note
 from weft.search.answers.readable import Readable, readable

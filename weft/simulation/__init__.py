@@ -8,7 +8,7 @@ from weft.extras import need
 
 need("simulate", "the simulator")
 
-from weft.parameters import param  # noqa: E402
+from weft.parts.parameters import param  # noqa: E402
 from weft.simulation.arrivals import Arrivals, arrivals  # noqa: E402
 from weft.simulation.sources import Source, source  # noqa: E402
 from weft.simulation.workload import Job, Parallel, PlannedCall  # noqa: E402

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 from weft.errors import UsageError
-from weft.parameters import Parametric, param
-from weft.registry import PartRegistry
+from weft.parts.parameters import Parametric, param
+from weft.parts.registry import PartRegistry
 from weft.simulation.workload import Job
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from numbers import Integral, Real
 from typing import cast
 
-from weft.faults import blaming, each
+from weft.parts.faults import blaming, each
 from weft.simulation.sources import Source
 from weft.simulation.workload import Job, Parallel, PlannedCall, Step
 

@@ -13,12 +13,12 @@ import anyio.abc
 
 from weft.concurrency import TaskGroup
 from weft.errors import EngineError, UsageError
-from weft.faults import blaming, each
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.group import CallGroup
 from weft.orchestrator.program import Program
 from weft.orchestrator.scheduler import Scheduler
+from weft.parts.faults import blaming, each
 from weft.simulation.arrivals import Arrivals
 from weft.simulation.records import JobRecord, PlayedCall
 from weft.simulation.workload import Job, Parallel, PlannedCall, Step, Workload

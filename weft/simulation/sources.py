@@ -6,8 +6,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar, dataclass_transform
 
-from weft.parameters import Parametric
-from weft.registry import PartRegistry
+from weft.parts.parameters import Parametric
+from weft.parts.registry import PartRegistry
 from weft.simulation.workload import Job
 
 

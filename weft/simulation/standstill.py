@@ -8,8 +8,8 @@ import anyio
 
 from weft.backends.simulated.engine import SimulatedEngine
 from weft.errors import PartFailed
-from weft.faults import place_of
 from weft.orchestrator.scheduler import Scheduler
+from weft.parts.faults import place_of
 
 _LONG = 1e7  # seconds, some months: a call that is overdue no sooner waits for ever
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from weft.errors import ConfigError, UnknownName, UsageError
-from weft.faults import blaming, truth
-from weft.importing import reference
+from weft.parts.faults import blaming, truth
+from weft.parts.importing import reference
 from weft.simulation.checks import checked_jobs
 from weft.simulation.formats.lines import read_lines
 from weft.simulation.formats.recorded_runs import events_of

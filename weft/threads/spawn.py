@@ -8,9 +8,9 @@ from typing import Any, Unpack
 
 from weft.concurrency import now
 from weft.errors import BudgetExceeded, EngineError
+from weft.parsers.thinking import split_thinking
 from weft.programs import Completion, Prompt, fan_out, generate, node
 from weft.programs.scope.hearing import Heard, hearing
-from weft.thinking import split_thinking
 from weft.types import MoreSampling
 
 

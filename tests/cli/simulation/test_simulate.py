@@ -80,7 +80,7 @@ def test_a_policy_that_lets_nothing_in_ends_with_a_sentence(weft: Weft) -> None:
     """What was simulated before is shown, and a search goes on without such a policy."""
     Path("shut.py").write_text(
         "from weft.orchestrator import Admission, Placement, Policy, policy\n"
-        "from weft.parameters import param\n"
+        "from weft.parts.parameters import param\n"
         "@policy('shut')\n"
         "class Shut(Policy):\n"
         "    most: int = param(9, 'calls that are let in', least=1, most=9)\n"

@@ -12,8 +12,8 @@ import pytest
 
 from weft.errors import ConfigError, MissingExtra, UnknownName
 from weft.evals.tasks.registry import parse_task
+from weft.parts.spec import written
 from weft.search.strategy import Answer
-from weft.spec import written
 
 
 @pytest.mark.parametrize(

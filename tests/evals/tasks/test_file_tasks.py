@@ -11,9 +11,9 @@ from weft.errors import ConfigError, UsageError
 from weft.evals.tasks.files.csv_file import CsvTask
 from weft.evals.tasks.files.jsonl import JsonlTask
 from weft.evals.tasks.registry import parse_task
+from weft.parts.signature import parameters
 from weft.sandbox import check_sandbox
 from weft.search.strategy import Answer
-from weft.signature import parameters
 
 
 def lines(path: Path, *rows: dict[str, object]) -> Path:

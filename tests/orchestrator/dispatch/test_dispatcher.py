@@ -24,7 +24,7 @@ from weft.orchestrator.policy import (
     Retention,
     policies,
 )
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.types import Message, Request
 
 

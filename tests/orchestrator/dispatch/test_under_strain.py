@@ -11,7 +11,7 @@ from dispatcher_world import World
 from weft.errors import EngineUnavailable
 from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention
 from weft.orchestrator.program import Program
-from weft.parameters import param
+from weft.parts.parameters import param
 
 
 @dataclass(frozen=True)

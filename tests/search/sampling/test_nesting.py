@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import RequestRejected, UsageError
 from weft.orchestrator.pool import Pool
+from weft.parts.spec import as_text
 from weft.programs import Limits, run
 from weft.search import parse_strategy
 from weft.search.answers.voting import tally
 from weft.search.strategy import stable_seed
-from weft.spec import as_text
 
 OUTER = ["majority", "best_of_n", "weighted_majority", "first_finish", "short_m_at_k"]
 NESTED = [

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, TypeVar
 
 from weft.backends.engine import Engine
 from weft.errors import UsageError
-from weft.registry import PartRegistry
-from weft.signature import parameters
+from weft.parts.registry import PartRegistry
+from weft.parts.signature import parameters
 
 Say = Callable[[str], None]
 """Takes a sentence on how it goes."""

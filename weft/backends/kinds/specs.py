@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
-from weft import spec as specs
 from weft.backends.engine import Engine
 from weft.backends.forbidden import check_allowed
 from weft.backends.kinds.kind import KINDS, EngineKind, Say, first_parameter
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import PartFailed, UnknownName, UsageError
-from weft.faults import blaming, expect
-from weft.importing import NoModule, reference
-from weft.making import make, values_of
-from weft.signature import parameters
-from weft.spec import Spec, plain_value, read_spec
+from weft.parts import spec as specs
+from weft.parts.faults import blaming, expect
+from weft.parts.importing import NoModule, reference
+from weft.parts.making import make, values_of
+from weft.parts.signature import parameters
+from weft.parts.spec import Spec, plain_value, read_spec
 
 _log = logging.getLogger(__name__)
 FORMS = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from weft.errors import EngineUnavailable, RequestRejected
-from weft.tool_calls import CALL, GIVEN
+from weft.parsers.tool_calls import CALL, GIVEN
 from weft.types import Request, ToolCall
 
 

@@ -31,7 +31,7 @@ from weft.backends.vllm.metrics import (
     labelled,
 )
 from weft.errors import EngineError, RequestRejected, UsageError
-from weft.thinking import names_channel, opens_thinking
+from weft.parsers.thinking import names_channel, opens_thinking
 from weft.types import Delta, Message, Price, Request
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ def overlaid(what: str, given: dict[str, Any]) -> Suite:
 
     from weft.evals.suites.suite import Suite, load
     from weft.evals.tasks.registry import parse_task
-    from weft.spec import written
+    from weft.parts.spec import written
 
     suite_file = _is_suite(what)
     if suite_file and _holds_lines(what):

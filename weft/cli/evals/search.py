@@ -11,7 +11,7 @@ import typer
 from weft.cli.common import budget_values, go, pairs, stderr, stdout
 from weft.cli.evals import options
 from weft.errors import UnknownName, UsageError
-from weft.importing import import_all
+from weft.parts.importing import import_all
 
 if TYPE_CHECKING:
     from weft.evals.studies.pipelines import FoundPipeline

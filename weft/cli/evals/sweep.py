@@ -10,7 +10,7 @@ import typer
 from weft.cli.common import pairs, stdout
 from weft.cli.evals import options
 from weft.errors import UsageError
-from weft.importing import import_all
+from weft.parts.importing import import_all
 
 
 def sweep(

@@ -24,7 +24,7 @@ from weft.cli.evals.search import search
 from weft.cli.evals.sweep import sweep
 from weft.cli.evals.watch import watch
 from weft.errors import UsageError, WeftError
-from weft.importing import import_all
+from weft.parts.importing import import_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection

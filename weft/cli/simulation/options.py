@@ -156,10 +156,10 @@ def workload(
     Raises:
         UsageError: it can't be had.
     """
+    from weft.parts.spec import read_spec
     from weft.simulation.experiments.experiment import first_jobs
     from weft.simulation.formats.recorded_runs import events_of
     from weft.simulation.workloads import open_workload
-    from weft.spec import read_spec
 
     values = {key: _value(value) for key, value in pairs("--option", options).items()}
     if scale is not None:

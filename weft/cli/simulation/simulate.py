@@ -11,7 +11,7 @@ from weft.cli.common import Imports, stderr, stdout
 from weft.cli.simulation import options as simulated
 from weft.cli.simulation.bars import Bar
 from weft.errors import MissingExtra
-from weft.importing import import_all
+from weft.parts.importing import import_all
 
 if TYPE_CHECKING:
     from weft.simulation.arrivals import Arrivals

@@ -13,7 +13,7 @@ from weft.cli.common import Imports, stdout
 from weft.cli.simulation import options as simulated
 from weft.cli.simulation.bars import Bar
 from weft.errors import ConfigError, UsageError
-from weft.importing import import_all
+from weft.parts.importing import import_all
 
 if TYPE_CHECKING:
     from weft.orchestrator.policy import Policy

@@ -15,7 +15,7 @@ from weft.cli.common import Engines, Imports, go, make_folder, stderr, stdout
 from weft.cli.simulation import options as simulated
 from weft.cli.simulation.tune import WORDS
 from weft.errors import UsageError
-from weft.importing import import_all
+from weft.parts.importing import import_all
 
 if TYPE_CHECKING:
     from weft.simulation.experiments.experiment import Experiment

@@ -16,9 +16,9 @@ from weft.evals.suites.suite import task_from
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.registry import long_form, parse_task
 from weft.evals.tasks.task import Sample
+from weft.parts.spec import Spec, read_spec
 from weft.search.answers.voting import tally
 from weft.search.strategy import Answer, Question
-from weft.spec import Spec, read_spec
 
 
 @dataclass(slots=True)

@@ -19,8 +19,8 @@ from weft.evals.running.drawn import right_among
 from weft.evals.suites.failures import never_works
 from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.tasks.task import Sample
-from weft.faults import said
 from weft.orchestrator.pool import Pool
+from weft.parts.faults import said
 from weft.programs import Limits, budget, run
 from weft.programs.calls.checks import ResultChecks
 from weft.programs.nodes import stands_for

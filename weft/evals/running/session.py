@@ -32,8 +32,8 @@ from weft.evals.tasks.guarded_task import GuardedTask
 from weft.evals.viewing.viewer import write_viewer
 from weft.orchestrator.engines.joining import close, connect
 from weft.orchestrator.pool import Pool
+from weft.parts.signature import parameters
 from weft.search.needs import lacking
-from weft.signature import parameters
 from weft.store.store import Store
 
 BATCHES = "batches.jsonl"

@@ -8,9 +8,9 @@ from math import prod
 from typing import Any, cast
 
 from weft.errors import UnknownName, UsageError
+from weft.parts.spec import Spec, plain_value, read_spec, split_outside
 from weft.search.collaboration.routing.asked import Asked
 from weft.search.strategy import STRATEGIES, Strategy, parse_strategy
-from weft.spec import Spec, plain_value, read_spec, split_outside
 
 MOST = 1000
 """Cells of a sweep."""

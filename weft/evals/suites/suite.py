@@ -26,15 +26,15 @@ from weft.evals.suites.failures import most_errors
 from weft.evals.suites.grid import cells, listed
 from weft.evals.tasks.registry import is_lines, long_form, parse_task, task_title
 from weft.evals.tasks.task import TASKS, Task
-from weft.importing import absolute
-from weft.importing import load as import_code
 from weft.orchestrator.policy import DEFAULT
 from weft.orchestrator.policy_file import load_policy
+from weft.parts.importing import absolute
+from weft.parts.importing import load as import_code
+from weft.parts.signature import path_parameters
+from weft.parts.spec import Spec, as_text, from_folder, read_spec
 from weft.programs.budgets.fields import Budget
 from weft.programs.calls.settings import check_more
 from weft.search.strategy import Strategy, parse_strategy
-from weft.signature import path_parameters
-from weft.spec import Spec, as_text, from_folder, read_spec
 
 
 def _listed(value: object) -> object:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from weft.errors import UsageError
 from weft.evals.tasks.task import Sample, Task, identity
-from weft.faults import blaming, expect, truth
+from weft.parts.faults import blaming, expect, truth
 from weft.programs import Prompt
 from weft.search.choices import Choices
 from weft.search.strategy import Answer, Question

@@ -15,7 +15,7 @@ import anyio.from_thread
 
 from weft.errors import EngineError, PartFailed, UsageError
 from weft.evals.tasks.scorer import Scorer, scorer
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.judges import criteria, judged, prefer, rubric_param
 
 T = TypeVar("T")

@@ -13,10 +13,10 @@ from typing import Any, cast
 
 from weft.errors import UsageError
 from weft.evals.tasks.task import Sample, Task, task
+from weft.parsers.thinking import visible
 from weft.programs import Prompt
 from weft.search.readers import parse_reader
 from weft.search.strategy import Answer, Question, stable_seed
-from weft.thinking import visible
 
 _ASK = (
     "Begin with the text {start}, and follow these steps in order:\n\n{steps}\n\nAnswer with a "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from weft.errors import ConfigError
 from weft.evals.tasks.task import TASKS, Task
-from weft.spec import read_spec, written
+from weft.parts.spec import read_spec, written
 
 _FILES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
 """The tasks that read files with problems, by the ends of the files' names."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
-from weft.faults import blaming, expect
-from weft.parameters import Parametric
-from weft.registry import PartRegistry
+from weft.parts.faults import blaming, expect
+from weft.parts.parameters import Parametric
+from weft.parts.registry import PartRegistry
 
 
 class Scorer(Parametric, ABC):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
-from weft.registry import PartRegistry
+from weft.parts.registry import PartRegistry
 from weft.search.strategy import Answer, Question
 from weft.types import Request
 

@@ -11,7 +11,7 @@ import anyio.abc
 from weft.backends.checks import check_facts
 from weft.backends.engine import Engine
 from weft.errors import EngineError, EngineUnavailable, PartFailed, UsageError
-from weft.faults import blaming
+from weft.parts.faults import blaming
 
 _log = logging.getLogger(__name__)
 _LONGEST_REST = 10.0  # seconds between attempts to reach an engine

@@ -10,9 +10,9 @@ import anyio.abc
 
 from weft.concurrency import TaskGroup
 from weft.errors import EngineError, PartFailed
-from weft.faults import blaming
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.health.health import Health
+from weft.parts.faults import blaming
 
 _log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import anyio
 
 from weft.errors import EngineError, EngineUnavailable, PartFailed
-from weft.faults import blaming, truth
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
 from weft.orchestrator.dispatch.fleet import Fleet
 from weft.orchestrator.dispatch.replica import Replica
+from weft.parts.faults import blaming, truth
 
 _BREAKS = 3  # failures in a row after which an engine rests, though it answers
 _LONGEST_REST = 30.0  # seconds

@@ -8,7 +8,7 @@ from weft.orchestrator.policies.parts import best, home_of, resides
 from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, policy
 from weft.orchestrator.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
-from weft.parameters import param
+from weft.parts.parameters import param
 
 
 @policy("sticky")

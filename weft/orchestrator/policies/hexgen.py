@@ -7,7 +7,7 @@ import math
 from weft.orchestrator.policies.parts import allowed, calls_left, load, seconds
 from weft.orchestrator.policy import Order, Placement, Policy, policy
 from weft.orchestrator.views import CallView, View
-from weft.parameters import param
+from weft.parts.parameters import param
 
 
 @policy("hexgen")

@@ -7,7 +7,7 @@ import math
 from weft.orchestrator.policies.parts import best
 from weft.orchestrator.policy import Placement, Policy, policy
 from weft.orchestrator.views import CallView, EngineView, View
-from weft.parameters import param
+from weft.parts.parameters import param
 
 
 @policy("llumnix")

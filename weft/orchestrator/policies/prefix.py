@@ -5,7 +5,7 @@ from __future__ import annotations
 from weft.orchestrator.policies.parts import best, home_of, load
 from weft.orchestrator.policy import Order, Placement, Policy, policy
 from weft.orchestrator.views import CallView, EngineView, View
-from weft.parameters import param
+from weft.parts.parameters import param
 
 
 @policy("prefix")

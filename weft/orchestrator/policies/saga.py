@@ -15,7 +15,7 @@ from weft.orchestrator.policies.parts import (
 from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, policy
 from weft.orchestrator.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
-from weft.parameters import param
+from weft.parts.parameters import param
 
 _TRUSTED = 30  # finished programs from which on their number of calls is believed
 

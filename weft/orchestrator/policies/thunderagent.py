@@ -8,7 +8,7 @@ from weft.orchestrator.policies.parts import best, home_of, lives, resides
 from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, policy
 from weft.orchestrator.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
-from weft.parameters import param
+from weft.parts.parameters import param
 
 _ACTIVE, _RESUMED = 0.95, 0.85  # shares of KV that Dynamo gives to active programs, and to others
 _LEASE = 1800.0  # seconds

@@ -18,7 +18,7 @@ from weft.orchestrator.policies.parts import (
 from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, policy
 from weft.orchestrator.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
-from weft.parameters import param
+from weft.parts.parameters import param
 
 _NEARLY_NONE = 1e-9  # an index by which a program's calls are divided
 _GROWTH = 0.1  # of a context with each call, without experience

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from weft.orchestrator.pool import Pool
+from weft.parsers.thinking import split_thinking
 from weft.programs.prompt import Prompt
-from weft.thinking import split_thinking
 from weft.types import Sampling
 
 

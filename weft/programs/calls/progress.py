@@ -8,11 +8,11 @@ from dataclasses import replace
 from weft.concurrency import now
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
+from weft.parsers.thinking import Thinking
+from weft.parsers.tool_calls import read_calls
 from weft.programs.budgets.reservation import Reservation
 from weft.programs.history.outcome import Outcome
 from weft.programs.scope import Scope
-from weft.thinking import Thinking
-from weft.tool_calls import read_calls
 from weft.types import NOTHING, Delta, Price, Timing, TokenLogprob, Usage
 
 _FREE = Price(0.0, 0.0)

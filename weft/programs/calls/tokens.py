@@ -11,8 +11,8 @@ from typing import Any
 from weft.errors import RequestRejected, Unsupported
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.tokens.token_path import TokenPath
+from weft.parsers.thinking import opening_mark
 from weft.programs.prompt import Prompt
-from weft.thinking import opening_mark
 from weft.types import Message
 
 

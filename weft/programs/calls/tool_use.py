@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from weft.errors import RequestRejected, Unsupported, UsageError
+from weft.parsers.tool_calls import read_calls
 from weft.programs.calls.call import call
 from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt
@@ -14,7 +15,6 @@ from weft.programs.scope import Scope
 from weft.programs.tools.calls import checked, numbered
 from weft.programs.tools.marking import Tool, tools_of
 from weft.programs.tools.told import ANSWER_ALONE, read_told, told_prompt, told_schema
-from weft.tool_calls import read_calls
 from weft.types import Message, Sampling, ToolCall
 
 _CHOICES = ("auto", "none", "required")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from weft.thinking import Thinking, split_thinking
+from weft.parsers.thinking import Thinking, split_thinking
 from weft.types import NOTHING, UNTIMED, FinishReason, Price, Timing, TokenLogprob, ToolCall, Usage
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from weft.concurrency import now
-from weft.genai_spans import Attributes, agent_span, call_span, tool_span
+from weft.programs.runs.genai_spans import Attributes, agent_span, call_span, tool_span
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.outcome import Outcome
 

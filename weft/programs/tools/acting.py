@@ -15,7 +15,7 @@ import anyio.to_thread
 from weft.backends.retry import Waits
 from weft.concurrency import TaskGroup, event_loop, now
 from weft.errors import BudgetExceeded, PartFailed, StoreError, WeftError
-from weft.faults import blaming, said
+from weft.parts.faults import blaming, said
 from weft.programs.prompt import value_text
 from weft.programs.retrying import used_up
 from weft.programs.scope import Scope, running

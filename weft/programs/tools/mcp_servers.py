@@ -12,7 +12,7 @@ from weft.backends.retry import Retry
 from weft.concurrency import first_error, single_error
 from weft.errors import ConfigError, PartFailed, UsageError
 from weft.extras import need
-from weft.faults import said
+from weft.parts.faults import said
 from weft.programs.tools.marking import Tool
 
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]")

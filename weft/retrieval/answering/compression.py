@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Unpack
 
 from weft.errors import BudgetExceeded, EngineError, PartFailed, UsageError
-from weft.faults import blaming, expect
+from weft.parts.faults import blaming, expect
 from weft.programs import Prompt, generate, node
 from weft.programs.calls.count import count
 from weft.programs.gather import gather

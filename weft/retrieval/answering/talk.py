@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from weft.errors import BudgetExceeded, EngineError, UsageError, WeftError
+from weft.parsers.thinking import split_thinking
 from weft.programs import Prompt, generate
 from weft.programs.calls.count import count
 from weft.programs.calls.settings import CallSettings
 from weft.programs.scope.hearing import hearing
 from weft.retrieval.passage import Passage
 from weft.retrieval.searching import Searcher, SearchFailed
-from weft.thinking import split_thinking
 
 
 @dataclass(frozen=True)

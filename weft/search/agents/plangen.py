@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from weft.errors import BudgetExceeded, UsageError
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import generate
 from weft.programs.scope.hearing import hearing
 from weft.search.agents.bandit import ArmBounds

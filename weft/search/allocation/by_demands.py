@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from weft.errors import UsageError, WeftError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.allocation.demands import RUBRIC, demands_of, read_rubric
 from weft.search.answers.failures import NO_RESULT, note
 from weft.search.calibration.examples import Scored, with_examples

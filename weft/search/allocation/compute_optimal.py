@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from functools import lru_cache
 
 from weft.errors import UsageError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.answers.failures import NO_RESULT, note
 from weft.search.calibration.examples import Scored, with_examples
 from weft.search.calibration.kept import Calibration, Example, find_calibration

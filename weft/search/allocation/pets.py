@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.allocation.agreement import gain
 from weft.search.allocation.allotment import Allotment
 from weft.search.sampling.samples import Drawn, collect, drawer, voted

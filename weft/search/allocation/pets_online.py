@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weft.errors import UsageError
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.allocation.online_budgets import FIRST, PATTERNS, pattern
 from weft.search.answers.voting import Election, tally
 from weft.search.sampling.samples import Drawn, collect, drawer, voted

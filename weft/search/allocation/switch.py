@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import anyio
 
 from weft.errors import UsageError, WeftError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.programs import fan_out
 from weft.programs.scope.hearing import hearing
 from weft.search.answers.failures import NO_RESULT

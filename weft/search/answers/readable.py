@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from weft.parsers.thinking import Thinking, split_thinking
 from weft.programs import Prompt
 from weft.programs.history.outcome import Outcome
 from weft.programs.scope.hearing import Heard
 from weft.search.answers.voting import tally
-from weft.thinking import Thinking, split_thinking
 
 if TYPE_CHECKING:
     from weft.search.question import Question

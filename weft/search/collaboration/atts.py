@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from weft.errors import BudgetExceeded
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import Completion, fan_out, node
 from weft.search.answers.failures import NO_RESULT
 from weft.search.answers.voting import tally

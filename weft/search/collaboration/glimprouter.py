@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import Completion
 from weft.programs.watching import watching
 from weft.search.collaboration.glimpse import TOP, Glimpse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import Completion
 from weft.programs.watching import watching
 from weft.search.collaboration.glimpse import FirstDoubt, likeliest

@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from weft.errors import EngineError, WeftError
+from weft.parsers.thinking import split_thinking
 from weft.programs import Completion, Prompt, node
 from weft.programs.scope import current
 from weft.search.answers.failures import NO_RESULT
@@ -15,7 +16,6 @@ from weft.search.early_exit.pieces import Pieces, closed, up_to
 from weft.search.once import warn_once
 from weft.search.sampling.samples import Candidate, answered, collect
 from weft.search.strategy import Answer, Question
-from weft.thinking import split_thinking
 
 OPENED = "<think>\n"
 """What begins an answer of models whose templates open thinking, so that each model sees it."""

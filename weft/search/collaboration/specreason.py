@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from weft.errors import BudgetExceeded
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import Completion
 from weft.search.answers.failures import NO_RESULT
 from weft.search.collaboration.shared_answer import SharedAnswer, in_steps

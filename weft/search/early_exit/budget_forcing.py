@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from weft.parameters import param, temperature
+from weft.parsers.thinking import CLOSING_MARKS
+from weft.parts.parameters import param, temperature
 from weft.programs import Completion, Prompt, node
 from weft.search.early_exit.pieces import Pieces, closed, up_to
 from weft.search.sampling.samples import Candidate, answered, collect
 from weft.search.strategy import Answer, Question, Strategy, strategy
-from weft.thinking import CLOSING_MARKS
 
 
 @strategy("budget_forcing")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from weft.errors import Unsupported
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import Completion, node
 from weft.search.calibration.conformal import conformal_quantile, least_examples
 from weft.search.calibration.examples import Scored, with_examples

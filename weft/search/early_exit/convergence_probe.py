@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import node
 from weft.search.early_exit.pieces import Pieces
 from weft.search.early_exit.trials import think_with_trials

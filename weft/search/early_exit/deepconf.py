@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.answers.voting import tally
 from weft.search.early_exit.confidence import MEASURES, confidence, floor_of
 from weft.search.early_exit.traces import keep_param, most_confident, tracer, window_param

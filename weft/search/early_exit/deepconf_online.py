@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from weft.errors import UsageError
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs.watching import watching
 from weft.search.answers.voting import Votes
 from weft.search.early_exit.confidence import Floor, confidence, floor_of

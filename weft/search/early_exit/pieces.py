@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from weft.errors import UsageError
+from weft.parsers.thinking import closing_mark, split_thinking
 from weft.programs import Completion, Prompt, generate
 from weft.search.answers.cutting import cut
 from weft.search.sampling.samples import Candidate
 from weft.search.strategy import Question, stable_seed
-from weft.thinking import closing_mark, split_thinking
 
 
 class Pieces:

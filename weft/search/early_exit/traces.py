@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.errors import Unsupported
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.programs import Completion, generate, node
 from weft.search.answers.voting import Tally
 from weft.search.early_exit.confidence import ALTERNATIVES

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from weft.errors import EngineError
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import Completion, Prompt, node
 from weft.search.early_exit.pieces import Pieces, closed
 from weft.search.sampling.samples import Candidate, answered, collect

@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 
 from weft.errors import UsageError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.readers.reader import Reader, reader
 from weft.search.readers.writing.markup import text_of
 from weft.search.readers.writing.stated import Cut, box, statements

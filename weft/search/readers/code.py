@@ -8,7 +8,7 @@ import textwrap
 import warnings
 from functools import lru_cache
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.sandbox import SandboxLimits, check_sandbox
 from weft.sandbox.blocking import run_python_blocking
 from weft.search.readers.reader import Reader, reader

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.readers.expression import Expression
 from weft.search.readers.reader import Reader, reader
 

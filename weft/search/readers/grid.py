@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.readers.reader import Reader, reader
 
 _RULE = re.compile(r"[\s|+:=_-]*")

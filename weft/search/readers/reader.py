@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from operator import eq
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
-from weft.faults import blaming, expect, truth
-from weft.parameters import Parametric
-from weft.registry import PartRegistry
-from weft.thinking import visible
+from weft.parsers.thinking import visible
+from weft.parts.faults import blaming, expect, truth
+from weft.parts.parameters import Parametric
+from weft.parts.registry import PartRegistry
 
 
 class Reader(Parametric, ABC):

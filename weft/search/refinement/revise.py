@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import generate, node
 from weft.search.answers.failures import NO_RESULT
 from weft.search.sampling.samples import Candidate, Drawn, answered, collect, unscored

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from weft.errors import WeftError
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import generate, node
 from weft.search.refinement.judge import Judgement, judge
 from weft.search.sampling.samples import Candidate, Drawn, answered, collect

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.sampling.nesting import of_param, texts_of
 from weft.search.sampling.samples import drawer
 from weft.search.sampling.short_m_at_k import shortest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.sampling.samples import answered, collect, drawer
 from weft.search.strategy import Answer, Question, Strategy, strategy
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weft.errors import UsageError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.strategy import Strategy
 
 _NESTS = (dict, list, tuple)

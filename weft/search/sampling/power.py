@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from weft.errors import EngineError, Unsupported, UsageError, WeftError
-from weft.parameters import param
+from weft.parsers.thinking import split_thinking
+from weft.parts.parameters import param
 from weft.programs import Completion, Prompt, generate
 from weft.search.answers.failures import NO_RESULT
 from weft.search.sampling.samples import Candidate, answered, collect
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
-from weft.thinking import split_thinking
 from weft.types import MoreSampling, TokenLogprob
 
 TOP = 20

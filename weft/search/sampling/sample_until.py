@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.calibration.examples import Scored, with_examples
 from weft.search.calibration.isotonic import isotonic, tells
 from weft.search.calibration.kept import Calibration, find_calibration

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weft.errors import UsageError, WeftError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.programs import fan_out, generate, node
 from weft.programs.scope.hearing import hearing
 from weft.search.answers.failures import NO_RESULT, note

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from weft.errors import UsageError
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.answers.voting import tally
 from weft.search.sampling.nesting import of_param, texts_of
 from weft.search.sampling.samples import Candidate, Draw, Found, answered, collect, drawer

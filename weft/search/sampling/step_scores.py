@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.programs import fan_out
 from weft.search.strategy import Question
 from weft.search.verifiers import NO_TOKENS, Verifier

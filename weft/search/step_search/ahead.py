@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 
 from weft.errors import BudgetExceeded, EngineError, WeftError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.programs.scope import current
 from weft.programs.scope.hearing import hearing
 from weft.search.step_search.frontier import Move, Path, Step

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.step_search.final_answer import final_answer, pick_param
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.step_search.steps import Steps

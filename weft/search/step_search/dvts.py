@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.step_search.ahead import StepsAhead, ahead_param
 from weft.search.step_search.final_answer import final_answer, pick_param
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft.errors import WeftError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.answers.failures import note
 from weft.search.answers.voting import tally
 from weft.search.step_search.frontier import Path

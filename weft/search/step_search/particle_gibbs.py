@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.step_search.final_answer import final_answer, pick_param
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.step_search.particle_filter import ParticleFilter, ParticleFrontier, logit

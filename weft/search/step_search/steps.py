@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import anyio
 
 from weft.errors import BudgetExceeded, EngineError, Unsupported, UsageError, WeftError
+from weft.parsers.thinking import split_thinking
 from weft.programs import generate, node
 from weft.programs.scope import current
 from weft.search.answers.failures import NO_RESULT
 from weft.search.step_search.frontier import Indices, Move, Path, Step
 from weft.search.strategy import Question, stable_seed
 from weft.search.verifiers import Verifier
-from weft.thinking import split_thinking
 
 
 class Steps:

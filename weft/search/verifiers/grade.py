@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.programs.calls.score import pool_texts
 from weft.search.strategy import Question
 from weft.search.verifiers.verifier import Confidence, Verifier, verifier

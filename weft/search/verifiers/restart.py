@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.strategy import Question
 from weft.search.verifiers.verdicts import ask_verdict
 from weft.search.verifiers.verifier import Confidence, Verifier, verifier

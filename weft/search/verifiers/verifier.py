@@ -24,13 +24,13 @@ from functools import cached_property
 from typing import Any, SupportsFloat, TypeVar, dataclass_transform
 
 from weft.errors import UnknownName, Unsupported, UsageError
-from weft.faults import blaming, expect
 from weft.orchestrator.pool import Pool
-from weft.parameters import Parametric, param
+from weft.parts.faults import blaming, expect
+from weft.parts.parameters import Parametric, param
+from weft.parts.registry import PartRegistry
 from weft.programs import Completion, node
 from weft.programs.scope import current
 from weft.programs.scope.hearing import tell_score
-from weft.registry import PartRegistry
 from weft.search.once import warn_once
 from weft.search.strategy import Question
 from weft.search.verifiers.verdicts import Verdict, ask_verdict

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, model_validator
 
 from weft.backends.kinds.specs import parse
+from weft.parts.signature import parameters
 from weft.service.config.section import Section
 from weft.service.config.values import Count, EngineText, Names, Seconds
-from weft.signature import parameters
 
 
 class RetrySettings(Section):

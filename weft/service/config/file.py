@@ -12,11 +12,11 @@ from typing import Any, cast
 from weft.backends.kinds import specs
 from weft.config_file import ConfigFile, Place, read
 from weft.errors import UsageError
-from weft.importing import absolute, load
+from weft.parts.importing import absolute, load
+from weft.parts.spec import from_folder
 from weft.service.config.api_key import HASH, SHORTEST, hash_key
 from weft.service.config.engine_settings import EngineConfig
 from weft.service.config.settings import ServiceConfig
-from weft.spec import from_folder
 
 __all__ = ["Changes", "Options", "ServiceConfig", "changed", "load_config", "schema"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from weft.parts.spec import read_spec
 from weft.programs.budgets.fields import Budget
 from weft.search.strategy import parse_strategy
 from weft.service.config.section import Section
 from weft.service.config.values import ReaderText, StrategyText
-from weft.spec import read_spec
 
 
 class StrategyModelSettings(Section):

@@ -13,10 +13,10 @@ from pydantic import (
 
 from weft.backends.kinds.specs import parse
 from weft.orchestrator.policy_file import load_policy
+from weft.parts.spec import as_text
 from weft.search.readers import parse_reader
 from weft.search.strategy import parse_strategy
 from weft.service.config.api_key import HASH
-from weft.spec import as_text
 
 LONGEST_SALT = 128
 """Letters of a `cache_salt` that vLLM takes."""

@@ -7,9 +7,9 @@ import anyio
 from weft.backends.engine import EngineLoad
 from weft.concurrency import TaskGroup
 from weft.errors import EngineError, PartFailed
-from weft.faults import blaming, expect
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.scheduler import Scheduler
+from weft.parts.faults import blaming, expect
 
 
 async def follow_loads(

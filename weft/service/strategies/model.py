@@ -14,6 +14,7 @@ from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, WeftError
 from weft.orchestrator.pool import Pool
 from weft.orchestrator.program import Program
+from weft.parsers.thinking import visible
 from weft.programs import Event, Limits, Run, budget, run
 from weft.programs.nodes import stands_for
 from weft.programs.scope import Live
@@ -24,7 +25,6 @@ from weft.service.strategies.events import Events, Item
 from weft.service.strategies.forms import NoWholeAnswer, StrategyResult, form_of
 from weft.service.strategies.question import cut, question_of
 from weft.service.strategies.request import StrategyRequest, read
-from weft.thinking import visible
 from weft.types import Adapter
 
 _SHOWN = 200  # letters of an answer in the list of votes

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from weft.errors import UnknownName, UsageError
-from weft.importing import names_only
 from weft.orchestrator.pool import ROLES, Pool
+from weft.parts.importing import names_only
+from weft.parts.spec import read_spec
 from weft.programs import Limits
 from weft.programs.budgets.fields import Budget
 from weft.search import Strategy, parse_strategy
@@ -25,7 +26,6 @@ from weft.search.verifiers import VERIFIERS
 from weft.service.config.settings import ServiceConfig
 from weft.service.strategies.model import StrategyModel
 from weft.service.strategies.question import FINAL
-from weft.spec import read_spec
 from weft.types import Adapter
 
 _log = logging.getLogger(__name__)

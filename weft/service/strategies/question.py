@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import secrets
 
+from weft.parsers.thinking import visible
 from weft.programs import Prompt
 from weft.search import Question
 from weft.search.readers import Reader, parse_reader
 from weft.service.strategies.request import StrategyRequest
-from weft.thinking import visible
 
 FINAL = "final"
 """The reader of answers, unless a configuration names another."""

@@ -18,7 +18,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from weft.errors import ConfigError
-from weft.genai_spans import Attributes, agent_span, call_span
+from weft.programs.runs.genai_spans import Attributes, agent_span, call_span
 from weft.service.programs.records import CallRecord, ProgramRecord
 
 _TIMEOUT = 5.0  # seconds for one export

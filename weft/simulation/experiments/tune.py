@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from weft.errors import UnknownName, UsageError
 from weft.orchestrator.policy import Policy
-from weft.parameters import Parameter
+from weft.parts.parameters import Parameter
 
 Objective = Literal["mean", "p99", "goodput"]
 OBJECTIVES: tuple[Objective, ...] = ("mean", "p99", "goodput")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.simulation.contexts import Fresh, Scale, space
 from weft.simulation.formats.lines import TraceRow, names_in, parse, read_lines, wrong
 from weft.simulation.planned_calls import PlannedCalls

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from weft.errors import ConfigError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.simulation.contexts import Fresh, Scale
 from weft.simulation.formats.lines import TraceRow, names_in, parse, read_lines
 from weft.simulation.formats.recorded_texts import Texts

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, Tag
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.simulation.contexts import (
     Fresh,
     Run,

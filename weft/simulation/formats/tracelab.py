@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from weft.errors import ConfigError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.simulation.contexts import Fresh, Run, Scale, length, part
 from weft.simulation.formats.lines import names_in, read_lines, wrong
 from weft.simulation.planned_calls import PlannedCalls

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from weft.errors import UsageError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.simulation.contexts import Fresh, Run, Scale, length, part, space
 from weft.simulation.generators.drawing import Draws, Quantiles
 from weft.simulation.planned_calls import PlannedCalls

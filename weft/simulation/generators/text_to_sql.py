@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.simulation.contexts import Fresh, Run, Scale, length, space
 from weft.simulation.generators.drawing import Draws
 from weft.simulation.planned_calls import PlannedCalls

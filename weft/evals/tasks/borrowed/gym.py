@@ -11,12 +11,12 @@ from typing import Any, cast
 from weft.errors import ConfigError, UnknownName
 from weft.evals.tasks.task import Sample, Task, task
 from weft.extras import need
-from weft.faults import said
+from weft.parsers.thinking import visible
+from weft.parts.faults import said
+from weft.parts.spec import written
 from weft.programs import Prompt
 from weft.search.readers import parse_reader
 from weft.search.strategy import Answer, Question
-from weft.spec import written
-from weft.thinking import visible
 
 _ASK = "{}\n\nGive the final answer alone between <answer> and </answer>."
 _VERIFY = (

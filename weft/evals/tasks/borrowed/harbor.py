@@ -11,11 +11,11 @@ from weft.evals.tasks.borrowed.harbor_folder import HarborFolder
 from weft.evals.tasks.borrowed.harbor_run import reward
 from weft.evals.tasks.borrowed.open_question import open_question
 from weft.evals.tasks.task import Sample, Task, task
+from weft.parts.spec import written
 from weft.programs import Prompt
 from weft.sandbox import check_sandbox
 from weft.search.readers import parse_reader
 from weft.search.strategy import Answer, Question
-from weft.spec import written
 
 _ASK = (
     "{}\n\nYou have no terminal. Answer with one Bash script, in one block of code, that does all "

@@ -13,11 +13,11 @@ from weft.errors import ConfigError
 from weft.evals.tasks.code_tests import failure
 from weft.evals.tasks.task import Sample, Task, task
 from weft.extras import need
+from weft.parsers.thinking import visible
 from weft.programs import Prompt
 from weft.sandbox import SandboxLimits, check_sandbox
 from weft.search.readers import Reader, parse_reader
 from weft.search.strategy import Answer, Question
-from weft.thinking import visible
 
 _ASK = (
     "Complete this Python function. Answer with the whole function, its imports included, in one "

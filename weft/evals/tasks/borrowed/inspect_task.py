@@ -15,13 +15,13 @@ from weft.evals.tasks.borrowed.inspect_solver import InspectAsks, InspectSolver,
 from weft.evals.tasks.borrowed.open_question import open_question, text_of_answer
 from weft.evals.tasks.task import Sample, Task, task
 from weft.extras import need
-from weft.faults import said
-from weft.importing import may_import
+from weft.parts.faults import said
+from weft.parts.importing import may_import
+from weft.parts.spec import written
 from weft.search.choices import LETTERS
 from weft.search.readers import Reader, parse_reader
 from weft.search.readers.suiting import reader_for
 from weft.search.strategy import Answer, Question
-from weft.spec import written
 from weft.types import MoreSampling
 
 _MORE = ("top_k", "frequency_penalty", "presence_penalty")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from weft.parsers.thinking import visible
 from weft.programs import Prompt
 from weft.search.readers import Reader
 from weft.search.strategy import Question
-from weft.thinking import visible
 
 _VERIFY = (
     "\n\nAn answer, perhaps unfinished:\n{}\n\nIs it right as far as it goes? Answer yes or no."

@@ -17,12 +17,12 @@ from weft.evals.tasks.borrowed.open_question import open_question, text_of_answe
 from weft.evals.tasks.borrowed.own_loop import in_own_loop
 from weft.evals.tasks.task import Sample, Task, task
 from weft.extras import need
-from weft.faults import said
-from weft.importing import load, may_import
+from weft.parts.faults import said
+from weft.parts.importing import load, may_import
+from weft.parts.spec import written
 from weft.search.readers import parse_reader
 from weft.search.readers.suiting import reader_for
 from weft.search.strategy import Answer, Question
-from weft.spec import written
 
 _SERVED = "run it by verifiers' own `eval` instead, with a model of weft serve"
 

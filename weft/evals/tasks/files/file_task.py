@@ -17,13 +17,13 @@ from weft.evals.tasks.code_tests import failure
 from weft.evals.tasks.files.problems import Columns, FileProblem
 from weft.evals.tasks.scorer import parse_scorer
 from weft.evals.tasks.task import Sample, Task
+from weft.parsers.thinking import visible
 from weft.programs import Prompt
 from weft.sandbox import SandboxLimits, check_sandbox
 from weft.search.choices import Choices, lettered
 from weft.search.readers import parse_reader
 from weft.search.readers.suiting import reader_for
 from weft.search.strategy import Answer, Question, stable_seed
-from weft.thinking import visible
 
 _VERIFY = (
     "\n\nAn answer, perhaps unfinished:\n{}\n\nIs it right as far as it goes? Answer yes or no."

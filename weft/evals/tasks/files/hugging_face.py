@@ -13,7 +13,7 @@ from weft.errors import ConfigError
 from weft.evals.tasks.files.file_task import FileTask
 from weft.evals.tasks.task import task
 from weft.extras import need
-from weft.faults import said
+from weft.parts.faults import said
 
 _SAVED = ("dataset_dict.json", "state.json")
 

@@ -12,10 +12,10 @@ from typing import Literal
 
 from weft.errors import UsageError
 from weft.evals.tasks.task import Sample, Task, task
+from weft.parsers.thinking import visible
 from weft.programs import Prompt
 from weft.search.readers import parse_reader
 from weft.search.strategy import Answer, Question, stable_seed
-from weft.thinking import visible
 
 _ASK = "{lists}\n\nWhat is {task}? Give the number alone, as: Answer: NUMBER"
 _VERIFY = "\n\nAn answer:\n{}\n\nIs it right? Answer yes or no."

@@ -11,10 +11,10 @@ from typing import Any
 
 from weft.errors import UsageError
 from weft.evals.tasks.task import Sample, Task, task
+from weft.parsers.thinking import visible
 from weft.programs import Prompt
 from weft.search.readers import parse_reader
 from weft.search.strategy import Answer, Question, stable_seed
-from weft.thinking import visible
 
 _ASK = (
     "These datasets are in a catalogue:\n\n{cards}\n\nSomebody needs this: {demand}\n\nWhich one "

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import combinations_with_replacement
 
+from weft.parsers.thinking import visible
 from weft.search.readers.countdown import Numbers, Operation, claimed_step, step_lines
-from weft.thinking import visible
 
 MAX_NUMBER = 20
 MIN_TARGET = 10

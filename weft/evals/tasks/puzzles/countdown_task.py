@@ -15,11 +15,11 @@ from weft.evals.tasks.puzzles.countdown import (
 )
 from weft.evals.tasks.puzzles.countdown_player import Player
 from weft.evals.tasks.task import Sample, Task, task
+from weft.parsers.thinking import visible
 from weft.programs import Prompt
 from weft.search.readers import Reader, parse_reader
 from weft.search.readers.countdown import step_lines
 from weft.search.strategy import Answer, Question
-from weft.thinking import visible
 
 MOST = 100_000
 """More different problems than anyone runs; a limit above it is taken for a mistake."""

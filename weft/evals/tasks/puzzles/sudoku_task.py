@@ -8,11 +8,11 @@ from typing import Literal
 from weft.errors import UsageError
 from weft.evals.tasks.puzzles.sudoku import BOXES, puzzle, shown
 from weft.evals.tasks.task import Sample, Task, task
+from weft.parsers.thinking import visible
 from weft.programs import Prompt
 from weft.search.readers import parse_reader
 from weft.search.readers.grid import GridReader
 from weft.search.strategy import Answer, Question, stable_seed
-from weft.thinking import visible
 
 _ASK = (
     "Solve this Sudoku. Each row, each column and each box of {high} x {wide} cells holds the "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.search.answers.voting import tally
 from weft.search.collaboration.pipelines.component import Passing
 from weft.search.collaboration.pipelines.components import writing

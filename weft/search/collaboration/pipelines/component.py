@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar, dataclass_transform
 
-from weft.parameters import Parametric
+from weft.parts.parameters import Parametric
+from weft.parts.registry import PartRegistry
 from weft.programs import Prompt, generate
-from weft.registry import PartRegistry
 from weft.search.answers.failures import NO_RESULT
 from weft.search.sampling.samples import Candidate, Draw, Drawn, collect
 from weft.search.strategy import Question, stable_seed

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from weft.errors import UsageError
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import fan_out
 from weft.search.answers.failures import NO_RESULT
 from weft.search.collaboration.pipelines.component import Component, Passing, component, numbered

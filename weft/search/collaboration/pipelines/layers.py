@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weft.errors import UsageError
+from weft.parts.spec import split_outside
 from weft.search.collaboration.pipelines.component import COMPONENTS, Component
-from weft.spec import split_outside
 
 Layers = tuple[tuple[Component, ...], ...]
 

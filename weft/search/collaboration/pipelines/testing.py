@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.programs import fan_out
 from weft.search.collaboration.pipelines.component import Component, Passing, component
 from weft.search.sampling.samples import Candidate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.programs import Limits, budget
 from weft.search.collaboration.routing.prompt_variants import varied
 from weft.search.collaboration.routing.ways import played_by, with_effort

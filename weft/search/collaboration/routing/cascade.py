@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.collaboration.routing.ways import answer_by, read_ways, ways_param
 from weft.search.sampling.nesting import of_param, texts_of
 from weft.search.sampling.samples import Drawn, answered

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weft.errors import UsageError
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import Prompt, node
 from weft.programs.calls.score import pool_texts
 from weft.search.answers.failures import NO_RESULT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from weft.errors import UsageError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.programs import Prompt
 from weft.search.collaboration.routing.taught import Taught
 from weft.search.collaboration.routing.ways import Way

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs.scope import current
 from weft.programs.scope.hearing import hearing
 from weft.search.answers.failures import note

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.answers.voting import Votes, tally
 from weft.search.collaboration.routing.ways import played_by, with_effort
 from weft.search.sampling.samples import Drawn, collect, drawer, voted

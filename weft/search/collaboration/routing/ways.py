@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from weft.errors import UsageError
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.programs.scope import current, enter
 from weft.search.sampling.samples import Candidate, Drawn, collect, drawer
 from weft.search.strategy import Question, Strategy

@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Sequence
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import Prompt, generate
 from weft.search.answers.failures import NO_RESULT
 from weft.search.sampling.samples import Candidate, answered, collect, drawer, hedge_param, hedged

@@ -9,7 +9,7 @@ from itertools import combinations
 from statistics import fmean
 
 from weft.errors import UsageError, WeftError
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import Prompt, fan_out
 from weft.search.answers.failures import NO_RESULT
 from weft.search.sampling.samples import Candidate, answered, collect, drawer, hedge_param, hedged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import node
 from weft.search.answers.voting import Election
 from weft.search.choices import reordered

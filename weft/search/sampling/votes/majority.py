@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weft.errors import UsageError
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.answers.voting import Election
 from weft.search.sampling.nesting import check_hedge, of_param, texts_of
 from weft.search.sampling.samples import Drawn, collect, drawer, hedge_param, hedged, voted

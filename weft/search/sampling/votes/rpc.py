@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.answers.voting import Same, Tally, tally
 from weft.search.sampling.samples import Candidate, answered, collect, drawer, unscored
 from weft.search.sampling.votes.weibull import two_weibulls

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.answers.voting import tally
 from weft.search.sampling.nesting import check_hedge, of_param, texts_of
 from weft.search.sampling.samples import answered, collect, drawer, hedge_param, hedged, unscored

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from weft.errors import BudgetExceeded, WeftError
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.programs import Prompt, fan_out, generate
 from weft.search.answers.failures import NO_RESULT
 from weft.search.step_search.final_answer import final_answer

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean, median
 
-from weft.parameters import param, temperature
+from weft.parsers.thinking import split_thinking
+from weft.parts.parameters import param, temperature
 from weft.search.answers.cutting import cut
 from weft.search.answers.voting import Same, tally
 from weft.search.step_search.final_answer import final_answer
@@ -16,7 +17,6 @@ from weft.search.step_search.frontier import Frontier, Indices, Move, Path, expl
 from weft.search.step_search.segments.segment_params import every_param
 from weft.search.step_search.steps import Steps
 from weft.search.strategy import Answer, Question, Strategy, strategy
-from weft.thinking import split_thinking
 from weft.types import TokenLogprob
 
 ALTERNATIVES = 5

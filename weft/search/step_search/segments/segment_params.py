@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from weft.parameters import param
+from weft.parts.parameters import param
 
 
 def every_param(default: int) -> Any:

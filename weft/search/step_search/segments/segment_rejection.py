@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.answers.failures import note
 from weft.search.step_search.final_answer import final_answer
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.step_search.final_answer import final_answer
 from weft.search.step_search.frontier import Frontier, Indices, Move, Path, explore
 from weft.search.step_search.rebase import shares

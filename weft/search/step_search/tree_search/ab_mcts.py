@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from weft.parameters import param, temperature
+from weft.parts.parameters import param, temperature
 from weft.search.step_search.final_answer import pick_param
 from weft.search.step_search.frontier import Path
 from weft.search.step_search.steps import Steps

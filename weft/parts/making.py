@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from weft.errors import UnknownName, UsageError, WeftError
-from weft.faults import sentence
-from weft.importing import reference
-from weft.parameters import Parametric
-from weft.signature import converted, parameters
-from weft.spec import Spec
+from weft.parts.faults import sentence
+from weft.parts.importing import reference
+from weft.parts.parameters import Parametric
+from weft.parts.signature import converted, parameters
+from weft.parts.spec import Spec
 
 P = TypeVar("P")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from weft.tool_calls import Offered, Read
+from weft.parsers.tool_calls import Offered, Read
 from weft.types import ToolCall
 
 _HEAD = (

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from weft.entry_points import bringer, brought, imported
 from weft.errors import UnknownName, UsageError, WeftError
-from weft.faults import place_of
-from weft.importing import load, may_import, reference
-from weft.making import build
-from weft.parameters import Parametric
-from weft.signature import parameters
-from weft.spec import Spec, read_spec
+from weft.parts.entry_points import bringer, brought, imported
+from weft.parts.faults import place_of
+from weft.parts.importing import load, may_import, reference
+from weft.parts.making import build
+from weft.parts.parameters import Parametric
+from weft.parts.signature import parameters
+from weft.parts.spec import Spec, read_spec
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.tool_calls import MARKS
+from weft.parsers.tool_calls import MARKS
 
 _JSON = ("{", "[", "`")
 """How an answer begins that may be calls as a whole."""

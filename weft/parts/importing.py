@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from weft.errors import UsageError, WeftError
-from weft.faults import raised_at, said
+from weft.parts.faults import raised_at, said
 
 _FILE = re.compile(r"(?P<where>.+?\.py):(?P<name>[A-Za-z_]\w*)", re.DOTALL)
 _MODULE = re.compile(r"(?P<where>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")

@@ -74,7 +74,7 @@ def _hermes(text: str, known: Offered) -> Read | None:
         if inside[:1] in ("{", "[", ""):
             calls += _objects(inside)
         else:
-            from weft.tool_calls.tagged import tagged_calls  # few models write tags
+            from weft.parsers.tool_calls.tagged import tagged_calls  # few models write tags
 
             whole = bool(one[2]) or one.end() < len(text)
             calls += tagged_calls(inside, known, whole) or [_broken(inside)]
@@ -86,7 +86,7 @@ def _functions(text: str, known: Offered) -> Read | None:
     at = text.find("<function=")
     if at < 0:
         return None
-    from weft.tool_calls.tagged import tagged_calls
+    from weft.parsers.tool_calls.tagged import tagged_calls
 
     calls = tagged_calls(text[at:], known, False)
     named = calls and all(one.name in known for one in calls)
@@ -96,7 +96,7 @@ def _functions(text: str, known: Offered) -> Read | None:
 def _channels(text: str, known: Offered) -> Read | None:
     if "to=functions." not in text:
         return None
-    from weft.tool_calls.channels import channel_calls
+    from weft.parsers.tool_calls.channels import channel_calls
 
     return channel_calls(text, known)
 

@@ -16,7 +16,7 @@ from weft.errors import PartFailed, WeftError
 from weft.interrupts import must_pass
 
 T = TypeVar("T")
-_WEFT = str(Path(__file__).parent)
+_WEFT = str(Path(__file__).parents[1])
 _PYTHON = str(Path(os.__file__).parent)
 _NAMES: dict[type[Any], str] = {Real: "a number", SupportsFloat: "a number"}
 _LONGEST = 2000  # characters of an exception's message; the exception itself has all of it

@@ -27,10 +27,11 @@ from weft.evals.running.runner import Plan, evaluate
 from weft.evals.suites.suite import load as load_suite
 from weft.evals.tasks.files.jsonl import JsonlTask
 from weft.evals.tasks.registry import parse_task
-from weft.importing import import_all, names_only
 from weft.orchestrator.policy import POLICIES, parse_policy
 from weft.orchestrator.policy_file import dump_policy, load_policy
 from weft.orchestrator.pool import Pool
+from weft.parts.importing import import_all, names_only
+from weft.parts.spec import Spec, as_text, quoted, read_spec
 from weft.programs import Prompt, generate, run
 from weft.search import Answer, BestOfN, Question, parse_strategy
 from weft.search.readers import parse_reader
@@ -38,13 +39,12 @@ from weft.search.verifiers import read_verifier
 from weft.service.config.file import load_config
 from weft.service.strategies.offers import configured
 from weft.simulation.workloads import open_workload
-from weft.spec import Spec, as_text, quoted, read_spec
 
 Put = Callable[[str, str], Path]
 
 MINE = """
 from weft.orchestrator import Placement, Policy, policy
-from weft.parameters import param
+from weft.parts.parameters import param
 from weft.programs import generate
 from weft.search import Answer, Question, Reader, Strategy, Verifier, reader, strategy, verifier
 from weft.evals import Sample, Task, task

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.thinking import Thinking, opens_thinking, split_thinking, visible
+from weft.parsers.thinking import Thinking, opens_thinking, split_thinking, visible
 
 MARKS = [
     "analysis",

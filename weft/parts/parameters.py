@@ -7,8 +7,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from weft.errors import UsageError
-from weft.spec import Spec, read_spec
-from weft.spec import written as written_text
+from weft.parts.spec import Spec, read_spec
+from weft.parts.spec import written as written_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

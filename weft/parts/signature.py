@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from weft.parameters import Parameter, Parametric
+from weft.parts.parameters import Parameter, Parametric
 
 
 def parameters(part: Callable[..., Any]) -> tuple[Parameter, ...]:

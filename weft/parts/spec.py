@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from weft.errors import UsageError
-from weft.importing import absolute, reference
+from weft.parts.importing import absolute, reference
 
 
 @dataclass(frozen=True)

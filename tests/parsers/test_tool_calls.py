@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.thinking import Thinking
-from weft.tool_calls import read_calls
-from weft.tool_calls.streamed import AnswerBeforeCalls
+from weft.parsers.thinking import Thinking
+from weft.parsers.tool_calls import read_calls
+from weft.parsers.tool_calls.streamed import AnswerBeforeCalls
 from weft.types import ToolCall
 
 READ = ToolCall("read", '{"path": "a"}')

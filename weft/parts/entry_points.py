@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from weft.errors import UsageError, WeftError
-from weft.faults import said
+from weft.parts.faults import said
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from weft.tool_calls import Offered
+from weft.parsers.tool_calls import Offered
 from weft.types import ToolCall
 
 _FUNCTION = re.compile(r"<function=([^>\n]*)>(.*?)(</function>|(?=<function=)|\Z)", re.DOTALL)
