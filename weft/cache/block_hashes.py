@@ -31,3 +31,12 @@ def block_hashes(
         last = xxhash.xxh3_64_intdigest(ids[end - block_size : end], seed=last)
         hashes.append(last)
     return hashes
+
+
+def salted(hashes: Sequence[int], salt: str) -> list[int]:
+    """Chained hashes for a cache salt: requests with another one share nothing with them.
+
+    The same again gives the hashes without the salt.
+    """
+    key = xxhash.xxh3_64_intdigest(salt.encode("utf-8", "surrogatepass"))
+    return [one ^ key for one in hashes]

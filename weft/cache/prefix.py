@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 
@@ -70,6 +70,7 @@ class PrefixIndex:
         pinned: blocks that holds use, private ones included.
         held: free blocks that leases hold; 0 without leases.
         changes: counts operations that may have changed what is held.
+        on_evict: is called with a chain, and which of its blocks are evicted.
         room: blocks of the capacity that are not known to be kept for others.
     """
 
@@ -77,6 +78,7 @@ class PrefixIndex:
         self.capacity = self.room = blocks
         self.changes = 0
         self.held: int = 0
+        self.on_evict: Callable[[Sequence[int], int, int], None] | None = None
         self._holds: set[Hold] = set()
         self.clear()
 
@@ -315,6 +317,8 @@ class PrefixIndex:
             self.cached -= taken
             release.blocks -= taken
             node.end -= taken
+            if self.on_evict is not None:
+                self.on_evict(node.chain, node.end, node.end + taken)
             if not release.blocks:
                 del self._releases[release]
                 node.release = None  # or the two would hold each other

@@ -11,7 +11,7 @@ from typing import Any
 
 import xxhash
 
-from weft.cache.block_hashes import block_hashes
+from weft.cache.block_hashes import block_hashes, salted
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.orchestrator.estimates.text_lengths import TextLengths, TextSize
 from weft.orchestrator.group import CallGroup
@@ -110,7 +110,10 @@ class Call:
             made = self._hashes = {}
         known = made.get(block_size)
         if known is None:
-            known = made[block_size] = self._hash(block_size)
+            known = self._hash(block_size)
+            if self.request.cache_salt:
+                known = salted(known, self.request.cache_salt)
+            made[block_size] = known
         return known
 
     def _hash(self, block_size: int) -> list[int]:
@@ -160,7 +163,10 @@ class Call:
             return self.hashes(block_size)
         added = answer[: max(0, count - 1)]
         tokens, known = self.request.tokens, self.hashes(block_size)
-        return grown_hashes(tokens, added, block_size, known, _seed(self.request.adapter))
+        seed, salt = _seed(self.request.adapter), self.request.cache_salt
+        if not salt:
+            return grown_hashes(tokens, added, block_size, known, seed)
+        return salted(grown_hashes(tokens, added, block_size, salted(known, salt), seed), salt)
 
     def _text(self) -> bytes:
         tools = self.request.sampling.tools

@@ -90,6 +90,7 @@ class Program:
         attached: tokens of context that count as its home's.
         claim: tokens of `home` that are kept for it while it runs no call; 0 without a claim.
         expires: when that claim ends.
+        displaced: whether the claim was given to others since its last call.
         rank: claims of the lowest rank yield first.
         acting: when its last call ended, or what it waits for began, while it has no call;
             None while it has one.
@@ -135,6 +136,7 @@ class Program:
     home: Replica | None = None
     attached: int = 0
     claim: int = 0
+    displaced: bool = False
     expires: float = 0.0
     rank: float = 0.0
     acting: float | None = None

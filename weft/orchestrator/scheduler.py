@@ -296,6 +296,8 @@ class Scheduler:
     def note_begun(self, ticket: Ticket) -> None:
         """A call's engine begins to answer."""
         self.dispatcher.gatekeeper.note_begun(ticket)
+        if self.dispatcher.misses is not None:
+            self.dispatcher.misses.begun(ticket)
 
     def note_used_up(self, ticket: Ticket, seconds: float) -> None:
         """A call's engine says that its limits are used up, for so many seconds."""

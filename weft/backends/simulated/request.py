@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from weft.backends.engine import Engine
 from weft.backends.simulated.decoding import Stay
-from weft.cache.block_hashes import block_hashes
+from weft.cache.block_hashes import block_hashes, salted
 from weft.errors import ContextExceeded, Unsupported, UsageError
 from weft.leases.directive import read_directive
 from weft.types import Request
@@ -51,6 +51,8 @@ def stay_of(request: Request, engine: Engine) -> Stay:
         if engine.context is not None:  # as vLLM does, without a word
             answer = max(1, min(answer, engine.context - prompt))
         hashes = block_hashes(request.tokens, engine.block_size)
+        if request.cache_salt:
+            hashes = salted(hashes, request.cache_salt)
     else:
         raise Unsupported(
             f"the simulated engine {engine.name} needs the prompt's tokens; send a "

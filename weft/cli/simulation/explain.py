@@ -11,7 +11,7 @@ from weft.cli.common import stdout
 from weft.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from weft.simulation.experiments.explain import Wait
+    from weft.simulation.experiments.explain import Missed, Wait
 
 
 def explain(
@@ -35,7 +35,7 @@ def explain(
         int, typer.Option("--top", min=1, metavar="N", help="How many calls to list.")
     ] = 10,
 ) -> None:
-    """Tell why a call waited, where the call went, and why.
+    """Tell why a call waited, where the call went, what it found in the cache, and why.
 
     Example: weft explain simulation --policy weft --call session-3/7
     """
@@ -47,6 +47,7 @@ def explain(
     decisions = DecisionLog(folder / DECISIONS)
     if call is None:
         _list(why.longest_waits(decisions, most))
+        _sum_up(why.misses(decisions))
         return
     sentences: list[str] = []
     if (folder / EVENTS).is_file():
@@ -92,8 +93,26 @@ def _list(waits: list[Wait]) -> None:
     table.add_column("waited s", justify="right")
     table.add_column("came at s", justify="right")
     table.add_column("went to")
+    table.add_column("cause")
     table.add_column("why it could not start at once", overflow="fold")
     for w in waits:
         reason = w.reason or "others were ahead of it"
-        table.add_row(w.call, f"{w.seconds:,.2f}", f"{w.came:,.2f}", w.engine, reason)
+        row = (w.call, f"{w.seconds:,.2f}", f"{w.came:,.2f}", w.engine, w.cause)
+        table.add_row(*row, reason)
+    stdout().print(table)
+
+
+def _sum_up(found: list[Missed]) -> None:
+    from rich.table import Table
+
+    from weft.orchestrator.causes.cause import MISSED
+
+    if not found:
+        return
+    table = Table(box=None, header_style="bold")
+    table.add_column("tokens computed", justify="right")
+    table.add_column("calls", justify="right")
+    table.add_column("why they were not in the cache", overflow="fold")
+    for one in found:
+        table.add_row(f"{one.tokens:,}", f"{one.calls:,}", MISSED.get(one.cause, one.cause))
     stdout().print(table)

@@ -45,6 +45,8 @@ class DecisionLog:
                     "engine": d.engine,
                     "reason": d.reason,
                 }
+                if d.cause:
+                    row["cause"] = d.cause
                 file.write(json.dumps(row) + "\n")
 
             yield note

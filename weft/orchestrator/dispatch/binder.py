@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from weft.orchestrator.decisions.decision import Tell
 from weft.orchestrator.dispatch.call_queue import CallQueue, before
@@ -13,6 +14,12 @@ from weft.orchestrator.dispatch.fleet import Fleet
 from weft.orchestrator.dispatch.guards.guarded_policy import GuardedPolicy
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
+
+if TYPE_CHECKING:
+    from weft.orchestrator.causes.cause import WaitCause
+    from weft.orchestrator.causes.misses import Misses
+
+_AT_ONCE = 0.001  # seconds; what the scheduler itself takes is no wait
 
 
 class Binder:
@@ -28,6 +35,7 @@ class Binder:
         counters: of what is done.
         tell: is told of every decision.
         later: has an engine looked at again at a time, for its next call may start then.
+        misses: follows what engines are sent, if somebody wants to know.
         waits: is called with a fleet in which a call waits, unless the fleet is watched.
     """
 
@@ -39,8 +47,9 @@ class Binder:
         tell: Tell | None,
         later: Callable[[Replica, float], None],
         waits: Callable[[Fleet], None],
+        misses: Misses | None = None,
     ) -> None:
-        self._later, self._waits = later, waits
+        self._later, self._waits, self._misses = later, waits, misses
         self._policy, self._claims, self._counters, self._tell = policy, claims, counters, tell
         self.fair_now = 0.0
         """The largest start tag of calls that were started."""
@@ -93,6 +102,7 @@ class Binder:
     def _strand(self, ticket: Ticket, fleet: Fleet) -> None:
         """Have a call wait for an engine to come back."""
         ticket.reason = f"no engine that serves {fleet.model!r} is up"
+        ticket.blame("down", fleet.now)
         ticket.key = (float(ticket.program.precedence),)  # else by arrival, whatever it was before
         fleet.waiting += 1
         ticket.program.waiting += 1
@@ -262,29 +272,32 @@ class Binder:
     def _try(self, ticket: Ticket, replica: Replica, fleet: Fleet, reason: str) -> bool:
         """Start a call on an engine if there is room and it is admitted."""
         if not replica.has_room(ticket):
-            return self._refuse(ticket, replica, replica.full)
+            return self._refuse(ticket, replica, replica.full, "busy")
         admission = self._policy.admit(ticket, replica, fleet)
         while not admission.enter and admission.displace is not None:
             # Each takes a claim of this engine, of which there are so many and no more.
             self._counters.revoked += 1
+            admission.displace.displaced = True
             self._claims.release(admission.displace, f"made room for {ticket.id}")
             admission = self._policy.admit(ticket, replica, fleet)
         forced = not admission.enter and ticket.overdue <= fleet.now
         if not admission.enter and not forced:
             if admission.again is not None:
                 self._ask_again(replica, admission.again, fleet.now)
-            return self._refuse(ticket, replica, admission.reason)
+            cause = "displaced" if ticket.program.displaced else "admission"
+            return self._refuse(ticket, replica, admission.reason, cause)
         ticket.reason = f"{reason}; " + ("overdue" if forced else admission.reason)
         ticket.forced = forced
         self._start(ticket, replica, fleet)
         return True
 
-    def _refuse(self, ticket: Ticket, replica: Replica, reason: str) -> bool:
+    def _refuse(self, ticket: Ticket, replica: Replica, reason: str, cause: WaitCause) -> bool:
         ticket.reason = reason
+        ticket.blame(cause, replica.fleet.now)
         if not ticket.refused:
             ticket.refused = True
             if self._tell is not None:
-                self._tell("wait", ticket.program.id, ticket.id, replica.name, reason)
+                self._tell("wait", ticket.program.id, ticket.id, replica.name, reason, cause)
         return False
 
     def _ask_again(self, replica: Replica, due: float, now: float) -> None:
@@ -301,6 +314,7 @@ class Binder:
         now = ticket.bound_at = fleet.now
         waited = now - ticket.since
         program.waiting -= 1
+        program.displaced = False
         program.waited += waited
         if ticket.fair_start > self.fair_now:
             self.fair_now = ticket.fair_start
@@ -309,11 +323,14 @@ class Binder:
         counters.forced += ticket.forced
         if waited > counters.longest_wait:
             counters.longest_wait = waited
+        if self._misses is not None:
+            self._misses.starting(ticket, replica)
         replica.start(ticket)
         if (due := replica.gate.pace(now)) is not None:
             self._later(replica, due)
         if self._tell is not None:
-            self._tell("start", program.id, ticket.id, replica.name, ticket.reason)
+            cause = ticket.waited_for(now) if waited >= _AT_ONCE else ""
+            self._tell("start", program.id, ticket.id, replica.name, ticket.reason, cause)
         ticket.wake()
         emptied, ticket.emptied = ticket.emptied, None
         if emptied is not None and emptied is not replica:

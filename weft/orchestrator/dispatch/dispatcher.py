@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from weft.errors import ContextExceeded
 from weft.orchestrator.call import Call, PromptMark
@@ -25,6 +26,10 @@ from weft.orchestrator.policy import Policy
 from weft.orchestrator.program import Program
 from weft.orchestrator.timers.timer import At
 from weft.orchestrator.trail import Trail, outermost
+
+if TYPE_CHECKING:
+    from weft.orchestrator.causes.cause import Miss
+    from weft.orchestrator.causes.misses import Misses
 
 
 class Dispatcher:
@@ -60,11 +65,22 @@ class Dispatcher:
         if ended is not None:
             ended = guarded_callback(ended, "ended")
         self._tell = tell
+        self.misses: Misses | None = None
+        if tell is not None:
+            from weft.orchestrator.causes.misses import Misses
+
+            self.misses = Misses()
         self.counters = DispatchCounters()
         guarded = GuardedPolicy(policy, self.counters)
         self.claims = Claims(guarded, clock, at, lease, self._on_freed, tell)
         self._binder = Binder(
-            guarded, self.claims, self.counters, tell, self._look_later, self._watch
+            guarded,
+            self.claims,
+            self.counters,
+            tell,
+            self._look_later,
+            self._watch,
+            self.misses,
         )
         self._standstill = StandstillGuard(
             self._binder, self.claims, guarded, self.counters, clock, at, standstill
@@ -201,6 +217,9 @@ class Dispatcher:
         replica, program = ticket.replica, ticket.program
         assert replica is not None
         now = replica.fleet.tick()
+        misses: Sequence[Miss] = ()
+        if self.misses is not None:
+            misses = self.misses.ending(ticket, answer, tokens, cached if done else None)
         replica.finish(ticket, answer, tokens, done=done)
         seconds = now - ticket.bound_at
         program.calls += not again  # however often it was sent
@@ -237,6 +256,8 @@ class Dispatcher:
                 f"{tokens} tokens generated, {found} of {ticket.prompt_tokens} were cached "
                 f"({ticket.cached} foreseen)" + ("" if done else "; it did not finish"),
             )
+            for miss in misses:
+                self._tell("miss", program.id, ticket.id, replica.name, str(miss), miss.cause)
         if not again:
             self.residents.idle(program, replica, now)
         self._binder.serve(replica)

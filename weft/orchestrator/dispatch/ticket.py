@@ -12,6 +12,7 @@ from weft.orchestrator.program import Program
 
 if TYPE_CHECKING:
     from weft.leases.directive import Directive
+    from weft.orchestrator.causes.cause import WaitCause
     from weft.orchestrator.dispatch.call_queue import CallQueue
     from weft.orchestrator.dispatch.replica import Replica
 
@@ -30,6 +31,7 @@ class Ticket:
         emptied: the engine that lets nobody else in until this one, overdue, fits.
         placement_reason: why it was to go where it was placed when it came.
         reason: why it was bound there, or why it waits.
+        waits: seconds that it waited, by cause; without those of the cause that lasts.
         refused: whether an engine was asked to start it and could not.
         plain: whether the policy is not asked about it any more, for it let nobody in.
         hold: its blocks in the engine's prefix index.
@@ -40,6 +42,7 @@ class Ticket:
     """
 
     __slots__ = (
+        "_waiting",
         "answer_tokens",
         "arrival",
         "avoid",
@@ -74,6 +77,7 @@ class Ticket:
         "since",
         "stage",
         "tokens_left",
+        "waits",
         "wake",
     )
 
@@ -116,7 +120,23 @@ class Ticket:
         self.forced = False
         self.placement_reason = ""
         self.reason = ""
+        self.waits: dict[WaitCause, float] = {}
+        self._waiting: tuple[WaitCause, float] = ("ahead", since)
         self.refused = self.plain = False
+
+    def blame(self, cause: WaitCause, now: float) -> None:
+        """It waits for this cause from now on."""
+        was, since = self._waiting
+        if cause != was:
+            self.waits[was] = self.waits.get(was, 0.0) + now - since
+            self._waiting = cause, now
+
+    def waited_for(self, now: float) -> WaitCause:
+        """The cause for which it has waited longest."""
+        last, since = self._waiting
+        spent: dict[WaitCause, float] = {**self.waits}
+        spent[last] = spent.get(last, 0.0) + now - since
+        return max(spent, key=lambda cause: spent[cause])
 
     @property
     def engine(self) -> str:

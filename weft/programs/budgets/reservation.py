@@ -48,6 +48,7 @@ class Reservation:
         self._left = 0.0  # tokens of an answer that are held
         self._queue: budget | None = None
         self._woken: anyio.Event | None = None
+        self.waited = 0.0  # seconds, for what other calls held
         self._prompt, self._longest, self._promise = 0, math.inf, 0.0
         self._open = False
         self._prices = 0.0, 0.0
@@ -252,8 +253,9 @@ class Reservation:
             self._unqueue()
             self._queue = full
             full.queue[self] = None
-        self._woken = anyio.Event()
+        self._woken, since = anyio.Event(), anyio.current_time()
         await self._woken.wait()
+        self.waited += anyio.current_time() - since
 
     def _unqueue(self) -> None:
         if (queue := self._queue) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from weft.concurrency import now
 from weft.orchestrator.call import Call
@@ -94,7 +95,10 @@ class CallProgress:
         self._price = ticket.replica.engine.price or _FREE
         self._sent, self._first, self._generated = now(), 0.0, 0
         self._prompt, self._running, self._refused = outcome.prompt_tokens, True, False
-        self._scope.journal.note("sent", outcome.id, engine=ticket.engine, reason=ticket.reason)
+        said: dict[str, Any] = {"engine": ticket.engine, "reason": ticket.reason}
+        if held is not None and held.waited:
+            said["held"] = held.waited
+        self._scope.journal.note("sent", outcome.id, **said)
 
     def on_refused(self) -> None:
         """The engine has done nothing for the call, so that costs nothing."""

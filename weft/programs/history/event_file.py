@@ -115,6 +115,10 @@ def about_call(events: Iterable[Event], call: str) -> list[str]:
             said.append(f"{call}{inside} {asks} {event.data['model']}: {text!r}.")
         elif event.kind == "sent":
             sent = True
+            if held := event.data.get("held"):
+                said.append(
+                    f"It waited {held:,.3f} s for its budget: other calls held what it needs."
+                )
         elif event.data.get("stored"):
             said.append("Its result came from the store; no engine was asked.")
         elif not sent:

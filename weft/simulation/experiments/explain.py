@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from weft.errors import UnknownName
+from weft.orchestrator.causes.cause import WAITED
 from weft.orchestrator.decisions.decision import Decision
 
 _AT_ONCE = 0.001  # seconds; what the scheduler itself takes is no wait
@@ -23,6 +25,7 @@ class Wait:
         engine: where it went.
         reason: why the first engine that was asked could not start it; empty if others were
             ahead of it until it started.
+        cause: of the longest part of the wait, by its name (see `weft.orchestrator.causes`).
     """
 
     call: str
@@ -30,6 +33,33 @@ class Wait:
     came: float
     engine: str
     reason: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Tokens of prompts that were computed for one cause.
+
+    Attributes:
+        cause: its name.
+        tokens: how many, of all calls.
+        calls: how many calls had any.
+    """
+
+    cause: str
+    tokens: int
+    calls: int
+
+
+def misses(decisions: Iterable[Decision]) -> list[Missed]:
+    """What was computed, by cause, the largest part first."""
+    tokens: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    for d in decisions:
+        if d.kind == "miss":
+            tokens[d.cause] += int(d.reason.partition(" ")[0])
+            calls[d.cause] += 1
+    return [Missed(cause, count, calls[cause]) for cause, count in tokens.most_common()]
 
 
 def longest_waits(decisions: Iterable[Decision], most: int = 10) -> list[Wait]:
@@ -47,7 +77,7 @@ def _waits(decisions: Iterable[Decision]) -> Iterator[Wait]:
         elif d.kind == "start":
             at, reason = came.pop(d.call)
             if d.at >= at + _AT_ONCE:
-                yield Wait(d.call, d.at - at, at, d.engine, reason)
+                yield Wait(d.call, d.at - at, at, d.engine, reason, d.cause)
 
 
 def explain(decisions: Iterable[Decision], call: str) -> list[str]:
@@ -72,10 +102,12 @@ def explain(decisions: Iterable[Decision], call: str) -> list[str]:
     course = [d for d in decisions if d.program == program]
     places = [i for i, d in enumerate(course) if d.call == call]
     mine = [course[i] for i in places]
+    way = list(_way(mine))
+    mine = [d for d in mine if d.kind != "miss"]
     return [
         f"Call {call} of program {program} came at {_time(mine[0].at)}.",
         _before(course[: places[0]]),
-        *_way(mine),
+        *way,
         _after(course[places[-1] + 1 :], mine),
     ]
 
@@ -101,11 +133,16 @@ def _way(mine: list[Decision]) -> Iterator[str]:
                 yield f"Others were ahead of it until {_time(d.at)}."
             waited = f"after {_span(d.at - came)}" if d.at >= came + _AT_ONCE else "at once"
             yield f"It went to {d.engine} {waited}, at {_time(d.at)}: {d.reason}."
+            if d.cause:
+                yield f"The cause of most of its wait: {WAITED.get(d.cause, d.cause)}."
         elif d.kind == "end":
             yield f"It ended at {_time(d.at)}: {d.reason}."
-    if mine[-1].kind in ("come", "wait"):
+        elif d.kind == "miss":
+            yield f"Of its prompt, {d.reason}."
+    last = [d for d in mine if d.kind != "miss"][-1].kind
+    if last in ("come", "wait"):
         yield "It never started: it was cancelled while it waited, or no engine was left."
-    elif mine[-1].kind == "start":
+    elif last == "start":
         yield "The log ends before it does."
 
 

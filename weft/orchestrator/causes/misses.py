@@ -1,0 +1,263 @@
+"""Misses: what engines were sent, and why a prompt was not found in the cache."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from weft.cache.block_hashes import salted
+from weft.cache.prefix import PrefixIndex
+from weft.orchestrator.causes.cause import Miss, MissCause
+from weft.orchestrator.causes.shared import rendered_otherwise, shared_blocks, shared_tokens
+
+if TYPE_CHECKING:
+    from weft.orchestrator.dispatch.replica import Replica
+    from weft.orchestrator.dispatch.ticket import Ticket
+
+_MORE = 8  # times an engine's cache of which is known that it was there
+_MOST = 1 << 18  # blocks of one engine of which that is known
+_EVICTIONS = 8192  # of one engine that are known
+_TOKENS = 256  # calls whose tokens are held
+_PROGRAMS = 4096  # of which the latest call is known
+
+
+@dataclass(eq=False, slots=True)
+class SentCall:
+    """A call as it was sent.
+
+    Attributes:
+        ticket: the call's; None when it is long over.
+        id, program: of the call.
+        engine: where it was sent.
+        hashes: of its prompt's whole blocks, with its salt.
+        number: counts the calls.
+        begun: whether its answer had begun.
+        there: leading blocks of the prompt that the engine was once sent.
+        beside: a call that was computing the same prefix, and how many blocks they share.
+    """
+
+    ticket: Ticket | None
+    id: str
+    program: str
+    engine: Replica
+    hashes: Sequence[int]
+    number: int
+    begun: bool = False
+    there: int = 0
+    beside: tuple[SentCall | None, int] = (None, 0)
+
+
+@dataclass(eq=False, slots=True)
+class _Past:
+    """What one engine had: all that it was sent, for longer than it can hold it."""
+
+    sent: PrefixIndex
+    running: dict[Ticket, SentCall] = field(default_factory=dict["Ticket", SentCall])
+    evictions: OrderedDict[int, SentCall | None] = field(
+        default_factory=OrderedDict[int, "SentCall | None"]
+    )
+    acting: SentCall | None = None
+    index: PrefixIndex | None = None
+
+    def note(self, chain: Sequence[int], start: int, end: int) -> None:
+        """The call that acts has blocks of a chain evicted."""
+        self.evictions[chain[start]] = self.acting
+        self.evictions.move_to_end(chain[start])
+        if len(self.evictions) > _EVICTIONS:
+            self.evictions.popitem(last=False)
+
+
+class Misses:
+    """Follows calls from their start to their end; says of each what it missed, and why."""
+
+    def __init__(self) -> None:
+        self._pasts: dict[Replica, _Past] = {}
+        self._salted = PrefixIndex(_MOST)  # without their salt
+        self._last: OrderedDict[str, SentCall] = OrderedDict()  # of each program
+        self._superseding: OrderedDict[str, SentCall] = OrderedDict()
+        self._recent: deque[SentCall] = deque()
+        self._count = 0
+
+    def starting(self, ticket: Ticket, replica: Replica) -> None:
+        """A call is about to start on an engine."""
+        size = replica.block_size
+        hashes, program = ticket.hashes(size), ticket.program.id
+        self._count += 1
+        call = SentCall(ticket, ticket.id, program, replica, hashes, self._count)
+        past = self._past(replica)
+        if replica.in_flight:
+            for other in past.running.values():
+                shared = 0 if other.begun else shared_blocks(other.hashes, hashes)
+                if shared > call.beside[1]:
+                    call.beside = other, shared
+        call.there = past.sent.match(hashes)
+        past.running[ticket] = past.acting = call
+        self._recent.append(call)
+        if len(self._recent) > _TOKENS:
+            self._recent.popleft().ticket = None
+
+    def begun(self, ticket: Ticket) -> None:
+        """A call's answer begins: its prompt is computed."""
+        if ticket.replica is not None and ticket.replica in self._pasts:
+            call = self._pasts[ticket.replica].running.get(ticket)
+            if call is not None:
+                call.begun = True
+
+    def ending(
+        self, ticket: Ticket, answer: Sequence[int], count: int, cached: int | None
+    ) -> list[Miss]:
+        """A call ends; gives what of its prompt was computed, by cause, in the prompt's order.
+
+        Args:
+            ticket: the call.
+            answer: ids of the tokens it generated, as far as known.
+            count: how many it generated.
+            cached: tokens of its prompt that were cached; None if the engine did not say.
+        """
+        assert ticket.replica is not None
+        past = self._past(ticket.replica)
+        call = past.running.pop(ticket, None)
+        if call is None:
+            return []
+        past.acting = call
+        misses = [] if cached is None else list(self._found(call, ticket, cached, past))
+        size, salt = call.engine.block_size, ticket.call.request.cache_salt
+        left = ticket.call.grown(size, answer, count)
+        _insert(past.sent, left, call)
+        if salt:
+            _insert(self._salted, salted(left, salt), call)
+        _latest(self._last, call)
+        if ticket.keep is not None and ticket.keep.supersedes:
+            _latest(self._superseding, call)
+        return misses
+
+    def _past(self, replica: Replica) -> _Past:
+        past = self._pasts.get(replica)
+        if past is None:
+            blocks = min(_MOST, replica.index.capacity * _MORE)
+            past = self._pasts[replica] = _Past(PrefixIndex(blocks))
+        if past.index is not replica.index:  # it was restarted, or is new
+            past.index = replica.index
+            past.index.on_evict = past.note
+            past.evictions.clear()
+        return past
+
+    def _found(self, call: SentCall, ticket: Ticket, cached: int, past: _Past) -> Iterator[Miss]:
+        """The causes, one behind the other from the first token that was not cached."""
+        size, hashes, prompt = call.engine.block_size, call.hashes, ticket.prompt_tokens
+        whole = min((prompt - 1) // size, len(hashes))
+        at = min(cached, prompt)
+
+        def upto(blocks: int) -> int:
+            return min(blocks, whole) * size - at
+
+        other, shared = call.beside
+        if other is not None and (more := upto(shared)) > 0:
+            yield _blamed("sibling", more, at, other)
+            at += more
+        if (more := upto(call.there)) > 0:
+            yield from self._lost(past, hashes, at // size, more, size)
+            at += more
+        for replica, elsewhere in self._pasts.items() if at < whole * size else ():
+            if replica is call.engine or replica.fleet is not call.engine.fleet:
+                continue
+            if (more := upto(_had(elsewhere, hashes))) > 0:
+                owner = _owner(elsewhere.sent, hashes, at // size)
+                yield _blamed("elsewhere", more, at, owner, replica.name)
+                at += more
+        for more, owner in self._other_salts(call, ticket, at // size, upto):
+            yield _blamed("salt", more, at, owner)
+            at += more
+        before = self._before(call, past, at // size)
+        same = max((shared_tokens(one, call) for one in before), default=0)
+        last = self._last.get(call.program)
+        if last is not None and at < prompt and (n := rendered_otherwise(last, call)) is not None:
+            if n > at:
+                yield Miss("boundary", n - at, at)
+            start = max(n, at)
+            known = last.ticket.prompt_tokens if last.ticket is not None else prompt
+            if (more := min(known, prompt) - start) > 0:
+                yield _blamed("differs", more, start, last)
+                at = start + more
+        elif at < prompt and (more := min(same, prompt) - at) > 0:
+            yield Miss("boundary", more, at)
+            at += more
+        elif 0 < prompt - at <= size and len(hashes) > whole and call.there > whole:
+            yield Miss("boundary", prompt - at, at)
+            at = prompt
+        if at < prompt:
+            yield Miss("new", prompt - at, at)
+
+    def _lost(
+        self, past: _Past, hashes: Sequence[int], block: int, tokens: int, size: int
+    ) -> Iterator[Miss]:
+        """Why an engine no longer had what it was sent, from a block on."""
+        owner = _owner(past.sent, hashes, block + tokens // size - 1)
+        later = None
+        if owner is not None and owner.engine.engine.leases:
+            later = self._superseding.get(owner.program)
+            if later is not None and later.number <= owner.number:
+                later = None
+        kept = tokens
+        if later is not None:
+            kept = min(tokens, max(0, shared_blocks(later.hashes, hashes) - block) * size)
+        if kept:
+            yield _blamed("evicted", kept, block * size, past.evictions.get(hashes[block]))
+        if kept < tokens:
+            yield _blamed("superseded", tokens - kept, block * size + kept, later)
+
+    def _other_salts(
+        self, call: SentCall, ticket: Ticket, block: int, upto: Callable[[int], int]
+    ) -> Iterator[tuple[int, SentCall | None]]:
+        """Tokens that were sent under another salt, or under none, and by whom."""
+        salt = ticket.call.request.cache_salt
+        plain = salted(call.hashes, salt) if salt else call.hashes
+        pasts = [past.sent for past in self._pasts.values()] if salt else []
+        for index in (self._salted, *pasts):
+            if (more := upto(index.match(plain))) > 0:
+                yield more, _owner(index, plain, block)
+                return
+
+    def _before(self, call: SentCall, past: _Past, block: int) -> list[SentCall]:
+        """Calls that may share some tokens more than whole blocks."""
+        owner = _owner(past.sent, call.hashes, block - 1) if block else None
+        found = (self._last.get(call.program), owner)
+        return [one for one in found if one is not None]
+
+
+def _insert(index: PrefixIndex, hashes: Sequence[int], call: SentCall) -> None:
+    hold = index.open(hashes)
+    index.grow(hold, hashes, min(len(hashes), index.capacity))
+    index.close(hold, call)
+
+
+def _latest(calls: OrderedDict[str, SentCall], call: SentCall) -> None:
+    calls[call.program] = call
+    calls.move_to_end(call.program)
+    if len(calls) > _PROGRAMS:
+        calls.popitem(last=False)
+
+
+def _had(past: _Past, hashes: Sequence[int]) -> int:
+    running = (shared_blocks(one.hashes, hashes) for one in past.running.values())
+    return max(past.sent.match(hashes), *running, 0)
+
+
+def _owner(index: PrefixIndex, hashes: Sequence[int], block: int) -> SentCall | None:
+    """Who last had a block."""
+    at = 0
+    for owner, blocks in index.owners(hashes):
+        at += blocks
+        if at > block:
+            return owner if isinstance(owner, SentCall) else None
+    return None
+
+
+def _blamed(
+    cause: MissCause, tokens: int, at: int, call: SentCall | None, engine: str = ""
+) -> Miss:
+    if call is None:
+        return Miss(cause, tokens, at, engine=engine)
+    return Miss(cause, tokens, at, call.id, call.program, engine)
