@@ -17,6 +17,7 @@ from weft.errors import BudgetExceeded
 from weft.types import Request
 
 pytest.importorskip("pydantic_ai", reason="pydantic-ai is not installed")
+from openai import AsyncOpenAI
 from pydantic import BaseModel
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -72,8 +73,8 @@ async def model_of(way: str, engine: ScriptedEngine) -> AsyncGenerator[Any]:
         async with Pool(engine):
             yield PydanticAIModel()
         return
-    async with served(engine) as (url, _):
-        yield OpenAIChatModel("m", provider=OpenAIProvider(base_url=url, api_key="k"))
+    async with served(engine) as (url, _), AsyncOpenAI(base_url=url, api_key="k") as client:
+        yield OpenAIChatModel("m", provider=OpenAIProvider(openai_client=client))
 
 
 @pytest.mark.parametrize("way", ["pool", "serve"])
