@@ -22,7 +22,7 @@ from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import parse_policy
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.types import Request, Sampling
 
 BLOCK = 64

@@ -29,7 +29,7 @@ from weft.concurrency import TaskGroup
 from weft.orchestrator.call import Call
 from weft.orchestrator.decisions.decision import Decision
 from weft.orchestrator.policy import Admission, Placement, Policy, Retention
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.scheduler import Scheduler
 from weft.orchestrator.views import CallView, EngineView, View
 from weft.types import Delta, Message, Request, Sampling

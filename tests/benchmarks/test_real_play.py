@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from real_play import IDS, Tokens, random_llama, replay
+from weft.backends.http.wire import completion_body
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.backends.scripted.vocabulary import CHARACTERS
 from weft.backends.simulated.hardware import Linear
-from weft.backends.wire import completion_body
 from weft.errors import UsageError
 from weft.orchestrator.policy import parse_policy
 from weft.simulation.arrivals import parse_arrivals

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.group import CallGroup
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.group import CallGroup
+from weft.orchestrator.programs.program import Program
 
 
 @dataclass

@@ -12,7 +12,7 @@ from weft.backends.vllm.metrics import ProcessWatch
 from weft.errors import EngineUnavailable
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.scheduler import Scheduler
 from weft.types import Delta, Message, Request, Sampling
 

@@ -16,7 +16,7 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.policy import parse_policy
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.restore import CachedChain, SchedulingState, restore, save
 from weft.orchestrator.scheduler import Scheduler
 from weft.types import Delta, Message, Request, Sampling

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from weft import Pool, Prompt, ScriptedEngine, Store, budget, fan_out, generate, node, run
 from weft.backends.scripted.engine import Scripted
 from weft.errors import BudgetExceeded, UsageError
-from weft.orchestrator.group import CallGroup
+from weft.orchestrator.programs.group import CallGroup
 from weft.programs.scope import current
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from anyio.lowlevel import checkpoint
 
 from weft.concurrency import now
-from weft.orchestrator.group import CallGroup
+from weft.orchestrator.programs.group import CallGroup
 from weft.programs.scope import Scope
 
 _TURNS = 10

@@ -16,7 +16,7 @@ from weft.orchestrator.policy import (
     policy,
 )
 from weft.orchestrator.pool import Pool
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
 from weft.parts.parameters import param
 

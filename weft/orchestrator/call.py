@@ -14,7 +14,7 @@ import xxhash
 from weft.cache.block_hashes import block_hashes, salted
 from weft.cache.vllm_hashes import event_hashes, vllm_block_hashes
 from weft.orchestrator.estimates.text_lengths import TextLengths, TextSize
-from weft.orchestrator.group import CallGroup
+from weft.orchestrator.programs.group import CallGroup
 from weft.orchestrator.tokens.token_path import TokenPath, grown_hashes
 from weft.types import Message, Request
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from weft.cache.prefix import PrefixIndex
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,10 @@ from weft.backends.engine import Engine
 from weft.backends.timeline import Timeline
 from weft.concurrency import signal
 from weft.errors import EngineError, EngineUnavailable
-from weft.orchestrator.attempts import Attempts, send_unscheduled
+from weft.orchestrator.attempts.attempts import Attempts, send_unscheduled
+from weft.orchestrator.attempts.engine_watch import EngineWatch
+from weft.orchestrator.attempts.followed import FollowedCall, Follower
+from weft.orchestrator.attempts.health import Health
 from weft.orchestrator.call import Call
 from weft.orchestrator.decisions.decision import Observe
 from weft.orchestrator.dispatch.counters import DispatchCounters
@@ -24,11 +27,8 @@ from weft.orchestrator.dispatch.residents import Ended
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.estimates.speed import KnownSpeeds
-from weft.orchestrator.followed import FollowedCall, Follower
-from weft.orchestrator.health.engine_watch import EngineWatch
-from weft.orchestrator.health.health import Health
 from weft.orchestrator.policy import Policy
-from weft.orchestrator.program import Program, ToolWait
+from weft.orchestrator.programs.program import Program, ToolWait
 from weft.orchestrator.restore import CachedChain, SchedulingState, restore, save
 
 T = TypeVar("T")

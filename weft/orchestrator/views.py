@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.group import CallGroup
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.group import CallGroup
+from weft.orchestrator.programs.program import Program
 
 
 class EngineView(Protocol):

@@ -18,7 +18,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from weft.concurrency import TaskGroup, now
 from weft.errors import BudgetExceeded, UsageError
 from weft.interrupts import must_pass
-from weft.orchestrator.group import CallGroup
+from weft.orchestrator.programs.group import CallGroup
 from weft.programs.history.replay import Replay
 from weft.programs.nodes import awaitable, close_unused, underlying
 from weft.programs.scope import Scope, current, enter

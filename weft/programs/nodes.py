@@ -11,7 +11,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from weft.backends.retry import Retry
 from weft.errors import UsageError
-from weft.orchestrator.program import ToolWait
+from weft.orchestrator.programs.program import ToolWait
 from weft.programs.scope import ANY, Scope, enter, running
 from weft.programs.scope.declaration import NOTHING_DECLARED, Declaration, Stages, declare
 from weft.programs.scope.doing import Doing

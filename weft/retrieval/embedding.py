@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, cast
 
 from weft.backends.forbidden import check_allowed
-from weft.backends.http import check_address, client, reaching
-from weft.backends.refusals import refusal
+from weft.backends.http.client import check_address, client, reaching
+from weft.backends.http.refusals import refusal
 from weft.errors import RequestFailed
 from weft.programs.spending import spend
 from weft.types import Price

@@ -12,7 +12,7 @@ import anyio
 from weft.errors import EngineUnavailable, Refused, UsageError, WeftError
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.pool import Pool
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.restore import CachedChain
 from weft.service.client.exchange import Exchange
 from weft.service.client.open_exchanges import OpenExchanges

@@ -15,8 +15,8 @@ from weft.concurrency import TaskGroup
 from weft.errors import EngineError, UsageError
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.group import CallGroup
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.group import CallGroup
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.scheduler import Scheduler
 from weft.parts.faults import blaming, each
 from weft.simulation.arrivals import Arrivals

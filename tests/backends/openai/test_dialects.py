@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 
 from hosted_endpoint import USED, Endpoint, chunk, data, error, serving
 from weft import Pool, Prompt, generate, score
-from weft.backends.folded_turns import folded
+from weft.backends.http.folded_turns import folded
 from weft.backends.openai import OpenAIEngine
 from weft.backends.openai.complaints import complaints
 from weft.backends.openai.dialect import Dialect

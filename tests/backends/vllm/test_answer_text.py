@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bpe_server import Model, events
 from byte_bpe import byte_bpe
 from weft import Pool, Prompt, generate
-from weft.backends import wire
+from weft.backends.http import wire
 from weft.backends.vllm.answer_text import BROKEN, AnswerText, Decode, Decoder
 from weft.types import Delta
 

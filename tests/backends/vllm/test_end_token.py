@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from weft.backends import wire
+from weft.backends.http import wire
 from weft.types import TokenLogprob
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.call_queue import CallQueue, before
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.types import Request
 
 

@@ -10,7 +10,7 @@ import pytest
 from dispatcher_world import World
 from weft.errors import EngineUnavailable
 from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.parts.parameters import param
 
 

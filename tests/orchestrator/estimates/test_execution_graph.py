@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from weft.errors import UsageError
 from weft.orchestrator.estimates.execution_graph import Ahead, ExecutionGraph
 from weft.orchestrator.estimates.graph_state import OUTSIDE
-from weft.orchestrator.trail import TrailStep
+from weft.orchestrator.programs.trail import TrailStep
 
 
 def run_of(*stages: str, tokens: int = 100, seconds: float = 1.0, away: float = 0.0):

@@ -7,8 +7,8 @@ import pytest
 from weft.errors import StoreError
 from weft.orchestrator.estimates.graphs import Graphs, Remaining
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.group import CallGroup
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.group import CallGroup
+from weft.orchestrator.programs.program import Program
 from weft.store.store import Store
 
 

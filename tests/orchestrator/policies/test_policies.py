@@ -17,7 +17,7 @@ from weft.orchestrator.estimates.distribution import Distribution
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.estimates.ttl import memoryfulness
 from weft.orchestrator.policy import Order, Policy, parse_policy, policies
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 
 HUGE = 10**9
 

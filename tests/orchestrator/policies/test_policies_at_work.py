@@ -14,7 +14,7 @@ from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.policy import policies
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.types import Message, Request, Sampling
 
 ANSWER = 16

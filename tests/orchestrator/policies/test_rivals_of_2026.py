@@ -7,7 +7,7 @@ import pytest
 from policy_view import Call, Engine, View, at
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import parse_policy
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 
 # adaptive
 

@@ -7,7 +7,7 @@ import pytest
 from dispatcher_world import World
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import policies
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 
 SPECS = [*sorted(set(policies()) - {"cap"}), "cap(k=1)", "cap(k=3)", "thunderagent(variant=dynamo)"]
 LONGEST = 300.0  # seconds that a service has calls wait for, by default

@@ -6,9 +6,9 @@ import pytest
 
 from policy_view import Call, Engine, View, at
 from weft.orchestrator.estimates.graphs import Remaining
-from weft.orchestrator.group import CallGroup
 from weft.orchestrator.policy import Order, parse_policy
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.group import CallGroup
+from weft.orchestrator.programs.program import Program
 
 # A call of 100 tokens at 0.1 s a token takes 10 s.
 ENGINE = Engine(decode=0.1)

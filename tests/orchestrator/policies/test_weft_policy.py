@@ -13,7 +13,7 @@ from weft.backends.scripted.engine import ScriptedEngine
 from weft.backends.simulated.hardware import find_hardware
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.policy import parse_policy
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.simulation.arrivals import parse_arrivals
 from weft.simulation.metrics import measure
 from weft.simulation.simulate import SimulatedFleet, Simulation, simulate

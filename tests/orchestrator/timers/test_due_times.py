@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.timers.due_times import DueTimes
 
 

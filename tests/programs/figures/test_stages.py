@@ -1,6 +1,6 @@
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.group import CallGroup
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.group import CallGroup
+from weft.orchestrator.programs.program import Program
 from weft.programs.figures.stages import learned_graph
 
 

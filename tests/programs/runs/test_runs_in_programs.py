@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from weft.backends import wire
+from weft.backends.http import wire
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.errors import UnknownName
 from weft.orchestrator.call import Call
 from weft.orchestrator.pool import Pool
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.programs import Prompt, generate, run, score
 from weft.types import Message, Request
 

@@ -26,7 +26,7 @@ from weft.backends.scripted.engine import Scripted
 from weft.concurrency import now
 from weft.errors import UsageError
 from weft.orchestrator.policy import Order, Placement, Policy, Retention
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
 
 

@@ -29,7 +29,7 @@ from weft import (
 from weft.backends.scripted.engine import Scripted
 from weft.errors import BudgetExceeded, UsageError
 from weft.orchestrator.policy import Order, Placement, Policy, Retention
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.views import CallView, View
 from weft.programs.tools.acting import act
 from weft.programs.tools.marking import tools_of

@@ -16,7 +16,7 @@ from live_service import serving
 from waiting import block_until
 from weft import Pool, Prompt, generate
 from weft.backends.engine import Engine
-from weft.backends.http import certificates
+from weft.backends.http.client import certificates
 from weft.backends.mock.server import app, running
 from weft.backends.openai.engine import OpenAIEngine
 from weft.backends.scripted.engine import ScriptedEngine

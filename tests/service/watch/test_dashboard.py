@@ -27,7 +27,7 @@ from weft.backends.engine import EngineLoad
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineUnavailable
 from weft.orchestrator.policy_file import load_policy
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.watch.dashboard import Handler, routes

@@ -11,7 +11,7 @@ from weft.backends.engine import EngineLoad
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineUnavailable
 from weft.orchestrator.dispatch.replica import Replica
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.service.programs.records import KEPT, CallRecord, ProgramRecord
 from weft.service.watch.snapshot import (
     course,

@@ -21,7 +21,7 @@ from typing import Any
 import anyio
 import httpx
 
-from weft.backends.http import client
+from weft.backends.http.client import client
 from weft.backends.local.flags import base_args, installed, shares
 from weft.backends.local.ports import free_ports
 from weft.errors import EngineUnavailable, UsageError

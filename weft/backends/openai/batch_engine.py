@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from weft.backends.engine import OnDelta
+from weft.backends.http.refusals import GARBLED, garbled, refusal
 from weft.backends.openai.batches import MOST, Batches
 from weft.backends.openai.chat import Wanted, relay
 from weft.backends.openai.complaints import complaints
 from weft.backends.openai.engine import LESSONS, TEACHING, OpenAIEngine
 from weft.backends.openai.sse import DONE
 from weft.backends.openai.words import fields_of
-from weft.backends.refusals import GARBLED, garbled, refusal
 from weft.errors import WeftError
 from weft.types import Request
 

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from weft.backends.engine import OnDelta
+from weft.backends.http.refusals import in_stream
 from weft.backends.openai.call_pieces import CallPieces
 from weft.backends.openai.reading import (
     as_object,
@@ -22,7 +23,6 @@ from weft.backends.openai.reading import (
 from weft.backends.openai.sse import DONE
 from weft.backends.openai.token_logprobs import TokenLogprobs
 from weft.backends.openai.usage import Counts, counts
-from weft.backends.refusals import in_stream
 from weft.errors import RequestFailed, RequestRejected
 from weft.types import Delta, FinishReason, TokenLogprob
 

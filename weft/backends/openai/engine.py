@@ -14,7 +14,8 @@ import anyio
 import openai
 
 from weft.backends.engine import Engine, OnDelta
-from weft.backends.http import CONNECT, SILENCE, certificates, check_address
+from weft.backends.http.client import CONNECT, SILENCE, certificates, check_address
+from weft.backends.http.refusals import GARBLED, garbled, used_up
 from weft.backends.openai.chat import Wanted, relay
 from weft.backends.openai.complaints import Complaint, complaints
 from weft.backends.openai.dialect import Dialect, Phrased
@@ -22,7 +23,6 @@ from weft.backends.openai.listing import listed, of_a_website
 from weft.backends.openai.reaching import reaching
 from weft.backends.openai.sse import server_events
 from weft.backends.openai.words import TOP, fields_of, scored
-from weft.backends.refusals import GARBLED, garbled, used_up
 from weft.backends.retry import Retry
 from weft.backends.wording import Wording
 from weft.errors import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from weft.backends.folded_turns import folded
+from weft.backends.http.folded_turns import folded
 from weft.backends.openai.schemas import FORMS, TOLD, digest, formatted
 
 NEUTRAL: Mapping[str, Any] = MappingProxyType(

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import openai
 
-from weft.backends.http import silent, unreachable
+from weft.backends.http.client import silent, unreachable
+from weft.backends.http.refusals import refusal
 from weft.backends.openai.reading import one_line
-from weft.backends.refusals import refusal
 from weft.errors import EngineUnavailable, RequestFailed
 
 _TRANSPORTS = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from weft.backends.refusals import error_in
+from weft.backends.http.refusals import error_in
 from weft.types import FinishReason
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from weft.backends.http.wire import (
+    TEMPLATE,
+    TOOLS,
+    chat_messages,
+    further_fields,
+    template_settings,
+)
 from weft.backends.openai.reading import finish_of, text_of
 from weft.backends.openai.usage import counts
-from weft.backends.wire import TEMPLATE, TOOLS, chat_messages, further_fields, template_settings
 from weft.types import Delta, Request
 
 TOP = 20

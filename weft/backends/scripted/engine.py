@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 
 from weft.backends.engine import Engine, EngineLoad, OnDelta
-from weft.backends.refusals import refusal
+from weft.backends.http.refusals import refusal
 from weft.backends.scripted import script
 from weft.backends.scripted.answer_tokens import limited, teller
 from weft.backends.scripted.blocks import Blocks

@@ -8,10 +8,10 @@ from typing import Any
 import anyio
 import httpx
 
-from weft.backends import wire
 from weft.backends.engine import OnDelta
-from weft.backends.http import events
-from weft.backends.refusals import GARBLED, error_in, garbled, in_stream
+from weft.backends.http import wire
+from weft.backends.http.client import events
+from weft.backends.http.refusals import GARBLED, error_in, garbled, in_stream
 from weft.backends.vllm.answer_text import AnswerText
 from weft.errors import RequestFailed
 from weft.types import Delta

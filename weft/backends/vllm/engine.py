@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 
-from weft.backends import wire
 from weft.backends.engine import Engine, EngineLoad, OnDelta
-from weft.backends.folded_turns import folded
-from weft.backends.http import SILENCE, check_address, client, reaching, streaming
-from weft.backends.refusals import GARBLED, garbled, refusal, too_long, used_up
+from weft.backends.http import wire
+from weft.backends.http.client import SILENCE, check_address, client, reaching, streaming
+from weft.backends.http.folded_turns import folded
+from weft.backends.http.refusals import GARBLED, garbled, refusal, too_long, used_up
 from weft.backends.retry import Retry
 from weft.backends.vllm.answer_text import AnswerText, Decoder
 from weft.backends.vllm.deltas import relay, scored

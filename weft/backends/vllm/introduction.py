@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import httpx
 
-from weft.backends.refusals import GARBLED, refusal
+from weft.backends.http.refusals import GARBLED, refusal
 from weft.errors import NotAnEngine, WrongModel
 
 

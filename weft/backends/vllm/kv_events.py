@@ -12,7 +12,7 @@ import zmq
 from anyio.lowlevel import checkpoint
 from zmq.utils.monitor import parse_monitor_message
 
-from weft.backends.http import client, reaching
+from weft.backends.http.client import client, reaching
 from weft.cache.kv_events import ReportedIndex, decode
 from weft.concurrency import TaskGroup
 from weft.errors import WeftError

@@ -10,7 +10,7 @@ from weft.orchestrator.decisions.decision import Tell
 from weft.orchestrator.dispatch.guards.guarded_policy import GuardedPolicy
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Retention
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.timers.due_times import DueTimes
 from weft.orchestrator.timers.timer import At
 

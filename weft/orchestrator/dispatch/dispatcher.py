@@ -23,9 +23,9 @@ from weft.orchestrator.dispatch.roster import Roster
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.policy import Policy
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
+from weft.orchestrator.programs.trail import Trail, outermost
 from weft.orchestrator.timers.timer import At
-from weft.orchestrator.trail import Trail, outermost
 
 if TYPE_CHECKING:
     from weft.orchestrator.causes.cause import Miss

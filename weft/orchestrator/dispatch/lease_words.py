@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from weft.leases.directive import Directive
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 
 if TYPE_CHECKING:
     from weft.orchestrator.estimates.profiles import Profiles

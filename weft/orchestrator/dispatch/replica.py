@@ -16,7 +16,7 @@ from weft.orchestrator.dispatch.gate import Gate
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.estimates.speed import Speed
 from weft.orchestrator.estimates.window import Window
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.views import CallView
 
 if TYPE_CHECKING:

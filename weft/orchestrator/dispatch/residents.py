@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from weft.orchestrator.dispatch.claims import Claims
 from weft.orchestrator.estimates.profiles import Profiles
-from weft.orchestrator.program import Program, ToolWait
+from weft.orchestrator.programs.program import Program, ToolWait
 from weft.orchestrator.timers.due_times import DueTimes
 from weft.orchestrator.timers.timer import At
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from weft.cache.prefix import Hold, PrefixIndex
 from weft.orchestrator.call import Call
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 
 if TYPE_CHECKING:
     from weft.leases.directive import Directive

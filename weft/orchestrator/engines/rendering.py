@@ -10,7 +10,7 @@ import anyio
 
 from weft.backends.engine import Engine
 from weft.errors import EngineBusy, EngineUnavailable
-from weft.orchestrator.attempts import BusyEngines
+from weft.orchestrator.attempts.attempts import BusyEngines
 from weft.orchestrator.scheduler import Scheduler
 from weft.orchestrator.tokens.token_memo import TokenMemo, Tokens
 from weft.parts.faults import blaming, expect

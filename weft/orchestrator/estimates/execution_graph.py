@@ -9,7 +9,7 @@ from typing import Any
 from weft.errors import UsageError
 from weft.orchestrator.estimates.absorbing_chain import expected_sums
 from weft.orchestrator.estimates.graph_state import OUTSIDE, State, StateSums
-from weft.orchestrator.trail import TrailStep
+from weft.orchestrator.programs.trail import TrailStep
 
 _VISITS = 32
 _STAGES = 64  # that are told apart in one program

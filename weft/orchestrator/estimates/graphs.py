@@ -14,7 +14,7 @@ from weft.orchestrator.estimates.execution_graph import ExecutionGraph
 from weft.orchestrator.estimates.graph_state import OUTSIDE, State
 
 if TYPE_CHECKING:
-    from weft.orchestrator.program import Program
+    from weft.orchestrator.programs.program import Program
     from weft.store.store import Store
 
 _MOST = 500  # names of programs

@@ -17,7 +17,7 @@ from weft.orchestrator.estimates.experience import Experience
 from weft.orchestrator.estimates.graphs import Graphs, Remaining
 
 if TYPE_CHECKING:
-    from weft.orchestrator.program import Program
+    from weft.orchestrator.programs.program import Program
     from weft.store.store import Store
 
 _ANSWER = 256  # tokens, where there is no experience

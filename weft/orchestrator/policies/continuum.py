@@ -5,7 +5,7 @@ from __future__ import annotations
 from weft.orchestrator.estimates.ttl import memoryfulness, worthwhile
 from weft.orchestrator.policies.parts import beside_claims, best, home_of
 from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, policy
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
 from weft.parts.parameters import param
 

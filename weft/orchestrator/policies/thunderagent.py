@@ -6,7 +6,7 @@ import math
 
 from weft.orchestrator.policies.parts import best, home_of, lives, resides
 from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention, policy
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
 from weft.parts.parameters import param
 

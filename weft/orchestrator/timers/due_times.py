@@ -6,7 +6,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.timers.timer import At, Timer
 
 Stands = Callable[[Program, float | None], bool]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import anyio
 
 from weft.errors import BudgetExceeded, UsageError
-from weft.orchestrator.program import Bounds
+from weft.orchestrator.programs.program import Bounds
 from weft.programs.budgets.limits import Amounts, Limits
 from weft.programs.scope import Scope, current, enter
 from weft.types import Usage

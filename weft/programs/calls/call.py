@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from weft.backends.wire import template_settings
+from weft.backends.http.wire import template_settings
 from weft.concurrency import now
 from weft.errors import BudgetExceeded
 from weft.orchestrator.call import Call, text_size

@@ -15,7 +15,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from weft.errors import WeftError
-from weft.orchestrator.program import MOST_PRECEDENCE, Program
+from weft.orchestrator.programs.program import MOST_PRECEDENCE, Program
 from weft.programs.calls.call import call
 from weft.programs.history.journal import Journal
 from weft.programs.history.outcome import Outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from weft.backends.wire import template_settings
+from weft.backends.http.wire import template_settings
 from weft.orchestrator.call import text_size
 from weft.orchestrator.estimates.text_lengths import TextSize
 from weft.orchestrator.pool import Pool

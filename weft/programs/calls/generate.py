@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from weft.concurrency import TaskGroup
 from weft.errors import OutputError, UsageError
-from weft.orchestrator.group import CallGroup
+from weft.orchestrator.programs.group import CallGroup
 from weft.programs.calls.call import call
 from weft.programs.calls.completion import Completion
 from weft.programs.calls.settings import (

@@ -8,7 +8,7 @@ from typing import cast
 
 from weft.concurrency import TaskGroup
 from weft.errors import UsageError
-from weft.orchestrator.group import CallGroup
+from weft.orchestrator.programs.group import CallGroup
 from weft.programs.calls.call import call
 from weft.programs.prompt import Prompt, check_prompt
 from weft.programs.scope import Scope, current

@@ -15,7 +15,7 @@ from weft.backends.engine import Engine
 from weft.concurrency import event_loop
 from weft.errors import UsageError
 from weft.orchestrator.pool import Pool
-from weft.orchestrator.program import MOST_PRECEDENCE, Program
+from weft.orchestrator.programs.program import MOST_PRECEDENCE, Program
 from weft.programs.budgets.budget import budget as enforce
 from weft.programs.budgets.limits import Limits
 from weft.programs.scope.declaration import NOTHING_DECLARED, declared

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from weft.orchestrator.group import CallGroup
-from weft.orchestrator.program import Program
-from weft.orchestrator.trail import Trail
+from weft.orchestrator.programs.group import CallGroup
+from weft.orchestrator.programs.program import Program
+from weft.orchestrator.programs.trail import Trail
 from weft.programs.scope.declaration import Declaration
 
 _log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from weft.errors import UsageError
-from weft.orchestrator.group import CallGroup
 from weft.orchestrator.open_pools import find_pool
 from weft.orchestrator.pool import Pool
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.group import CallGroup
+from weft.orchestrator.programs.program import Program
 from weft.programs.history.journal import Journal
 from weft.programs.history.replay import Replay
 from weft.programs.scope.declaration import NOTHING_DECLARED, Declaration

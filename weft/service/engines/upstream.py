@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from weft.backends.http import certificates, unreachable
+from weft.backends.http.client import certificates, unreachable
 from weft.backends.wording import Wording
 from weft.errors import EngineSilent, EngineUnavailable
 from weft.service.engines.reply import EngineConnection, Reply

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 import anyio
 
-from weft.backends.refusals import used_up
+from weft.backends.http.refusals import used_up
 from weft.errors import Refused, RequestFailed
-from weft.orchestrator.attempts import Attempts, Ending
+from weft.orchestrator.attempts.attempts import Attempts, Ending
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.service.client.client import Header

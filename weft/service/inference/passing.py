@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from weft.backends.refusals import server_message
+from weft.backends.http.refusals import server_message
 from weft.errors import EngineSilent, EngineUnavailable, Refused, UsageError
 from weft.orchestrator.dispatch.replica import Replica
 from weft.service.client.client import Header

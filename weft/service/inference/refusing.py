@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from weft.backends.refusals import refusal, server_message
+from weft.backends.http.refusals import refusal, server_message
 from weft.errors import ContextExceeded, EngineBusy, EngineUnavailable, RequestFailed
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.service.client.client import Header

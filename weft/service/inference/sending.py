@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from weft.backends.wire import KEEP
+from weft.backends.http.wire import KEEP
 from weft.errors import RequestFailed, UsageError
 from weft.service.client.client import Header
 from weft.service.client.exchange import STREAM

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import orjson
 
-from weft.backends.refusals import server_message
+from weft.backends.http.refusals import server_message
 from weft.errors import RequestFailed
 from weft.service.engines.reply import Reply
 from weft.service.inference.aside import aside_if_large, written

@@ -13,7 +13,7 @@ import anyio
 from weft.concurrency import TaskGroup
 from weft.errors import BudgetExceeded, WeftError
 from weft.orchestrator.pool import Pool
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.parsers.thinking import visible
 from weft.programs import Event, Limits, Run, budget, run
 from weft.programs.nodes import stands_for

@@ -22,7 +22,7 @@ from weft.errors import EngineUnavailable
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 
 QUESTIONS = ("order", "place", "admit", "retain")
 

@@ -13,7 +13,7 @@ from weft import Pool, Prompt, generate
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineUnavailable
 from weft.orchestrator.policy import Admission, Order, Placement, Policy, Retention
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.views import CallView, EngineView, View
 
 

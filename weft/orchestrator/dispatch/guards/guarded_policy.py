@@ -22,7 +22,7 @@ from weft.orchestrator.dispatch.guards.policy_answers import (
 )
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.policy import Admission, Policy, Retention
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.views import View
 
 if TYPE_CHECKING:

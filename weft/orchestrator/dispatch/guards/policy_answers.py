@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.policy import Admission, Order, Placement, Retention
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.views import View
 
 _PLAIN = (float, int)

@@ -9,7 +9,7 @@ from weft.orchestrator.dispatch.claims import Claims
 from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.dispatch.fleet import Fleet
 from weft.orchestrator.dispatch.guards.guarded_policy import GuardedPolicy
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.program import Program
 from weft.orchestrator.timers.timer import At
 
 STANDSTILL = 30.0

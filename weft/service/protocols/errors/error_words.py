@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import orjson
 
-from weft.backends.refusals import of_fields
+from weft.backends.http.refusals import of_fields
 
 _TYPES = {
     401: "authentication_error",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from weft.backends.refusals import says_too_long
+from weft.backends.http.refusals import says_too_long
 from weft.errors import ContextExceeded
 from weft.service.protocols.errors.error_words import TOO_LONG, ErrorWords
 

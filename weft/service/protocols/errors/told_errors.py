@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from weft.backends.refusals import status_of
+from weft.backends.http.refusals import status_of
 from weft.service.protocols.errors.error_words import ErrorWords, engine_words
 from weft.service.protocols.errors.overflow import Overflow
 from weft.service.protocols.events import first_said, member, object_in

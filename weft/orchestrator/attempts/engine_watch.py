@@ -10,8 +10,8 @@ import anyio.abc
 
 from weft.concurrency import TaskGroup
 from weft.errors import EngineError, PartFailed
+from weft.orchestrator.attempts.health import Health
 from weft.orchestrator.dispatch.replica import Replica
-from weft.orchestrator.health.health import Health
 from weft.parts.faults import blaming
 
 _log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from weft.errors import (
     RequestRejected,
     UsageError,
 )
-from weft.orchestrator.attempts import Attempts
+from weft.orchestrator.attempts.attempts import Attempts
 from weft.orchestrator.call import Call
 from weft.search import Question, parse_strategy
 from weft.types import Message, Request

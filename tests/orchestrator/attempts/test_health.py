@@ -7,7 +7,7 @@ import pytest
 
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineUnavailable
-from weft.orchestrator.health.health import Fault
+from weft.orchestrator.attempts.health import Fault
 from weft.orchestrator.policies.spread import RoundRobin
 from weft.orchestrator.scheduler import Scheduler
 

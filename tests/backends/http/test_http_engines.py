@@ -15,8 +15,8 @@ import pytest
 
 from live_service import raw_engine
 from waiting import until
-from weft.backends import http
 from weft.backends.engine import Engine
+from weft.backends.http import client as http
 from weft.backends.mock import server as mock
 from weft.backends.openai import OpenAIEngine
 from weft.backends.scripted.engine import Scripted, ScriptedEngine

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from weft.orchestrator.group import CallGroup
-from weft.orchestrator.trail import Trail
+from weft.orchestrator.programs.group import CallGroup
+from weft.orchestrator.programs.trail import Trail
 
 if TYPE_CHECKING:
     from weft.orchestrator.call import PromptMark

@@ -10,10 +10,10 @@ import anyio
 
 from weft.backends.retry import Waits
 from weft.errors import EngineBusy, EngineError, EngineUnavailable, RequestFailed
+from weft.orchestrator.attempts.health import Fault, Health
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.replica import Replica
 from weft.orchestrator.dispatch.ticket import Ticket
-from weft.orchestrator.health.health import Fault, Health
 
 if TYPE_CHECKING:
     from weft.orchestrator.scheduler import Scheduler

@@ -1,5 +1,5 @@
-from weft.orchestrator.group import CallGroup
-from weft.orchestrator.program import Program
+from weft.orchestrator.programs.group import CallGroup
+from weft.orchestrator.programs.program import Program
 
 
 def steps(program: Program) -> list[tuple[str, int, int, int]]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.backends.refusals import error_in, in_stream, refusal, retry_after, used_up
+from weft.backends.http.refusals import error_in, in_stream, refusal, retry_after, used_up
 from weft.errors import (
     ContextExceeded,
     EngineBusy,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from weft.orchestrator.group import CallGroup
+from weft.orchestrator.programs.group import CallGroup
 
 if TYPE_CHECKING:
-    from weft.orchestrator.program import Program
+    from weft.orchestrator.programs.program import Program
 
 _MOST = 2000  # steps that are told apart; what comes later counts to the last
 

@@ -11,7 +11,7 @@ import anyio
 
 from weft.backends.checks import check_delta, is_users
 from weft.errors import ContextExceeded, EngineBusy, RequestFailed, RequestRejected
-from weft.orchestrator.attempts import Ending
+from weft.orchestrator.attempts.attempts import Ending
 from weft.orchestrator.call import Call
 from weft.orchestrator.dispatch.ticket import Ticket
 from weft.parts.faults import blame
