@@ -55,7 +55,8 @@ class CompletionAnswer(AnswerForm):
         choice: dict[str, Any] = {
             "index": 0,
             "text": delta.text,
-            "token_ids": [*delta.tokens, *([END] if delta.ended else [])],
+            # What is scored is generated: one token, as vLLM tells it.
+            "token_ids": [*(delta.tokens or self.ask[:1]), *([END] if delta.ended else [])],
             "finish_reason": delta.finish_reason,
             "stop_reason": (matched or self.stops[0]) if stopped else None,
         }
