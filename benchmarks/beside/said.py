@@ -86,7 +86,7 @@ def sql(request: Request) -> list[str]:
     wrong = f"select name {join} books desc limit 1"
     if "no such column" in request.messages[-1].content:
         return [json.dumps({"reason": words(60), "sql": right})]
-    plan = [(60, right), (60, wrong), (300, right), (1500, wrong), (1500, right)]
+    plan = [(60, right), (60, wrong), (600, right), (1500, wrong), (1500, right)]
     return [json.dumps({"reason": words(long), "sql": query}) for long, query in plan]
 
 
