@@ -153,6 +153,85 @@ def own_question(request: Request) -> str:
     return "\n".join(rest) + "\n"
 
 
+def subtasks(request: Request) -> str:
+    asked, schema = last(request), str(request.sampling.schema)
+    if "subproblems" in schema:  # `gated` asks for the parts, and then how difficult they are
+        return json.dumps({"subproblems": ["legs of two bees", "legs of a goat", "the sum"]})
+    if "difficulties" in schema:
+        return json.dumps({"difficulties": [0.1, 0.1, 0.4]})
+    if asked.startswith("Solve"):
+        return "12" if "bees" in asked else "4" if "goat" in asked else "12 + 4 = 16"
+    if "pseudo-Python" in asked:
+        return "def legs(animals):\n    return sum(count * legs_of(one) for one, count in animals)"
+    if "subtasks" not in schema:
+        return "16 legs."
+    task: dict[str, object] = {"title": "all"}  # `tim` goes through the tree of tasks
+    if asked == "Now subtask 1: bees":
+        task = {"title": "bees", "tool": {"name": "legs_of", "arguments": {"animal": "bee"}}}
+    elif asked.startswith("Result of legs_of"):
+        task = {"title": "bees", "conclusion": "two bees have 12 legs"}
+    elif asked == "Now subtask 2: goat":
+        task = {"title": "goat", "conclusion": "a goat has 4 legs"}
+    elif asked.startswith("Go on with the whole"):
+        task["conclusion"] = "16 legs."
+    else:
+        task["subtasks"] = [{"title": "bees"}, {"title": "goat"}]
+    return json.dumps(task)
+
+
+def looking_up(request: Request) -> str:
+    asked, known = last(request), "\n".join(turn.content for turn in request.messages)
+    if asked.startswith("What do these passages say"):
+        return "Ada's hives are at the old mill." if "Ada" in asked else "It is north of Bern."
+    if "by the documents, in steps" in known:
+        if "north of Bern" not in known:
+            return "Follow up: Where is the old mill?"
+        return "Intermediate answer: north of Bern.\nFinal answer: Bern"
+    if "</search>" in known and "of Bern" not in known:
+        return "Two facts are missing.\n<search>\nAda's bees;\nold mill\n</search>"
+    if "Query:" in known and "north of Bern" not in known:
+        query = "old mill river" if "hives" in known else "Ada bees"
+        return f"That is not known yet.\nQuery: {query}"
+    return "Final answer: Bern"
+
+
+def concepts(request: Request) -> str:
+    asked = last(request)
+    known = "factor" if "factor" in asked else "step" if "step" in asked else ""
+    if "Which of them may help" in asked:
+        problem = asked.partition("Problem:")[2]
+        return json.dumps(["constant step" if "5 4 3 2" in problem else "constant factor"])
+    if asked.startswith("From this pseudocode"):
+        name = "constant factor" if "times" in asked else "constant step"
+        cue = "each number is made of the one before"
+        return json.dumps([{"name": name, "kind": "routine", "cues": [cue]}])
+    if asked.startswith("Problem:"):
+        return "look at two neighbours; the next is the last " + (
+            "less their difference" if "5 4 3 2" in asked else "times their quotient"
+        )
+    right = {"1 2 4 8": "Doubled:\n16", "5 4 3 2": "One less:\n1"}
+    learned = {"3 9 27 81": "Times 3:\n243", "2 20 200": "Times 10:\n2000"}
+    for problem, said in (right | (learned if known else {})).items():
+        if problem in asked:
+            return said
+    return "It grows:\n100"
+
+
+def effort(request: Request) -> Scripted | str:
+    said = results(request)
+    if not said:
+        return calls(("read_log", {"last": 1}))
+    if "disk full" not in said[-1]:
+        return calls(("read_log", {"last": 4}))
+    return "The disk was full at 10:05, and nobody began the backup again."
+
+
+def efforts(request: Request) -> dict[str, float]:
+    """How much thought the judge gives a step of `effort`: much where there is a fault to find."""
+    hard = "disk full" in last(request)
+    return {"low": 0.1, "medium": 0.2, "high": 0.7} if hard else {"low": 0.8, "high": 0.2}
+
+
 def serving(request: Request) -> str:
     asked = last(request)
     if asked.startswith("Plan"):
@@ -172,4 +251,5 @@ class Model(ScriptedEngine):
     def __init__(self, example: str, seconds: float = 0.0, model: str = "scripted") -> None:
         player = Player(0.7)
         replies = player.reply if example == "methods" else globals()[example]
-        super().__init__(replies, player.scores, token_seconds=seconds, model=model)
+        scores = efforts if example == "effort" else player.scores
+        super().__init__(replies, scores, token_seconds=seconds, model=model)

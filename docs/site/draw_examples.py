@@ -30,6 +30,10 @@ EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "crawler": ("crawl", {}),
     "methods": ("method", {"method": "rebase(n=6)", "number": 1}),
     "own_question": ("walk", {}),
+    "subtasks": ("subtasks", {}),
+    "looking_up": ("looking_up", {}),
+    "concepts": ("concepts", {}),
+    "effort": ("effort", {}),
     "serving": ("solve", {}),
 }
 """Each example's program, and the arguments with which its run is drawn."""

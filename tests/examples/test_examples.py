@@ -110,6 +110,46 @@ async def test_a_question_of_ones_own() -> None:
     assert made.value == "right down right down done"
 
 
+@pytest.mark.parametrize("way", ["tim", "scale", "codeplan"])
+async def test_subtasks_come_to_the_same_answer(way: str) -> None:
+    worked = (await done("subtasks", "subtasks", way=way)).value
+    assert worked.text == "16 legs."
+    if way == "tim":
+        assert [task[2] for task in worked.about["tasks"][1:]] == [
+            "two bees have 12 legs",
+            "a goat has 4 legs",
+        ]
+    if way == "scale":
+        assert worked.about["slow"] == [False, False, True]
+    if way == "codeplan":
+        assert worked.about["plan"].startswith("def legs")
+
+
+@pytest.mark.parametrize(
+    ("way", "calls", "searches"),
+    [("auto", 3, 2), ("drag", 1, 1), ("iterdrag", 2, 2), ("parallel", 4, 2)],
+)
+async def test_looking_up_in_each_way(way: str, calls: int, searches: int) -> None:
+    made = await done("looking_up", "looking_up", way=way)
+    assert (made.value.answer, made.value.searches, made.usage.calls) == ("Bern", searches, calls)
+    assert made.value.passages == ["Ada", "Mill"][: 1 if way == "drag" else 2]
+
+
+async def test_concepts_of_one_problem_solve_another(tmp_path: Path) -> None:
+    file = str(tmp_path / "concepts.db")
+    made = (await done("concepts", "concepts", file=file)).value
+    assert made["1 2 4 8"] == "solved in pass 1"
+    assert made["3 9 27 81"] == "solved in pass 2, with constant factor"
+    again = (await done("concepts", "concepts", file=file)).value
+    assert again["3 9 27 81"] == "solved in pass 1, with constant factor"
+
+
+async def test_effort_is_high_where_the_fault_is() -> None:
+    solved = (await done("effort", "effort")).value
+    assert solved.answer.startswith("The disk was full")
+    assert solved.efforts == ["low", "low", "high"]
+
+
 @pytest.mark.parametrize("policy", ["weft", "saga", "continuum", "thunderagent"])
 async def test_serving_does_what_it_declares(policy: str) -> None:
     async with Pool(model("serving"), policy=parse_policy(policy)) as pool:
