@@ -127,6 +127,7 @@ class Bench:
         self._number += 1
         folder = self._folder / str(self._number)
         folder.mkdir()
+        self._engine.attempts.clear()
         return folder
 
     def run(self, way: Way, program: str, folder: Path, kill: When | None = None) -> Part:
@@ -293,7 +294,7 @@ def table(made: list[dict[str, Any]], ways: Sequence[str]) -> str:
     for row in made:
         each = {WEFT: row["weft"], **row["peers"]}
         cells = [f"{each[one]:,g}" if each.get(one) is not None else "" for one in ways]
-        unit = f", {row['unit']}" if row["unit"] not in ("lines", "requests") else ""
+        unit = f", {row['unit']}" if row["unit"] not in row["name"] else ""
         lines.append(f"| {row['name']}{unit} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

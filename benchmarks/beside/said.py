@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -48,11 +49,31 @@ class Asked:
 
 
 class Counting(ScriptedEngine):
-    """Counts requests and tokens, and when requests are aborted."""
+    """Counts requests and tokens, and when requests are aborted.
+
+    Attributes:
+        asked: all requests.
+        attempts: how often each attempt of the vote was answered, in the run that goes on. One
+            that was aborted is free again: so a program that is resumed has the same attempts.
+    """
 
     def __init__(self) -> None:
-        super().__init__(answer, model="scripted", token_seconds=TOKEN, concurrency=64)
+        super().__init__(self.say, model="scripted", token_seconds=TOKEN, concurrency=64)
         self.asked: list[Asked] = []
+        self.attempts = Counter[int]()
+        self._given: dict[str, int] = {}
+
+    def say(self, request: Request) -> str | Scripted:
+        """By the rules that the conversation begins with."""
+        rules = request.messages[0].content
+        if not rules.startswith("Answer by one SQLite"):
+            return coding(request) if rules.startswith("Mend") else rag(request)
+        if "no such column" in request.messages[-1].content:
+            return query(60, RIGHT)
+        number = min(range(len(ATTEMPTS)), key=lambda at: (self.attempts[at], at))
+        self.attempts[number] += 1
+        self._given[request.id] = number
+        return query(*ATTEMPTS[number])
 
     async def perform(self, job: Admitted, on_delta: Callable[[Delta], None]) -> None:
         key = json.dumps([(turn.role, turn.whole) for turn in job.request.messages])
@@ -67,27 +88,21 @@ class Counting(ScriptedEngine):
             await super().perform(job, told)
         except anyio.get_cancelled_exc_class():
             asked.left = time.monotonic()
+            if (number := self._given.get(job.request.id)) is not None:
+                self.attempts[number] -= 1
             raise
         asked.done = True
 
 
-def answer(request: Request) -> str | Scripted | list[str | Scripted]:
-    """By the rules that the conversation begins with."""
-    rules = request.messages[0].content
-    if rules.startswith("Answer by one SQLite"):
-        return [*sql(request)]
-    return coding(request) if rules.startswith("Mend") else rag(request)
+JOIN = "from readers join loans on id = reader group by id order by"
+RIGHT, WRONG = f"select name {JOIN} count(*) desc limit 1", f"select name {JOIN} books desc limit 1"
+ATTEMPTS = [(60, RIGHT), (60, WRONG), (600, RIGHT), (1500, WRONG), (1500, RIGHT)]
+"""Of each attempt how long its reason is, and its query."""
 
 
-def sql(request: Request) -> list[str]:
-    """Three short answers that agree, of which one needs another try; two long ones."""
-    join = "from readers join loans on id = reader group by id order by"
-    right = f"select name {join} count(*) desc limit 1"
-    wrong = f"select name {join} books desc limit 1"
-    if "no such column" in request.messages[-1].content:
-        return [json.dumps({"reason": words(60), "sql": right})]
-    plan = [(60, right), (60, wrong), (600, right), (1500, wrong), (1500, right)]
-    return [json.dumps({"reason": words(long), "sql": query}) for long, query in plan]
+def query(reason: int, sql: str) -> str:
+    """An attempt of the vote."""
+    return json.dumps({"reason": words(reason), "sql": sql})
 
 
 def coding(request: Request) -> Scripted:
