@@ -15,7 +15,7 @@ from weft.backends.scripted.engine import Scripted
 from weft.errors import BudgetExceeded, RequestRejected, UsageError
 from weft.threads import tim
 from weft.threads.task_memory import Subtask
-from weft.threads.tim import LAST, UNREAD, task_schema
+from weft.threads.task_tree import LAST, UNREAD, task_schema
 from weft.types import Request
 
 THOUGHT = "I look at it from all sides. " * 8

@@ -13,6 +13,9 @@ from weft.programs.prompt import Prompt
 from weft.types import FinishReason, Timing, TokenLogprob, ToolCall, ToolResult, Usage
 
 if TYPE_CHECKING:
+    from weft.programs.calls.tool_use import ToolUse
+    from weft.programs.history.outcome import Outcome
+    from weft.programs.scope import Scope
     from weft.programs.tools.marking import Tool
 
 T = TypeVar("T", default=str)
@@ -114,3 +117,70 @@ class Completion(Generic[T]):
 
     def __str__(self) -> str:
         return self.text
+
+
+def completion_of(
+    scope: Scope, prompt: Prompt, role: str, index: int, outcome: Outcome, use: ToolUse | None
+) -> Completion:
+    """What a call gave, as its program gets it.
+
+    Args:
+        scope: of the call.
+        prompt: that was answered.
+        role: whose model answered.
+        index: which sample of the prompt it is.
+        outcome: what the call gave.
+        use: the tools that were offered, if any were.
+    """
+    model = scope.model(role)
+    tokens = outcome.tokens if scope.pool.models.takes_tokens(model) else None
+    thinking = outcome.thinking
+    # What goes back is what the engine produced; to one that takes text, the answer alone.
+    text = thinking.text
+    back = outcome.text if tokens is not None else text
+    # All of it was thinking, where an engine that tells thinking apart had come to no answer.
+    silent = bool(outcome.reasoning) and not outcome.text and outcome.finish_reason == "length"
+    reasoning = "\n".join(filter(None, (outcome.reasoning, thinking.reasoning)))
+    made, calls = use.calls(outcome, prompt, index) if use is not None else ((), ())
+    if outcome.spoken is not None:
+        text = outcome.spoken
+        back = outcome.text  # with the calls, as the model wrote them
+    if scope.provenance is not None:
+        text = scope.provenance.text(text, outcome.id)
+        if reasoning:
+            reasoning = scope.provenance.text(reasoning, outcome.id)
+    outcome.read = None  # three objects less for each call that a run keeps
+    return Completion(
+        value=text,
+        text=text,
+        tokens=outcome.tokens,
+        logprobs=outcome.logprobs,
+        finish_reason=_finish(outcome),
+        ended=outcome.ended,
+        usage=outcome.usage,
+        timing=outcome.timing,
+        prompt=prompt.produced(
+            back,
+            tokens=tokens,
+            model=model,
+            call=outcome.id,
+            in_thinking=thinking.inside,
+            calls=made,
+            spoken=outcome.spoken,
+        ),
+        index=index,
+        engine=outcome.engine,
+        call=outcome.id,
+        reasoning=reasoning,
+        in_thinking=thinking.inside or silent,
+        missing=outcome.missing,
+        end=outcome.end,
+        calls=calls,
+        tools=use.tools if use is not None else {},
+    )
+
+
+def _finish(outcome: Outcome) -> FinishReason:
+    """Why the answer ended: calls of tools read out of a text end it as those that come apart."""
+    called = outcome.calls and outcome.finish_reason == "stop"
+    return "tool_calls" if called else outcome.finish_reason

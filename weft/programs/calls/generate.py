@@ -10,7 +10,7 @@ from weft.concurrency import TaskGroup
 from weft.errors import OutputError, UsageError
 from weft.orchestrator.programs.group import CallGroup
 from weft.programs.calls.call import call
-from weft.programs.calls.completion import Completion
+from weft.programs.calls.completion import Completion, completion_of
 from weft.programs.calls.settings import (
     CallSettings,
     check_more,
@@ -19,10 +19,9 @@ from weft.programs.calls.settings import (
     settings_text,
     usual_settings,
 )
-from weft.programs.history.outcome import Outcome
 from weft.programs.prompt import Prompt, check_prompt
 from weft.programs.scope import Scope, current
-from weft.types import FinishReason, MoreSampling, Sampling
+from weft.types import MoreSampling, Sampling
 
 if TYPE_CHECKING:
     from weft.programs.calls.tool_use import ToolUse
@@ -232,7 +231,7 @@ async def _answered(
         outcome = await call(scope, role, prompt, sampling, index=index)
     else:
         outcome = await use.call(scope, role, prompt, sampling, index)
-    return _completion(scope, prompt, role, index, outcome, use)
+    return completion_of(scope, prompt, role, index, outcome, use)
 
 
 async def _typed(
@@ -299,63 +298,6 @@ async def _several(
             for i in range(n):
                 tasks.start_soon(sample, i)
     return [completions[i] for i in range(n)]
-
-
-def _completion(
-    scope: Scope, prompt: Prompt, role: str, index: int, outcome: Outcome, use: ToolUse | None
-) -> Completion:
-    model = scope.model(role)
-    tokens = outcome.tokens if scope.pool.models.takes_tokens(model) else None
-    thinking = outcome.thinking
-    # What goes back is what the engine produced; to one that takes text, the answer alone.
-    text = thinking.text
-    back = outcome.text if tokens is not None else text
-    # All of it was thinking, where an engine that tells thinking apart had come to no answer.
-    silent = bool(outcome.reasoning) and not outcome.text and outcome.finish_reason == "length"
-    reasoning = "\n".join(filter(None, (outcome.reasoning, thinking.reasoning)))
-    made, calls = use.calls(outcome, prompt, index) if use is not None else ((), ())
-    if outcome.spoken is not None:
-        text = outcome.spoken
-        back = outcome.text  # with the calls, as the model wrote them
-    if scope.provenance is not None:
-        text = scope.provenance.text(text, outcome.id)
-        if reasoning:
-            reasoning = scope.provenance.text(reasoning, outcome.id)
-    outcome.read = None  # three objects less for each call that a run keeps
-    return Completion(
-        value=text,
-        text=text,
-        tokens=outcome.tokens,
-        logprobs=outcome.logprobs,
-        finish_reason=_finish(outcome),
-        ended=outcome.ended,
-        usage=outcome.usage,
-        timing=outcome.timing,
-        prompt=prompt.produced(
-            back,
-            tokens=tokens,
-            model=model,
-            call=outcome.id,
-            in_thinking=thinking.inside,
-            calls=made,
-            spoken=outcome.spoken,
-        ),
-        index=index,
-        engine=outcome.engine,
-        call=outcome.id,
-        reasoning=reasoning,
-        in_thinking=thinking.inside or silent,
-        missing=outcome.missing,
-        end=outcome.end,
-        calls=calls,
-        tools=use.tools if use is not None else {},
-    )
-
-
-def _finish(outcome: Outcome) -> FinishReason:
-    """Why the answer ended: calls of tools read out of a text end it as those that come apart."""
-    called = outcome.calls and outcome.finish_reason == "stop"
-    return "tool_calls" if called else outcome.finish_reason
 
 
 def _texts(stop: Sequence[str]) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from weft.search.agents.bandit import ArmBounds
 from weft.search.agents.planning import Agents, Verification
 from weft.search.answers.failures import NO_RESULT
 from weft.search.sampling.best_of_n import BestOfN
-from weft.search.sampling.samples import Candidate, Drawn, answered
+from weft.search.sampling.drawing import Candidate
+from weft.search.sampling.samples import Drawn, answered
 from weft.search.step_search.beam import Beam
 from weft.search.step_search.rebase import Rebase
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy

@@ -9,7 +9,8 @@ from typing import ClassVar
 from weft.parts.parameters import param, temperature
 from weft.search.allocation.agreement import gain
 from weft.search.allocation.allotment import Allotment
-from weft.search.sampling.samples import Drawn, collect, drawer, voted
+from weft.search.sampling.drawing import drawer
+from weft.search.sampling.samples import Drawn, collect, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
 
 

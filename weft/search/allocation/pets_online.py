@@ -6,7 +6,8 @@ from weft.errors import UsageError
 from weft.parts.parameters import param, temperature
 from weft.search.allocation.online_budgets import FIRST, PATTERNS, pattern
 from weft.search.answers.voting import Election, tally
-from weft.search.sampling.samples import Drawn, collect, drawer, voted
+from weft.search.sampling.drawing import drawer
+from weft.search.sampling.samples import Drawn, collect, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
 
 

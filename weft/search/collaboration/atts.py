@@ -12,7 +12,8 @@ from weft.search.answers.failures import NO_RESULT
 from weft.search.answers.voting import tally
 from weft.search.calibration.conformal import conformal_quantile
 from weft.search.collaboration.shared_answer import SharedAnswer, brought_to_end, tokens_by_role
-from weft.search.sampling.samples import Candidate, collect, voted
+from weft.search.sampling.drawing import Candidate
+from weft.search.sampling.samples import collect, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import NO_TOKENS, read_verifier
 

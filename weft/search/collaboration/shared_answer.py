@@ -14,7 +14,8 @@ from weft.programs.scope import current
 from weft.search.answers.failures import NO_RESULT
 from weft.search.early_exit.pieces import Pieces, closed, up_to
 from weft.search.once import warn_once
-from weft.search.sampling.samples import Candidate, answered, collect
+from weft.search.sampling.drawing import Candidate
+from weft.search.sampling.samples import answered, collect
 from weft.search.strategy import Answer, Question
 
 OPENED = "<think>\n"

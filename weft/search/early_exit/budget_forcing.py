@@ -6,7 +6,8 @@ from weft.parsers.thinking import CLOSING_MARKS
 from weft.parts.parameters import param, temperature
 from weft.programs import Completion, Prompt, node
 from weft.search.early_exit.pieces import Pieces, closed, up_to
-from weft.search.sampling.samples import Candidate, answered, collect
+from weft.search.sampling.drawing import Candidate
+from weft.search.sampling.samples import answered, collect
 from weft.search.strategy import Answer, Question, Strategy, strategy
 
 

@@ -15,7 +15,8 @@ from weft.search.calibration.examples import Scored, with_examples
 from weft.search.calibration.kept import Calibration, find_calibration
 from weft.search.early_exit.pieces import Pieces
 from weft.search.early_exit.trials import TrialAnswer, think_with_trials
-from weft.search.sampling.samples import Candidate, answered, collect
+from weft.search.sampling.drawing import Candidate
+from weft.search.sampling.samples import answered, collect
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import Confidence
 

@@ -6,7 +6,8 @@ from weft.parts.parameters import param, temperature
 from weft.programs import node
 from weft.search.early_exit.pieces import Pieces
 from weft.search.early_exit.trials import think_with_trials
-from weft.search.sampling.samples import Candidate, answered, collect
+from weft.search.sampling.drawing import Candidate
+from weft.search.sampling.samples import answered, collect
 from weft.search.strategy import Answer, Question, Strategy, strategy
 
 

@@ -10,7 +10,8 @@ from weft.programs.watching import watching
 from weft.search.answers.voting import Votes
 from weft.search.early_exit.confidence import Floor, confidence, floor_of
 from weft.search.early_exit.traces import keep_param, most_confident, tracer, window_param
-from weft.search.sampling.samples import Candidate, Drawn, collect, unscored
+from weft.search.sampling.drawing import Candidate
+from weft.search.sampling.samples import Drawn, collect, unscored
 from weft.search.strategy import Answer, Question, Strategy, strategy
 
 

@@ -8,7 +8,7 @@ from weft.errors import UsageError
 from weft.parsers.thinking import closing_mark, split_thinking
 from weft.programs import Completion, Prompt, generate
 from weft.search.answers.cutting import cut
-from weft.search.sampling.samples import Candidate
+from weft.search.sampling.drawing import Candidate
 from weft.search.strategy import Question, stable_seed
 
 

@@ -10,7 +10,8 @@ from weft.parts.parameters import param
 from weft.programs import Completion, generate, node
 from weft.search.answers.voting import Tally
 from weft.search.early_exit.confidence import ALTERNATIVES
-from weft.search.sampling.samples import Candidate, Draw, Drawn, answered, unscored
+from weft.search.sampling.drawing import Candidate, Draw
+from weft.search.sampling.samples import Drawn, answered, unscored
 from weft.search.strategy import Answer, Question, stable_seed
 from weft.types import TokenLogprob
 

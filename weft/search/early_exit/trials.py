@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from weft.programs import Completion
 from weft.search.answers.failures import NO_RESULT
 from weft.search.early_exit.pieces import Pieces, closed, up_to
-from weft.search.sampling.samples import Candidate
+from weft.search.sampling.drawing import Candidate
 from weft.search.strategy import Question
 
 

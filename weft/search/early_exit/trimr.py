@@ -10,7 +10,8 @@ from weft.errors import EngineError
 from weft.parts.parameters import param, temperature
 from weft.programs import Completion, Prompt, node
 from weft.search.early_exit.pieces import Pieces, closed
-from weft.search.sampling.samples import Candidate, answered, collect
+from weft.search.sampling.drawing import Candidate
+from weft.search.sampling.samples import answered, collect
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers.verdicts import ask_verdict
 

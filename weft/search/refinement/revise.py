@@ -5,7 +5,8 @@ from __future__ import annotations
 from weft.parts.parameters import param, temperature
 from weft.programs import generate, node
 from weft.search.answers.failures import NO_RESULT
-from weft.search.sampling.samples import Candidate, Drawn, answered, collect, unscored
+from weft.search.sampling.drawing import Candidate
+from weft.search.sampling.samples import Drawn, answered, collect, unscored
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
 from weft.search.verifiers import Confidence, read_verifier, verifier_param
 

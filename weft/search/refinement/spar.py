@@ -9,7 +9,8 @@ from weft.errors import WeftError
 from weft.parts.parameters import param, temperature
 from weft.programs import generate, node
 from weft.search.refinement.judge import Judgement, judge
-from weft.search.sampling.samples import Candidate, Drawn, answered, collect
+from weft.search.sampling.drawing import Candidate
+from weft.search.sampling.samples import Drawn, answered, collect
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
 
 _REFINE = """Your answer does not follow all instructions of my request. This is what is wrong:

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from weft.parts.parameters import param, temperature
+from weft.search.sampling.drawing import drawer, hedge_param, hedged
 from weft.search.sampling.nesting import check_hedge, of_param, texts_of
-from weft.search.sampling.samples import (
-    Drawn,
-    abstaining,
-    answered,
-    collect,
-    drawer,
-    hedge_param,
-    hedged,
-    unscored,
-)
+from weft.search.sampling.samples import Drawn, abstaining, answered, collect, unscored
 from weft.search.sampling.step_scores import aggregate_param
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param

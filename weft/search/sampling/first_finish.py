@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from weft.parts.parameters import param, temperature
+from weft.search.sampling.drawing import drawer
 from weft.search.sampling.nesting import of_param, texts_of
-from weft.search.sampling.samples import drawer
 from weft.search.sampling.short_m_at_k import shortest
 from weft.search.strategy import Answer, Claim, Question, Strategy, strategy
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from weft.parts.parameters import param
-from weft.search.sampling.samples import answered, collect, drawer
+from weft.search.sampling.drawing import drawer
+from weft.search.sampling.samples import answered, collect
 from weft.search.strategy import Answer, Question, Strategy, strategy
 
 

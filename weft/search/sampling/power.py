@@ -12,7 +12,8 @@ from weft.parsers.thinking import split_thinking
 from weft.parts.parameters import param
 from weft.programs import Completion, Prompt, generate
 from weft.search.answers.failures import NO_RESULT
-from weft.search.sampling.samples import Candidate, answered, collect
+from weft.search.sampling.drawing import Candidate
+from weft.search.sampling.samples import answered, collect
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
 from weft.types import MoreSampling, TokenLogprob
 

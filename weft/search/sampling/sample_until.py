@@ -9,15 +9,8 @@ from weft.parts.parameters import param, temperature
 from weft.search.calibration.examples import Scored, with_examples
 from weft.search.calibration.isotonic import isotonic, tells
 from weft.search.calibration.kept import Calibration, find_calibration
-from weft.search.sampling.samples import (
-    Drawn,
-    abstaining,
-    annealed,
-    answered,
-    collect,
-    drawer,
-    unscored,
-)
+from weft.search.sampling.drawing import annealed, drawer
+from weft.search.sampling.samples import Drawn, abstaining, answered, collect, unscored
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier, verifier_param
 

@@ -7,8 +7,9 @@ from typing import Any
 from weft.errors import UsageError
 from weft.parts.parameters import param, temperature
 from weft.search.answers.voting import tally
+from weft.search.sampling.drawing import Candidate, Draw, drawer
 from weft.search.sampling.nesting import of_param, texts_of
-from weft.search.sampling.samples import Candidate, Draw, Found, answered, collect, drawer
+from weft.search.sampling.samples import Found, answered, collect
 from weft.search.strategy import Answer, Question, Strategy, strategy
 
 

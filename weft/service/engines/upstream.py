@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from weft.backends.http.client import certificates, unreachable
 from weft.backends.wording import Wording
 from weft.errors import EngineSilent, EngineUnavailable
-from weft.service.engines.reply import EngineConnection, Reply
+from weft.service.engines.connection import EngineConnection
+from weft.service.engines.reply import Reply
 
 KEPT = 3.0
 """Seconds that an idle connection is kept: servers of uvicorn close theirs after 5."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.orchestrator.pool import Pool
 from weft.search import Chops, Mbr
-from weft.search.sampling.samples import hedged
+from weft.search.sampling.drawing import hedged
 from weft.search.sampling.selection.chops import named
 from weft.search.sampling.selection.mbr import ngrams, overlap
 

@@ -10,7 +10,7 @@ import pytest
 
 from weft.orchestrator.pool import Pool
 from weft.search import Rpc
-from weft.search.sampling.samples import Candidate
+from weft.search.sampling.drawing import Candidate
 from weft.search.sampling.votes.rpc import consistency, likely
 from weft.search.sampling.votes.weibull import Weibull, two_weibulls
 

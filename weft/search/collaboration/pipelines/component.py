@@ -11,7 +11,8 @@ from weft.parts.parameters import Parametric
 from weft.parts.registry import PartRegistry
 from weft.programs import Prompt, generate
 from weft.search.answers.failures import NO_RESULT
-from weft.search.sampling.samples import Candidate, Draw, Drawn, collect
+from weft.search.sampling.drawing import Candidate, Draw
+from weft.search.sampling.samples import Drawn, collect
 from weft.search.strategy import Question, stable_seed
 
 

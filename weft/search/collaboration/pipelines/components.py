@@ -14,8 +14,8 @@ from weft.search.answers.failures import NO_RESULT
 from weft.search.collaboration.pipelines.component import Component, Passing, component, numbered
 from weft.search.collaboration.routing.prompt_variants import varied
 from weft.search.collaboration.routing.ways import played_by
+from weft.search.sampling.drawing import Candidate, Draw, drawer
 from weft.search.sampling.nesting import of_param
-from weft.search.sampling.samples import Candidate, Draw, drawer
 from weft.search.strategy import Question, Strategy, stable_seed
 from weft.search.verifiers import NO_TOKENS, read_verifier, verifier_param
 

@@ -7,7 +7,7 @@ import re
 from weft.parts.parameters import param
 from weft.programs import fan_out
 from weft.search.collaboration.pipelines.component import Component, Passing, component
-from weft.search.sampling.samples import Candidate
+from weft.search.sampling.drawing import Candidate
 
 _TESTS = """Write {n} short tests that an answer to this request must pass, each a statement that \
 is true or false of an answer. Write one a line, and nothing else. Do not answer the request.

@@ -14,8 +14,9 @@ from weft.search.answers.readable import Readable, readable
 from weft.search.collaboration.routing.linear_arms import EXPLORE
 from weft.search.collaboration.routing.router import Feedback, Router, router_of
 from weft.search.collaboration.routing.ways import Way, answer_by
+from weft.search.sampling.drawing import Candidate
 from weft.search.sampling.nesting import of_param
-from weft.search.sampling.samples import Candidate, Drawn, answered
+from weft.search.sampling.samples import Drawn, answered
 from weft.search.strategy import Answer, Question, Strategy, stable_seed
 from weft.search.verifiers import read_verifier, verifier_param
 

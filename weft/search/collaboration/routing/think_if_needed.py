@@ -7,7 +7,8 @@ import math
 from weft.parts.parameters import param, temperature
 from weft.search.answers.voting import Votes, tally
 from weft.search.collaboration.routing.ways import played_by, with_effort
-from weft.search.sampling.samples import Drawn, collect, drawer, voted
+from weft.search.sampling.drawing import drawer
+from weft.search.sampling.samples import Drawn, collect, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
 
 

@@ -10,7 +10,8 @@ from typing import Any, cast
 from weft.errors import UsageError
 from weft.parts.parameters import param
 from weft.programs.scope import current, enter
-from weft.search.sampling.samples import Candidate, Drawn, collect, drawer
+from weft.search.sampling.drawing import Candidate, drawer
+from weft.search.sampling.samples import Drawn, collect
 from weft.search.strategy import Question, Strategy
 from weft.search.verifiers import Verifier
 from weft.types import MoreSampling

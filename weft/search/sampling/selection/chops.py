@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from weft.parts.parameters import param, temperature
 from weft.programs import Prompt, generate
 from weft.search.answers.failures import NO_RESULT
-from weft.search.sampling.samples import Candidate, answered, collect, drawer, hedge_param, hedged
+from weft.search.sampling.drawing import Candidate, drawer, hedge_param, hedged
+from weft.search.sampling.samples import answered, collect
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
 
 _ASK = """Here are a request and {count} answers to it. First write a short checklist of what a \

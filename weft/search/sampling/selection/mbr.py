@@ -12,7 +12,8 @@ from weft.errors import UsageError, WeftError
 from weft.parts.parameters import param, temperature
 from weft.programs import Prompt, fan_out
 from weft.search.answers.failures import NO_RESULT
-from weft.search.sampling.samples import Candidate, answered, collect, drawer, hedge_param, hedged
+from weft.search.sampling.drawing import Candidate, drawer, hedge_param, hedged
+from weft.search.sampling.samples import answered, collect
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
 from weft.search.verifiers.verdicts import ask_verdict
 

@@ -6,8 +6,9 @@ from weft.parts.parameters import param, temperature
 from weft.programs import node
 from weft.search.answers.voting import Election
 from weft.search.choices import reordered
+from weft.search.sampling.drawing import Candidate, drawer
 from weft.search.sampling.nesting import of_param, texts_of
-from weft.search.sampling.samples import Candidate, Drawn, collect, drawer, voted
+from weft.search.sampling.samples import Drawn, collect, voted
 from weft.search.sampling.votes.majority import Majority
 from weft.search.strategy import Answer, Question, Strategy, stable_seed, strategy
 

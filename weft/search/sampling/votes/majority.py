@@ -5,8 +5,9 @@ from __future__ import annotations
 from weft.errors import UsageError
 from weft.parts.parameters import param, temperature
 from weft.search.answers.voting import Election
+from weft.search.sampling.drawing import drawer, hedge_param, hedged
 from weft.search.sampling.nesting import check_hedge, of_param, texts_of
-from weft.search.sampling.samples import Drawn, collect, drawer, hedge_param, hedged, voted
+from weft.search.sampling.samples import Drawn, collect, voted
 from weft.search.strategy import Answer, Question, Strategy, strategy
 
 

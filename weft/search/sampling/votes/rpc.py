@@ -7,7 +7,8 @@ from statistics import fmean
 
 from weft.parts.parameters import param, temperature
 from weft.search.answers.voting import Same, Tally, tally
-from weft.search.sampling.samples import Candidate, answered, collect, drawer, unscored
+from weft.search.sampling.drawing import Candidate, drawer
+from weft.search.sampling.samples import answered, collect, unscored
 from weft.search.sampling.votes.weibull import two_weibulls
 from weft.search.strategy import Answer, Question, Strategy, strategy
 from weft.search.verifiers import read_verifier
