@@ -115,4 +115,5 @@ def _sum_up(found: list[Missed]) -> None:
     table.add_column("why they were not in the cache", overflow="fold")
     for one in found:
         table.add_row(f"{one.tokens:,}", f"{one.calls:,}", MISSED.get(one.cause, one.cause))
+    stdout().print()
     stdout().print(table)
