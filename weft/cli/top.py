@@ -28,7 +28,7 @@ def top(
 
     Example: weft top http://127.0.0.1:8080 --json
     """
-    data = _fetch(url.rstrip("/"))
+    data = fetch(url.rstrip("/"), "/dashboard/data")
     if as_json:
         print(json.dumps(data))
         return
@@ -69,8 +69,13 @@ def top(
     )
 
 
-def _fetch(url: str) -> dict[str, Any]:
-    """The dashboard's data.
+def fetch(url: str, path: str, missing: str = "") -> dict[str, Any]:
+    """What a service tells.
+
+    Args:
+        url: of the service.
+        path: of what is asked for.
+        missing: what it means that there is nothing.
 
     Raises:
         UsageError: there is no service, or it wants another key.
@@ -80,13 +85,15 @@ def _fetch(url: str) -> dict[str, Any]:
     key = os.environ.get(_KEY)
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx.get(f"{url}/dashboard/data", headers=headers, timeout=30.0)
+        answer = httpx.get(f"{url}{path}", headers=headers, timeout=30.0)
         answer.raise_for_status()
         return answer.json()
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         if status in (401, 403):
             raise UsageError(f"{url} wants an admin's key; put it into {_KEY}") from None
+        if status == 404 and missing:
+            raise UsageError(f"{url} knows {missing}; GET /v1/programs lists programs") from None
         raise UsageError(f"{url} answers {status}; is it a weft service?") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UsageError(f"{url} can't be reached: {error}; start weft serve") from None

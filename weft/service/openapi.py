@@ -188,6 +188,7 @@ def _other() -> dict[str, Schema]:
             "get": _call("One program with its calls.", 401, 404, parameters=[id]),
             "delete": _call("End a program, and what it still runs.", 401, 404, parameters=[id]),
         },
+        "/v1/calls/{id}": {"get": _call("One call, and its causes.", 401, 404, parameters=[id])},
         "/health": {"get": _call("Whether the service runs.", security=[])},
         "/ready": {
             "get": {

@@ -14,10 +14,10 @@ from starlette.routing import Route
 
 from weft.errors import Refused, UnknownName, WeftError
 from weft.service.openapi import document
-from weft.service.programs.records import ProgramRecord
+from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.service import Service
 from weft.service.watch import dashboard
-from weft.service.watch.snapshot import program_detail, program_summary
+from weft.service.watch.snapshot import call_view, program_detail, program_summary
 from weft.service.watch.telemetry import Telemetry
 from weft.types import GATEWAY
 
@@ -49,6 +49,7 @@ class Routes:
             Route("/v1/programs", self.programs),
             Route("/v1/programs/{id:path}", self.program, methods=["GET"]),
             Route("/v1/programs/{id:path}", self.release, methods=["DELETE"]),
+            Route("/v1/calls/{id}", self.call),
             Route("/admin/reload", admin(self.reload), methods=["POST"]),
             Route("/admin/engines", admin(self.engines)),
             Route(
@@ -191,8 +192,25 @@ class Routes:
 
     async def program(self, request: Request) -> Response:
         """One program with its calls."""
-        found = program_detail(self._one(request), time.time(), self._shown(request))
+        shown = self._shown(request)
+        found = program_detail(self._one(request), time.time(), shown, others=shown is str)
         return JSONResponse(found)
+
+    async def call(self, request: Request) -> Response:
+        """One call: where it went, and the causes of its wait and of what was not cached."""
+        found: CallRecord | None = None
+
+        def find(id: str) -> ProgramRecord | None:
+            nonlocal found
+            found = self._service.registry.call_of(id)
+            return found.program if found is not None else None
+
+        if self._seen_as(request, find) is None or found is None:
+            id = request.path_params["id"]
+            raise Refused(404, f"there is no call {id!r}; GET /v1/programs/ID lists a program's")
+        shown = self._shown(request)
+        view = call_view(found, time.time(), shown, others=shown is str)
+        return JSONResponse({**view, "program": found.program.id})
 
     async def release(self, request: Request) -> Response:
         """A program is over: its room is free, and calls of it that still run are ended."""

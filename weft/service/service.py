@@ -112,6 +112,7 @@ class Service:
                 # Results of calls are not kept: they are the clients' own.
                 profiles=Profiles(self.store),
                 calibrations=self.store,
+                observe=self.registry.note,
                 ended=self._let_go,
                 lease=config.limits.lease_seconds,
                 check=config.health.interval,

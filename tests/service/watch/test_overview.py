@@ -119,6 +119,8 @@ async def test_the_last_placements_with_live_ones(scheduler: Scheduler) -> None:
         "waited": 30.5,
         "where": "there",
         "wait": "it was full",
+        "wait_cause": "",
+        "missed": [],
     }
 
 

@@ -18,9 +18,15 @@ def explain(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="A folder that weft simulate or weft run wrote by --out."
+            metavar="RUN",
+            help="A folder that weft simulate or weft run wrote by --out; with --service the id "
+            "of a call, as a service's answers have it in x-weft-call.",
         ),
     ],
+    service: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The service that had the call."),
+    ] = None,
     call: Annotated[
         str | None,
         typer.Option(metavar="ID", help="Which call; by default the calls that waited longest."),
@@ -37,8 +43,13 @@ def explain(
 ) -> None:
     """Tell why a call waited, where the call went, what it found in the cache, and why.
 
+    Of a service, WEFT_ADMIN_KEY in the environment holds an admin's key, if the service has keys.
+
     Example: weft explain simulation --policy weft --call session-3/7
     """
+    if service is not None:
+        _of_service(service.rstrip("/"), str(run))
+        return
     from weft.orchestrator.decisions.decision_log import DECISIONS, DecisionLog
     from weft.programs.history.event_file import EVENTS, about_call, read_events
     from weft.simulation.experiments import explain as why
@@ -117,3 +128,26 @@ def _sum_up(found: list[Missed]) -> None:
         table.add_row(f"{one.tokens:,}", f"{one.calls:,}", MISSED.get(one.cause, one.cause))
     stdout().print()
     stdout().print(table)
+
+
+def _of_service(url: str, id: str) -> None:
+    from urllib.parse import quote
+
+    from weft.cli.top import fetch
+    from weft.orchestrator.causes.cause import WAITED
+
+    call = fetch(url, f"/v1/calls/{quote(id, safe='')}", f"no call {id}")
+    said = [f"Call {id} of program {call['program']} asked {call['model']}."]
+    if call["engine"]:
+        said.append(f"It went to {call['engine']} after {call['waited']:,.3f} s: {call['where']}.")
+    if call["wait"]:
+        said.append(f"It could not start at once: {call['wait']}.")
+    if cause := call["wait_cause"]:
+        said.append(f"The cause of most of its wait: {WAITED.get(cause, cause)}.")
+    if call["ended"]:
+        said.append(f"{call['cached']} of {call['prompt']} tokens of its prompt were cached.")
+    said += [f"Of its prompt, {one['why']}." for one in call["missed"]]
+    if call["error"]:
+        said.append(f"It failed: {call['error']}.")
+    for sentence in said:
+        stdout().print(sentence, markup=False, soft_wrap=True)

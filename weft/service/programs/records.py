@@ -46,6 +46,9 @@ class CallRecord:
         media: parts of its prompt that are no text, such as images.
         placement_reason: why it went to that engine.
         wait_reason: why it had to wait; empty if it did not.
+        wait_cause: the cause of most of its wait, by its name (`weft.orchestrator.causes`).
+        missed: why the rest of its prompt was not cached: tokens, the cause's name, and a sentence
+            that may name others' calls.
         attempts: engines that it was sent to.
         outcome: how it ended.
         error: what went wrong; empty if nothing did.
@@ -71,6 +74,8 @@ class CallRecord:
     media: int = 0
     placement_reason: str = ""
     wait_reason: str = ""
+    wait_cause: str = ""
+    missed: tuple[tuple[int, str, str], ...] = ()
     attempts: int = 0
     outcome: Outcome = ""
     error: str = ""

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from weft.orchestrator.decisions.decision import Decision
 from weft.service.programs.records import CallRecord, Observer, ProgramRecord
 
 ENDED = 500
@@ -102,6 +103,20 @@ class Registry:
         for observer in self.observers:
             observer.call_ended(call)
 
+    def note(self, decision: Decision) -> None:
+        """The scheduler decided something: causes of misses and waits stand in calls' records."""
+        if not decision.cause:
+            return
+        program = self.programs.get(decision.program)
+        call = None if program is None else program.live.get(decision.call)
+        if call is None:
+            return
+        if decision.kind == "miss":
+            tokens = int(decision.reason.partition(" ")[0])
+            call.missed = (*call.missed, (tokens, decision.cause, decision.reason))
+        elif decision.kind == "start":
+            call.wait_cause = decision.cause
+
     def program_ended(self, id: str, reason: str) -> None:
         """A program is over."""
         program = self.programs.pop(id, None)
@@ -120,6 +135,11 @@ class Registry:
         if len(self.programs) <= LIVE:
             return None
         return next((id for id, program in self.programs.items() if not program.live), None)
+
+    def call_of(self, id: str) -> CallRecord | None:
+        """The record of a call by its id, if its program is known."""
+        known = itertools.chain(self.programs.values(), self.ended)
+        return next((c for p in known for c in p.calls if c.id == id), None)
 
     def run_of(self, id: str) -> ProgramRecord | None:
         """The record, live or not, of a strategy's run that the program of this id asked for."""

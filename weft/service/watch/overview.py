@@ -16,6 +16,7 @@ from weft.service.watch.snapshot import (
     View,
     course,
     engine_view,
+    missed,
     program_summary,
     undivided,
     waited,
@@ -231,6 +232,8 @@ class Overview:
                 "waited": round(waited(call, call.sent), 3),
                 "where": call.placement_reason,
                 "wait": call.wait_reason,
+                "wait_cause": call.wait_cause,
+                "missed": missed(call),
             }
             for call in heapq.nlargest(_PLACEMENTS, placed, key=_sent)
         ]

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from weft.backends.engine import EngineLoad
+from weft.orchestrator.causes.cause import MISSED
 from weft.orchestrator.dispatch.replica import Replica
 from weft.service.programs.records import CallRecord, ProgramRecord
 
@@ -73,15 +74,18 @@ def program_summary(record: ProgramRecord, now: float, shown: Shown = str) -> Vi
     }
 
 
-def program_detail(record: ProgramRecord, now: float, shown: Shown = str) -> View:
+def program_detail(
+    record: ProgramRecord, now: float, shown: Shown = str, *, others: bool = True
+) -> View:
     """A program with the graph of its latest calls, oldest first.
 
     Edges of kind `sequence` lead from a call to those that began after it had ended, without
     those that follow from others; of kind `part` from a request to the calls that it is made
-    of; an edge of kind `parent` leads from the program it works for.
+    of; an edge of kind `parent` leads from the program it works for. `others` says whether calls of
+    other programs may be named.
     """
     calls = list(record.calls)
-    nodes: list[View] = [call_view(call, now, shown) for call in calls]
+    nodes: list[View] = [call_view(call, now, shown, others=others) for call in calls]
     edges: list[View] = [
         {"kind": "sequence", "from": calls[i].id, "to": calls[j].id} for i, j in _sequence(calls)
     ]
@@ -97,7 +101,7 @@ def program_detail(record: ProgramRecord, now: float, shown: Shown = str) -> Vie
     }
 
 
-def call_view(call: CallRecord, now: float, shown: Shown = str) -> View:
+def call_view(call: CallRecord, now: float, shown: Shown = str, *, others: bool = True) -> View:
     """A call as a node of its program's graph. Moments that are still to come are None."""
     return {
         "kind": "call",
@@ -113,6 +117,8 @@ def call_view(call: CallRecord, now: float, shown: Shown = str) -> View:
         "engine": shown(call.engine),
         "where": shown(call.placement_reason),
         "wait": shown(call.wait_reason),
+        "wait_cause": call.wait_cause,
+        "missed": missed(call, others=others),
         "attempts": call.attempts,
         "status": call.status or None,
         "outcome": call.outcome or None,
@@ -124,6 +130,18 @@ def call_view(call: CallRecord, now: float, shown: Shown = str) -> View:
         "media": call.media,
         "estimated": not call.counted,
     }
+
+
+def missed(call: CallRecord, *, others: bool = True) -> list[View]:
+    """Why tokens of a call's prompt were not cached; without the calls of others, or with them."""
+    return [
+        {
+            "cause": cause,
+            "tokens": tokens,
+            "why": said if others else f"{tokens} tokens: {MISSED[cause]}",
+        }
+        for tokens, cause, said in call.missed
+    ]
 
 
 def _sequence(calls: Sequence[CallRecord]) -> list[tuple[int, int]]:
