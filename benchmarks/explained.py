@@ -35,7 +35,7 @@ from weft.orchestrator.views import CallView, EngineView, View
 from weft.types import Delta, Message, Request, Sampling
 
 BLOCK, BLOCKS = 32, 64
-CHUNK = 2 * BLOCK  # tokens of one prompt that the engine computes in a step
+CHUNK = BLOCK  # tokens of one prompt that the engine computes in a step
 LONG = 200  # tokens of an answer that others wait for
 
 
@@ -53,8 +53,8 @@ class Alone(Policy):
         return Admission(False, "another program is there", engine.weakest)
 
     def retain(self, program: Program, engine: EngineView, view: View) -> Retention:
-        """Until it ends."""
-        return Retention(float("inf"), "it may come back")
+        """For longer than anything takes here."""
+        return Retention(300.0, "it may come back")
 
 
 @dataclass(frozen=True)
@@ -183,14 +183,13 @@ class Injector:
 
     async def sibling(self) -> str:
         """A prompt that another call is computing."""
-        tokens, calls = self.tokens(20), list[str]()
+        tokens, calls = self.tokens(30), list[str]()
         async with TaskGroup() as group:
 
             async def send() -> None:
                 calls.append(await self.once(tokens))
 
             group.start_soon(send)
-            await anyio.sleep(0.002)
             group.start_soon(send)
         return max(calls, key=lambda call: int(call[1:]))
 

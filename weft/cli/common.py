@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
+ADMIN_KEY = "WEFT_ADMIN_KEY"
+"""The variable that holds the key of a service's admin."""
 _LIMITS = ("tokens", "calls", "seconds", "dollars")
 
 
@@ -204,3 +207,35 @@ BudgetText = Annotated[
         "tokens=N,calls=N,seconds=S,dollars=D.",
     ),
 ]
+
+
+def fetch(url: str, path: str, missing: str = "") -> dict[str, Any]:
+    """What a service tells.
+
+    Args:
+        url: of the service.
+        path: of what is asked for.
+        missing: what it means that there is nothing.
+
+    Raises:
+        UsageError: there is no service, or it wants another key.
+    """
+    import httpx
+
+    key = os.environ.get(ADMIN_KEY)
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        answer = httpx.get(f"{url}{path}", headers=headers, timeout=30.0)
+        answer.raise_for_status()
+        return answer.json()
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        if status in (401, 403):
+            raise UsageError(f"{url} wants an admin's key; put it into {ADMIN_KEY}") from None
+        if status == 404 and missing:
+            raise UsageError(f"{url} knows {missing}; GET /v1/programs lists programs") from None
+        raise UsageError(f"{url} answers {status}; is it a weft service?") from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise UsageError(f"{url} can't be reached: {error}; start weft serve") from None
+    except ValueError:
+        raise UsageError(f"{url} answers with what is no JSON; is it a weft service?") from None

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from weft.cli.common import stdout
-from weft.errors import UsageError
-
-_KEY = "WEFT_ADMIN_KEY"
+from weft.cli.common import fetch, stdout
 
 
 def top(
@@ -67,38 +63,6 @@ def top(
             for one in data["programs"]
         ],
     )
-
-
-def fetch(url: str, path: str, missing: str = "") -> dict[str, Any]:
-    """What a service tells.
-
-    Args:
-        url: of the service.
-        path: of what is asked for.
-        missing: what it means that there is nothing.
-
-    Raises:
-        UsageError: there is no service, or it wants another key.
-    """
-    import httpx
-
-    key = os.environ.get(_KEY)
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    try:
-        answer = httpx.get(f"{url}{path}", headers=headers, timeout=30.0)
-        answer.raise_for_status()
-        return answer.json()
-    except httpx.HTTPStatusError as error:
-        status = error.response.status_code
-        if status in (401, 403):
-            raise UsageError(f"{url} wants an admin's key; put it into {_KEY}") from None
-        if status == 404 and missing:
-            raise UsageError(f"{url} knows {missing}; GET /v1/programs lists programs") from None
-        raise UsageError(f"{url} answers {status}; is it a weft service?") from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise UsageError(f"{url} can't be reached: {error}; start weft serve") from None
-    except ValueError:
-        raise UsageError(f"{url} answers with what is no JSON; is it a weft service?") from None
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weft.cli.common import stdout
+from weft.cli.common import fetch, stdout
 from weft.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +133,6 @@ def _sum_up(found: list[Missed]) -> None:
 def _of_service(url: str, id: str) -> None:
     from urllib.parse import quote
 
-    from weft.cli.top import fetch
     from weft.orchestrator.causes.cause import WAITED
 
     call = fetch(url, f"/v1/calls/{quote(id, safe='')}", f"no call {id}")
