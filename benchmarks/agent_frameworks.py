@@ -105,7 +105,7 @@ def behind(what: str, count: int = 1, seconds: float = 0.0) -> When:
 
 ANSWERS = {"sql": "[('Ada',)]", "coding": "I mended dates.py.", "rag": "Bern"}
 KILLS: dict[str, list[When]] = {
-    "sql": [behind("rows", 3)],
+    "sql": [behind("rows", 3, seconds=0.2)],
     "coding": [within_answer(5), behind("commit", seconds=0.2)],
     "rag": [within_answer(3)],
 }
