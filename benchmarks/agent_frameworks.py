@@ -119,8 +119,11 @@ class Bench:
         self._context = multiprocessing.get_context("forkserver")
         # Importing takes seconds; processes are forked from one that has imported all.
         files = [file for one in WAYS.values() for file in one.files.values()]
-        frameworks = ["weft.frameworks.langgraph", "weft.frameworks.pydantic_ai"]
-        self._context.set_forkserver_preload(["run_one", "weft.store.store", *frameworks, *files])
+        heavy = [
+            *("weft.backends.openai", "weft.store.store", "openai.resources.chat"),
+            *("weft.frameworks.langgraph", "weft.frameworks.pydantic_ai"),
+        ]
+        self._context.set_forkserver_preload(["run_one", *heavy, *files])
         self._number = 0
 
     def folder(self) -> Path:
@@ -304,7 +307,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="one vote each, and only the coding agent is killed")
+    add("--quick", action="store_true", help="one vote each, and a coding agent that is killed")
     add("--rounds", type=int, default=5, help="votes of each way (%(default)s)")
     add("--ways", nargs="+", choices=WAYS, help="only these, and weft")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
@@ -320,6 +323,8 @@ def main() -> None:
             if options.ways and name not in (WEFT, *options.ways):
                 continue
             for program in way.files:
+                if program == "rag" and options.quick:
+                    continue
                 rounds = options.rounds if program == "sql" and not options.quick else 1
                 kills = program == "coding" or not options.quick
                 found.setdefault(name, {})[program] = measure(bench, way, program, rounds, kills)
