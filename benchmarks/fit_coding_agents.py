@@ -4,8 +4,8 @@
     python benchmarks/fit_coding_agents.py "coding_agents(n=1000)"
 
 prints for recorded sessions of coding agents, or for generated ones, quantiles at the levels of
-`weft.simulation.generators.drawing.LEVELS`, and the chances and correlations that the generator
-takes. Sub-agents are left out.
+`weft.simulation.sources.generators.drawing.LEVELS`, and the chances and correlations that the
+generator takes. Sub-agents are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from statistics import correlation, fmean
 
-from weft.simulation.generators.drawing import LEVELS
+from weft.simulation.sources.generators.drawing import LEVELS
 from weft.simulation.workload import PlannedCall, Workload
 from weft.simulation.workloads import open_workload
 

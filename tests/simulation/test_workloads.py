@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from weft.errors import ConfigError, UnknownName, UsageError
-from weft.simulation.generators import CodingAgents
 from weft.simulation.sources import sources
+from weft.simulation.sources.generators import CodingAgents
 from weft.simulation.workload import PlannedCall
 from weft.simulation.workloads import open_workload, readers
 

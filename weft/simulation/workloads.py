@@ -11,10 +11,10 @@ from typing import Any, cast
 from weft.errors import ConfigError, UnknownName, UsageError
 from weft.parts.faults import blaming, truth
 from weft.parts.importing import reference
-from weft.simulation.checks import checked_jobs
-from weft.simulation.formats.lines import read_lines
-from weft.simulation.formats.recorded_runs import events_of
 from weft.simulation.sources import SOURCES, Source, sources
+from weft.simulation.sources.checks import checked_jobs
+from weft.simulation.sources.formats.lines import read_lines
+from weft.simulation.sources.formats.recorded_runs import events_of
 from weft.simulation.workload import Job, Workload
 
 BLOCK_SIZE = 16

@@ -15,14 +15,8 @@ from weft.cli.evals.progress import Lines
 from weft.errors import EngineUnavailable, StoreError, UsageError
 from weft.evals.running.runner import EvaluationWatcher
 from weft.evals.studies.choosing import Choice
-from weft.evals.studies.engine_profiles import (
-    EngineFound,
-    EngineTrial,
-    EngineTuning,
-    read_trials,
-    run_problems,
-    tune_engine,
-)
+from weft.evals.studies.engine_profiles import EngineFound, EngineTuning, run_problems, tune_engine
+from weft.evals.studies.engine_trials import EngineTrial, read_trials
 from weft.evals.studies.launching import AS_IT_IS, SPACE, arguments, command
 from weft.evals.suites.suite import Suite
 from weft.evals.tasks.puzzles.countdown_player import Player

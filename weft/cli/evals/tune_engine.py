@@ -13,7 +13,8 @@ from weft.errors import ConfigError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from weft.evals.studies.choosing import Space
-    from weft.evals.studies.engine_profiles import EngineFound, EngineTrial
+    from weft.evals.studies.engine_profiles import EngineFound
+    from weft.evals.studies.engine_trials import EngineTrial
 
 
 def engine(

@@ -158,7 +158,7 @@ def workload(
     """
     from weft.parts.spec import read_spec
     from weft.simulation.experiments.experiment import first_jobs
-    from weft.simulation.formats.recorded_runs import events_of
+    from weft.simulation.sources.formats.recorded_runs import events_of
     from weft.simulation.workloads import open_workload
 
     values = {key: _value(value) for key, value in pairs("--option", options).items()}

@@ -9,59 +9,31 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from weft.errors import StoreError, UsageError, WeftError
+from weft.errors import UsageError, WeftError
 from weft.evals.records import Row
 from weft.evals.running.runner import EvaluationWatcher
 from weft.evals.running.session import open_suite, watched
-from weft.evals.statistics import Difference, paired
 from weft.evals.studies.choosing import SEARCHES, Choice, Space, Trying
+from weft.evals.studies.engine_trials import (
+    EngineTrial,
+    check_workload,
+    compared,
+    finite,
+    read_trials,
+)
 from weft.evals.studies.launching import Launcher
 from weft.evals.suites.suite import Suite
 from weft.evals.tasks.guarded_task import GuardedTask
 
-TRIALS, WORKLOAD = "trials.jsonl", "workload.json"
+TRIALS = "trials.jsonl"
 _WARM = 2
 """Problems that are run before it counts."""
 _LEAST = 4
 """Problems that a measurement takes at least."""
-
-
-@dataclass(frozen=True)
-class EngineTrial:
-    """What came of some settings.
-
-    Attributes:
-        settings: of the launch.
-        part: of the problems: `search`, or `held out`.
-        problems: how many were run.
-        seconds: for all of them; infinite if it came to nothing.
-        tokens: generated a second.
-        right: of each problem whether it was answered rightly, in their order.
-        error: why it came to nothing.
-    """
-
-    settings: dict[str, Any]
-    part: str
-    problems: int
-    seconds: float = math.inf
-    tokens: float = 0.0
-    right: list[bool] = field(default_factory=list[bool])
-    error: str = ""
-
-    @property
-    def rate(self) -> float:
-        """Problems a second; 0 if it came to nothing."""
-        return 0.0 if self.error else self.problems / self.seconds
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        """What was measured."""
-        return json.dumps(self.settings, sort_keys=True), self.part, self.problems
 
 
 @dataclass(frozen=True)
@@ -124,7 +96,7 @@ class EngineTuning:
         self._suite = suite.model_copy(update={"limit": len(ids)})
         self._launcher, self._watcher, self._say = launcher, watcher, say
         self._file, self.problems = out / TRIALS, problems
-        _same_workload(out, suite, problems)
+        check_workload(out, suite, problems)
         self._known = {one.key: one for one in read_trials(self._file)}
 
     @property
@@ -143,7 +115,7 @@ class EngineTuning:
             trial = replace(trial, error=str(error))
         self._known[trial.key] = trial
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(trial) | {"seconds": _finite(trial.seconds)}) + "\n")
+            file.write(json.dumps(asdict(trial) | {"seconds": finite(trial.seconds)}) + "\n")
         came = trial.error or f"{trial.rate:.3g} problems a second"
         self._say(f"{len(self._known)}. {_words(choice)}: {came}")
         return trial
@@ -256,52 +228,6 @@ def _worse(trial: EngineTrial, than: EngineTrial) -> bool:
         return False
     difference = compared(trial, than)
     return difference.mean < 0 and difference.p <= 0.05
-
-
-def compared(trial: EngineTrial, than: EngineTrial) -> Difference:
-    """The difference in right answers, on the same problems."""
-    return paired([float(r) for r in trial.right], [float(r) for r in than.right])
-
-
-def read_trials(file: Path) -> list[EngineTrial]:
-    """The measurements in a file; none if it is not there.
-
-    Raises:
-        StoreError: it can't be read.
-    """
-    if not file.exists():
-        return []
-    found: list[EngineTrial] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            raw = json.loads(line)
-            seconds = math.inf if raw["seconds"] is None else raw["seconds"]
-            found.append(EngineTrial(**raw | {"seconds": seconds}))
-        except (ValueError, KeyError, TypeError):
-            raise StoreError(f"{file}:{number} is no measurement; give another --out") from None
-    return found
-
-
-def _same_workload(out: Path, suite: Suite, problems: int) -> None:
-    """See that measurements in a folder are of this workload.
-
-    Raises:
-        StoreError: they are of another, or the folder can't be written.
-    """
-    same = {"problems": problems, **suite.model_dump(by_alias=True, exclude_defaults=True)}
-    text = json.dumps(same, indent=2, sort_keys=True) + "\n"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        file = out / WORKLOAD
-        if file.exists() and file.read_text(encoding="utf-8") != text:
-            raise StoreError(f"{out} has measurements of another workload; give another --out")
-        file.write_text(text, encoding="utf-8")
-    except OSError as e:
-        raise StoreError(f"can't use {out}: {e.strerror}; give another --out") from None
-
-
-def _finite(seconds: float) -> float | None:
-    return seconds if math.isfinite(seconds) else None
 
 
 def _words(choice: Choice) -> str:

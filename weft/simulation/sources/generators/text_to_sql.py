@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from weft.parts.parameters import param
-from weft.simulation.contexts import Fresh, Run, Scale, length, space
-from weft.simulation.generators.drawing import Draws
-from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
+from weft.simulation.sources.contexts import Fresh, Run, Scale, length, space
+from weft.simulation.sources.generators.drawing import Draws
+from weft.simulation.sources.planned_calls import PlannedCalls
 from weft.simulation.workload import Job, Parallel, Step
 
 # Lengths in tokens (median, and standard deviation of the logarithm) as workflows of this kind

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.simulation.contexts import (
+from weft.simulation.sources.contexts import (
     Fresh,
     HashChain,
     Run,
@@ -20,7 +20,7 @@ from weft.simulation.contexts import (
     part,
     space,
 )
-from weft.simulation.planned_calls import PlannedCalls
+from weft.simulation.sources.planned_calls import PlannedCalls
 
 runs = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9)), max_size=8)
 scales = st.sampled_from([0.1, 0.25, 0.3, 1.0, 1.5, 4.0])

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from weft.errors import UsageError
 from weft.parts.parameters import param
-from weft.simulation.contexts import Fresh, Run, Scale, length, space
-from weft.simulation.generators.drawing import Draws
-from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
+from weft.simulation.sources.contexts import Fresh, Run, Scale, length, space
+from weft.simulation.sources.generators.drawing import Draws
+from weft.simulation.sources.planned_calls import PlannedCalls
 from weft.simulation.workload import Job, Parallel, PlannedCall, Step
 
 _INSTRUCTIONS = 400

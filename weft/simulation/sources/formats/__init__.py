@@ -4,9 +4,9 @@ Called by `workloads`, which tells a format by a file's first line. To add a for
 `@source` in a file here. Trades away: a trace has lengths and waits, but no texts.
 """
 
-from weft.simulation.formats.mooncake import Mooncake
-from weft.simulation.formats.recorded_runs import RecordedRuns
-from weft.simulation.formats.sessions import Sessions
-from weft.simulation.formats.tracelab import TraceLab
+from weft.simulation.sources.formats.mooncake import Mooncake
+from weft.simulation.sources.formats.recorded_runs import RecordedRuns
+from weft.simulation.sources.formats.sessions import Sessions
+from weft.simulation.sources.formats.tracelab import TraceLab
 
 __all__ = ["Mooncake", "RecordedRuns", "Sessions", "TraceLab"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weft.simulation.contexts import Fresh, HashChain, Run, Scale, length
+from weft.simulation.sources.contexts import Fresh, HashChain, Run, Scale, length
 from weft.simulation.workload import PlannedCall
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from weft.parts.parameters import param
-from weft.simulation.contexts import Fresh, Scale, space
-from weft.simulation.formats.lines import TraceRow, names_in, parse, read_lines, wrong
-from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
+from weft.simulation.sources.contexts import Fresh, Scale, space
+from weft.simulation.sources.formats.lines import TraceRow, names_in, parse, read_lines, wrong
+from weft.simulation.sources.planned_calls import PlannedCalls
 from weft.simulation.workload import Job
 
 _BLOCK = 512

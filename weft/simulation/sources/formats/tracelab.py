@@ -10,10 +10,10 @@ from pathlib import Path
 
 from weft.errors import ConfigError
 from weft.parts.parameters import param
-from weft.simulation.contexts import Fresh, Run, Scale, length, part
-from weft.simulation.formats.lines import names_in, read_lines, wrong
-from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
+from weft.simulation.sources.contexts import Fresh, Run, Scale, length, part
+from weft.simulation.sources.formats.lines import names_in, read_lines, wrong
+from weft.simulation.sources.planned_calls import PlannedCalls
 from weft.simulation.workload import Job, PlannedCall
 
 _COLUMNS = (

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, Tag
 
 from weft.parts.parameters import param
-from weft.simulation.contexts import (
+from weft.simulation.sources import Source, source
+from weft.simulation.sources.contexts import (
     Fresh,
     Run,
     Scale,
@@ -19,9 +20,8 @@ from weft.simulation.contexts import (
     part,
     space,
 )
-from weft.simulation.formats.lines import TraceRow, names_in, parse, read_lines, wrong
-from weft.simulation.planned_calls import PlannedCalls
-from weft.simulation.sources import Source, source
+from weft.simulation.sources.formats.lines import TraceRow, names_in, parse, read_lines, wrong
+from weft.simulation.sources.planned_calls import PlannedCalls
 from weft.simulation.workload import Job, Parallel, PlannedCall, Step
 
 

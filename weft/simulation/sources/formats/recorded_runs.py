@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from weft.errors import ConfigError
 from weft.parts.parameters import param
-from weft.simulation.contexts import Fresh, Scale
-from weft.simulation.formats.lines import TraceRow, names_in, parse, read_lines
-from weft.simulation.formats.recorded_texts import Texts
-from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
+from weft.simulation.sources.contexts import Fresh, Scale
+from weft.simulation.sources.formats.lines import TraceRow, names_in, parse, read_lines
+from weft.simulation.sources.formats.recorded_texts import Texts
+from weft.simulation.sources.planned_calls import PlannedCalls
 from weft.simulation.workload import Job, Parallel, PlannedCall, Step
 
 EVENTS = "events.jsonl"

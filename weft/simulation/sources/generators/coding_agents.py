@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from weft.errors import UsageError
 from weft.parts.parameters import param
-from weft.simulation.contexts import Fresh, Run, Scale, length, part, space
-from weft.simulation.generators.drawing import Draws, Quantiles
-from weft.simulation.planned_calls import PlannedCalls
 from weft.simulation.sources import Source, source
+from weft.simulation.sources.contexts import Fresh, Run, Scale, length, part, space
+from weft.simulation.sources.generators.drawing import Draws, Quantiles
+from weft.simulation.sources.planned_calls import PlannedCalls
 from weft.simulation.workload import Job, PlannedCall
 
 # Measured on 561 recorded sessions with 37,232 calls (benchmarks/fit_coding_agents.py). A

@@ -39,7 +39,7 @@ SOURCES = PartRegistry(
     Source,
     mark="source",
     group="weft.workloads",
-    own=["weft.simulation.formats", "weft.simulation.generators"],
+    own=["weft.simulation.sources.formats", "weft.simulation.sources.generators"],
 )
 
 

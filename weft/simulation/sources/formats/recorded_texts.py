@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from weft.simulation.contexts import Run, length, part, space
+from weft.simulation.sources.contexts import Run, length, part, space
 
 _PIECE = 16
 """Letters of a text that are told apart together."""

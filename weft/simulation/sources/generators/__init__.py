@@ -4,8 +4,8 @@ Called by `workloads`. To add a generator, mark a class `@source` in a file here
 was not measured of the originals is drawn at random.
 """
 
-from weft.simulation.generators.coding_agents import CodingAgents
-from weft.simulation.generators.fan_outs import BestOfNWorkload, TreeSearch
-from weft.simulation.generators.text_to_sql import TextToSQL
+from weft.simulation.sources.generators.coding_agents import CodingAgents
+from weft.simulation.sources.generators.fan_outs import BestOfNWorkload, TreeSearch
+from weft.simulation.sources.generators.text_to_sql import TextToSQL
 
 __all__ = ["BestOfNWorkload", "CodingAgents", "TextToSQL", "TreeSearch"]
