@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,6 +12,8 @@ import pytest
 from weft import Limits, Pool, ScriptedEngine, Store, budget, run
 from weft.backends.mock.server import running
 from weft.errors import BudgetExceeded, EngineError, UsageError
+from weft.programs.figures.spans import spans_of
+from weft.programs.history.event_file import read_events, write_events
 from weft.retrieval import EmbeddingEndpoint, Searcher, Vectors
 from weft.types import Price, Usage
 
@@ -30,7 +33,7 @@ async def indexed(url: str, **settings: Any) -> Vectors:
     return index
 
 
-async def test_what_embeddings_cost_is_the_runs(url: str) -> None:
+async def test_what_embeddings_cost_is_the_runs(url: str, tmp_path: Path) -> None:
     async def build() -> str:
         index = Vectors(EmbeddingEndpoint("e5", url, price=Price(1000, 0)))
         await index.add(PASSAGES)
@@ -45,6 +48,9 @@ async def test_what_embeddings_cost_is_the_runs(url: str) -> None:
     assert done.usage.dollars == pytest.approx(tokens / 1000)
     assert done.usage_by_model == {"e5": done.usage}
     nodes = [one for one in done.spans.values() if one.name == "embed"]
+    write_events(tmp_path / "events.jsonl", done.events)
+    again = spans_of(read_events(tmp_path / "events.jsonl"))
+    assert [one.spent for one in again.values()] == [one.spent for one in done.spans.values()]
     assert [one.spent.prompt for one in nodes if one.spent is not None] == [WHOLE, len(PASSAGES[0])]
 
 

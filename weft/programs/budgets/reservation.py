@@ -223,7 +223,7 @@ class Reservation:
         for b in self._budgets:
             b.check()
         for b, resource, _, ever in self._rooms():
-            if ever < (1 if self._longest > 0 or resource == "calls" else 0):
+            if ever < (1 if self._promise > 0 or resource == "calls" else 0):
                 raise b.refusal(resource, self._prompt)
             want = min(want, ever)
         for b, _, now, _ in self._rooms():
