@@ -41,14 +41,15 @@ class Gateway:
     """What is installed for it; its folder among the peers' is called the same."""
 
 
-def weft(words: str = WEFT) -> Gateway:
+def weft(words: str = WEFT, name: str = "weft", *, leases: bool = True) -> Gateway:
     """Ours, by the words of its command line."""
 
     def command(urls: Sequence[str], port: int, folder: Path) -> list[str]:
-        engines = [word for url in urls for word in ("--engine", url)]
+        asked = urls if leases else [f"{url}?leases=false" for url in urls]
+        engines = [word for url in asked for word in ("--engine", url)]
         return [*shlex.split(words), *engines, "--port", str(port)]
 
-    return Gateway("weft", command)
+    return Gateway(name, command)
 
 
 def router(peers: Path, policy: str, extra: Sequence[str] = (), name: str = "") -> Gateway:

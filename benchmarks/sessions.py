@@ -201,6 +201,9 @@ def ways(options: argparse.Namespace) -> tuple[list[Way], list[str]]:
     known = [Way(gateway.name, gateway) for gateway in found]
     if options.unnamed:
         known.append(Way("weft, no session ids", behind[0], named=False))
+    if options.unleased:
+        without = gateways.weft(options.weft, "weft, no leases", leases=False)
+        known.append(Way(without.name, without))
     if options.kept:
         known.append(Way("weft, kept", behind[0], kept=True))
     known += [first, Way("sticky client")]
@@ -230,6 +233,7 @@ def arguments() -> argparse.Namespace:
     add("--load", choices=["both", "all", "few"], default="both", help="%(default)s")
     add("--stock", action="store_true", help="replicas do not tell of cached tokens")
     add("--unnamed", action="store_true", help="weft also without ids of sessions")
+    add("--unleased", action="store_true", help="weft also without leases in the replicas")
     add("--kept", action="store_true", help="also a weft that goes on through all rounds")
     add("--quick", action="store_true", help="6 sessions of 3 calls, one load and round")
     add("--json", type=Path, metavar="FILE", help="write the figures there")

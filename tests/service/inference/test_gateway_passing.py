@@ -254,3 +254,9 @@ async def test_an_engine_with_leases_hears_of_them_from_the_scheduler_alone() ->
             assert sent["weft"]["lease"] == first["weft"]["lease"]
             assert "forget" not in sent["weft"]
             assert (await told(CHAT, kv_transfer_params=None)).keys() == {"weft"}
+        async with serving(f"{url}?leases=false") as service:
+            await service.post(CHAT)
+            assert "kv_transfer_params" not in json.loads(engine.received[-1].raw)
+            assert (await told(CHAT, kv_transfer_params=theirs)) == {"of another connector": 1}
+            await service.post(CHAT, kv_transfer_params={"weft": theirs["weft"]})
+            assert "kv_transfer_params" not in json.loads(engine.received[-1].raw)

@@ -25,6 +25,7 @@ class VLLM(EngineKind):
         model: the name of the model; the one that is served first by default.
         api_key: sent as a bearer token; better `?key=VARIABLE`, which keeps it out of records.
         priority: whether the server was started with `--scheduling-policy priority`.
+        leases: whether the server is told what to keep, if it runs with weft's connector.
     """
 
     starts = False
@@ -35,8 +36,10 @@ class VLLM(EngineKind):
         model: str | None = None,
         api_key: str | None = None,
         priority: bool = False,
+        leases: bool = True,
     ) -> None:
-        self.url, self.model, self.api_key, self.priority = url, model, api_key, priority
+        self.url, self.model, self.api_key = url, model, api_key
+        self.told = {"priority": priority, "leases": leases}
 
     @classmethod
     def read(cls, text: str) -> Mapping[str, str]:
@@ -51,7 +54,7 @@ class VLLM(EngineKind):
         """The server."""
         from weft.backends.vllm.engine import VLLMEngine
 
-        yield [VLLMEngine(self.url, self.model, self.api_key, priority=self.priority)]
+        yield [VLLMEngine(self.url, self.model, self.api_key, **self.told)]
 
 
 @engine_kind("openai")

@@ -59,6 +59,7 @@ class VLLMEngine(Engine):
         name: unique in a pool; the address by default.
         priority: whether the server was started with `--scheduling-policy priority`: it is told
             then which program began first.
+        leases: whether it is told what to keep, if it runs with weft's connector.
         concurrency: how many calls to send at once: the server's `--max-num-seqs`, which the
             server does not tell. vLLM's own default is 256 on a GPU, or 1024 on a large GPU.
         rate: how many calls a second to send at most.
@@ -79,6 +80,7 @@ class VLLMEngine(Engine):
         name: str | None = None,
         *,
         priority: bool = False,
+        leases: bool = True,
         concurrency: int = 256,
         rate: float | None = None,
         silence: float = SILENCE,
@@ -87,7 +89,7 @@ class VLLMEngine(Engine):
         self.url = url.rstrip("/").removesuffix("/v1")
         self.name = name or self.url
         self.price = price
-        self.priority = priority
+        self.priority, self._leasing = priority, leases
         self.allow(concurrency=concurrency, rate=rate, silence=silence, retry=retry)
         self._wanted_model = model
         self.api_key = api_key or os.environ.get("VLLM_API_KEY") or None
@@ -133,7 +135,7 @@ class VLLMEngine(Engine):
             if labels.get("num_gpu_blocks", "").isdigit():
                 # One block is vLLM's null block.
                 self.kv_tokens = (int(labels["num_gpu_blocks"]) - 1) * self.block_size
-        if not self.leases:
+        if self._leasing and not self.leases:
             _log.info(
                 "%s has no leases: what weft means to keep there may be evicted by age; start vLLM "
                 "with weft's connector (docs/leases.md)",
@@ -313,7 +315,7 @@ class VLLMEngine(Engine):
         text = response.text if response.status_code == 200 else ""
         self._watch.note(text)
         if text:
-            self.leases = has(text, LEASES)
+            self.leases = self._leasing and has(text, LEASES)
             self.leased = int(gauge(text, LEASED))
             self.needed = int(gauge(text, GIVEN_UP, NEED))
         self.process = self._watch.number

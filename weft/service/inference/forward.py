@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import anyio
 
 from weft.backends.http.refusals import used_up
+from weft.backends.http.wire import KEEP
 from weft.errors import Refused, RequestFailed
 from weft.orchestrator.attempts.attempts import Attempts, Ending
 from weft.orchestrator.call import Call
@@ -107,7 +108,8 @@ class Forward:
         raw, engine = self._raw, ticket.replica.engine
         if engine.priority:
             raw = with_priority(self._request, raw, ticket.program.priority)
-        if (keep := ticket.replica.keep(ticket, lost=False)) is not None:
+        keep = ticket.replica.keep(ticket, lost=False)
+        if keep is not None or KEEP in self._request.body:
             raw = await with_keep(self._request, raw, keep)
         reply = await send(self._request, service.upstreams[ticket.replica], self._headers, raw)
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from weft.backends.http.wire import KEEP
 from weft.errors import RequestFailed, UsageError
+from weft.leases.directive import FIELD
 from weft.service.client.client import Header
 from weft.service.client.exchange import STREAM
 from weft.service.engines.reply import Reply
@@ -54,8 +55,8 @@ def with_priority(request: ClientRequest, raw: bytes, priority: int) -> bytes:
     return spliced(raw, b'"priority":%d' % priority)
 
 
-async def with_keep(request: ClientRequest, raw: bytes, keep: Mapping[str, Any]) -> bytes:
-    """The body for an engine with leases.
+async def with_keep(request: ClientRequest, raw: bytes, keep: Mapping[str, Any] | None) -> bytes:
+    """The body with what an engine with leases is told, if it is told anything.
 
     A client's own words for other connectors stay; those about leases don't, since they could end
     leases of others.
@@ -63,15 +64,23 @@ async def with_keep(request: ClientRequest, raw: bytes, keep: Mapping[str, Any])
     if request.exchange.path not in _KEEPS:
         return raw
     if KEEP in request.body:
-        return await aside_if_large(len(raw), _rekept, raw, keep)
-    return spliced(raw, b'"%b":%b' % (KEEP.encode(), orjson.dumps(keep)))
+        if keep is None and FIELD not in _words(request.body[KEEP]):
+            return raw
+        return await aside_if_large(len(raw), _rekept, raw, keep or {})
+    return raw if keep is None else spliced(raw, b'"%b":%b' % (KEEP.encode(), orjson.dumps(keep)))
 
 
 def _rekept(raw: bytes, keep: Mapping[str, Any]) -> bytes:
     body = orjson.loads(raw)
-    own = body[KEEP]
-    body[KEEP] = {**own, **keep} if isinstance(own, dict) else keep
+    own = _words(body.pop(KEEP))
+    if said := {k: v for k, v in own.items() if k != FIELD} | dict(keep):
+        body[KEEP] = said
     return written(body, raw)
+
+
+def _words(own: object) -> dict[str, Any]:
+    """What a client says to connectors; nothing if that has not the form."""
+    return cast(dict[str, Any], own) if isinstance(own, dict) else {}
 
 
 async def send(
