@@ -21,6 +21,7 @@ from pathlib import Path
 
 import anyio
 
+from real_play import random_llama
 from weft.backends.engine import Engine
 from weft.backends.local.launch import launch
 from weft.backends.local.shipped import shipped_model
@@ -183,15 +184,25 @@ class Injector:
 
     async def sibling(self) -> str:
         """A prompt that another call is computing."""
-        tokens, calls = self.tokens(30), list[str]()
+        tokens, calls = self.tokens(24), list[str]()
         async with TaskGroup() as group:
 
             async def send() -> None:
                 calls.append(await self.once(tokens))
 
+            # Behind a foreign prompt both come to the engine at once: its front end has to wait.
+            group.start_soon(self.engines[0].complete, self._foreign(), lambda _: None)
+            await anyio.sleep(0.05)
             group.start_soon(send)
             group.start_soon(send)
         return max(calls, key=lambda call: int(call[1:]))
+
+    def _foreign(self) -> Request:
+        """A request that the scheduler does not know of."""
+        sampling = Sampling(max_tokens=1)
+        turns, tokens = (Message("user", "?"),), self.tokens(12)
+        model = self.engines[0].model
+        return Request(self.name(), model, turns, tokens=tokens, sampling=sampling)
 
     async def elsewhere(self) -> str:
         """A prompt that another engine has."""
@@ -304,7 +315,8 @@ async def replicas() -> AsyncIterator[list[Engine]]:
     model = shipped_model("countdown")
     if model is None:
         raise SystemExit("the package has no countdown model")
-    args = ["--num-gpu-blocks-override", str(BLOCKS + 1)]
+    # Its prompts take long enough to meet each other on the way.
+    args = random_llama(BLOCK * BLOCKS, BLOCK, BLOCK * BLOCKS)
     args += ["--long-prefill-token-threshold", str(CHUNK)]
     async with launch(
         model, 2, extra_args=args, on_progress=lambda s: print(s, file=sys.stderr)
