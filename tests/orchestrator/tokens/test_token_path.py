@@ -121,3 +121,17 @@ def test_prefixes_of_an_adapter_are_its_own(root: list[int], more: list[int]) ->
     assert not hashes[1] & hashes[2]
     grown = one.grown(4, (1, 2, 3, 4, 5), 5)
     assert grown == Call(Request("r", "m", (), tokens=(*ids, 1, 2, 3, 4), adapter="one")).hashes(4)
+
+
+@given(IDS, IDS)
+def test_prefixes_under_a_cache_salt_are_their_own(root: list[int], more: list[int]) -> None:
+    ids = (*root, *more)
+
+    def call(salt: str, ids: tuple[int, ...]) -> Call:
+        request = Request("r", "m", (), tokens=ids, cache_salt=salt)
+        return Call(request, path=TokenPath(tuple(root)))
+
+    plain, one, other = call("", ids), call("one", ids), call("other", ids)
+    assert one.hashes(4) == call("one", ids).hashes(4)
+    assert not set(one.hashes(4)) & {*plain.hashes(4), *other.hashes(4)}
+    assert one.grown(4, (1, 2, 3, 4, 5), 5) == call("one", (*ids, 1, 2, 3, 4)).hashes(4)

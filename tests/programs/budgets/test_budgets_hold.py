@@ -1,6 +1,7 @@
 """Budgets bound what is spent, whatever runs at once; reruns take the same course for nothing."""
 
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -9,6 +10,7 @@ import pytest
 from weft import Limits, Pool, Prompt, ScriptedEngine, Store, budget, fan_out, generate, run
 from weft.backends.scripted.engine import Scripted
 from weft.errors import BudgetExceeded, UsageError
+from weft.programs.history.event_file import EVENTS, about_call, read_events, write_events
 from weft.types import Price
 
 
@@ -211,3 +213,13 @@ async def test_stored_results_may_be_free():
         free = await run(as_many_as_fit, 2, pool=pool, budget=Limits(calls=1), charge_stored=False)
         charged = await run(as_many_as_fit, 2, pool=pool, budget=Limits(calls=1))
     assert (len(free.value), len(charged.value)) == (2, 1)
+
+
+async def test_a_call_that_waited_for_its_budget_says_so(tmp_path: Path):
+    async with Pool(ScriptedEngine("hello")) as pool:
+        done = await run(as_many_as_fit, 2, pool=pool, budget=Limits(tokens=299))
+    held = [event for event in done.events if "held" in event.data]
+    assert len(held) == 1
+    write_events(tmp_path / EVENTS, done.events)
+    said = about_call(read_events(tmp_path / EVENTS), held[0].id)
+    assert "for its budget: other calls held what it needs." in " ".join(said)

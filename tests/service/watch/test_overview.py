@@ -12,6 +12,7 @@ from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.records import CallRecord, ProgramRecord
 from weft.service.watch.overview import Overview
+from weft.service.watch.snapshot import missed
 from work import steps
 
 T = 1_700_000_000.0
@@ -122,6 +123,15 @@ async def test_the_last_placements_with_live_ones(scheduler: Scheduler) -> None:
         "wait_cause": "",
         "missed": [],
     }
+
+
+def test_who_took_the_room_is_told_to_those_who_may_know() -> None:
+    one = call(Registry().program("p"), "c", T)
+    one.missed = ((32, "evicted", "32 tokens were evicted by d of other/q"),)
+    assert missed(one)[0]["why"] == "32 tokens were evicted by d of other/q"
+    assert missed(one, others=False) == [
+        {"cause": "evicted", "tokens": 32, "why": "32 tokens: evicted"}
+    ]
 
 
 async def test_it_is_the_same_while_nothing_happens(scheduler: Scheduler) -> None:
