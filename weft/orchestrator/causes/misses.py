@@ -136,6 +136,10 @@ class Misses:
     def _past(self, replica: Replica) -> _Past:
         past = self._pasts.get(replica)
         if past is None:
+            for gone in [
+                one for one, its in self._pasts.items() if one.retired and not its.running
+            ]:
+                del self._pasts[gone]
             blocks = min(_MOST, replica.index.capacity * _MORE)
             past = self._pasts[replica] = _Past(PrefixIndex(blocks))
         if past.index is not replica.index:  # it was restarted, or is new
