@@ -39,7 +39,7 @@ class VLLM(EngineKind):
         leases: bool = True,
     ) -> None:
         self.url, self.model, self.api_key = url, model, api_key
-        self.told = {"priority": priority, "leases": leases}
+        self.priority, self.leases = priority, leases
 
     @classmethod
     def read(cls, text: str) -> Mapping[str, str]:
@@ -54,7 +54,8 @@ class VLLM(EngineKind):
         """The server."""
         from weft.backends.vllm.engine import VLLMEngine
 
-        yield [VLLMEngine(self.url, self.model, self.api_key, **self.told)]
+        key, told = self.api_key, self.leases
+        yield [VLLMEngine(self.url, self.model, key, priority=self.priority, leases=told)]
 
 
 @engine_kind("openai")
