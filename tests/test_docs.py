@@ -22,21 +22,25 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import anyio
 import pytest
 
+from ports import free_port
 from weft_process import WeftProcess
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("README.md"), *ROOT.glob("CONTRIBUTING.md"), *ROOT.glob("docs/**/*.md")])
+PORTS = {"mock": "8000", "serve": "8080"}
+"""Where servers listen by default."""
+PORT = re.compile(r"(?:(?<=127\.0\.0\.1:)|(?<=localhost:)|(?<=--port ))8\d{3}\b")
 PREPARES = {"cd", "export", "git", "pip", "python3.11", "source"}
 FENCE = re.compile(
     r"(?P<skip><!-- not run: [^\n]+ -->\n\s*)?(?P<shown><!-- as shown -->\n\s*)?"
@@ -140,11 +144,15 @@ def test_clients_are_told_at_the_versions_that_are_tried() -> None:
     assert told <= pinned, f"docs/clients.md tells of {told - pinned}, which nothing installs"
 
 
-def run_command(words: list[str], background: ExitStack) -> str:
+def run_command(
+    words: list[str], background: ExitStack, ports: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Run `weft`, check `make`, refuse what is neither; gives what was said."""
     match words[0]:
         case "weft":
             log = Path(background.enter_context(TemporaryDirectory())) / "log.txt"
+            if (usual := PORTS.get(words[1])) and "--port" not in words:
+                words = [*words[:2], "--port", ports[usual], *words[2:]]
             process = WeftProcess(*(word for word in words[1:] if word != "&"), log=log)
             background.callback(process.end)
             if words[-1] == "&" or words[1] == "mock":
@@ -160,9 +168,15 @@ def run_command(words: list[str], background: ExitStack) -> str:
     return ""
 
 
+def elsewhere(text: str) -> tuple[str, dict[str, str]]:
+    """A page with ports that are free instead of its own, which may be in use, and those ports."""
+    ports = {port: str(free_port()) for port in {*PORTS.values(), *PORT.findall(text)}}
+    return PORT.sub(lambda match: ports[match[0]], text), ports
+
+
 def await_port(process: WeftProcess, words: list[str]) -> None:
     """Wait until a server listens."""
-    port = words[words.index("--port") + 1] if "--port" in words else "8000"
+    port = words[words.index("--port") + 1]
     until = time.monotonic() + 180
     while time.monotonic() < until:
         assert process.poll() is None, f"{shlex.join(words)}\n{process.said()}"
@@ -179,11 +193,12 @@ def test_examples(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     module = ModuleType(f"example_{page.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look there
     with ExitStack() as background:
-        for example in examples(page.read_text()):
+        text, ports = elsewhere(page.read_text())
+        for example in examples(text):
             if example.language in ("python", "py"):
                 run_python(page, example, vars(module))
             elif example.language in ("bash", "console", "sh", "shell"):
-                said = [run_command(words, background) for words in commands(example)]
+                said = [run_command(words, background, ports) for words in commands(example)]
                 for output, shown in zip(said, example.shown or (), strict=bool(example.shown)):
                     lines = iter(output.splitlines())
                     for begin in shown:
