@@ -18,7 +18,6 @@ from weft.orchestrator.pool import Pool
 from weft.orchestrator.programs.program import MOST_PRECEDENCE, Program
 from weft.programs.budgets.budget import budget as enforce
 from weft.programs.budgets.limits import Limits
-from weft.programs.scope.declaration import NOTHING_DECLARED, declared
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
 from weft.programs.nodes import (
@@ -28,9 +27,10 @@ from weft.programs.nodes import (
     close_unused,
     underlying,
 )
-from weft.programs.scope.observed import Observed
 from weft.programs.runs.provenance import Provenance
 from weft.programs.runs.recorded_run import RecordedRun
+from weft.programs.scope.declaration import NOTHING_DECLARED, declared
+from weft.programs.scope.observed import Observed
 from weft.programs.scope.scope import ANY, Live, Scope, enclosing, enter
 from weft.types import Adapter, Usage
 

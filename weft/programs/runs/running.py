@@ -17,8 +17,8 @@ from weft.interrupts import must_pass
 from weft.orchestrator.pool import Pool
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.replay import Replay
-from weft.programs.runs.recorded_run import RecordedRun
 from weft.programs.runs.execution import Run, check_runnable, run
+from weft.programs.runs.recorded_run import RecordedRun
 from weft.programs.scope.scope import enclosing
 from weft.types import Usage
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from weft.concurrency import now
-from weft.programs.runs.genai_spans import Attributes, agent_span, call_span, tool_span
 from weft.programs.history.journal import Event, Journal
 from weft.programs.history.outcome import Outcome
+from weft.programs.runs.genai_spans import Attributes, agent_span, call_span, tool_span
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
