@@ -15,11 +15,13 @@ from weft.orchestrator.causes.shared import rendered_otherwise, shared_blocks, s
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
     from weft.orchestrator.dispatch.ticket import Ticket
+    from weft.types import Request
 
 _MORE = 8  # times an engine's cache of which is known that it was there
 _MOST = 1 << 18  # blocks of one engine of which that is known
 _EVICTIONS = 8192  # of one engine that are known
-_TOKENS = 256  # calls whose tokens are held
+_CALLS = 256  # whose requests are held
+_TOKENS = 1 << 20  # of all their prompts
 _PROGRAMS = 4096  # of which the latest call is known
 
 
@@ -28,7 +30,9 @@ class SentCall:
     """A call as it was sent.
 
     Attributes:
-        ticket: the call's; None when it is long over.
+        request: what was asked; None when that is long ago.
+        prompt: tokens of its prompt.
+        siblings: calls that its program made at once, itself included.
         id, program: of the call.
         engine: where it was sent.
         hashes: of its prompt's whole blocks, with its salt.
@@ -38,7 +42,9 @@ class SentCall:
         beside: a call that was computing the same prefix, and how many blocks they share.
     """
 
-    ticket: Ticket | None
+    request: Request | None
+    prompt: int
+    siblings: int
     id: str
     program: str
     engine: Replica
@@ -78,6 +84,7 @@ class Misses:
         self._last: OrderedDict[str, SentCall] = OrderedDict()  # of each program
         self._superseding: OrderedDict[str, SentCall] = OrderedDict()
         self._recent: deque[SentCall] = deque()
+        self._tokens = 0  # of their prompts
         self._count = 0
 
     def starting(self, ticket: Ticket, replica: Replica) -> None:
@@ -85,7 +92,8 @@ class Misses:
         size = replica.block_size
         hashes, program = ticket.hashes(size), ticket.program.id
         self._count += 1
-        call = SentCall(ticket, ticket.id, program, replica, hashes, self._count)
+        request, prompt, siblings = ticket.call.request, ticket.prompt_tokens, ticket.siblings
+        call = SentCall(request, prompt, siblings, ticket.id, program, replica, hashes, self._count)
         past = self._past(replica)
         if replica.in_flight:
             for other in past.running.values():
@@ -94,9 +102,16 @@ class Misses:
                     call.beside = other, shared
         call.there = past.sent.match(hashes)
         past.running[ticket] = past.acting = call
+        self._hold(call)
+
+    def _hold(self, call: SentCall) -> None:
+        """Let the requests of the oldest calls go, if there are more than may be held."""
         self._recent.append(call)
-        if len(self._recent) > _TOKENS:
-            self._recent.popleft().ticket = None
+        self._tokens += call.prompt
+        while len(self._recent) > _CALLS or (self._tokens > _TOKENS and len(self._recent) > 1):
+            gone = self._recent.popleft()
+            gone.request = None
+            self._tokens -= gone.prompt
 
     def begun(self, ticket: Ticket) -> None:
         """A call's answer begins: its prompt is computed."""
@@ -123,6 +138,7 @@ class Misses:
             return []
         past.acting = call
         misses = [] if cached is None else list(self._found(call, ticket, cached, past))
+        call.beside = (None, 0)  # or each would hold the one before it
         size, salt = call.engine.block_size, ticket.call.request.cache_salt
         left = ticket.call.grown(size, answer, count)
         _insert(past.sent, left, call)
@@ -181,8 +197,7 @@ class Misses:
             if n > at:
                 yield Miss("boundary", n - at, at)
             start = max(n, at)
-            known = last.ticket.prompt_tokens if last.ticket is not None else prompt
-            if (more := min(known, prompt) - start) > 0:
+            if (more := min(last.prompt, prompt) - start) > 0:
                 yield _blamed("differs", more, start, last)
                 at = start + more
         elif at < prompt and (more := min(same, prompt) - at) > 0:

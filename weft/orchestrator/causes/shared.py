@@ -28,9 +28,9 @@ def shared_tokens(a: SentCall, b: SentCall) -> int:
     """How many leading tokens two prompts share; whole blocks only where tokens aren't known."""
     size = b.engine.block_size
     at = shared_blocks(a.hashes, b.hashes) * size
-    if a.ticket is None or b.ticket is None:
+    if a.request is None or b.request is None:
         return at
-    one, other = a.ticket.call.request.tokens, b.ticket.call.request.tokens
+    one, other = a.request.tokens, b.request.tokens
     if one is None or other is None:
         return at
     end = min(len(one), len(other), at + size)
@@ -45,18 +45,17 @@ def rendered_otherwise(before: SentCall, now: SentCall) -> int | None:
     It is the same conversation if a turn that both have follows where they differ. Where no turns
     are known it is, if they begin alike and one call came after the other.
     """
-    if before.ticket is None or now.ticket is None:
+    a, b = before.request, now.request
+    if a is None or b is None:
         return None
-    same, known = shared_tokens(before, now), before.ticket.prompt_tokens
-    size = now.engine.block_size
-    a, b = before.ticket.call.request, now.ticket.call.request
-    if same >= known or same >= now.ticket.prompt_tokens or a.cache_salt != b.cache_salt:
+    same, known, size = shared_tokens(before, now), before.prompt, now.engine.block_size
+    if same >= known or same >= now.prompt or a.cache_salt != b.cache_salt:
         return None
     if a.messages and b.messages:
         return same if _goes_on(a.messages, b.messages) else None
     if a.tokens is not None or not same or known - same < size:
         return None
-    return same if before.ticket.siblings <= 1 and now.ticket.siblings <= 1 else None
+    return same if before.siblings <= 1 and now.siblings <= 1 else None
 
 
 def _goes_on(before: Sequence[Message], now: Sequence[Message]) -> bool:
