@@ -80,7 +80,7 @@ class Misses:
 
     def __init__(self) -> None:
         self._pasts: dict[Replica, _Past] = {}
-        self._salted = PrefixIndex(_MOST)  # without their salt
+        self._salted, self._salts = PrefixIndex(_MOST), False  # without their salt
         self._last: OrderedDict[str, SentCall] = OrderedDict()  # of each program
         self._superseding: OrderedDict[str, SentCall] = OrderedDict()
         self._recent: deque[SentCall] = deque()
@@ -95,9 +95,10 @@ class Misses:
         request, prompt, siblings = ticket.call.request, ticket.prompt_tokens, ticket.siblings
         call = SentCall(request, prompt, siblings, ticket.id, program, replica, hashes, self._count)
         past = self._past(replica)
-        if replica.in_flight:
-            for other in past.running.values():
-                shared = 0 if other.begun else shared_blocks(other.hashes, hashes)
+        first = hashes[0] if hashes else None
+        for other in past.running.values() if first is not None else ():
+            if not other.begun and other.hashes and other.hashes[0] == first:
+                shared = shared_blocks(other.hashes, hashes)
                 if shared > call.beside[1]:
                     call.beside = other, shared
         call.there = past.sent.match(hashes)
@@ -143,6 +144,7 @@ class Misses:
         left = ticket.call.grown(size, answer, count)
         _insert(past.sent, left, call)
         if salt:
+            self._salts = True
             _insert(self._salted, salted(left, salt), call)
         _latest(self._last, call)
         if ticket.keep is not None and ticket.keep.supersedes:
@@ -183,15 +185,17 @@ class Misses:
         for replica, elsewhere in self._pasts.items() if at < whole * size else ():
             if replica is call.engine or replica.fleet is not call.engine.fleet:
                 continue
-            if (more := upto(_had(elsewhere, hashes))) > 0:
+            if (more := upto(_had(elsewhere, hashes, at // size))) > 0:
                 owner = _owner(elsewhere.sent, hashes, at // size)
                 yield _blamed("elsewhere", more, at, owner, replica.name)
                 at += more
         for more, owner in self._other_salts(call, ticket, at // size, upto):
             yield _blamed("salt", more, at, owner)
             at += more
-        before = self._before(call, past, at // size)
-        same = max((shared_tokens(one, call) for one in before), default=0)
+        same = 0
+        if ticket.call.request.tokens is not None:  # else only whole blocks can be compared
+            before = self._before(call, past, at // size)
+            same = max((shared_tokens(one, call) for one in before), default=0)
         last = self._last.get(call.program)
         if last is not None and at < prompt and (n := rendered_otherwise(last, call)) is not None:
             if n > at:
@@ -232,6 +236,8 @@ class Misses:
     ) -> Iterator[tuple[int, SentCall | None]]:
         """Tokens that were sent under another salt, or under none, and by whom."""
         salt = ticket.call.request.cache_salt
+        if not salt and not self._salts:
+            return
         plain = salted(call.hashes, salt) if salt else call.hashes
         pasts = [past.sent for past in self._pasts.values()] if salt else []
         for index in (self._salted, *pasts):
@@ -259,9 +265,14 @@ def _latest(calls: OrderedDict[str, SentCall], call: SentCall) -> None:
         calls.popitem(last=False)
 
 
-def _had(past: _Past, hashes: Sequence[int]) -> int:
-    running = (shared_blocks(one.hashes, hashes) for one in past.running.values())
-    return max(past.sent.match(hashes), *running, 0)
+def _had(past: _Past, hashes: Sequence[int], known: int) -> int:
+    """Blocks that an engine had, if there are more than are known of."""
+    most = max(past.sent.match(hashes), known)
+    for one in past.running.values():
+        # Hashes are chained: with the next one, all before it are the same.
+        if most < len(hashes) and most < len(one.hashes) and one.hashes[most] == hashes[most]:
+            most = shared_blocks(one.hashes, hashes)
+    return most
 
 
 def _owner(index: PrefixIndex, hashes: Sequence[int], block: int) -> SentCall | None:
