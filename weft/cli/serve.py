@@ -59,6 +59,9 @@ def serve(
         str | None,
         typer.Option(metavar="LEVEL", help="What to log: debug, info, warning or error."),
     ] = None,
+    misses: Annotated[
+        bool, typer.Option("--misses", help="Tell of each call why its prompt was not cached.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Check the configuration, and exit.")
     ] = False,
@@ -80,7 +83,16 @@ def serve(
         return
     import_all(imports or [])
     options = _options(
-        engine, local, model, host, port, policy, store, allow_open=allow_open, log_level=log_level
+        engine,
+        local,
+        model,
+        host,
+        port,
+        policy,
+        store,
+        allow_open=allow_open,
+        log_level=log_level,
+        misses=misses,
     )
 
     def reread() -> ServiceConfig:
@@ -118,6 +130,7 @@ def _options(
     *,
     allow_open: bool,
     log_level: str | None,
+    misses: bool,
 ) -> Options:
     """The options that were given, by the place that each sets."""
     if log_level is not None and log_level not in _LEVELS:
@@ -141,6 +154,7 @@ def _options(
         "--store": (("store",), store),
         "--allow-open": (("listen", "allow_open"), allow_open or None),
         "--log-level": (("telemetry", "log_level"), log_level),
+        "--misses": (("telemetry", "misses"), misses or None),
     }
     return found | {name: (place, v) for name, (place, v) in plain.items() if v is not None}
 

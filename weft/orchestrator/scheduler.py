@@ -56,6 +56,7 @@ class Scheduler:
             `watch` runs.
         standstill: seconds after which calls that a policy keeps out of idle engines start all
             the same; None for never.
+        misses: whether `observe` is told, too, why prompts were not cached.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Scheduler:
         check: float | None = None,
         outage: float = OUTAGE,
         standstill: float | None = STANDSTILL,
+        misses: bool = True,
     ) -> None:
         self._outage = outage
         self.speeds = KnownSpeeds()
@@ -92,6 +94,7 @@ class Scheduler:
             observe,
             ended,
             standstill,
+            misses,
         )
         self.health = Health(self.dispatcher, check=check)
         self._engine_watch = EngineWatch(self.health)

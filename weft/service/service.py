@@ -118,6 +118,7 @@ class Service:
                 check=config.health.interval,
                 outage=config.limits.outage_seconds,
                 standstill=config.limits.standstill_seconds,
+                misses=config.telemetry.misses,
                 patient=True,
             )
         )

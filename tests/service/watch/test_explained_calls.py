@@ -16,7 +16,10 @@ from weft.cli.main import app
 
 def test_a_call_tells_why_its_prompt_was_computed(tmp_path: Path) -> None:
     engine = ScriptedEngine(lambda _: "well", model="m")
-    with mock.running(engine) as address, serving(tmp_path / "log", "--engine", address) as url:
+    with (
+        mock.running(engine) as address,
+        serving(tmp_path / "log", "--engine", address, "--misses") as url,
+    ):
         body = {"model": "m", "messages": [{"role": "user", "content": "one two three " * 40}]}
         answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=PATIENCE)
         id = answer.headers["x-weft-call"]

@@ -146,6 +146,8 @@ def _of_service(url: str, id: str) -> None:
     if call["ended"]:
         said.append(f"{call['cached']} of {call['prompt']} tokens of its prompt were cached.")
     said += [f"Of its prompt, {one['why']}." for one in call["missed"]]
+    if call["ended"] and call["cached"] < call["prompt"] and not call["missed"]:
+        said.append("Why the rest was not is told by a service that runs with --misses.")
     if call["error"]:
         said.append(f"It failed: {call['error']}.")
     for sentence in said:

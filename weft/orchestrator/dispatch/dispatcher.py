@@ -46,6 +46,8 @@ class Dispatcher:
         ended: told of programs that end, and why.
         standstill: seconds after which calls that a policy keeps out of idle engines start all
             the same; None for never.
+        misses: whether what engines are sent is followed, so that `observe` is told of each call
+            why its prompt was not cached.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Dispatcher:
         observe: Observe | None = None,
         ended: Ended | None = None,
         standstill: float | None = STANDSTILL,
+        misses: bool = True,
     ) -> None:
         self.profiles, self.clock, self.at = profiles, clock, at
         tell = None if observe is None else teller(guarded_callback(observe, "observe"), clock)
@@ -66,7 +69,7 @@ class Dispatcher:
             ended = guarded_callback(ended, "ended")
         self._tell = tell
         self.misses: Misses | None = None
-        if tell is not None:
+        if tell is not None and misses:
             from weft.orchestrator.causes.misses import Misses
 
             self.misses = Misses()

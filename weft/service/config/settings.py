@@ -113,6 +113,9 @@ class TelemetrySettings(Section):
     """The least level that is logged."""
     log_prompts: bool = False
     """Whether logs may quote prompts and answers, as texts of errors do."""
+    misses: bool = False
+    """Whether each call tells why its prompt was not cached. Following what engines are sent
+    takes about a sixth more CPU for each request."""
 
 
 class HealthSettings(Section):
