@@ -68,7 +68,6 @@ class Pool:
         outage: when no engine is left, for how many seconds calls wait for one to come back.
         standstill: after how many seconds calls start all the same that a policy keeps waiting
             though no engine runs a call and nothing else is to come; None for never.
-        misses: whether `observe` is told, too, why prompts were not cached: this costs some CPU.
         patient: whether the pool opens although engines can't be reached. These engines join as
             soon as they answer. Such a pool may also begin without engines; `add` gives engines.
 
@@ -91,7 +90,6 @@ class Pool:
         check: float | None = None,
         outage: float = OUTAGE,
         standstill: float | None = STANDSTILL,
-        misses: bool = True,
         patient: bool = False,
     ) -> None:
         if not engines and not patient:
@@ -101,7 +99,7 @@ class Pool:
         self._roles = dict(roles or {})
         self._policy, self._observe, self._ended = load_policy(policy), observe, ended
         self._lease, self._check, self._outage, self._patient = lease, check, outage, patient
-        self._standstill, self._misses = standstill, misses
+        self._standstill = standstill
         self._joining: Joining | None = None
         self._hosted: Hosted | None = None
         self.store, self._profiles = store, profiles
@@ -178,7 +176,6 @@ class Pool:
             check=self._check,
             outage=self._outage,
             standstill=self._standstill,
-            misses=self._misses,
         )
         group = await self._stack.enter_async_context(TaskGroup())
         self._stack.callback(group.cancel_scope.cancel)

@@ -56,7 +56,6 @@ class Scheduler:
             `watch` runs.
         standstill: seconds after which calls that a policy keeps out of idle engines start all
             the same; None for never.
-        misses: whether `observe` is told, too, why prompts were not cached.
     """
 
     def __init__(
@@ -72,7 +71,6 @@ class Scheduler:
         check: float | None = None,
         outage: float = OUTAGE,
         standstill: float | None = STANDSTILL,
-        misses: bool = True,
     ) -> None:
         self._outage = outage
         self.speeds = KnownSpeeds()
@@ -94,7 +92,6 @@ class Scheduler:
             observe,
             ended,
             standstill,
-            misses,
         )
         self.health = Health(self.dispatcher, check=check)
         self._engine_watch = EngineWatch(self.health)

@@ -112,13 +112,12 @@ class Service:
                 # Results of calls are not kept: they are the clients' own.
                 profiles=Profiles(self.store),
                 calibrations=self.store,
-                observe=self.registry.note,
+                observe=self.registry.note_miss if config.telemetry.misses else None,
                 ended=self._let_go,
                 lease=config.limits.lease_seconds,
                 check=config.health.interval,
                 outage=config.limits.outage_seconds,
                 standstill=config.limits.standstill_seconds,
-                misses=config.telemetry.misses,
                 patient=True,
             )
         )

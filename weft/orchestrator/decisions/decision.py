@@ -26,6 +26,7 @@ class Decision:
         reason: the policy's own words.
         cause: of a `miss`, of a `wait`, or of the longest part of a wait at its `start`, by its
             name (see `weft.orchestrator.causes`).
+        tokens: how many a `miss` is about.
     """
 
     at: float
@@ -35,6 +36,7 @@ class Decision:
     engine: str
     reason: str
     cause: str = ""
+    tokens: int = 0
 
 
 Observe = Callable[[Decision], None]
@@ -44,7 +46,14 @@ class Tell(Protocol):
     """Told of a decision that is made now."""
 
     def __call__(
-        self, kind: Kind, program: str, call: str, engine: str, reason: str, cause: str = ""
+        self,
+        kind: Kind,
+        program: str,
+        call: str,
+        engine: str,
+        reason: str,
+        cause: str = "",
+        tokens: int = 0,
     ) -> None:
         """See `Decision`."""
 
@@ -53,8 +62,14 @@ def teller(observe: Observe, clock: Callable[[], float]) -> Tell:
     """Has `observe` told of decisions with their time."""
 
     def tell(
-        kind: Kind, program: str, call: str, engine: str, reason: str, cause: str = ""
+        kind: Kind,
+        program: str,
+        call: str,
+        engine: str,
+        reason: str,
+        cause: str = "",
+        tokens: int = 0,
     ) -> None:
-        observe(Decision(clock(), kind, program, call, engine, reason, cause))
+        observe(Decision(clock(), kind, program, call, engine, reason, cause, tokens))
 
     return tell

@@ -37,7 +37,7 @@ class DecisionLog:
         with file:
 
             def note(d: Decision) -> None:
-                row = {
+                row: dict[str, float | str] = {
                     "at": round(d.at - begun, 9),
                     "kind": d.kind,
                     "program": d.program,
@@ -47,6 +47,8 @@ class DecisionLog:
                 }
                 if d.cause:
                     row["cause"] = d.cause
+                if d.tokens:
+                    row["tokens"] = d.tokens
                 file.write(json.dumps(row) + "\n")
 
             yield note

@@ -328,8 +328,10 @@ class Binder:
         replica.start(ticket)
         if (due := replica.gate.pace(now)) is not None:
             self._later(replica, due)
+        if waited >= _AT_ONCE:
+            ticket.wait_cause = ticket.waited_for(now)
         if self._tell is not None:
-            cause = ticket.waited_for(now) if waited >= _AT_ONCE else ""
+            cause = ticket.wait_cause
             self._tell("start", program.id, ticket.id, replica.name, ticket.reason, cause)
         ticket.wake()
         emptied, ticket.emptied = ticket.emptied, None

@@ -46,8 +46,6 @@ class Dispatcher:
         ended: told of programs that end, and why.
         standstill: seconds after which calls that a policy keeps out of idle engines start all
             the same; None for never.
-        misses: whether what engines are sent is followed, so that `observe` is told of each call
-            why its prompt was not cached.
     """
 
     def __init__(
@@ -61,7 +59,6 @@ class Dispatcher:
         observe: Observe | None = None,
         ended: Ended | None = None,
         standstill: float | None = STANDSTILL,
-        misses: bool = True,
     ) -> None:
         self.profiles, self.clock, self.at = profiles, clock, at
         tell = None if observe is None else teller(guarded_callback(observe, "observe"), clock)
@@ -69,7 +66,7 @@ class Dispatcher:
             ended = guarded_callback(ended, "ended")
         self._tell = tell
         self.misses: Misses | None = None
-        if tell is not None and misses:
+        if tell is not None:
             from weft.orchestrator.causes.misses import Misses
 
             self.misses = Misses()
@@ -260,7 +257,15 @@ class Dispatcher:
                 f"({ticket.cached} foreseen)" + ("" if done else "; it did not finish"),
             )
             for miss in misses:
-                self._tell("miss", program.id, ticket.id, replica.name, str(miss), miss.cause)
+                self._tell(
+                    "miss",
+                    program.id,
+                    ticket.id,
+                    replica.name,
+                    str(miss),
+                    miss.cause,
+                    miss.tokens,
+                )
         if not again:
             self.residents.idle(program, replica, now)
         self._binder.serve(replica)

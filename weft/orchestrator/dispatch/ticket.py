@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from weft.cache.prefix import Hold, PrefixIndex
 from weft.orchestrator.call import Call
@@ -32,6 +32,7 @@ class Ticket:
         placement_reason: why it was to go where it was placed when it came.
         reason: why it was bound there, or why it waits.
         waits: seconds that it waited, by cause; without those of the cause that lasts.
+        wait_cause: the cause of most of its wait, once it was bound; empty if it did not wait.
         refused: whether an engine was asked to start it and could not.
         plain: whether the policy is not asked about it any more, for it let nobody in.
         hold: its blocks in the engine's prefix index.
@@ -77,6 +78,7 @@ class Ticket:
         "since",
         "stage",
         "tokens_left",
+        "wait_cause",
         "waits",
         "wake",
     )
@@ -122,6 +124,7 @@ class Ticket:
         self.reason = ""
         self.waits: dict[WaitCause, float] = {}
         self._waiting: tuple[WaitCause, float] = ("ahead", since)
+        self.wait_cause: WaitCause | Literal[""] = ""
         self.refused = self.plain = False
 
     def blame(self, cause: WaitCause, now: float) -> None:

@@ -101,6 +101,7 @@ class Forward:
         service, record = self._service, self._record
         assert ticket.replica is not None
         record.engine, record.placement_reason = ticket.replica.name, ticket.reason
+        record.wait_cause = ticket.wait_cause
         self._context = ticket.replica.engine.context
         record.sent = service.registry.clock()
         record.attempts += 1

@@ -103,19 +103,13 @@ class Registry:
         for observer in self.observers:
             observer.call_ended(call)
 
-    def note(self, decision: Decision) -> None:
-        """The scheduler decided something: causes of misses and waits stand in calls' records."""
-        if not decision.cause:
-            return
-        program = self.programs.get(decision.program)
+    def note_miss(self, decision: Decision) -> None:
+        """Keep in a call's record why some of its prompt was not cached; skip other decisions."""
+        program = self.programs.get(decision.program) if decision.kind == "miss" else None
         call = None if program is None else program.live.get(decision.call)
-        if call is None:
-            return
-        if decision.kind == "miss":
-            tokens = int(decision.reason.partition(" ")[0])
-            call.missed = (*call.missed, (tokens, decision.cause, decision.reason))
-        elif decision.kind == "start":
-            call.wait_cause = decision.cause
+        if call is not None:
+            why = decision.tokens, decision.cause, decision.reason
+            call.missed = (*call.missed, why)
 
     def program_ended(self, id: str, reason: str) -> None:
         """A program is over."""

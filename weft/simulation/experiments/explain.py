@@ -57,7 +57,7 @@ def misses(decisions: Iterable[Decision]) -> list[Missed]:
     calls: Counter[str] = Counter()
     for d in decisions:
         if d.kind == "miss":
-            tokens[d.cause] += int(d.reason.partition(" ")[0])
+            tokens[d.cause] += d.tokens
             calls[d.cause] += 1
     return [Missed(cause, count, calls[cause]) for cause, count in tokens.most_common()]
 
