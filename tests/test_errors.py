@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from weft import errors
-from weft.errors import BudgetExceeded, Refused, UnknownName, WeftError
+from weft.errors import BudgetExceeded, Refused, TimedOut, UnknownName, WeftError
 from weft.service.strategies.forms import NoWholeAnswer, StrategyResult
 from weft.types import Usage
 
@@ -22,6 +22,7 @@ def kinds(base: type[WeftError] = WeftError) -> Iterator[type[WeftError]]:
 
 SPECIAL: dict[type[WeftError], WeftError] = {
     UnknownName: UnknownName("strategy", "majorty", ["majority", "greedy"]),
+    TimedOut: TimedOut("read", 5),
     BudgetExceeded: BudgetExceeded("tokens", 100, 120),
     NoWholeAnswer: NoWholeAnswer(StrategyResult("half", True, Usage(), {"details": {"n": 1}})),
     Refused: Refused(429, "too much", retry_after=1.5, code="slow_down"),

@@ -18,6 +18,7 @@
     │   └── WrongModel          the engine serves another model than was asked for
     ├── Refused                 the service turns a request down, for now or for good
     ├── BudgetExceeded          a limit on tokens, calls, seconds or dollars was reached
+    ├── TimedOut                a node, tool or retriever took longer than its timeout
     ├── RunCancelled            another process has cancelled the run
     ├── OutputError             an answer does not have the form that was asked for
     ├── PartFailed              a strategy, task, verifier ... raised an exception of its own
@@ -200,6 +201,21 @@ class BudgetExceeded(WeftError):
         super().__init__(f"budget of {limit:g} {resource} {said}")
         self.resource, self.limit, self.spent = resource, limit, spent
         self.prompt, self.text = prompt, text
+
+
+class TimedOut(WeftError, TimeoutError):
+    """A part of a program took longer than its timeout. What ran in it was cancelled.
+
+    Attributes:
+        name: of the node, tool or retriever.
+        seconds: that it had.
+    """
+
+    def __init__(self, name: str, seconds: float) -> None:
+        super().__init__(
+            f"{name} took longer than {seconds:g} s; give it less to do, or a longer timeout"
+        )
+        self.name, self.seconds = name, seconds
 
 
 class RunCancelled(WeftError):

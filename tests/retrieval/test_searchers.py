@@ -10,7 +10,7 @@ import pytest
 
 from weft import Pool, Prompt, ScriptedEngine, Store, generate, once, program, run
 from weft.backends.retry import Retry
-from weft.errors import PartFailed, UsageError
+from weft.errors import PartFailed, TimedOut, UsageError
 from weft.programs.durable.manage import fork
 from weft.retrieval import FullText, Passage, Searcher
 from weft.store.kept_runs import KeptRuns
@@ -176,7 +176,7 @@ async def test_a_search_that_takes_too_long_fails_and_cancellation_passes() -> N
             ended.append(query)
         return []
 
-    with pytest.raises(PartFailed, match="slow took longer than 3 s"):
+    with pytest.raises(TimedOut, match="slow took longer than 3 s"):
         await Searcher(slow, timeout=3).search("a")
     assert anyio.current_time() == pytest.approx(3)
     async with Pool(ScriptedEngine("-")):

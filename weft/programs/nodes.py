@@ -69,6 +69,7 @@ def node(
     calls: int | None = None,
     tokens: int | None = None,
     width: int | None = None,
+    timeout: float | None = None,
     retry: Retry | Mapping[str, Any] | int | None = None,
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]: ...
 def node(
@@ -78,6 +79,7 @@ def node(
     calls: int | None = None,
     tokens: int | None = None,
     width: int | None = None,
+    timeout: float | None = None,
     retry: Retry | Mapping[str, Any] | int | None = None,
 ) -> Any:
     """Mark an async function as a part of a program. The graph shows the node by its name.
@@ -90,15 +92,19 @@ def node(
         calls: how many calls it is expected to make each time.
         tokens: how many tokens engines are expected to compute for it each time.
         width: branches of the fan-out that it is run in.
+        timeout: seconds that it may take, each attempt by itself. Then what runs in it is
+            cancelled, its calls in the engines too, and `TimedOut` is raised.
         retry: how it is run again when it raises: a Retry, its fields, or its attempts alone.
             Each attempt is a node of the graph, and asks and pays anew; what it did `@once` in a
             run with an id stays done. Budgets that are used up around it, and errors of use, are
             raised at once.
 
     Raises:
-        UsageError: a number is no whole number above 0, or the retry is none.
+        UsageError: a number is no whole number above 0, the timeout no number of seconds above
+            0, or the retry is none.
     """
-    marked: Any = _marked(function, "node", calls=calls, tokens=tokens, width=width)
+    given = {"calls": calls, "tokens": tokens, "width": width}
+    marked: Any = _marked(function, "node", timeout, **given)
     if retry is None:
         return marked
     from weft.programs.retrying import retried  # only programs that try again need it
@@ -123,10 +129,17 @@ def unchecked_program(
     return _traced(function, "program", checks=False)
 
 
-def _marked(function: Any, kind: Literal["program", "node"], **given: Any) -> Any:
+def _marked(
+    function: Any, kind: Literal["program", "node"], timeout: float | None = None, **given: Any
+) -> Any:
+    if timeout is not None:
+        from weft.programs.timeouts import check_seconds
+
+        check_seconds(f"@{kind}", "timeout", timeout)
+    declares = declare(f"@{kind}", **given)
     if function is not None:
-        return _traced(function, kind)
-    return functools.partial(_traced, kind=kind, declaration=declare(f"@{kind}", **given))
+        return _traced(function, kind, declares, timeout=timeout)
+    return functools.partial(_traced, kind=kind, declaration=declares, timeout=timeout)
 
 
 def _traced(
@@ -134,6 +147,7 @@ def _traced(
     kind: Literal["program", "node"],
     declaration: Declaration = NOTHING_DECLARED,
     checks: bool = True,
+    timeout: float | None = None,
 ) -> Callable[P, Coroutine[Any, Any, T]]:
     if not callable(function):
         raise UsageError(
@@ -146,10 +160,19 @@ def _traced(
             f"@{kind} marks an async function that returns a value; {name} yields several"
         )
 
+    work: Callable[P, Awaitable[T]] = function
+    if timeout is not None:
+        from weft.programs.timeouts import bounded  # only programs with timeouts need it
+
+        def checked(*args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+            return awaitable(function(*args, **kwargs), f"@{kind}", function)
+
+        work = bounded(checked, timeout, name)
+
     @functools.wraps(function)
     async def traced(*args: P.args, **kwargs: P.kwargs) -> T:
         if (scope := running()) is None:
-            return await awaitable(function(*args, **kwargs), f"@{kind}", function)
+            return await awaitable(work(*args, **kwargs), f"@{kind}", function)
         provenance = scope.provenance
         uses = provenance.behind((*args, *kwargs.values())) if provenance is not None else []
         id = scope.journal.begin(kind, scope.id, name=name, uses=uses)
@@ -158,7 +181,7 @@ def _traced(
             inside = _inside_program(scope, name, id, declaration)
         try:
             with inside:
-                result = await awaitable(function(*args, **kwargs), f"@{kind}", function)
+                result = await awaitable(work(*args, **kwargs), f"@{kind}", function)
         except BaseException as error:
             ended = "failed" if isinstance(error, Exception) else "cancelled"
             scope.journal.note(ended, id, error=repr(error))

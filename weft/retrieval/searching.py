@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, cast
 
@@ -13,18 +13,19 @@ import anyio
 
 from weft.backends.retry import Retry, Waits
 from weft.concurrency import now
-from weft.errors import EngineError, PartFailed, UsageError
+from weft.errors import EngineError, PartFailed, TimedOut, UsageError
 from weft.parts.faults import blaming, said
 from weft.programs.durable.seen import seen
 from weft.programs.gather import gather
 from weft.programs.scope import running
 from weft.programs.scope.waiting import noted
+from weft.programs.timeouts import Timeout, check_seconds
 from weft.retrieval.passage import Passage, Retriever, as_json, as_passages, checked, from_json
 
 Search = Callable[[str, int], Awaitable[Sequence[Passage | str]]]
 """An async function of a query and of how many passages are wanted."""
 
-SearchFailed = (PartFailed, EngineError)
+SearchFailed = (PartFailed, EngineError, TimedOut)
 """What a search raises that failed by itself; other errors are of the program around it."""
 
 
@@ -68,9 +69,7 @@ class Searcher:
                 f"a retriever has `async def search(self, query, k)`, or is an async function of "
                 f"these two; {retriever!r:.60} is neither"
             )
-        number = isinstance(cast(object, timeout), int | float)
-        if timeout is not None and not (number and 0 < timeout < math.inf):
-            raise UsageError(f"timeout={timeout!r} must be a number of seconds above 0")
+        check_seconds("a retriever", "timeout", timeout)
         if limit is not None and (type(limit) is not int or limit < 1):
             raise UsageError(f"limit={limit!r} must be a whole number of at least 1")
         self._search = cast(Search, search)
@@ -90,7 +89,8 @@ class Searcher:
 
         Raises:
             UsageError: the query is no text, or `k` no whole number above 0.
-            PartFailed: the retriever failed, or took too long, as often as it was tried.
+            PartFailed: the retriever failed, as often as it was tried.
+            TimedOut: it took too long, as often as it was tried.
             EngineError: an endpoint that the retriever asks failed.
             StoreError: the run's Store can't be read or written.
         """
@@ -120,7 +120,7 @@ class Searcher:
 
     async def search_all(
         self, queries: Sequence[str], k: int = 5
-    ) -> list[list[Passage] | PartFailed | EngineError]:
+    ) -> list[list[Passage] | PartFailed | EngineError | TimedOut]:
         """Search for several queries side by side; a search that fails loses no other.
 
         Returns:
@@ -131,7 +131,7 @@ class Searcher:
             StoreError: the run's Store can't be read or written.
         """
         results = await gather(partial(self.search, k=k), queries, limit=self.limit, errors="keep")
-        kept: list[list[Passage] | PartFailed | EngineError] = []
+        kept: list[list[Passage] | PartFailed | EngineError | TimedOut] = []
         for one in results:
             if isinstance(one, Exception) and not isinstance(one, SearchFailed):
                 raise one
@@ -158,14 +158,12 @@ class Searcher:
 
     async def _once(self, query: str, k: int) -> list[Passage]:
         with blaming("retriever", self._blamed):
-            with anyio.CancelScope() as time:
-                if self.timeout is not None:
-                    time.deadline = anyio.current_time() + self.timeout
+            with nullcontext() if self.timeout is None else Timeout(self.name, self.timeout):
                 found = self._search(query, k)
                 if not inspect.isawaitable(found):
                     raise TypeError("search must be async (`async def`)")
                 return as_passages(await found, "what is found")[:k]
-            raise TimeoutError(f"{self.name} took longer than {self.timeout:g} s")
+            raise AssertionError  # the block returns or raises
 
 
 def searcher(retriever: Retriever | Search) -> Searcher:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
@@ -108,13 +108,15 @@ class budget:
         self.check_prices(scope.pool.models.without_price() if self.limits.dollars else None)
         self._journal = scope.journal
         self._scope_id = scope.id
+        self._around = scope.budgets
         self._started = anyio.current_time()
         self._time = anyio.CancelScope()
         if self.limits.seconds is not None:
             self.deadline = self._started + self.limits.seconds
-            self._time.deadline = self.deadline + _GRACE
+            grace = [_GRACE, *((t.deadline - self.deadline) / 2 for t in scope.timeouts)]
+            self._time.deadline = self.deadline + min(g for g in grace if g > 0)
             if scope.replay is not None and scope.charge_stored:
-                self.around = timeout(scope.budgets)
+                self.around = timeout(scope)
                 self._replay = scope.replay
                 self._replay.charge_time(self)
         self._time.__enter__()
@@ -136,8 +138,13 @@ class budget:
             self._program.unbind(self._bounds)
         swallowed = self._time.__exit__(kind, error, trace)
         if self._time.cancelled_caught:
-            raise self.out_of_time()
+            raise self._nearest().out_of_time()
         return swallowed
+
+    def _nearest(self) -> budget:
+        """Itself, or a budget around it whose time was up before."""
+        over = [b for b in self._around if b.deadline <= self.deadline]
+        return min(over, key=lambda b: b.deadline, default=self)
 
     def _bind(self, scope: Scope) -> None:
         """Tell the scheduler what bounds the program, unless it is a branch's budget only."""
@@ -283,15 +290,16 @@ class budget:
             )
 
 
-def timeout(budgets: Iterable[budget]) -> float:
+def timeout(scope: Scope) -> float:
     """When the first timeout ends in which the code is; infinite without one.
 
-    Budgets whose time passes as the first time are none.
+    Budgets whose time passes as the first time are none, and neither are timeouts that end calls
+    as the first time.
     """
     ends, around, first = anyio.current_effective_deadline(), math.inf, math.inf
-    for b in budgets:
-        if b.around is not None:
-            around, first = b.around, min(first, b.deadline)
+    for one in (*scope.budgets, *scope.timeouts):
+        if one.around is not None:
+            around, first = min(around, one.around), min(first, one.deadline)
     return ends if ends < first else around
 
 

@@ -24,6 +24,7 @@ from weft.programs.scope import Scope, left
 from weft.types import NOTHING, Adapter, Request, Sampling
 
 if TYPE_CHECKING:
+    from weft.programs.timeouts import Timeout
     from weft.programs.watching import Monitor
     from weft.store.group import Group
     from weft.store.store import Store
@@ -277,7 +278,7 @@ class _Call:
             else:
                 if held is not None:
                     held.refuse(scope.pool, self._model, await self._prompt_tokens())
-                await scope.replay.await_end(None, None, timeout(scope.budgets))
+                await scope.replay.await_end(None, None, timeout(scope))
         if scope.program is not None and scope.program.stored:
             scope.program.away_for(self.outcome.after, now())
         return False
@@ -323,11 +324,15 @@ class _Call:
             outcome.ended_by, outcome.limit = error.resource, error.limit
         elif not stored:
             outcome.cancelled = not isinstance(error, Exception)
+            if outcome.cancelled and self._scope.timeouts:
+                self._note_timeout(self._scope.timeouts)
         if outcome.engine and not stored:
             self._keep(done=False)
         elif known is not None and known.pending and self._was_sent(error):
             known.count_lost()
             outcome, stored = known.outcome, True
+        elif outcome.ended_by == "timeout" and not stored:
+            self._keep(done=False)  # it was not sent, and is not when the run is begun again
         failed = isinstance(error, Exception)
         if isinstance(error, BudgetExceeded):
             error.text, failed = outcome.text, False
@@ -335,6 +340,12 @@ class _Call:
         more = {"error": str(error), "type": type(error).__name__} if failed else {}
         kind = "failed" if failed else "cancelled"
         journal.note(kind, outcome.id, outcome=outcome, stored=stored, **more)
+
+    def _note_timeout(self, timeouts: tuple[Timeout, ...]) -> None:
+        from weft.programs.timeouts import ending  # programs without timeouts do not load it
+
+        if (ended := ending(timeouts)) is not None:
+            self.outcome.ended_by, self.outcome.limit = "timeout", ended.seconds
 
     def _was_sent(self, error: BaseException) -> bool:
         """Whether a call that is broken off before it is sent had been sent the first time."""

@@ -50,8 +50,12 @@ class KnownCall:
     @property
     def holds(self) -> bool:
         """Whether it would give the same now."""
-        held = self._held
-        return self._stored.done or cut_as_before(self.outcome, held, self._scope.budgets)
+        known, scope = self.outcome, self._scope
+        if known.ended_by == "timeout":
+            from weft.programs.timeouts import ending_again  # few runs need it
+
+            return ending_again(scope.timeouts, known.limit) is not None
+        return self._stored.done or cut_as_before(known, self._held, scope.budgets)
 
     async def take(
         self, prompt: Prompt, model: str, tools: Sequence[Mapping[str, Any]] = ()
@@ -73,7 +77,7 @@ class KnownCall:
             away = known.after if program.acting is not None else 0.0
             program.trail.call(program, scope.stage, scope.group, away)
         if scope.replay is not None:
-            await scope.replay.await_due(stored, known.at, timeout(scope.budgets))
+            await scope.replay.await_due(stored, known.at, timeout(scope))
         done = stored.done
         if done and scope.charge_stored and (most := held_to_fewer(known, held)) is not None:
             self.outcome = known = known.cut(most, scope.pool.models.dearest(model))
@@ -88,6 +92,10 @@ class KnownCall:
             held.charge(known.usage, last=True)
         if done:
             return True
+        if known.ended_by == "timeout":
+            from weft.programs.timeouts import end_again
+
+            await end_again(scope.timeouts, known.limit)
         if known.ended_by == "seconds":
             for b in scope.budgets:
                 if b.limits.seconds is not None and b.limits.seconds <= known.limit:
@@ -100,7 +108,7 @@ class KnownCall:
 
     async def await_turn(self, replay: Replay) -> None:
         """Wait until it is to be sent again, though it was sent before."""
-        known, ends = self.outcome, timeout(self._scope.budgets)
+        known, ends = self.outcome, timeout(self._scope)
         if not known.cancelled:
             # It failed, or was held to less than now: it is sent again when its turn comes.
             await replay.await_due(self._stored, known.at, ends)

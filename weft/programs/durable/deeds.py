@@ -163,11 +163,11 @@ async def result_of(
         if scope.doing is not None:
             scope.doing.calls = True  # how long looking up takes says nothing of the tool
         if replay is not None:
-            await replay.await_due(stored, record["at"], timeout(scope.budgets))
+            await replay.await_due(stored, record["at"], timeout(scope))
         journal.last_end = now()
         return json.dumps(record["value"])
     if replay is not None and not replay.over(None):
-        await replay.await_end(None, None, timeout(scope.budgets))
+        await replay.await_end(None, None, timeout(scope))
     deed = begin()
     if left := deeds.left_out(scope.branch):
         deeds.kept.change_deed(deed, state="failed", said="the program has changed")

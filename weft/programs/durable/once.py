@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints, overload
 
+from weft.backends.retry import Retry
 from weft.errors import UsageError
 from weft.programs.durable.deeds import Kind, plain_json, result_of
 from weft.programs.nodes import node
@@ -23,7 +24,19 @@ KEYED = "__weft_keyed__"
 """Says of a marked function whether it is given a `key`, which its callers need not give."""
 
 
-def once(function: Callable[..., Awaitable[T]], /) -> Callable[..., Coroutine[Any, Any, T]]:
+@overload
+def once(function: Callable[..., Awaitable[T]], /) -> Callable[..., Coroutine[Any, Any, T]]: ...
+@overload
+def once(
+    *, timeout: float | None = None, retry: Retry | Mapping[str, Any] | int | None = None
+) -> Callable[[Callable[..., Awaitable[T]]], Callable[..., Coroutine[Any, Any, T]]]: ...
+def once(
+    function: Any = None,
+    /,
+    *,
+    timeout: float | None = None,
+    retry: Retry | Mapping[str, Any] | int | None = None,
+) -> Any:
     """Mark an async function that has effects: a run with an id does each call of it once.
 
         @once
@@ -42,11 +55,30 @@ def once(function: Callable[..., Awaitable[T]], /) -> Callable[..., Coroutine[An
 
     In a run without an id, and outside any run, nothing is kept, and `key` is new each time.
 
+    Args:
+        function: async.
+        timeout: seconds that it may take, each attempt by itself. Then it is cancelled, and
+            `TimedOut` is raised; the effect may have happened nevertheless.
+        retry: how it is called again when it raises: a Retry, its fields, or its attempts alone.
+            All attempts have the same `key`.
+
     Raises:
-        UsageError: the function is not async; or, when it is called, an argument or the result
-            can't be kept, or it asks a model.
+        UsageError: the function is not async, or a setting is out of range; or, when it is called,
+            an argument or the result can't be kept, or it asks a model.
         RunChanged: when it is called in a run that did something else there before.
     """
+    if timeout is not None:
+        from weft.programs.timeouts import check_seconds
+
+        check_seconds("@once", "timeout", timeout)
+    again = Retry.of(retry) if retry is not None else None
+    mark = functools.partial(_marked, timeout=timeout, retry=again)
+    return mark if function is None else mark(function)
+
+
+def _marked(
+    function: Callable[..., Awaitable[T]], timeout: float | None, retry: Retry | None
+) -> Callable[..., Coroutine[Any, Any, T]]:
     if not inspect.iscoroutinefunction(function):
         name = getattr(function, "__name__", repr(function))
         raise UsageError(f"@once marks an async function; write `async def {name}`")
@@ -54,6 +86,11 @@ def once(function: Callable[..., Awaitable[T]], /) -> Callable[..., Coroutine[An
     signature = inspect.signature(function)
     keyed = "key" in signature.parameters
     kinds: list[Kind] = []
+    work = function
+    if timeout is not None:
+        from weft.programs.timeouts import bounded
+
+        work = bounded(function, timeout, name)
 
     def kind() -> Kind:
         if not kinds:
@@ -73,10 +110,8 @@ def once(function: Callable[..., Awaitable[T]], /) -> Callable[..., Coroutine[An
         deeds = scope.deeds if scope is not None else None
         if scope is None or deeds is None:
             if keyed and own is None:
-                from uuid import uuid4
-
-                kwargs["key"] = uuid4().hex
-            return await function(*args, **kwargs)
+                kwargs["key"] = _new_key()
+            return await work(*args, **kwargs)
         given = {k: v for k, v in bound.arguments.items() if k != "key"}
         arguments = plain_json(given, f"an argument of {name}")
         if own is not None:
@@ -90,7 +125,7 @@ def once(function: Callable[..., Awaitable[T]], /) -> Callable[..., Coroutine[An
 
         async def act(_: Deed) -> str:
             with enter(alone):
-                return kind().write(await function(*args, **kwargs))
+                return kind().write(await work(*args, **kwargs))
 
         def begin() -> Deed:
             return deeds.kept.begin_deed(
@@ -99,5 +134,35 @@ def once(function: Callable[..., Awaitable[T]], /) -> Callable[..., Coroutine[An
 
         return kind().read(await result_of(scope, deeds, key, begin, act))
 
-    vars(done_once)[KEYED] = keyed
-    return done_once
+    made = done_once if retry is None else _again(done_once, retry, signature, keyed)
+    vars(made)[KEYED] = keyed
+    return made
+
+
+def _again(
+    function: Callable[..., Coroutine[Any, Any, T]],
+    retry: Retry,
+    signature: inspect.Signature,
+    keyed: bool,
+) -> Callable[..., Coroutine[Any, Any, T]]:
+    """The same, called again when it fails; all attempts have one key."""
+    from weft.programs.retrying import retried  # only programs that try again need it
+
+    tried = retried(lambda *args, **kwargs: function(*args, **kwargs), retry)
+
+    @functools.wraps(function)
+    async def again(*args: Any, **kwargs: Any) -> T:
+        own = kwargs.get("key") if keyed else None
+        signature.bind(*args, **({"key": ""} if keyed and own is None else {}) | kwargs)
+        scope = running()
+        if keyed and own is None and (scope is None or scope.deeds is None):
+            kwargs["key"] = _new_key()
+        return await tried(*args, **kwargs)
+
+    return again
+
+
+def _new_key() -> str:
+    from uuid import uuid4
+
+    return uuid4().hex

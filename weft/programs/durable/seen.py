@@ -62,7 +62,7 @@ async def seen(
         if scope.doing is not None:
             scope.doing.calls = True  # how long looking up takes says nothing of the tool
         if replay is not None:
-            await replay.await_due(stored, record["at"], timeout(scope.budgets))
+            await replay.await_due(stored, record["at"], timeout(scope))
         spent_before(scope, record.get("spent", ()))
         journal.last_end = now()
         return json.dumps(record["value"])

@@ -24,8 +24,8 @@ class Outcome:
         missing: what was asked for and is not there.
         prompt_tokens: of its prompt, as they were counted when it was let in.
         most_tokens: what budgets held its answer to; None if they did not.
-        ended_by: the resource of the budget that cut it off; empty if none did.
-        limit: of that budget.
+        ended_by: the resource of the budget that cut it off, or `timeout`; empty if none did.
+        limit: of that budget, or of the timeout in seconds.
         cancelled: whether its program cancelled it.
         after: seconds between the end of what came before in its run and the call.
         at: when it ended, in seconds since its run began; what came from a Store counts as long

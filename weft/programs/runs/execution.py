@@ -65,12 +65,13 @@ def _within(outer: Scope, scope: Scope) -> Scope:
     budgets = outer.budgets
     default = outer.pool.default_run
     if isinstance(default, Scope) and outer.journal is default.journal:  # calls outside any run
-        return replace(scope, budgets=budgets, group=outer.group)
+        return replace(scope, budgets=budgets, timeouts=outer.timeouts, group=outer.group)
     scope.journal.belong(outer.journal, outer.id)
     same = outer.store is not None and outer.pool is scope.pool and scope.store is scope.pool.store
     return replace(
         scope,
         budgets=budgets,
+        timeouts=outer.timeouts,
         group=outer.group,
         provenance=outer.provenance,
         store=outer.store if same else scope.store,

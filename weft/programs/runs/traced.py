@@ -135,7 +135,9 @@ class _RunSpans:
         )
         attributes["weft.call.stored"] = bool(event.data.get("stored"))
         attributes["gen_ai.response.finish_reason"] = outcome.finish_reason
-        if outcome.ended_by:
+        if outcome.ended_by == "timeout":
+            attributes["weft.call.timeout"] = outcome.limit
+        elif outcome.ended_by:
             attributes["weft.call.budget"] = outcome.ended_by
         return attributes
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from weft.programs.history.outcome import Outcome
     from weft.programs.prompt import Prompt
     from weft.programs.runs.provenance import Provenance
+    from weft.programs.timeouts import Timeout
     from weft.programs.watching import Monitor
     from weft.store.store import Store
 
@@ -65,6 +66,7 @@ class Scope:
         provenance: which part of the run its values came from; None outside any run.
         doing: the innermost node or tool that the code is in.
         budgets: limits in force, outermost first.
+        timeouts: of nodes and tools that the code is in, outermost first.
         store: results of earlier calls, if any are kept.
         replay: gives stored results back in the order in which they first came.
         program: what the scheduler counts calls to; None outside any run.
@@ -97,6 +99,7 @@ class Scope:
     provenance: Provenance | None = None
     doing: Doing | None = None
     budgets: tuple[budget, ...] = ()
+    timeouts: tuple[Timeout, ...] = ()
     store: Store | None = None
     replay: Replay | None = None
     program: Program | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
@@ -14,12 +15,13 @@ import anyio.to_thread
 
 from weft.backends.retry import Waits
 from weft.concurrency import TaskGroup, event_loop, now
-from weft.errors import BudgetExceeded, PartFailed, StoreError, WeftError
+from weft.errors import BudgetExceeded, PartFailed, StoreError, TimedOut, WeftError
 from weft.parts.faults import blaming, said
 from weft.programs.prompt import value_text
 from weft.programs.retrying import used_up
 from weft.programs.scope import Scope, running
 from weft.programs.scope.waiting import noted
+from weft.programs.timeouts import Timeout
 from weft.programs.tools.dependencies import refused
 from weft.programs.tools.kept import keep_result, kept_result
 from weft.programs.tools.marking import Tool
@@ -137,18 +139,19 @@ class _Acting:
         """What the tool returns, as text and as it is.
 
         Raises:
-            PartFailed: the tool raised something, or took too long.
+            PartFailed: the tool raised something.
+            TimedOut: the tool took too long.
             WeftError: a call of the tool's own raised it.
         """
         tool, given = self._tool, self._call.arguments
         assert isinstance(given, Mapping)
         with blaming("tool", tool.function):
-            with anyio.CancelScope() as time:
-                if tool.timeout is not None:
-                    time.deadline = anyio.current_time() + tool.timeout
-                value = await _called(tool, given, time.deadline)
-                return value_text(value), value
-            raise _too_long(tool)
+            if tool.timeout is None:
+                value = await _called(tool, given, math.inf)
+            else:
+                with Timeout(tool.name, tool.timeout) as time:
+                    value = await _called(tool, given, time.deadline)
+            return value_text(value), value
 
     def _charge(self, scope: Scope, *, stored: bool = False) -> None:
         """Charge what the tool costs.
@@ -178,12 +181,9 @@ async def _called(tool: Tool, given: Mapping[str, Any], deadline: float) -> Any:
     with anyio.CancelScope(shield=True, deadline=deadline) as time:
         made = await anyio.to_thread.run_sync(lambda: function(**given), abandon_on_cancel=True)
     if time.cancelled_caught:
-        raise _too_long(tool)
+        assert tool.timeout is not None
+        raise TimedOut(tool.name, tool.timeout)
     return await made if inspect.isawaitable(made) else made
-
-
-def _too_long(tool: Tool) -> TimeoutError:
-    return TimeoutError(f"{tool.name} took longer than {tool.timeout:g} s")
 
 
 def _failure(call: ToolCall, words: str) -> ToolResult:

@@ -61,10 +61,10 @@ class Tool:
             )
         for name in ("timeout", "expects"):
             seconds = getattr(self, name)
-            if seconds is not None and not (_number(seconds) and 0 < seconds < math.inf):
-                raise UsageError(
-                    f"tool {self.name}: {name}={seconds!r} must be a number of seconds above 0"
-                )
+            if seconds is not None:
+                from weft.programs.timeouts import check_seconds  # few tools need it
+
+                check_seconds(f"tool {self.name}", name, seconds)
         if self.limit is not None and not (type(self.limit) is int and self.limit > 0):
             raise UsageError(
                 f"tool {self.name}: limit={self.limit!r} must be a whole number of at least 1"

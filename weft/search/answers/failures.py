@@ -1,13 +1,13 @@
-"""Items that came to nothing: refused by a budget or by engines. They end no strategy."""
+"""Items that came to nothing: refused by a budget, failed, or timed out. They end no strategy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from weft.errors import BudgetExceeded, EngineError, WeftError
+from weft.errors import BudgetExceeded, EngineError, TimedOut, WeftError
 
-NO_RESULT = (BudgetExceeded, EngineError)
+NO_RESULT = (BudgetExceeded, EngineError, TimedOut)
 """Errors of one sample, step or verdict, for which a strategy goes on with the others.
 
 What is wrong for all alike is a `UsageError`, and ends the strategy.
