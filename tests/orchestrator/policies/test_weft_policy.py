@@ -88,6 +88,11 @@ def test_an_idle_engine_waits_for_its_weakest_twice_as_long_as_loading_it_again_
         early = policy.admit(Call(), full, View(now=until - 0.1, waiting=2))
         assert (early.enter, early.displace, early.again) == (False, None, until)
         assert policy.admit(Call(), full, View(now=until, waiting=2)).displace is gone
+    # What fits, but leaves no room for growth, waits a quarter of that time.
+    room = engine(claims=8900, programs=3, weakest=gone, in_flight=0)
+    early = weft().admit(Call(), room, View(now=102.4, waiting=2))
+    assert (early.enter, early.displace, early.again) == (False, None, 102.5)
+    assert weft().admit(Call(), room, View(now=102.5, waiting=2)).enter
     unknown = engine(claims=9000, weakest=gone, in_flight=0, prefill_rate=0.0)
     assert weft().admit(Call(), unknown, View(now=100.0, waiting=2)).displace is gone
 

@@ -31,7 +31,9 @@ _FAR = 1.5  # times as dear that an engine must be before a call leaves what is 
 _FULL = 2  # times as many calls, if the engine is full
 _WHOLE = 0.9  # of a prompt: with more cached, no other engine is looked for
 _OUTGROWN = 0.75  # of a claim must be lacking before it yields to a resident that grew
-_AWAITED = 2  # times as long as loading it again takes, an idle engine waits for a program
+# Times as long as loading its context again takes, an idle engine waits for a program
+_AWAITED = 2.0  # whose claim would have to yield,
+_AWAITED_TO_GROW = 0.5  # or only may have to, once the others have grown.
 _USUAL = 1000  # tokens of a batch's call, where the batch has not declared any
 _LITTLE = 0.02  # of a call's own time in an engine: more work that is worth less waiting
 
@@ -59,11 +61,11 @@ class Weft(Policy):
     time any more has no such precedence, and if its program is new it yields to all others; what
     was begun is brought to its end.
 
-    An engine that runs nothing waits neither for growth nor for `fill`. If claims are in the way
-    there, the weakest yields once its program has been away for twice as long as loading its
-    context again would take. A call that has waited for `patience` goes before
-    all others and needs no admission; its
-    engine takes in nothing else until it has room. That is the bound on starvation.
+    An engine that runs nothing reserves nothing, neither for growth nor by `fill`, once its weakest
+    program has been away for half as long as loading its context again would take. If claims are
+    in the way there, the weakest yields after twice that loading time. A call that has waited for
+    `patience` goes before all others and needs no admission; its engine takes in nothing else
+    until it has room. That is the bound on starvation.
     """
 
     fill: float = param(0.95, "share of KV that resident programs may take", above=0, most=1)
@@ -74,7 +76,7 @@ class Weft(Policy):
         16.0, "how many times as much work a program has left that is displaced", least=1, most=1e9
     )
     horizon: float = param(
-        3.0, "calls by whose growth contexts are counted larger at admission", least=0, most=100
+        8.0, "calls by whose growth contexts are counted larger at admission", least=0, most=100
     )
     patience: float = param(3600.0, "seconds after which a call goes before all others", above=0)
 
@@ -261,11 +263,14 @@ class Weft(Policy):
         why = f"it lacks {-room:.0f} tokens beside running calls and claims"
         weakest = engine.weakest
         if not engine.in_flight:
-            if weakest is None or engine.claimed + engine.need(call) <= engine.capacity:
+            if weakest is None:
                 return Admission(True, f"{why}, but nothing runs there")
-            until = self._expected_until(weakest, engine)
+            fits = engine.claimed + engine.need(call) <= engine.capacity
+            until = self._expected_until(weakest, engine, _AWAITED_TO_GROW if fits else _AWAITED)
             if view.now < until:
                 return Admission(False, f"{why}; {weakest.id} may be back at once", again=until)
+            if fits:
+                return Admission(True, f"{why}, but nothing runs there")
             return Admission(False, f"{why}, but nothing runs there: {weakest.id} yields", weakest)
         if weakest is None:
             return Admission(False, why)
@@ -277,16 +282,16 @@ class Weft(Policy):
             return Admission(False, f"{why}; {weakest.id} has more work left", weakest)
         return Admission(False, why)
 
-    def _expected_until(self, program: Program, engine: EngineView) -> float:
+    def _expected_until(self, program: Program, engine: EngineView, times: float) -> float:
         """Until when an engine that runs nothing waits for a program between two calls.
 
-        In proportion to what loading its context again would take: so waiting in vain costs at
-        most a multiple of what the better choice would have cost (ski rental, Karlin et al. 1988).
+        That is `times` as long as loading its context again would take: so waiting in vain costs
+        at most a multiple of what the better choice would have (ski rental, Karlin et al. 1988).
         """
         if program.acting is None:
             return -math.inf
         reload = engine.prefill_seconds(program.context)
-        return program.acting + _AWAITED * self.reload * reload
+        return program.acting + times * self.reload * reload
 
     def _reload(self, program: Program, engine: EngineView, view: View) -> float:
         """Seconds that loading a program's context again is expected to take."""
