@@ -22,6 +22,7 @@ class Way:
         cap: most sessions that such a client has at once; None is no limit.
         named: calls name their session, by `x-session-id`.
         kept: the gateway goes on from one round to the next, and is not started anew.
+        restarted: the replicas behind such a gateway are restarted between rounds.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Way:
     cap: int | None = None
     named: bool = True
     kept: bool = False
+    restarted: bool = False
 
 
 @dataclass

@@ -15,7 +15,8 @@ replica, and has at most k sessions at once; the best k counts. `alone` is a ses
 replica for itself; goodput counts the sessions that end within `--slo` times that after they
 came. Two loads: all sessions at once, when their contexts are larger than the KV, and a few at
 once. In each round every gateway, newly started, plays the same sessions with content of its
-own, and the order moves on by one. `--kept` adds a weft that goes on through all rounds.
+own, and the order moves on by one. `--kept` adds a weft that goes on through all rounds,
+`--restarted` one whose replicas are restarted before each round but the first.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -43,6 +44,7 @@ from passes import Passes, Way, best, promising, rows, table
 from real_play import random_llama
 from replayed import Outcome, Route, play, scripts
 from weft.backends.local.launch import launch
+from weft.backends.local.ports import free_ports
 from weft.errors import WeftError
 from weft.simulation.workload import Job
 from words import model_folder, text
@@ -51,19 +53,44 @@ MODEL = "llama-34m"
 CACHED = re.compile(r"^vllm:prefix_cache_(queries|hits)_total\S* (\S+)", re.MULTILINE)
 
 
-@asynccontextmanager
-async def replicas(urls: Sequence[str], stock: bool) -> AsyncIterator[list[str]]:
-    """Addresses of the given servers, or of two that run for the time of the block."""
-    if urls:
-        yield [url.rstrip("/") for url in urls]
-        return
-    args = [*random_llama(KV, BLOCK, CONTEXT), "--seed", "0"]
-    if stock:
-        args.append("--no-enable-prompt-tokens-details")
-    with tempfile.TemporaryDirectory() as name:
-        model = model_folder(Path(name), CONTEXT)
-        async with launch(model, 2, MODEL, extra_args=args, on_progress=say) as started:
-            yield [replica.url for replica in started]
+class Replicas:
+    """Two servers of random weights that run for the time of the block, or those given.
+
+    Attributes:
+        urls: their addresses; those of servers that are started again stay.
+    """
+
+    def __init__(self, urls: Sequence[str], stock: bool) -> None:
+        self.urls = [url.rstrip("/") for url in urls]
+        self._own, self._stock, self._stack = not urls, stock, AsyncExitStack()
+        self._folder = tempfile.TemporaryDirectory()
+        self._port: int | None = None
+
+    async def __aenter__(self) -> Replicas:
+        if self._own:
+            await self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+        self._folder.cleanup()
+
+    async def restart(self) -> None:
+        """Stop the servers, and start them again on the same ports, with nothing cached."""
+        await self._stack.aclose()
+        await self._start()
+
+    async def _start(self) -> None:
+        args = [*random_llama(KV, BLOCK, CONTEXT), "--seed", "0"]
+        if self._stock:
+            args.append("--no-enable-prompt-tokens-details")
+        model = model_folder(Path(self._folder.name), CONTEXT)
+        if self._port is None:
+            self._port = next(p for p in free_ports(8) if p < 65_000)
+        started = await self._stack.enter_async_context(
+            launch(model, 2, MODEL, extra_args=args, on_progress=say, port=self._port)
+        )
+        self.urls = [replica.url for replica in started]
 
 
 async def checked(http: aiohttp.ClientSession, url: str, model: str) -> None:
@@ -92,9 +119,10 @@ class Stage:
     """The replicas, and what is played on them."""
 
     def __init__(
-        self, urls: Sequence[str], jobs: Sequence[Job], model: str, kept: AsyncExitStack
+        self, replicas: Replicas, jobs: Sequence[Job], model: str, kept: AsyncExitStack
     ) -> None:
-        self.urls, self.jobs, self.model = urls, jobs, model
+        self.replicas, self.urls = replicas, replicas.urls
+        self.jobs, self.model = jobs, model
         self._kept = kept
         self._running: dict[str, str] = {}  # URLs of gateways that go on
 
@@ -102,6 +130,8 @@ class Stage:
         """Play sessions once: all of them, or `at_once` at a time."""
         async with AsyncExitStack() as stack:
             urls = self.urls
+            if way.restarted and way.name in self._running:
+                await self.replicas.restart()
             if way.gateway is not None:
                 url = self._running.get(way.name)
                 if url is None:
@@ -206,6 +236,8 @@ def ways(options: argparse.Namespace) -> tuple[list[Way], list[str]]:
         known.append(Way(without.name, without))
     if options.kept:
         known.append(Way("weft, kept", behind[0], kept=True))
+    if options.restarted:
+        known.append(Way("weft, replicas restarted", behind[0], kept=True, restarted=True))
     known += [first, Way("sticky client")]
     known += [Way(f"sticky client, at most {k}", cap=k) for k in options.caps]
     if options.only:
@@ -235,12 +267,15 @@ def arguments() -> argparse.Namespace:
     add("--unnamed", action="store_true", help="weft also without ids of sessions")
     add("--unleased", action="store_true", help="weft also without leases in the replicas")
     add("--kept", action="store_true", help="also a weft that goes on through all rounds")
+    add("--restarted", action="store_true", help="the same, its replicas restarted between rounds")
     add("--quick", action="store_true", help="6 sessions of 3 calls, one load and round")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     if options.quick:
         options.sessions, options.calls, options.rounds = 6, 3, 1
         options.load, options.caps = "all", options.caps[:1]
+    if options.restarted and options.engine:
+        parser.error("--restarted restarts servers of its own; leave --engine away")
     return options
 
 
@@ -249,16 +284,16 @@ async def main(options: argparse.Namespace) -> None:
     jobs = sessions(options)
     compared, missing = ways(options)
     found: list[dict[str, Any]] = []
-    async with replicas(options.engine, options.stock) as urls, AsyncExitStack() as kept:
+    async with Replicas(options.engine, options.stock) as replicas, AsyncExitStack() as kept:
         async with aiohttp.ClientSession() as http:
-            for url in urls:
+            for url in replicas.urls:
                 await checked(http, url, options.model)
-        print(described(options, jobs, KV * len(urls)))
+        print(described(options, jobs, KV * len(replicas.urls)))
         used = [way.gateway for way in compared if way.gateway]
         print(gateways.versions(used, options.peers.resolve()))
         if missing:
             print(f"not installed in {options.peers}, so left out: {', '.join(missing)}")
-        stage = Stage(urls, jobs, options.model, kept)
+        stage = Stage(replicas, jobs, options.model, kept)
         alone = await stage.alone()
         print(f"alone a session takes {mean(alone.values()):.1f} s (mean)", flush=True)
         loads = {

@@ -43,6 +43,15 @@ def up(
         int | None,
         typer.Option(metavar="N", min=1, help="Size of each replica's KV cache, in MiB."),
     ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=65535,
+            help="The first replica's port; the others take those after it. Free ones by default.",
+        ),
+    ] = None,
     vllm_arg: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,6 +87,7 @@ def up(
             context,
             packaged.arguments(model, vllm_arg or []),
             say,
+            port,
         )
 
     _print(go(main))

@@ -23,7 +23,7 @@ import httpx
 
 from weft.backends.http.client import client
 from weft.backends.local.flags import base_args, installed, shares
-from weft.backends.local.ports import free_ports
+from weft.backends.local.ports import free_ports, ports_from
 from weft.errors import EngineUnavailable, UsageError
 
 Progress = Callable[[str], None]
@@ -77,6 +77,7 @@ async def launch(
     max_model_len: int | None = None,
     extra_args: Sequence[str] = (),
     on_progress: Progress | None = None,
+    port: int | None = None,
 ) -> AsyncGenerator[list[LocalReplica]]:
     """Start replicas of a model, wait until they answer, and stop them on leaving.
 
@@ -88,13 +89,21 @@ async def launch(
         max_model_len: most tokens of prompt and answer; the model's own by default.
         extra_args: further arguments for vLLM.
         on_progress: called with a sentence whenever something has happened.
+        port: of the first replica, and the others take those after it; free ones by default.
 
     Raises:
-        UsageError: vLLM is not installed, or there is no such model folder.
+        UsageError: vLLM is not installed, there is no such model folder, or a port is in use.
         EngineUnavailable: a replica died at its start; names its last words and its log.
     """
     group = start_group(
-        model, replicas, served_name, kv_cache_bytes, max_model_len, extra_args, detached=False
+        model,
+        replicas,
+        served_name,
+        kv_cache_bytes,
+        max_model_len,
+        extra_args,
+        port,
+        detached=False,
     )
     try:
         await ready(group, on_progress or (lambda _: None))
@@ -111,6 +120,7 @@ def start_group(
     kv_cache_bytes: int | None,
     max_model_len: int | None,
     extra_args: Sequence[str],
+    port: int | None = None,
     *,
     detached: bool,
 ) -> ReplicaGroup:
@@ -124,6 +134,7 @@ def start_group(
         raise UsageError(f"there is no model folder {path}; give a folder or a hub name")
     source = str(path.resolve()) if is_folder else str(model)
     name = served_name or (path.resolve().name if is_folder else source)
+    ports = free_ports(replicas) if port is None else ports_from(port, replicas)
     folder = log_folder(name)
     common = ["--model", source, "--served-model-name", name, *base_args(device, kv_cache_bytes)]
     if max_model_len is not None:
@@ -131,13 +142,11 @@ def start_group(
     urls: list[str] = []
     logs: list[str] = []
     plans: list[dict[str, Any]] = []
-    for port, (cores, env, args) in zip(
-        free_ports(replicas), shares(device, replicas), strict=True
-    ):
+    for listens, (cores, env, args) in zip(ports, shares(device, replicas), strict=True):
         log = str(folder / f"replica-{len(logs)}.log")
-        urls.append(f"http://127.0.0.1:{port}")
+        urls.append(f"http://127.0.0.1:{listens}")
         logs.append(log)
-        listen = ["--host", "127.0.0.1", "--port", str(port)]
+        listen = ["--host", "127.0.0.1", "--port", str(listens)]
         args = [*common, *listen, *args, *extra_args]
         plans.append({"args": args, "env": env, "cores": cores, "log": log})
     events = folder / "events.jsonl"

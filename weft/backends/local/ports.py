@@ -7,12 +7,13 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from weft.errors import EngineUnavailable
+from weft.errors import EngineUnavailable, UsageError
 
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _USUAL = (32768, 65535)
 """Of the ports that systems give to outgoing connections."""
 
+_MOST = 65_535
 _LEAST = 10_000  # below, well-known services listen
 
 
@@ -41,10 +42,33 @@ def free_ports(count: int) -> list[int]:
     raise EngineUnavailable(f"this machine has no {count} free ports; close other servers")
 
 
+def ports_from(first: int, count: int) -> list[int]:
+    """The port `first` and those after it.
+
+    Raises:
+        UsageError: one of them is none, or something listens on it.
+    """
+    found = [*range(first, first + count)]
+    for port in found:
+        if not 1 <= port <= _MOST:
+            raise UsageError(
+                f"port {port} is none; {count} ports from {first} on must be in 1-{_MOST}"
+            )
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind(("", port))
+            except PermissionError:
+                raise UsageError(f"port {port} is the system's; give one from 1024 on") from None
+            except OSError:
+                raise UsageError(f"port {port} is in use; give another first port") from None
+    return found
+
+
 def _kept() -> list[int]:
     """Ports that are given to no outgoing connection."""
     first, last = _given()
-    return [*range(_LEAST, first), *range(max(last + 1, _LEAST), 65536)]
+    return [*range(_LEAST, first), *range(max(last + 1, _LEAST), _MOST + 1)]
 
 
 def _given() -> tuple[int, int]:

@@ -53,13 +53,14 @@ async def up(
     max_model_len: int | None = None,
     extra_args: Sequence[str] = (),
     on_progress: Progress | None = None,
+    port: int | None = None,
 ) -> list[Standing]:
     """Start replicas that outlive this process; the arguments are those of `launch`.
 
     If they don't get ready, or waiting for them is cancelled, none stays.
     """
     group = start_group(
-        model, replicas, served_name, kv_cache_bytes, max_model_len, extra_args, detached=True
+        model, replicas, served_name, kv_cache_bytes, max_model_len, extra_args, port, detached=True
     )
     try:
         await ready(group, on_progress or (lambda _: None))
