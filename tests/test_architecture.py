@@ -107,7 +107,7 @@ WALLS: dict[str, dict[str, set[str]]] = {
     },
     "programs": {
         "calls": {"budgets", "tools", "watching"},
-        "tools": {"durable"},
+        "tools": {"durable", "media"},
         "runs": {"calls", "figures"},
         "durable": {"nodes", "spending"},
         "spending": {"budgets"},

@@ -73,6 +73,7 @@ class ToolResult:
         text: what the model reads: a text as it is, all else as JSON; or what went wrong.
         value: what the tool returned; None if it failed.
         failed: whether there is no value, so that `text` says why.
+        media: images and files that the model sees, in a turn behind the results.
     """
 
     id: str
@@ -80,6 +81,7 @@ class ToolResult:
     text: str
     value: Any = None
     failed: bool = False
+    media: tuple[Media, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

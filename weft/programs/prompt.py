@@ -75,6 +75,11 @@ class _ToolTurn:
         parent = instance if instance is not None else _EMPTY
 
         def extend(value: Any, *, call: str = "", name: str = "") -> Prompt:
+            if isinstance(value, Media):
+                raise UsageError(
+                    "a tool turn takes no image or file; show it in a user's turn behind the "
+                    "tool's: prompt.tool(...).user('', image(...))"
+                )
             return Prompt(parent, "tool", value_text(value), answers=(call, name))
 
         return extend
@@ -162,6 +167,8 @@ class Prompt:
                 raise UsageError(
                     f"a {role} turn takes a text, and then image(...) or file(...), not {one!r:.60}"
                 )
+        if tokens is None and not text.isascii():
+            text = whole_characters(text)
         self.parent = parent
         self.media = media
         self.has_media: bool = bool(media) or (parent is not None and parent.has_media)
@@ -219,10 +226,12 @@ class Prompt:
     def tools(self, results: Iterable[ToolResult]) -> Prompt:
         """Add what tools returned, a turn for each result, in order.
 
+        Images and files that they returned stand in a user's turn behind the results.
+
         Raises:
             UsageError: there is none, or one is no ToolResult.
         """
-        at = self
+        at, media = self, list[Media]()
         for one in results:
             if not isinstance(cast(object, one), ToolResult):
                 raise UsageError(
@@ -230,9 +239,10 @@ class Prompt:
                     "add a value by prompt.tool(value, call=id)"
                 )
             at = Prompt(at, "tool", one.text, answers=(one.id, one.name))
+            media += one.media
         if at is self:
             raise UsageError("there are no results to add; ask `if said.calls` before")
-        return at
+        return Prompt(at, "user", "", media=tuple(media)) if media else at
 
     def lineage(self) -> Iterator[Prompt]:
         """This Prompt and its ancestors, newest first, without the empty one."""
@@ -333,11 +343,20 @@ def _as_written(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
 def value_text(value: Any) -> str:
     """What a model reads of a value: a text as it is, all else as JSON."""
     if isinstance(value, str):
-        return value
+        return whole_characters(value)
     try:
         return to_json(value, fallback=str, inf_nan_mode="constants", bytes_mode="base64").decode()
     except PydanticSerializationError:  # half a surrogate pair, which UTF-8 does not have
         return json.dumps(value, default=str)
+
+
+def whole_characters(text: str) -> str:
+    """A text that UTF-8 has: half a surrogate pair, as in names of files, becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 _EMPTY = Prompt()

@@ -25,7 +25,8 @@ from weft.programs.timeouts import Timeout
 from weft.programs.tools.dependencies import refused
 from weft.programs.tools.kept import keep_result, kept_result
 from weft.programs.tools.marking import Tool
-from weft.types import ToolCall, ToolResult, Usage
+from weft.programs.tools.returned import shown
+from weft.types import Media, ToolCall, ToolResult, Usage
 
 
 async def act(
@@ -122,21 +123,22 @@ class _Acting:
             if tool.limit is not None:
                 await stack.enter_async_context(_slots(tool))
             if scope is None:
-                return ToolResult(call.id, call.name, *await self._run())
+                text, value, media = await self._run()
+                return ToolResult(call.id, call.name, text, value, media=media)
             about: dict[str, Any] = {"tool_call": call.id, "arguments": value_text(call.arguments)}
             stack.enter_context(scope.waiting(tool.name, tool.expects))
             inside = stack.enter_context(
                 noted(scope, tool.name, told=str, uses=self._uses, **about)
             )
-            text, value = await self._run()
+            text, value, media = await self._run()
             if scope.provenance is not None and inside.id is not None:
                 text = scope.provenance.text(text, inside.id)
-            result = ToolResult(call.id, call.name, text, value)
+            result = ToolResult(call.id, call.name, text, value, media=media)
             keep_result(scope, tool, call, result)
             return result
 
-    async def _run(self) -> tuple[str, Any]:
-        """What the tool returns, as text and as it is.
+    async def _run(self) -> tuple[str, Any, tuple[Media, ...]]:
+        """What the tool returns: as text, as it is, and what is to be seen of it.
 
         Raises:
             PartFailed: the tool raised something.
@@ -151,7 +153,8 @@ class _Acting:
             else:
                 with Timeout(tool.name, tool.timeout) as time:
                     value = await _called(tool, given, time.deadline)
-            return value_text(value), value
+            text, media = shown(value)
+            return text, value, media
 
     def _charge(self, scope: Scope, *, stored: bool = False) -> None:
         """Charge what the tool costs.

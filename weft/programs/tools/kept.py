@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from hashlib import blake2b
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter
 
 from weft.programs.prompt import value_text
 from weft.programs.scope import Scope
 from weft.programs.tools.marking import Tool
-from weft.types import ToolCall, ToolResult
+from weft.types import Media, ToolCall, ToolResult
 
 
 def kept_result(scope: Scope, tool: Tool, call: ToolCall) -> ToolResult | None:
@@ -19,15 +23,27 @@ def kept_result(scope: Scope, tool: Tool, call: ToolCall) -> ToolResult | None:
     if stored is None:
         return None
     kept = json.loads(stored.outcome)
-    return ToolResult(call.id, call.name, kept["text"], kept["value"])
+    media = tuple([Media(*one) for one in kept.get("media", ())])
+    return ToolResult(call.id, call.name, kept["text"], _read(tool, kept["value"]), media=media)
 
 
 def keep_result(scope: Scope, tool: Tool, call: ToolCall, result: ToolResult) -> None:
     """Keep a result; it is in the database when this returns."""
     if tool.keep and scope.store is not None:
         value = json.loads(value_text([result.value]))[0]
-        record = json.dumps({"text": result.text, "value": value})
+        media = [[one.kind, one.url, one.name] for one in result.media]
+        record = json.dumps({"text": result.text, "value": value, "media": media})
         scope.store.put(_key(call), record, done=True)
+
+
+def _read(tool: Tool, value: Any) -> Any:
+    """A value as the tool returns it, if its annotation says what that is; else plain JSON."""
+    function = tool.function
+    try:
+        returns = get_type_hints(inspect.unwrap(function), include_extras=True).get("return", Any)
+        return TypeAdapter(returns).validate_json(json.dumps(value))
+    except Exception:  # an annotation that names what is not there, or what JSON can't say
+        return value
 
 
 def _key(call: ToolCall) -> str:
