@@ -73,6 +73,21 @@ def test_a_file_that_is_no_store_is_one_clear_sentence(tmp_path):
         Store(path / "below" / "s.sqlite")
 
 
+def test_a_database_of_something_else_stays_as_it_is(tmp_path):
+    path = tmp_path / "shop.db"
+    shop = sqlite3.connect(path)
+    shop.execute("CREATE TABLE runs (day TEXT)")
+    shop.commit()
+    shop.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"shop.db is a database of something else, .* 'runs'"):
+        Store(path)
+    assert path.read_bytes() == before
+    empty = sqlite3.connect(tmp_path / "new.db")
+    empty.close()
+    Store(tmp_path / "new.db").close()
+
+
 def test_another_format_is_refused(store_place):
     with Store(store_place) as store, store.database.writing() as connection:
         sqlite = isinstance(store_place, Path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from weft.errors import StoreError
 from weft.store.statements import SingleStatements
 
 _FORMAT = 1
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
 # PostgreSQL has no number for it in the file, as SQLite does.
 _format = Table("weft_format", MetaData(), Column("version", Integer, primary_key=True))
 _PATIENCE = {
@@ -78,7 +79,7 @@ class Database:
         except SQLAlchemyError as error:
             self.close()
             raise StoreError(
-                f"store {self.name} can't be opened ({_reason(error)}); name another, or repair it"
+                f"store {self.name} can't be opened ({_reason(error)}); {_remedy(error)}"
             ) from None
         except StoreError:
             self.close()
@@ -86,6 +87,11 @@ class Database:
 
     def _prepare(self, connection: Connection) -> None:
         if connection.dialect.name == "sqlite":
+            if strange := _strange(connection.exec_driver_sql):
+                raise StoreError(
+                    f"store {self.name} is a database of something else, with the table "
+                    f"{strange!r}; name another file, and weft makes it"
+                )
             version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             versions = {version} - {0}
         else:
@@ -96,9 +102,11 @@ class Database:
                 f"store {self.name} has format {max(others)}, this weft reads {_FORMAT}; "
                 "use another"
             )
+        if versions:
+            return
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql(f"PRAGMA user_version={_FORMAT}")
-        elif not versions:
+        else:
             connection.execute(_format.insert(), {"version": _FORMAT})
 
     def create(self, tables: MetaData) -> None:
@@ -261,12 +269,22 @@ def _open(url: URL, name: str) -> Engine:
     def prepare(connection: Any, _: object) -> None:
         cursor = connection.cursor()
         # A crash of the machine may lose the last results, a crash of weft none.
-        for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=NORMAL"):
-            cursor.execute(f"PRAGMA {pragma}")
+        cursor.execute("PRAGMA busy_timeout=5000")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        if not _strange(cursor.execute):  # for the file keeps it
+            cursor.execute("PRAGMA journal_mode=WAL")
         cursor.close()
 
     event.listen(engine, "connect", prepare)
     return engine
+
+
+def _strange(execute: Callable[[str], Any]) -> str:
+    """The name of a table, if a SQLite file is a database that weft did not make; else empty."""
+    # Tables first: another process may make them at this moment, and its version before them.
+    tables = execute(_TABLES).fetchall()
+    version = execute("PRAGMA user_version").fetchone()[0]
+    return tables[0][0] if tables and version == 0 else ""
 
 
 def _create(connection: Connection, tables: MetaData) -> None:
@@ -284,6 +302,11 @@ def _create(connection: Connection, tables: MetaData) -> None:
                 connection.execute(text(added))
         for index in table.indexes:
             connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def _remedy(error: BaseException) -> str:
+    readonly = "readonly" in str(error)
+    return "make it writable, or name another" if readonly else "name another, or repair it"
 
 
 def _reason(error: BaseException) -> str:
