@@ -94,7 +94,7 @@ def test_tenants_take_turns() -> None:
 
 
 def test_what_there_is() -> None:
-    assert sorted(readers()) == ["mooncake", "recorded", "sessions", "tracelab"]
+    assert sorted(readers()) == ["mooncake", "recorded", "sessions", "tracelab", "weka"]
     generators = sorted(set(sources()) - set(readers()))
     assert generators == ["best_of_n", "coding_agents", "text_to_sql", "tree_search"]
 

@@ -13,7 +13,7 @@ from weft.parts.faults import blaming, truth
 from weft.parts.importing import reference
 from weft.simulation.sources import SOURCES, Source, sources
 from weft.simulation.sources.checks import checked_jobs
-from weft.simulation.sources.formats.lines import read_lines
+from weft.simulation.sources.formats.lines import files_of, read_lines
 from weft.simulation.sources.formats.recorded_runs import events_of
 from weft.simulation.workload import Job, Workload
 
@@ -103,21 +103,27 @@ def _reads_file(source: type[Source]) -> bool:
 
 def _is_spec(text: str) -> bool:
     """Whether a text is a spec rather than a path."""
-    return bool(_SPEC.match(text)) and not events_of(Path(text)).is_file()
+    return bool(_SPEC.match(text)) and not is_trace(Path(text))
 
 
 def _require(path: str, name: str) -> None:
     if not path:
         raise UsageError(f"{name} needs a file; write {name}(path='...')")
-    if not events_of(Path(path).expanduser()).is_file():
+    if not is_trace(Path(path).expanduser()):
         raise ConfigError(
             f"there is no file {path}; name a trace, or a generator such as "
             "coding_agents(n=100), or the folder of weft run --out"
         )
 
 
+def is_trace(path: Path) -> bool:
+    """Whether a path is a file, a run's folder or a folder of traces."""
+    return any(file.is_file() for file in files_of(events_of(path)))
+
+
 def _format(path: Path) -> str:
-    """The format that a file's first line shows."""
+    """The format that the first line of a file, or of a folder's first file, shows."""
+    path = files_of(path)[0]
     _, line = next(read_lines(path), (0, ""))
     if not line:
         raise ConfigError(f"{path} is empty; name another file")

@@ -158,8 +158,7 @@ def workload(
     """
     from weft.parts.spec import read_spec
     from weft.simulation.experiments.experiment import first_jobs
-    from weft.simulation.sources.formats.recorded_runs import events_of
-    from weft.simulation.workloads import open_workload
+    from weft.simulation.workloads import is_trace, open_workload
 
     values = {key: _value(value) for key, value in pairs("--option", options).items()}
     if scale is not None:
@@ -167,7 +166,7 @@ def workload(
             raise UsageError(f"--scale {scale:g} must be above 0")
         values["scale"] = scale
     what: str | dict[str, Any] = text
-    if values and format is None and not events_of(Path(text).expanduser()).is_file():
+    if values and format is None and not is_trace(Path(text).expanduser()):
         try:
             spec = read_spec(text, "workload")
             what, values = {spec.name: {**spec.values, **values}}, {}

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weft.simulation.sources.contexts import Fresh, HashChain, Run, Scale, length
+from weft.simulation.sources.contexts import (
+    Fresh,
+    HashChain,
+    Run,
+    Scale,
+    common,
+    joined,
+    length,
+    part,
+)
 from weft.simulation.workload import PlannedCall
 
 
@@ -45,3 +54,35 @@ class PlannedCalls:
         if (missing := scale.reach(blocks) - length(context)) > 0:
             context = [*context, self._fresh(missing)]
         return PlannedCall(played, answered, self._chain.blocks(context, blocks), wait, tool, stage)
+
+
+def carried(
+    calls: Sequence[tuple[list[Run], int, int]], scale: Scale, fresh: Fresh
+) -> list[list[Run]]:
+    """What prompt and answer of each call of one line hold, in recorded tokens.
+
+    What the next prompt has of an answer is that answer's content, provided that the next prompt
+    extends this one and is long enough to hold the answer. Other answers are nobody else's.
+
+    Args:
+        calls: for each call the tokens of its prompt that are known, and how many tokens its
+            prompt and its answer have.
+        scale: between recorded and played tokens.
+        fresh: gives tokens for what nobody else holds.
+    """
+    contexts: list[list[Run]] = []
+    later: list[Run] = []
+    following = 0  # tokens of the next call's prompt; 0 behind the last call
+    for own, prompt, answer in reversed(calls):
+        blocks = scale.tokens(prompt) + scale.tokens(answer)
+        need = max(prompt + answer, scale.reach(blocks // scale.block_size))
+        known = length(own)
+        held = list(own)
+        if following and common(joined(own), joined(later)) == known:
+            whole = following >= prompt + answer
+            held += part(later, known, need if whole else min(prompt, following))
+        held.append(fresh(max(0, need - length(held))))
+        contexts.append(held)
+        later, following = held, prompt
+    contexts.reverse()
+    return contexts

@@ -8,5 +8,6 @@ from weft.simulation.sources.formats.mooncake import Mooncake
 from weft.simulation.sources.formats.recorded_runs import RecordedRuns
 from weft.simulation.sources.formats.sessions import Sessions
 from weft.simulation.sources.formats.tracelab import TraceLab
+from weft.simulation.sources.formats.weka import Weka
 
-__all__ = ["Mooncake", "RecordedRuns", "Sessions", "TraceLab"]
+__all__ = ["Mooncake", "RecordedRuns", "Sessions", "TraceLab", "Weka"]

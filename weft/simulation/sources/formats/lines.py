@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from weft.errors import ConfigError
 
 R = TypeVar("R", bound=BaseModel)
+_ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 
 
 class TraceRow(BaseModel):
@@ -47,6 +48,27 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         ) from None
     except OSError as e:
         raise ConfigError(f"can't read {path}: {e.strerror or e}; name another file") from None
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that a path means: of a folder those of JSON, by their names; else the path."""
+    if not path.is_dir():
+        return [path]
+    return sorted(f for f in path.iterdir() if f.name.endswith(_ENDINGS) and f.is_file())
+
+
+def read_objects(path: Path) -> Iterator[tuple[int, str]]:
+    """The objects of a file with the lines where they begin: one a line, or one in all.
+
+    Raises:
+        ConfigError: as `read_lines`.
+    """
+    lines = read_lines(path)
+    for at, line in lines:
+        if line.strip() == "{":
+            yield at, line + "".join(more for _, more in lines)
+        else:
+            yield at, line
 
 
 def names_in(line: str) -> set[str]:

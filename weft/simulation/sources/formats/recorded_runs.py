@@ -102,7 +102,7 @@ class RecordedRuns(Source):
 
 def events_of(path: Path) -> Path:
     """The file that a path means: of a run's folder, that with the events."""
-    return path / EVENTS if path.is_dir() else path
+    return path / EVENTS if (path / EVENTS).is_file() else path
 
 
 def _read(path: Path) -> tuple[list[_Span], list[_Span]]:

@@ -21,7 +21,7 @@ from weft.simulation.sources.contexts import (
     space,
 )
 from weft.simulation.sources.formats.lines import TraceRow, names_in, parse, read_lines, wrong
-from weft.simulation.sources.planned_calls import PlannedCalls
+from weft.simulation.sources.planned_calls import PlannedCalls, carried
 from weft.simulation.workload import Job, Parallel, PlannedCall, Step
 
 
@@ -165,7 +165,8 @@ class _Player:
     def steps(self, entries: Sequence[_Entry], stage: str = "turn") -> Iterator[Step]:
         """What a session does; the blocks of a turn are made when it is asked for."""
         calls = [(i, e) for i, e in enumerate(entries) if isinstance(e, _Call)]
-        contexts = self._contexts([e for _, e in calls])
+        held = [(self._own(e), e.prompt, e.out) for _, e in calls]
+        contexts = carried(held, self._scale, self._fresh)
         planned = PlannedCalls(self._scale, self._fresh)
         leading = entries[: calls[0][0]] if calls else entries
         yield from self._agents(leading, calls[0][1].t if calls else None)
@@ -212,25 +213,6 @@ class _Player:
         if lead and common(own, self._lead) == lead:
             return [*self._shared, *part(own, lead, length(own))]
         return own
-
-    def _contexts(self, calls: Sequence[_Call]) -> list[list[Run]]:
-        """What prompt and answer of each call hold, from the last call back to the first."""
-        contexts: list[list[Run]] = []
-        later: list[Run] = []
-        following: _Call | None = None
-        for call in reversed(calls):
-            own = self._own(call)
-            blocks = self._scale.tokens(call.prompt) + self._scale.tokens(call.out)
-            need = max(call.prompt + call.out, self._scale.reach(blocks // self._scale.block_size))
-            known = length(own)
-            if following is not None and common(joined(own), joined(later)) == known:
-                carried = following.prompt >= call.prompt + call.out
-                own += part(later, known, need if carried else min(call.prompt, following.prompt))
-            own.append(self._fresh(max(0, need - length(own))))
-            contexts.append(own)
-            later, following = own, call
-        contexts.reverse()
-        return contexts
 
 
 def _wait(call: _Call, following: _Call | None) -> tuple[float, str]:
