@@ -16,6 +16,7 @@ from weft.backends.local.launch import LocalReplica
 from weft.backends.vllm import VLLMEngine
 from weft.errors import EngineUnavailable
 from weft.evals.records import Folder, Row, Settings
+from weft.evals.results import read
 from weft.evals.running.runner import Plan, evaluate
 from weft.evals.tasks.puzzles.countdown_task import CountdownTask
 from weft.search import parse_strategy
@@ -82,13 +83,13 @@ async def test_an_evaluation_survives_the_death_of_a_replica(
         plan = Plan(task, [parse_strategy("majority(n=8)")], task.samples(SAMPLES, 0), settings)
         folder = Folder(tmp_path / "out", create=True)
         session = folder.open(settings)
-        done = await evaluate(plan, pool, folder, session, Watches(5, engine))
+        await evaluate(plan, pool, folder, session, Watches(5, engine))
         assert [r.alive for r in pool.scheduler.replicas] == [False, True]
         assert victim.url in engine.died
         assert not await engine.healthy()
         with pytest.raises(EngineUnavailable, match=victim.url):
             await engine.tokenize("a")
-    [result] = done.results
+    [result] = read(folder).results
     assert result.n == SAMPLES
     assert all(row.error is None for row in folder.rows())
     assert sum(row.usage.cancelled for row in folder.rows()) > 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -98,7 +97,7 @@ class warm:
         own.belong(scope.journal, scope.id)
         self._tasks = TaskGroup()
         self._group = await self._tasks.__aenter__()
-        with enter(replace(scope, journal=own)):
+        with enter(scope.but(journal=own)):
             self._group.start_soon(self._follow)
         return self
 

@@ -7,7 +7,6 @@ import math
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import cache
 from typing import Any, cast
 
@@ -119,7 +118,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
     ) -> list[Completion[Any]]:
         async with self._forks.branch(scope) as inside:
             if tell is not None:
-                inside = replace(inside, live=_also(tell, inside.live))
+                inside = inside.but(live=_also(tell, inside.live))
             with enter(inside):
                 settings: dict[str, Any] = asked.settings | {"role": asked.model}
                 if asked.n > 1:
@@ -174,7 +173,7 @@ def _asking(scope: Scope, name: str) -> Scope:
         if name not in models:
             known = {*ROLES, *error.known, *models}
             raise UnknownName("role or model", name, known) from None
-        return replace(scope, roles={**scope.roles, name: name})
+        return scope.but(roles={**scope.roles, name: name})
     return scope
 
 

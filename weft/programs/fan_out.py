@@ -7,7 +7,6 @@ import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
@@ -146,7 +145,7 @@ class fan_out(Generic[Item, T]):
             at_once = min(self._limit, at_once)
         inside = inside.of_group(max(1, at_once), group)
         for item, branch in zip(items, self._branches, strict=False):
-            with enter(replace(inside, branch=branch) if branch else inside):
+            with enter(inside.but(branch=branch) if branch else inside):
                 self._nodes.start_soon(self._run, self._node, item)
 
     async def __aenter__(self) -> fan_out[Item, T]:

@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
@@ -74,7 +73,7 @@ class Timeout:
             from weft.programs.budgets.budget import timeout
 
             self.around = timeout(scope)
-            self._entered = enter(replace(scope, timeouts=(*scope.timeouts, self)))
+            self._entered = enter(scope.but(timeouts=(*scope.timeouts, self)))
         self._time.__enter__()
         self._entered.__enter__()
         return self

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from weft.programs.scope import current, enter
 from weft.types import Delta
@@ -45,5 +44,5 @@ def watching(monitor: Monitor) -> Generator[None]:
     the tokens up to there and the `finish_reason` "cut"; continuing it keeps their ids. Tokens
     that were under way behind it count as cancelled.
     """
-    with enter(replace(current(), monitor=monitor)):
+    with enter(current().but(monitor=monitor)):
         yield

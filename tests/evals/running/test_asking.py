@@ -13,7 +13,7 @@ import pytest
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineError
 from weft.evals.records import Folder, Row, Settings
-from weft.evals.results import Evaluation
+from weft.evals.results import Evaluation, read
 from weft.evals.running.runner import Plan, evaluate
 from weft.evals.suites.suite import Suite
 from weft.evals.tasks.registry import parse_task
@@ -48,7 +48,8 @@ def plan(path: Path, spec: str, *questions: str, more: str = "") -> Plan:
 
 async def go(what: Plan, engine: ScriptedEngine, folder: Folder) -> Evaluation:
     async with Pool(engine, outage=0.1) as pool:
-        return await evaluate(what, pool, folder, folder.open(what.settings), Silent())
+        await evaluate(what, pool, folder, folder.open(what.settings), Silent())
+    return read(folder)
 
 
 @reader("moody")

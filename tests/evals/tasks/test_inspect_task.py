@@ -12,6 +12,7 @@ from weft import Pool, ScriptedEngine
 from weft.errors import ConfigError, PartFailed, UnknownName, UsageError
 from weft.evals.finished.rescoring import rescore
 from weft.evals.records import Folder, Row, Session, Settings
+from weft.evals.results import read
 from weft.evals.running.runner import Plan, evaluate
 from weft.evals.suites.suite import Suite
 from weft.evals.tasks.registry import long_form, parse_task
@@ -267,8 +268,8 @@ async def test_it_is_evaluated_resumed_and_judged_anew(file: Path, tmp_path: Pat
     async with Pool(engine) as pool:
         with folder.writing():
             plan = Plan(task, strategies, samples, settings)
-            found = await evaluate(plan, pool, folder, session, Quiet())
-    assert [r.accuracy for r in found.results] == [1.0, 1.0]
+            await evaluate(plan, pool, folder, session, Quiet())
+    assert [r.accuracy for r in read(folder).results] == [1.0, 1.0]
     first = next(iter(folder.whole_rows(lambda key: key[1] == ("1", 0))))
     assert first.answer == "1"
     assert first.details["scores"] == {"match": "C", "half": 0.5}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from math import isnan, nan
+from operator import attrgetter
 from typing import Any, cast, overload
 
 from weft.evals.records.row import Row
@@ -24,6 +25,9 @@ _USAGE = {
     "dollars": "d", "reasoning": "q",
 }  # fmt: skip
 _OBJECTS = ("id", "cluster", "answer", "vote", "error")
+_numbers, _maybe, _usage, _objects = (
+    attrgetter(*names) for names in (_NUMBERS, _MAYBE, _USAGE, _OBJECTS)
+)
 
 
 class RowColumns(Sequence[Row]):
@@ -47,16 +51,13 @@ class RowColumns(Sequence[Row]):
 
     def add(self, row: Row) -> None:
         """Add what statistics are made of."""
-        numbers, objects, usage, same = self._numbers, self._objects, row.usage, self._same
-        for name in _NUMBERS:
-            numbers[name].append(getattr(row, name))
-        for name in _MAYBE:
-            value = getattr(row, name)
-            numbers[name].append(nan if value is None else value)
-        for name in _USAGE:
-            numbers[name].append(getattr(usage, name))
-        for name in _OBJECTS:
-            objects[name].append(same(getattr(row, name)))
+        same = self._same
+        maybe = [nan if value is None else value for value in _maybe(row)]
+        numbers = *_numbers(row), *_usage(row.usage), *maybe
+        for column, value in zip(self._numbers.values(), numbers, strict=True):
+            column.append(value)
+        for column, value in zip(self._objects.values(), _objects(row), strict=True):
+            column.append(same(value))
         self._correct.append(-1 if row.correct is None else row.correct)
         self._chosen.append(-1 if row.chosen is None else row.chosen)
         self._details.append(same(tuple(row.plain_details.items())))

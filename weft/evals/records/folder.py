@@ -44,7 +44,7 @@ class Folder:
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
-        self.path = path
+        self.path, self._rows = path, path / ROWS
         try:
             if create:
                 path.mkdir(parents=True, exist_ok=True)
@@ -224,8 +224,8 @@ class Folder:
 
     def append(self, row: Row) -> None:
         """Add a row; it is on disk, for a crash of this process, when this returns."""
-        with (self.path / ROWS).open("a", encoding="utf-8") as file:
-            file.write(row.line())
+        with open(self._rows, "ab") as file:
+            file.write(row.line().encode())
 
 
 def _way(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from weft.errors import PartFailed
@@ -12,9 +13,9 @@ from weft.search.answers.readable import read_text
 from weft.search.strategy import Question
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as a row is
 class KeptText:
-    """What one call generated for a sample.
+    """What one call generated for a sample. It is never changed.
 
     Attributes:
         text: what was generated, without thinking.
@@ -61,9 +62,14 @@ class KeptText:
 
     def json(self) -> dict[str, Any]:
         """What differs from the defaults."""
+        given = zip(_DEFAULTS.items(), _values(self), strict=True)
         return {"text": self.text} | {
-            f.name: value for f in fields(self)[1:] if (value := getattr(self, f.name)) != f.default
+            name: value for (name, default), value in given if value != default
         }
+
+
+_DEFAULTS: dict[str, Any] = {f.name: f.default for f in fields(KeptText)[1:]}
+_values = attrgetter(*_DEFAULTS)
 
 
 def kept_texts(

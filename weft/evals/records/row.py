@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import Any
 
 from weft.evals.records.kept_text import KeptText
@@ -15,9 +16,9 @@ RowKey = tuple[str, tuple[str, int]]
 """A strategy, and what of it: a sample's id and the repeat."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: Python takes five times as long to make what is
 class Row:
-    """What one strategy made of one sample; a line of `samples.jsonl`.
+    """What one strategy made of one sample; a line of `samples.jsonl`. It is never changed.
 
     Attributes:
         strategy: the canonical spec.
@@ -118,10 +119,10 @@ class Row:
 
     def line(self) -> str:
         """The row as a line of JSON, which begins with what `key_of` reads."""
-        own = {name: getattr(self, name) for name in _ORDER}
-        own["usage"] = {name: getattr(self.usage, name) for name in _USAGE}
+        own = dict(zip(_ORDER, _values(self), strict=True))
+        own["usage"] = dict(zip(_USAGE, _counts(self.usage), strict=True))
         own["texts"] = [text.json() for text in self.texts]
-        return json.dumps(own, default=str) + "\n"
+        return _json(own) + "\n"
 
     @classmethod
     def read(cls, line: str | bytes, *, texts: bool = True) -> Row:
@@ -147,6 +148,8 @@ class Row:
 _USAGE = tuple(f.name for f in fields(Usage))
 _FIRST = ("strategy", "id", "repeat")
 _ORDER = (*_FIRST, *(f.name for f in fields(Row) if f.name not in _FIRST))
+_values, _counts = attrgetter(*_ORDER), attrgetter(*_USAGE)
+_json = json.JSONEncoder(default=str).encode
 _TEXT = rb'"((?:[^"\\]|\\.)*)"'
 _KEY = re.compile(rb'\{"strategy": ' + _TEXT + rb', "id": ' + _TEXT + rb', "repeat": (\d+), ')
 

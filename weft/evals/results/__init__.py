@@ -5,6 +5,6 @@ problem come to, `checks` what a second engine said. To add a figure, give `Resu
 Trades away: all rows are gone through again each time; no figure is kept.
 """
 
-from weft.evals.results.evaluation import Evaluation, Result, Told, aligned, gather, read
+from weft.evals.results.evaluation import Evaluation, Gathering, Result, Told, aligned, gather, read
 
-__all__ = ["Evaluation", "Result", "Told", "aligned", "gather", "read"]
+__all__ = ["Evaluation", "Gathering", "Result", "Told", "aligned", "gather", "read"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -236,17 +236,37 @@ def gather(settings: Settings, session: Session, rows: Iterable[Row]) -> Evaluat
 
     Of rows of one strategy, sample and repeat the last counts.
     """
-    by: dict[str, RowColumns] = {}
+    gathering = Gathering()
     for row in rows:
-        if (there := by.get(row.strategy)) is None:
-            there = by[row.strategy] = RowColumns(row.strategy)
+        gathering.add(row)
+    return Evaluation(settings, session, gathering.results(session))
+
+
+class Gathering:
+    """Rows on their way to results, of which no texts are held."""
+
+    def __init__(self) -> None:
+        self._by: dict[str, RowColumns] = {}
+
+    def add(self, row: Row) -> None:
+        """Add a row; of those of one strategy, sample and repeat the last counts."""
+        if (there := self._by.get(row.strategy)) is None:
+            there = self._by[row.strategy] = RowColumns(row.strategy)
         there.add(row)
-    results: list[Result] = []
-    for strategy in list(by):
-        settled, errors = by.pop(strategy).settled()
-        seconds, samples = session.seconds.get(strategy, 0.0), session.samples.get(strategy, 0)
-        results.append(Result(strategy, settled, errors, seconds, samples))
-    return Evaluation(settings, session, tuple(results))
+
+    def results(self, session: Session) -> tuple[Result, ...]:
+        """What the rows come to, which are not held any more then."""
+        results: list[Result] = []
+        for strategy in list(self._by):
+            settled, errors = self._by.pop(strategy).settled()
+            seconds, samples = session.seconds.get(strategy, 0.0), session.samples.get(strategy, 0)
+            results.append(Result(strategy, settled, errors, seconds, samples))
+        return tuple(results)
+
+    def evaluation(self, folder: Folder) -> Evaluation:
+        """What they come to, if they are all rows of a folder."""
+        settings, session = folder.settings()
+        return Evaluation(settings, session, self.results(session), read_checks(folder))
 
 
 def read(folder: Folder) -> Evaluation:
@@ -255,8 +275,10 @@ def read(folder: Folder) -> Evaluation:
     Raises:
         StoreError: it can't be read.
     """
-    found = gather(*folder.settings(), folder.every_row())
-    return replace(found, checks=read_checks(folder))
+    rows = Gathering()
+    for row in folder.every_row():
+        rows.add(row)
+    return rows.evaluation(folder)
 
 
 class Told:

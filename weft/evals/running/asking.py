@@ -66,19 +66,20 @@ class Asking:
         Raises:
             UsageError: the strategy can't work with these engines, or this task.
         """
-        parts = (self.seed, self.strategy.spec, sample.id)
+        spec = self.strategy.spec
+        parts = (self.seed, spec, sample.id)
         seed = stable_seed(*parts, repeat) if repeat else stable_seed(*parts)
-        row = Row(self.strategy.spec, sample.id, None, cluster=sample.cluster, repeat=repeat)
+        row = partial(Row, spec, sample.id, cluster=sample.cluster, repeat=repeat)
         try:
             question = with_sampling(self.task.question(sample, seed), self.sampling)
-            row = replace(row, target=self.task.target(sample), question=_turns(question))
+            target = self.task.target(sample)
         except PartFailed as e:
-            return replace(row, error=str(e), at=_now())
+            return row(None, error=str(e), at=_now())
 
         checks = self._checks(sample, repeat, question)
 
         # Results of strategies with other parameters are those of other programs.
-        @stands_for(self.strategy, self.strategy.spec)
+        @stands_for(self.strategy, spec)
         async def attempt() -> tuple[Answer | Exception, list[Heard], dict[str, float]]:
             # Errors are values here, so that what was spent before them is known.
             with hearing() as heard, hearing_scores() as scores, checking(checks):
@@ -94,8 +95,12 @@ class Asking:
         outcome, heard, scores = done.value
         if isinstance(outcome, UsageError):
             raise outcome
-        row = replace(row, usage=done.usage, seconds=round(done.seconds, 4), at=_now())
-        judged = partial(self._judged, row, sample, question, outcome, heard, scores)
+        row = partial(row, usage=done.usage, seconds=round(done.seconds, 4), at=_now())
+        row = partial(row, target=target, question=_turns(question))
+
+        def judged() -> Row:
+            return row(**self._judged(sample, question, outcome, heard, scores))
+
         return await self._aside(judged)
 
     def _checks(self, sample: Sample, repeat: int, question: Question) -> ResultChecks | None:
@@ -106,26 +111,20 @@ class Asking:
 
     def _judged(
         self,
-        row: Row,
         sample: Sample,
         question: Question,
         outcome: Answer | Exception,
         heard: Sequence[Heard],
         scores: Mapping[str, float],
-    ) -> Row:
-        """The row with what came of it."""
+    ) -> dict[str, Any]:
+        """What came of a sample, as fields of its row."""
         text = outcome.text if isinstance(outcome, Answer) else None
         texts, chosen = kept_texts(heard, question, scores, text)
-        row = replace(row, texts=texts, chosen=chosen)
+        found: dict[str, Any] = {"correct": None, "texts": texts, "chosen": chosen}
         match outcome:
             case Answer() as answer:
-                row = replace(
-                    row,
-                    answer=answer.value,
-                    score=answer.score,
-                    details=answer.details,
-                    text=answer.text,
-                )
+                found["answer"], found["score"] = answer.value, answer.score
+                found["details"], found["text"] = answer.details, answer.text
                 try:
                     correct = self.task.correct(sample, answer)
                     credit = 1.0 if correct else self.task.credit(sample, answer)
@@ -136,15 +135,16 @@ class Asking:
                         lambda value, text: self.task.correct(sample, Answer(text, value)),
                     )
                 except PartFailed as e:
-                    return replace(row, error=str(e))
-                row = replace(row, details=details | notes, drawn=drawn, right=right)
-                return replace(row, correct=correct, credit=credit)
+                    return found | {"error": str(e)}
+                found["details"], found["drawn"], found["right"] = details | notes, drawn, right
+                found["correct"], found["credit"] = correct, credit
+                return found
             case BudgetExceeded() as e:
                 # The limit is part of the question: without an answer in time it is wrong.
-                return replace(row, correct=False, details={"budget_exceeded": e.resource})
+                return found | {"correct": False, "details": {"budget_exceeded": e.resource}}
             case Exception() as e:
                 error = str(e) if isinstance(e, WeftError) else said(e)
-                return replace(row, correct=False if never_works(e) else None, error=error)
+                return found | {"correct": False if never_works(e) else None, "error": error}
 
     async def voting(self, sample: Sample, row: Row, known: Sequence[str]) -> Row:
         """The row with what its answer counts as beside answers that are known."""

@@ -23,7 +23,6 @@ from weft.evals import results
 from weft.evals.costs.energy import Reading, joules
 from weft.evals.records import Folder, Row, Session, Settings
 from weft.evals.records.row import RowKey
-from weft.evals.results import Evaluation
 from weft.evals.running.asking import Asking
 from weft.evals.running.votes import RepeatVotes
 from weft.evals.suites.failures import most_errors
@@ -100,8 +99,8 @@ class EvaluationWatcher(Protocol):
 
 async def evaluate(
     plan: Plan, pool: Pool, folder: Folder, session: Session, watcher: EvaluationWatcher
-) -> Evaluation:
-    """Run what is not in the folder yet; returns all that is in it then.
+) -> None:
+    """Run what is not in the folder yet.
 
     Rows with an error are run again. A sample that engines refuse, because it is longer than
     their context, say, counts as wrong until then. A strategy that fails does not keep
@@ -133,7 +132,6 @@ async def evaluate(
     if failures:
         kind = UsageError if all(isinstance(e, UsageError) for e in failures) else EngineError
         raise kind("; ".join(dict.fromkeys(str(e).rstrip(".") for e in failures)))
-    return results.read(folder)
 
 
 def _renew(plan: Plan, folder: Folder) -> None:

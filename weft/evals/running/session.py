@@ -252,7 +252,7 @@ def _shape(specs: Sequence[str], pool: Pool, suite: Suite) -> dict[str, Any]:
     return {} if shape is None else asdict(shape)
 
 
-async def watched(opened: OpenSuite, plan: Plan, watcher: EvaluationWatcher) -> Evaluation:
+async def watched(opened: OpenSuite, plan: Plan, watcher: EvaluationWatcher) -> None:
     """Run a plan, perhaps another than the suite's, and tell the watcher each second."""
 
     async def tick() -> None:
@@ -263,16 +263,15 @@ async def watched(opened: OpenSuite, plan: Plan, watcher: EvaluationWatcher) -> 
 
     async with TaskGroup() as group:
         group.start_soon(tick)
-        done = await evaluate(plan, opened.pool, opened.folder, opened.session, watcher)
+        await evaluate(plan, opened.pool, opened.folder, opened.session, watcher)
         group.cancel_scope.cancel()
-    return done
 
 
 def finish(folder: Folder) -> Evaluation:
     """Write the report of what a folder holds, and the page of all answers."""
-    evaluation = results.read(folder)
-    spent, trees = Purposes(), SearchedTrees()
-    write_viewer(folder, lambda row: (spent.add(row), trees.add(row)))
+    rows, spent, trees = results.Gathering(), Purposes(), SearchedTrees()
+    write_viewer(folder, lambda row: (rows.add(row), spent.add(row), trees.add(row)))
+    evaluation = rows.evaluation(folder)
     write(folder.path / REPORT, report.html(evaluation, spent, trees))
     if cells := evaluation.session.cells:
         write(folder.path / CELLS, cell_lines(evaluation.results, cells))

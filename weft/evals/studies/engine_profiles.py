@@ -149,11 +149,11 @@ async def run_problems(
     only = {(strategy.spec, (id, 0)) for strategy in suite.parts()[1] for id in ids}
     with TemporaryDirectory() as folder:
         async with open_suite(suite, Path(folder), only=only) as opened:
-            done = await watched(opened, opened.plan, watcher)
+            await watched(opened, opened.plan, watcher)
             rows = opened.folder.rows()
     if failed := [row for row in rows if row.correct is None]:
         raise UsageError(f"{len(failed)} of {len(ids)} problems failed: {failed[0].error}")
-    return rows, sum(done.session.seconds.values())
+    return rows, sum(opened.session.seconds.values())
 
 
 async def tune_engine(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from weft.errors import UsageError
@@ -94,7 +94,7 @@ async def batch(
     async def one(numbered: tuple[int, Item]) -> None:
         at, item = numbered
         scope = current()
-        place = replace(scope, starts=starts, batch=BatchPlace(sharing, at))
+        place = scope.but(starts=starts, batch=BatchPlace(sharing, at))
         if declares is not NOTHING_DECLARED:
             place = _observed(place, name, at, declares)
         with enter(place):
@@ -128,7 +128,7 @@ async def batch(
 
 def _observed(scope: Scope, name: str, at: int, declares: Any) -> Scope:
     """Where it is seen whether an input's run is as the program has declared."""
-    return replace(scope, observed=Observed(declares, scope.child(name, str(at), declares)))
+    return scope.but(observed=Observed(declares, scope.child(name, str(at), declares)))
 
 
 def _times(one: int | None, inputs: int) -> int | None:

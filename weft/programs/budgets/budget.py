@@ -121,7 +121,7 @@ class budget:
                 self._replay.charge_time(self)
         self._time.__enter__()
         self._bind(scope)
-        self._entered = enter(replace(scope, budgets=(*scope.budgets, self)))
+        self._entered = enter(scope.but(budgets=(*scope.budgets, self)))
         self._entered.__enter__()
         return self
 

@@ -73,7 +73,7 @@ def call(
         scope.observed.call(scope.stage, scope.group)
     ask = (*options, *map(str, tokens), "after", *map(str, suffix)) if options or tokens else ()
     if ask and scope.live is not None:
-        scope = replace(scope, live=None)  # the token that an engine generates for it is no text
+        scope = scope.but(live=None)  # the token that an engine generates for it is no text
     store = scope.store
     adapter = scope.adapters.get(role)
     target = adapter.name if adapter is not None else model

@@ -106,7 +106,7 @@ class ResultChecks:
         program = Program(scope.journal.name, "check", precedence=MOST_PRECEDENCE)
         second, error = None, ""
         with scope.pool.scheduler.program(program) as own:
-            place = replace(scope, program=own)
+            place = scope.but(program=own)
             with enter(place):
                 try:
                     second = await call(place, "solver", prompt, sampling, index=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints, overload
 
 from weft.backends.retry import Retry
@@ -121,7 +120,7 @@ def _marked(
             if keyed:
                 kwargs["key"] = f"{deeds.id}-{key[:16]}"
         doing = scope.doing
-        alone = replace(scope, doing=Doing(doing, doing is None or doing.told, name))
+        alone = scope.but(doing=Doing(doing, doing is None or doing.told, name))
 
         async def act(_: Deed) -> str:
             with enter(alone):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -68,7 +67,7 @@ async def seen(
         return json.dumps(record["value"])
     after = now() - journal.last_end
     paid: list[Spent] = []
-    with enter(replace(scope, paid=paid)):
+    with enter(scope.but(paid=paid)):
         value = await look()
     at = replay.clock() if replay is not None else 0.0
     run = replay.run if replay is not None else None

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
@@ -65,11 +65,10 @@ def _within(outer: Scope, scope: Scope) -> Scope:
     budgets = outer.budgets
     default = outer.pool.default_run
     if isinstance(default, Scope) and outer.journal is default.journal:  # calls outside any run
-        return replace(scope, budgets=budgets, timeouts=outer.timeouts, group=outer.group)
+        return scope.but(budgets=budgets, timeouts=outer.timeouts, group=outer.group)
     scope.journal.belong(outer.journal, outer.id)
     same = outer.store is not None and outer.pool is scope.pool and scope.store is scope.pool.store
-    return replace(
-        scope,
+    return scope.but(
         budgets=budgets,
         timeouts=outer.timeouts,
         group=outer.group,
@@ -200,7 +199,7 @@ async def run(
     with spans, named or nullcontext(), waiting, known as own:
         if declares is not NOTHING_DECLARED and identity is None:
             observed = Observed(declares, own)
-        with enter(replace(scope, program=own, observed=observed)), limits:
+        with enter(scope.but(program=own, observed=observed)), limits:
             try:
                 made = awaitable(program(*args, **kwargs), "run's", program)
                 value = await (made if named is None else named.attend(made))

@@ -7,10 +7,10 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any, cast
+from typing import cast
 from weakref import ref
 
 from pydantic import BaseModel
@@ -179,9 +179,17 @@ def _parts(value: object) -> list[object]:
         return list(cast(Iterable[object], value))[:_MANY]
     if isinstance(value, dict):
         return list(cast(dict[object, object], value).values())[:_MANY]
-    if isinstance(value, BaseModel):
-        return [*vars(value).values(), *(value.model_extra or {}).values()]
-    if is_dataclass(value):
-        found: list[Any] = [getattr(value, f.name, None) for f in fields(value)]
-        return found
-    return []
+    kind: type[object] = type(value)
+    names = _fields(kind)
+    if names is None:
+        model = cast(BaseModel, value)
+        return [*vars(model).values(), *(model.model_extra or {}).values()]
+    return [getattr(value, name, None) for name in names]
+
+
+@lru_cache(maxsize=1024)
+def _fields(kind: type[object]) -> tuple[str, ...] | None:
+    """The fields of a dataclass, none of another class; None of a pydantic model."""
+    if issubclass(kind, BaseModel):
+        return None
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else ()

@@ -7,17 +7,8 @@ go with a run, add a field to `Scope`. Trades away: it is one context variable, 
 without being given it.
 """
 
-from weft.programs.scope.scope import (
-    ANY,
-    Live,
-    Scope,
-    Settle,
-    current,
-    enclosing,
-    enter,
-    left,
-    running,
-)
+from weft.programs.scope.left import left
+from weft.programs.scope.scope import ANY, Live, Scope, Settle, current, enclosing, enter, running
 
 __all__ = [
     "ANY",

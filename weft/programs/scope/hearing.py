@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from weft.programs.history.outcome import Outcome
@@ -44,7 +43,7 @@ def hearing() -> Generator[list[Heard]]:
         if outer is not None:
             outer(prompt, outcome, whole)
 
-    with enter(replace(scope, hear=hear)):
+    with enter(scope.but(hear=hear)):
         yield heard
 
 
@@ -56,7 +55,7 @@ def hearing_scores() -> Generator[dict[str, float]]:
     if scope is None:
         yield scores
         return
-    with enter(replace(scope, scores=scores)):
+    with enter(scope.but(scores=scores)):
         yield scores
 
 
@@ -74,7 +73,7 @@ def checking(checks: ResultChecks | None) -> Generator[None]:
     if scope is None or checks is None:
         yield
         return
-    with enter(replace(scope, checks=checks)):
+    with enter(scope.but(checks=checks)):
         yield
 
 
@@ -85,5 +84,5 @@ def settling(settle: Settle) -> Generator[None]:
     if scope is None:
         yield
         return
-    with enter(replace(scope, settle=settle)):
+    with enter(scope.but(settle=settle)):
         yield

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from weft.errors import UsageError
@@ -18,6 +19,7 @@ from weft.programs.history.journal import Journal
 from weft.programs.history.replay import Replay
 from weft.programs.scope.declaration import NOTHING_DECLARED, Declaration
 from weft.programs.scope.doing import Doing
+from weft.programs.scope.left import left
 from weft.programs.scope.observed import Observed
 from weft.types import Adapter, Sender, Usage
 
@@ -52,9 +54,12 @@ ANY = object()
 """Of a scope's `starts`: whatever program begins first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Scope:
-    """The place of the running code in its run.
+    """The place of the running code in its run; never changed once it is made.
+
+    Each node and call makes some, so it is not frozen: Python takes ten times as long to copy an
+    object that is.
 
     Attributes:
         pool: where calls go.
@@ -155,9 +160,16 @@ class Scope:
             question = b"%d\0%b" % (self.batch.number, question)
         return self.journal.occurrence(question, times)
 
+    def but(self, **changes: Any) -> Scope:
+        """The same place, but for some attributes."""
+        made = Scope(*_values(self))
+        for name, value in changes.items():
+            setattr(made, name, value)
+        return made
+
     def of_group(self, siblings: int, group: CallGroup) -> Scope:
         """The same place in a branch of a group."""
-        return replace(self, siblings=siblings, group=group)
+        return self.but(siblings=siblings, group=group)
 
     def spend(self, usage: Usage) -> None:
         """Count what a call cost."""
@@ -194,7 +206,7 @@ class Scope:
 
     def inside(self, id: str, stage: str, doing: Doing | None) -> Scope:
         """The same run, one level in."""
-        return replace(self, id=id, stage=stage or self.stage, doing=doing, starts=None)
+        return self.but(id=id, stage=stage or self.stage, doing=doing, starts=None)
 
     @contextmanager
     def waiting(self, tool: str, expects: float | None = None) -> Generator[None]:
@@ -226,8 +238,7 @@ class Scope:
         child = self.child(name, id, declares)
         observed = None if declares is NOTHING_DECLARED else Observed(declares, child)
         with self.pool.scheduler.program(child):
-            yield replace(
-                self,
+            yield self.but(
                 program=child,
                 stage=name,
                 siblings=1,
@@ -243,22 +254,7 @@ class Scope:
         return nullcontext() if self.replay is None else self.replay.branches(count)
 
 
-def left(budgets: Iterable[budget]) -> tuple[float | None, int | None, int | None]:
-    """When the first of some budgets ends, and the calls and tokens that they leave."""
-    deadline: float | None = None
-    calls: int | None = None
-    tokens: int | None = None
-    for b in budgets:
-        limits, spent = b.limits, b.spent
-        if limits.seconds is not None and (deadline is None or b.deadline < deadline):
-            deadline = b.deadline
-        if limits.calls is not None:
-            rest = max(0, limits.calls - spent.calls)
-            calls = rest if calls is None else min(calls, rest)
-        if limits.tokens is not None:
-            rest = max(0, limits.tokens - spent.total)
-            tokens = rest if tokens is None else min(tokens, rest)
-    return deadline, calls, tokens
+_values = attrgetter(*(f.name for f in fields(Scope)))
 
 
 _scope: ContextVar[Scope | None] = ContextVar("weft_scope", default=None)
@@ -295,11 +291,17 @@ def current() -> Scope:
     return scope
 
 
-@contextmanager
-def enter(scope: Scope) -> Generator[Scope]:
-    """Make `scope` the current one for the block."""
-    token = _scope.set(scope)
-    try:
-        yield scope
-    finally:
-        _scope.reset(token)
+class enter:
+    """Make a scope the current one for the block."""
+
+    __slots__ = ("_scope", "_token")
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def __enter__(self) -> Scope:
+        self._token: Token[Scope | None] = _scope.set(self._scope)
+        return self._scope
+
+    def __exit__(self, *_: object) -> None:
+        _scope.reset(self._token)

@@ -6,7 +6,6 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext
-from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -74,7 +73,7 @@ async def act(
                 elif scope is None or branches is None:
                     tasks.start_soon(one, at, call, scope)
                 else:  # so that what is done once is known again, whichever tool comes first
-                    tasks.start_soon(one, at, call, replace(scope, branch=next(branches)))
+                    tasks.start_soon(one, at, call, scope.but(branch=next(branches)))
     if ended:
         raise ended[0]
     return [results[at] for at in range(len(calls))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from inspect import Parameter, Signature
 from typing import Any
@@ -210,5 +209,5 @@ class Workflow:
         if model is None:
             return await awaitable(one.function(**given), "operator", one.function)
         scope = current()
-        with enter(replace(scope, roles={**scope.roles, "solver": model})):
+        with enter(scope.but(roles={**scope.roles, "solver": model})):
             return await awaitable(one.function(**given), "operator", one.function)

@@ -99,7 +99,7 @@ def played_by(role: str) -> Generator[None]:
     if role in scope.adapters:
         adapters["solver"] = scope.adapters[role]
     roles = {**scope.roles, "solver": scope.model(role)}
-    with enter(replace(scope, roles=roles, adapters=adapters)):
+    with enter(scope.but(roles=roles, adapters=adapters)):
         yield
 
 
