@@ -11,6 +11,7 @@ MissCause = Literal[
     "new",
     "evicted",
     "superseded",
+    "down",
     "sibling",
     "elsewhere",
     "salt",
@@ -22,6 +23,7 @@ MissCause = Literal[
 - `new`: they were never sent before;
 - `evicted`: the engine had them, and gave their room to others;
 - `superseded`: their conversation went on without them, so that they were forgotten first;
+- `down`: the engine had them, and was down since;
 - `sibling`: a call that has them too was still computing them;
 - `elsewhere`: another engine had them;
 - `salt`: they were sent under another cache salt;
@@ -57,6 +59,7 @@ MISSED: Mapping[str, str] = MappingProxyType(
         "new": "never sent before",
         "evicted": "evicted",
         "superseded": "superseded by what their conversation went on with",
+        "down": "lost when the engine was down",
         "sibling": "still being computed for another call",
         "elsewhere": "on another engine",
         "salt": "under another cache salt",
@@ -97,6 +100,8 @@ class Miss:
                 why = f"were evicted by {whose}" if whose else "were evicted, by whom is not known"
             case "superseded":
                 why = f"were superseded by {whose}, and forgotten"
+            case "down":
+                why = f"were there, by {whose}, before the engine was down"
             case "sibling":
                 why = f"were still being computed for {whose}"
             case "elsewhere":

@@ -1,85 +1,33 @@
-"""Misses: what engines were sent, and why a prompt was not found in the cache."""
+"""Misses: why a prompt was not found in the cache."""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from weft.cache.block_hashes import salted
 from weft.cache.prefix import PrefixIndex
 from weft.orchestrator.causes.cause import Miss, MissCause
+from weft.orchestrator.causes.sent import Past, SentCall, had, insert, owner_of
 from weft.orchestrator.causes.shared import rendered_otherwise, shared_blocks, shared_tokens
 
 if TYPE_CHECKING:
     from weft.orchestrator.dispatch.replica import Replica
     from weft.orchestrator.dispatch.ticket import Ticket
-    from weft.types import Request
 
 _MORE = 8  # times an engine's cache of which is known that it was there
 _MOST = 1 << 18  # blocks of one engine of which that is known
-_EVICTIONS = 8192  # of one engine that are known
 _CALLS = 256  # whose requests are held
 _TOKENS = 1 << 20  # of all their prompts
 _PROGRAMS = 4096  # of which the latest call is known
-
-
-@dataclass(eq=False, slots=True)
-class SentCall:
-    """A call as it was sent.
-
-    Attributes:
-        request: what was asked; None when that is long ago.
-        prompt: tokens of its prompt.
-        siblings: calls that its program made at once, itself included.
-        id, program: of the call.
-        engine: where it was sent.
-        hashes: of its prompt's whole blocks, with its salt.
-        number: counts the calls.
-        begun: whether its answer had begun.
-        there: leading blocks of the prompt that the engine was once sent.
-        beside: a call that was computing the same prefix, and how many blocks they share.
-    """
-
-    request: Request | None
-    prompt: int
-    siblings: int
-    id: str
-    program: str
-    engine: Replica
-    hashes: Sequence[int]
-    number: int
-    begun: bool = False
-    there: int = 0
-    beside: tuple[SentCall | None, int] = (None, 0)
-
-
-@dataclass(eq=False, slots=True)
-class _Past:
-    """What one engine had: all that it was sent, for longer than it can hold it."""
-
-    sent: PrefixIndex
-    running: dict[Ticket, SentCall] = field(default_factory=dict["Ticket", SentCall])
-    evictions: OrderedDict[int, SentCall | None] = field(
-        default_factory=OrderedDict[int, "SentCall | None"]
-    )
-    acting: SentCall | None = None
-    index: PrefixIndex | None = None
-
-    def note(self, chain: Sequence[int], start: int, end: int) -> None:
-        """The call that acts has blocks of a chain evicted."""
-        self.evictions[chain[start]] = self.acting
-        self.evictions.move_to_end(chain[start])
-        if len(self.evictions) > _EVICTIONS:
-            self.evictions.popitem(last=False)
 
 
 class Misses:
     """Follows calls from their start to their end; says of each what it missed, and why."""
 
     def __init__(self) -> None:
-        self._pasts: dict[Replica, _Past] = {}
+        self._pasts: dict[Replica, Past] = {}
         self._salted, self._salts = PrefixIndex(_MOST), False  # without their salt
         self._last: OrderedDict[str, SentCall] = OrderedDict()  # of each program
         self._superseding: OrderedDict[str, SentCall] = OrderedDict()
@@ -142,16 +90,16 @@ class Misses:
         call.beside = (None, 0)  # or each would hold the one before it
         size, salt = call.engine.block_size, ticket.call.request.cache_salt
         left = ticket.call.grown(size, answer, count)
-        _insert(past.sent, left, call)
+        insert(past.sent, left, call)
         if salt:
             self._salts = True
-            _insert(self._salted, salted(left, salt), call)
+            insert(self._salted, salted(left, salt), call)
         _latest(self._last, call)
         if ticket.keep is not None and ticket.keep.supersedes:
             _latest(self._superseding, call)
         return misses
 
-    def _past(self, replica: Replica) -> _Past:
+    def _past(self, replica: Replica) -> Past:
         past = self._pasts.get(replica)
         if past is None:
             for gone in [
@@ -159,14 +107,16 @@ class Misses:
             ]:
                 del self._pasts[gone]
             blocks = min(_MOST, replica.index.capacity * _MORE)
-            past = self._pasts[replica] = _Past(PrefixIndex(blocks))
-        if past.index is not replica.index:  # it was restarted, or is new
+            past = self._pasts[replica] = Past(PrefixIndex(blocks))
+        if past.index is not replica.index:  # it was down, or is new
+            if past.index is not None:
+                past.before, past.sent = past.sent, PrefixIndex(past.sent.capacity)
             past.index = replica.index
             past.index.on_evict = past.note
             past.evictions.clear()
         return past
 
-    def _found(self, call: SentCall, ticket: Ticket, cached: int, past: _Past) -> Iterator[Miss]:
+    def _found(self, call: SentCall, ticket: Ticket, cached: int, past: Past) -> Iterator[Miss]:
         """The causes, one behind the other from the first token that was not cached."""
         size, hashes, prompt = call.engine.block_size, call.hashes, ticket.prompt_tokens
         whole = min((prompt - 1) // size, len(hashes))
@@ -182,12 +132,13 @@ class Misses:
         if (more := upto(call.there)) > 0:
             yield from self._lost(past, hashes, at // size, more, size)
             at += more
-        for replica, elsewhere in self._pasts.items() if at < whole * size else ():
-            if replica is call.engine or replica.fleet is not call.engine.fleet:
-                continue
-            if (more := upto(_had(elsewhere, hashes, at // size))) > 0:
-                owner = _owner(elsewhere.sent, hashes, at // size)
-                yield _blamed("elsewhere", more, at, owner, replica.name)
+        if past.before is not None and (more := upto(past.before.match(hashes))) > 0:
+            yield _blamed("down", more, at, owner_of(past.before, hashes, at // size))
+            at += more
+        for elsewhere, past_there in self._elsewhere(call) if at < whole * size else ():
+            if (more := upto(had(past_there, hashes, at // size))) > 0:
+                owner = owner_of(past_there.sent, hashes, at // size)
+                yield _blamed("elsewhere", more, at, owner, elsewhere.name)
                 at += more
         for more, owner in self._other_salts(call, ticket, at // size, upto):
             yield _blamed("salt", more, at, owner)
@@ -214,10 +165,10 @@ class Misses:
             yield Miss("new", prompt - at, at)
 
     def _lost(
-        self, past: _Past, hashes: Sequence[int], block: int, tokens: int, size: int
+        self, past: Past, hashes: Sequence[int], block: int, tokens: int, size: int
     ) -> Iterator[Miss]:
         """Why an engine no longer had what it was sent, from a block on."""
-        owner = _owner(past.sent, hashes, block + tokens // size - 1)
+        owner = owner_of(past.sent, hashes, block + tokens // size - 1)
         later = None
         if owner is not None and owner.engine.engine.leases:
             later = self._superseding.get(owner.program)
@@ -231,6 +182,12 @@ class Misses:
         if kept < tokens:
             yield _blamed("superseded", tokens - kept, block * size + kept, later)
 
+    def _elsewhere(self, call: SentCall) -> Iterator[tuple[Replica, Past]]:
+        """The other engines of a call's model."""
+        for replica, past in self._pasts.items():
+            if replica is not call.engine and replica.fleet is call.engine.fleet:
+                yield replica, past
+
     def _other_salts(
         self, call: SentCall, ticket: Ticket, block: int, upto: Callable[[int], int]
     ) -> Iterator[tuple[int, SentCall | None]]:
@@ -242,20 +199,14 @@ class Misses:
         pasts = [past.sent for past in self._pasts.values()] if salt else []
         for index in (self._salted, *pasts):
             if (more := upto(index.match(plain))) > 0:
-                yield more, _owner(index, plain, block)
+                yield more, owner_of(index, plain, block)
                 return
 
-    def _before(self, call: SentCall, past: _Past, block: int) -> list[SentCall]:
+    def _before(self, call: SentCall, past: Past, block: int) -> list[SentCall]:
         """Calls that may share some tokens more than whole blocks."""
-        owner = _owner(past.sent, call.hashes, block - 1) if block else None
+        owner = owner_of(past.sent, call.hashes, block - 1) if block else None
         found = (self._last.get(call.program), owner)
         return [one for one in found if one is not None]
-
-
-def _insert(index: PrefixIndex, hashes: Sequence[int], call: SentCall) -> None:
-    hold = index.open(hashes)
-    index.grow(hold, hashes, min(len(hashes), index.capacity))
-    index.close(hold, call)
 
 
 def _latest(calls: OrderedDict[str, SentCall], call: SentCall) -> None:
@@ -263,26 +214,6 @@ def _latest(calls: OrderedDict[str, SentCall], call: SentCall) -> None:
     calls.move_to_end(call.program)
     if len(calls) > _PROGRAMS:
         calls.popitem(last=False)
-
-
-def _had(past: _Past, hashes: Sequence[int], known: int) -> int:
-    """Blocks that an engine had, if there are more than are known of."""
-    most = max(past.sent.match(hashes), known)
-    for one in past.running.values():
-        # Hashes are chained: with the next one, all before it are the same.
-        if most < len(hashes) and most < len(one.hashes) and one.hashes[most] == hashes[most]:
-            most = shared_blocks(one.hashes, hashes)
-    return most
-
-
-def _owner(index: PrefixIndex, hashes: Sequence[int], block: int) -> SentCall | None:
-    """Who last had a block."""
-    at = 0
-    for owner, blocks in index.owners(hashes):
-        at += blocks
-        if at > block:
-            return owner if isinstance(owner, SentCall) else None
-    return None
 
 
 def _blamed(

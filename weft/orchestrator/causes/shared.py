@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from weft.orchestrator.causes.misses import SentCall
+    from weft.orchestrator.causes.sent import SentCall
     from weft.types import Message
 
 
