@@ -15,6 +15,7 @@ from vllm.distributed.kv_transfer.kv_connector.v1.metrics import (
 from weft.leases.book import LeaseBook
 
 LEASES, HELD, GIVEN_UP = "weft:leases", "weft:leased_blocks", "weft:leased_blocks_given_up"
+PRIORITY = "weft:schedules_by_priority"
 CAUSES = ("need", "time", "released", "superseded", "forgotten", "lost")
 
 
@@ -71,6 +72,11 @@ class LeaseMetrics(KVConnectorPromMetrics):
         given_up: Any = self._counter_cls(
             GIVEN_UP, "Blocks that leases held, and no longer do, by cause.", [*labelnames, "cause"]
         )
+        ordered: Any = self._gauge_cls(
+            PRIORITY, "Whether requests with a lower priority go first.", labelnames
+        )
+        for values in per_engine_labelvalues.values():
+            ordered.labels(*values).set(vllm_config.scheduler_config.policy == "priority")
         self._leases = {i: leases.labels(*v) for i, v in per_engine_labelvalues.items()}
         self._held = {i: held.labels(*v) for i, v in per_engine_labelvalues.items()}
         self._given_up = {

@@ -39,3 +39,15 @@ async def test_older_programs_go_first_with_those_that_they_start() -> None:
         async with Pool(url) as pool:
             await run(ask, "again", pool=pool)
     assert "priority" not in json.loads(engine.received[-1].raw)
+
+
+async def test_a_server_with_leases_tells_by_itself_that_it_schedules_by_priority() -> None:
+    engine = ScriptedEngine("ok", model="m")
+    engine.leases = True
+    with mock.running(engine) as url:
+        for scheduled, spec in ((False, url), (True, url), (True, f"{url}?priority=false")):
+            engine.priority = scheduled
+            async with Pool(spec) as pool:
+                await run(ask, "told?", pool=pool)
+            said = "priority" in json.loads(engine.received[-1].raw)
+            assert said == (scheduled and spec == url)

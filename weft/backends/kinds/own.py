@@ -24,7 +24,8 @@ class VLLM(EngineKind):
         url: the server's address.
         model: the name of the model; the one that is served first by default.
         api_key: sent as a bearer token; better `?key=VARIABLE`, which keeps it out of records.
-        priority: whether the server was started with `--scheduling-policy priority`.
+        priority: whether the server was started with `--scheduling-policy priority`; a server with
+            weft's connector tells by itself.
         leases: whether the server is told what to keep, if it runs with weft's connector.
     """
 
@@ -35,7 +36,7 @@ class VLLM(EngineKind):
         url: str,
         model: str | None = None,
         api_key: str | None = None,
-        priority: bool = False,
+        priority: bool | None = None,
         leases: bool = True,
     ) -> None:
         self.url, self.model, self.api_key = url, model, api_key

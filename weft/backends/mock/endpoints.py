@@ -64,6 +64,7 @@ class Endpoints:
         ]
         if self.engine.leases:
             lines.append('weft:leases{engine="0"} 0.0')
+            lines.append(f'weft:schedules_by_priority{{engine="0"}} {self.engine.priority:.1f}')
         return PlainTextResponse("\n".join(lines) + "\n")
 
     async def tokenize(self, _: Received, body: Body) -> Response:

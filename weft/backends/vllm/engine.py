@@ -25,6 +25,7 @@ from weft.backends.vllm.metrics import (
     LEASED,
     LEASES,
     NEED,
+    PRIORITY,
     ProcessWatch,
     gauge,
     has,
@@ -58,7 +59,8 @@ class VLLMEngine(Engine):
         price: what tokens cost.
         name: unique in a pool; the address by default.
         priority: whether the server was started with `--scheduling-policy priority`: it is told
-            then which program began first.
+            then which program began first. None asks the server, which tells only with weft's
+            connector.
         leases: whether it is told what to keep, if it runs with weft's connector.
         concurrency: how many calls to send at once: the server's `--max-num-seqs`, which the
             server does not tell. vLLM's own default is 256 on a GPU, or 1024 on a large GPU.
@@ -79,7 +81,7 @@ class VLLMEngine(Engine):
         price: Price | None = None,
         name: str | None = None,
         *,
-        priority: bool = False,
+        priority: bool | None = None,
         leases: bool = True,
         concurrency: int = 256,
         rate: float | None = None,
@@ -89,7 +91,7 @@ class VLLMEngine(Engine):
         self.url = url.rstrip("/").removesuffix("/v1")
         self.name = name or self.url
         self.price = price
-        self.priority, self._leasing = priority, leases
+        self.priority, self._priority, self._leasing = bool(priority), priority, leases
         self.allow(concurrency=concurrency, rate=rate, silence=silence, retry=retry)
         self._wanted_model = model
         self.api_key = api_key or os.environ.get("VLLM_API_KEY") or None
@@ -316,6 +318,8 @@ class VLLMEngine(Engine):
         self._watch.note(text)
         if text:
             self.leases = self._leasing and has(text, LEASES)
+            if self._priority is None:
+                self.priority = gauge(text, PRIORITY) > 0
             self.leased = int(gauge(text, LEASED))
             self.needed = int(gauge(text, GIVEN_UP, NEED))
         self.process = self._watch.number

@@ -31,6 +31,8 @@ GIVEN_UP, NEED = "weft:leased_blocks_given_up_total", 'cause="need"'
 LEASED = "weft:leased_blocks"
 LEASES = "weft:leases"
 """Is there if the server was started with weft's connector."""
+PRIORITY = "weft:schedules_by_priority"
+"""Is told by weft's connector alone; vLLM itself says nothing of how it schedules."""
 
 
 def has(metrics: str, name: str) -> bool:
