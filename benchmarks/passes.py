@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean
@@ -40,6 +41,7 @@ class Passes:
 
     way: Way
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    fans: list[Outcome] = field(default_factory=list[Outcome])
     means: list[float] = field(default_factory=list[float])
     seconds: float = 0.0
     cached: list[float] = field(default_factory=list[float])
@@ -56,8 +58,9 @@ class Passes:
             "first": quantile(firsts, 0.5),
             "goodput": 60 * good / self.seconds,
             "hit_rate": mean(self.cached),
-            "errors": float(sum(o.errors for o in self.outcomes)),
-            "failed": float(sum(o.failed for o in self.outcomes)),
+            "errors": float(sum(o.errors for o in self.outcomes + self.fans)),
+            "failed": float(sum(o.failed for o in self.outcomes + self.fans)),
+            "fans": mean([o.completion for o in self.fans if not o.failed] or [float("nan")]),
         }
 
 
@@ -101,6 +104,8 @@ def table(passes: Sequence[Passes], alone: dict[int, float], slos: Sequence[floa
             by_round = [b / a for a, b in zip(ours.means, one.means, strict=False)]
             span = f"{min(by_round):.2f} - {max(by_round):.2f}"
             line += f"{m['mean'] / ours.figures(alone, slos[0])['mean']:>13.2f}x{span:>14}"
+        if one.fans:
+            line += f"   fan-outs {m['fans']:.2f} s"
         lines.append(line + ("" if one in kept else "   (not the best cap)"))
     return "\n".join(lines)
 
@@ -113,6 +118,7 @@ FIGURES = {
     "goodput": ("goodput", "sessions/min", "higher"),
     "hit_rate": ("prompt tokens cached", "share", "higher"),
     "errors": ("errors", "calls", "lower"),
+    "fans": ("mean completion of fan-outs", "s", "lower"),
 }
 
 
@@ -133,4 +139,5 @@ def rows(
             "peers": {n: round(f[figure], 5) for n, f in found.items()},
         }
         for figure, (name, unit, better) in FIGURES.items()
+        if not math.isnan(ours[figure])
     ]

@@ -16,7 +16,8 @@ replica for itself; goodput counts the sessions that end within `--slo` times th
 came. Two loads: all sessions at once, when their contexts are larger than the KV, and a few at
 once. In each round every gateway, newly started, plays the same sessions with content of its
 own, and the order moves on by one. `--kept` adds a weft that goes on through all rounds,
-`--restarted` one whose replicas are restarted before each round but the first.
+`--restarted` one whose replicas are restarted before each round but the first. With `--fan-outs`
+best-of-n programs come meanwhile, one after the other; a client's cap does not hold for these.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from typing import Any
 
 import aiohttp
 
+import fan_outs
 import gateways
 from gateways import running
 from live import BLOCK, CONTEXT, GAP, KV, arguments_of_sessions, described, say, sessions
@@ -119,10 +121,15 @@ class Stage:
     """The replicas, and what is played on them."""
 
     def __init__(
-        self, replicas: Replicas, jobs: Sequence[Job], model: str, kept: AsyncExitStack
+        self,
+        replicas: Replicas,
+        jobs: Sequence[Job],
+        model: str,
+        kept: AsyncExitStack,
+        fan_outs: int = 0,
     ) -> None:
         self.replicas, self.urls = replicas, replicas.urls
-        self.jobs, self.model = jobs, model
+        self.jobs, self.model, self.fan_outs = jobs, model, fan_outs
         self._kept = kept
         self._running: dict[str, str] = {}  # URLs of gateways that go on
 
@@ -147,8 +154,10 @@ class Stage:
     async def _play(
         self, way: Way, route: Route, jobs: Sequence[Job], at_once: int, into: Passes
     ) -> None:
-        played = scripts(jobs, BLOCK, f"{random.getrandbits(64):016x}")
+        salt = f"{random.getrandbits(64):016x}"
+        played = scripts(jobs, BLOCK, salt)
         outcomes = [Outcome(index) for index in range(len(jobs))]
+        fans = [Outcome(index) for index in range(self.fan_outs)]
         come = asyncio.Semaphore(at_once) if at_once else nullcontext()
         allowed = asyncio.Semaphore(way.cap) if way.cap else nullcontext()
         limits = aiohttp.TCPConnector(limit=0)
@@ -163,18 +172,26 @@ class Stage:
                         outcome.started = time.monotonic()
                         await play(http, route, played[outcome.index], outcome, CONTEXT)
 
+            async def fan(outcome: Outcome) -> None:
+                await asyncio.sleep(fan_outs.GAP * outcome.index)
+                outcome.arrived = time.monotonic()
+                await fan_outs.play_fan_out(http, route, f"{salt}:fan:{outcome.index}", outcome)
+
             queries, hits = await prefix_tokens(http, self.urls)
             begun = time.monotonic()
             async with asyncio.TaskGroup() as group:
                 for outcome in outcomes:
                     group.create_task(one(outcome))
+                for outcome in fans:
+                    group.create_task(fan(outcome))
             seconds = time.monotonic() - begun
             after = await prefix_tokens(http, self.urls)
         into.outcomes += outcomes
+        into.fans += fans
         into.seconds += seconds
         into.cached.append((after[1] - hits) / max(1.0, after[0] - queries))
         into.means.append(mean(o.completion for o in outcomes))
-        for outcome in outcomes:
+        for outcome in outcomes + fans:
             if outcome.wrong:
                 say(f"{way.name}: {outcome.errors} errors of a session: {outcome.wrong}")
                 break
@@ -268,6 +285,7 @@ def arguments() -> argparse.Namespace:
     add("--unleased", action="store_true", help="weft also without leases in the replicas")
     add("--kept", action="store_true", help="also a weft that goes on through all rounds")
     add("--restarted", action="store_true", help="the same, its replicas restarted between rounds")
+    add("--fan-outs", type=int, default=0, metavar="N", help="best-of-n programs beside (0)")
     add("--quick", action="store_true", help="6 sessions of 3 calls, one load and round")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
@@ -293,7 +311,7 @@ async def main(options: argparse.Namespace) -> None:
         print(gateways.versions(used, options.peers.resolve()))
         if missing:
             print(f"not installed in {options.peers}, so left out: {', '.join(missing)}")
-        stage = Stage(replicas, jobs, options.model, kept)
+        stage = Stage(replicas, jobs, options.model, kept, options.fan_outs)
         alone = await stage.alone()
         print(f"alone a session takes {mean(alone.values()):.1f} s (mean)", flush=True)
         loads = {
