@@ -1,6 +1,9 @@
+from functools import partial
+
 import anyio
 import networkx as nx
 
+from waiting import until
 from weft import Pool, Prompt, ScriptedEngine, Store, fan_out, generate, node, program, run
 from weft.backends.scripted.engine import Scripted
 
@@ -221,3 +224,21 @@ async def test_a_loser_that_had_finished_unread_costs_the_same_in_a_rerun(tmp_pa
     assert second.value == first.value
     assert second.usage == first.usage
     assert first.usage.calls == len(engine.requests) == 2
+
+
+async def test_what_is_cancelled_anyway_is_not_sent() -> None:
+    engine = ScriptedEngine(Scripted("never", hangs=True))
+
+    async def stubborn() -> None:
+        try:
+            await generate(Prompt.user("first"))
+        finally:
+            await generate(Prompt.user("another, to clean up"))
+
+    async with Pool(engine) as pool:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(run, stubborn, pool=pool))
+            await until(lambda: engine.running)
+            tasks.cancel_scope.cancel()
+        assert not pool.scheduler.in_flight
+    assert len(engine.requests) == engine.cancelled == 1

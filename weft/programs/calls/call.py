@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from anyio.lowlevel import checkpoint_if_cancelled
+
 from weft.backends.http.wire import template_settings
 from weft.concurrency import now
 from weft.errors import BudgetExceeded
@@ -154,6 +156,7 @@ class _Call:
                 self.reservation = held
                 if store is None or not await self._find(store):
                     call, scheduler = await self._prepare(held), scope.pool.scheduler
+                    await checkpoint_if_cancelled()  # what is cancelled anyway is not sent
                     ticket = scheduler.submit(call)
                     if ticket.replica is None:
                         try:
