@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from vllm.distributed.kv_transfer.kv_connector.factory import KVConnectorFactory
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorBase_V1,
     KVConnectorMetadata,
@@ -29,11 +30,17 @@ from weft.leases.metrics import LeaseMetrics, LeaseStats
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.core.block_pool import BlockPool
-    from vllm.v1.core.kv_cache_manager import KVCacheBlocks
+    from vllm.v1.core.kv_cache_manager import KVCacheBlocks, KVCacheManager
     from vllm.v1.core.sched.output import SchedulerOutput
     from vllm.v1.kv_cache_interface import KVCacheConfig
     from vllm.v1.request import Request
 
+_WHOLE = (
+    RequestStatus.FINISHED_STOPPED,
+    RequestStatus.FINISHED_LENGTH_CAPPED,
+    RequestStatus.FINISHED_REPETITION,
+)
+"""How requests end that were not broken off, by a client or by an error."""
 _SWEEP = 1.0
 """Seconds between looks for leases whose time is over."""
 
@@ -72,6 +79,23 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
         self._free = HeldLast(gpu_block_pool.free_block_queue, gpu_block_pool.blocks, self._book)
         gpu_block_pool.free_block_queue = self._free
         self._pool, self._cached = gpu_block_pool, gpu_block_pool.cached_block_hash_to_block
+
+    def bind_kv_cache_manager(self, kv_cache_manager: KVCacheManager) -> None:
+        """Bind the pool, and hear of preemptions, of which no connector is told.
+
+        A request is preempted when fewer blocks are free than are needed. Leases give up what they
+        hold of these, so that the blocks of the preempted request, which goes on soon, are not
+        forgotten before.
+        """
+        super().bind_kv_cache_manager(kv_cache_manager)
+        free = kv_cache_manager.free
+
+        def freed(request: Request) -> None:
+            if request.status == RequestStatus.RUNNING and self._free is not None:
+                self._free.give_up()
+            free(request)
+
+        kv_cache_manager.free = freed
 
     def on_new_request(self, request: Request) -> None:
         """Do at once what a request says of leases that end."""
@@ -125,11 +149,11 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
         self._watch_reset()
         self._changed = True
         blocks = self._cached_blocks(block_ids)
-        aborted = request.status == RequestStatus.FINISHED_ABORTED
-        if aborted and directive.lost:
+        broken = request.status not in _WHOLE
+        if broken and directive.lost:
             self._free.forget(blocks)
         elif directive.lease:
-            if aborted:  # what it supersedes, it has superseded when it began
+            if broken:  # what it supersedes, it has superseded when it began
                 directive = replace(directive, supersedes=False)
             self._free.forget(self._book.grant(directive, blocks))
         return False, {FIELD: self._told(directive)}
@@ -209,3 +233,8 @@ class WeftLeases(KVConnectorBase_V1, SupportsHMA):
             return
         self._cached = self._pool.cached_block_hash_to_block
         self._free.release(self._book.clear())
+
+
+# Beside others, in a `MultiConnector`, vLLM reads what connectors tell by their registered names.
+if WeftLeases.__name__ not in KVConnectorFactory._registry:
+    KVConnectorFactory.register_connector(WeftLeases.__name__, __name__, WeftLeases.__name__)

@@ -102,6 +102,10 @@ class HeldLast(FreeKVCacheBlockQueue):
         # What others use too is not worthless.
         self._worthless |= {id for id in in_use if self._blocks[id].ref_cnt == 1}
 
+    def give_up(self) -> None:
+        """Hold none of the free blocks any longer."""
+        self.release(self._book.give_up(self.held, self._held))
+
     def _make_room(self, n: int) -> None:
         short = n - (self.num_free_blocks - self.held)
         if short <= 0:

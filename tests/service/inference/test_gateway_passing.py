@@ -14,6 +14,7 @@ from live_service import BODIES, CHAT, GENERATING, RawEngine, answered, raw_engi
 from waiting import until
 from weft.backends.mock import server as mock
 from weft.backends.scripted.engine import ScriptedEngine
+from weft.leases.leased_index import LeasedIndex
 from weft.service.config.api_key import hash_key
 
 pytestmark = pytest.mark.loops("asyncio")
@@ -231,6 +232,22 @@ async def test_an_engine_that_schedules_by_priority_hears_which_program_began_fi
             assert json.loads(engine.received[-1].raw)["priority"] == 7
             await service.post("/v1/messages")
             assert "priority" not in json.loads(engine.received[-1].raw)
+
+
+async def test_of_a_streamed_answer_as_much_is_known_to_be_held_as_of_a_whole_one() -> None:
+    engine = ScriptedEngine("Hello", model="m")
+    engine.leases = True
+    text = [{"role": "user", "content": "one two three " * 200}]
+    with mock.running(engine) as url:
+        held: list[int] = []
+        for stream in (False, True):
+            async with serving(url) as service:
+                session = {"x-session-id": "a"}
+                await service.post(CHAT, session, messages=text, stream=stream)
+                [replica] = service.inside.scheduler.dispatcher.fleets["m"].replicas
+                assert isinstance(replica.index, LeasedIndex)
+                held.append(replica.index.leased)
+        assert held[0] == held[1] > 0
 
 
 async def test_an_engine_with_leases_hears_of_them_from_the_scheduler_alone() -> None:
