@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from types import TracebackType
 
 import anyio
@@ -35,6 +35,7 @@ from weft.service.protocols.unscheduled.passed import PassedPaths
 from weft.service.recognition.conversations import Conversations
 from weft.service.recognition.known_requests import ConversationPlace
 from weft.service.state.memory import Memory
+from weft.service.state.owner import Owner
 from weft.service.state.saved_program import SavedProgram
 from weft.service.strategies.offers import Base, configured
 from weft.store.store import Store
@@ -101,6 +102,10 @@ class Service:
     async def _open(self) -> None:
         config, stack = self.config, self._stack
         self.store = stack.enter_context(Store(config.store)) if config.store else None
+        owner = None
+        if self.store is not None:
+            owner = stack.enter_context(closing(Owner(self.store.database)))
+            await owner.take()
         self.tenants = Tenants(config)
         self.keys, self.hosts = Keys(config, self.tenants), Hosts(config)
         self._edges(config)
@@ -124,7 +129,7 @@ class Service:
         self.scheduler = self.pool.scheduler
         self.conversations = Conversations(lengths=self.pool.text_lengths)
         self.load = LoadShedder(lambda: self.scheduler.waiting)
-        if self.store is not None:
+        if self.store is not None and owner is not None:
             self.memory = Memory(
                 self.store,
                 self.scheduler,
@@ -134,6 +139,7 @@ class Service:
                 config.limits.lease_seconds,
                 self.holders,
                 self.released,
+                owner,
             )
             self.memory.load_texts()
             self.memory.load_responses()

@@ -56,7 +56,9 @@ class Database:
         tables: are made where they are missing.
 
     Attributes:
+        path: the file, if it is one.
         name: for messages: the file, or the URL without its password.
+        dialect: `sqlite` or `postgresql`.
 
     Raises:
         StoreError: it can't be opened, or another version of weft wrote it.
@@ -66,12 +68,13 @@ class Database:
         url = _address(where)
         self.path = _file(url)
         self.name = str(self.path) if self.path is not None else _without_password(url)
+        self.dialect = url.get_backend_name()
         # One connection is all there is to a database in memory.
-        volatile = url.get_backend_name() == "sqlite" and self.path is None
+        volatile = self.dialect == "sqlite" and self.path is None
         self._turn = threading.RLock() if volatile else nullcontext()
         self._engine = _open(url, self.name)
-        self._fast = SingleStatements(self._engine) if url.get_backend_name() == "sqlite" else None
-        self._insert = sqlite.insert if url.get_backend_name() == "sqlite" else postgresql.insert
+        self._fast = SingleStatements(self._engine) if self.dialect == "sqlite" else None
+        self._insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
         try:
             with self._engine.begin() as connection:
                 self._prepare(connection)
@@ -125,7 +128,7 @@ class Database:
         Raises:
             StoreError: it can't be read.
         """
-        with self._turn, self._failing("read"), self._engine.connect() as connection:
+        with self._turn, self.failing("read"), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -135,8 +138,12 @@ class Database:
         Raises:
             StoreError: it can't be written.
         """
-        with self._turn, self._failing("written"), self._engine.begin() as connection:
+        with self._turn, self.failing("written"), self._engine.begin() as connection:
             yield connection
+
+    def session(self) -> Connection:
+        """A connection that commits each statement, for what lasts as long as a connection."""
+        return self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
     def first(self, wanted: Executable, values: Mapping[str, Any]) -> Sequence[Any] | None:
         """The first row of a query that is asked again and again.
@@ -178,7 +185,8 @@ class Database:
             connection.execute(change, values)
 
     @contextmanager
-    def _failing(self, what: str) -> Generator[None]:
+    def failing(self, what: str) -> Generator[None]:
+        """Raise what fails in the block as a `StoreError`: that the store can't be `what`."""
         try:
             yield
         except SQLAlchemyError as error:

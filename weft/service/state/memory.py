@@ -13,6 +13,7 @@ from weft.service.programs.holders import Holders
 from weft.service.programs.registry import Registry
 from weft.service.programs.released import Released
 from weft.service.recognition.conversations import Conversations
+from weft.service.state.owner import Owner
 from weft.service.state.saved_program import SavedProgram
 from weft.service.state.state import State
 from weft.store.store import Store
@@ -33,6 +34,7 @@ class Memory:
         lease: seconds that a program which does nothing is remembered.
         holders: of responses.
         released: programs, which must not come back.
+        owner: the service's hold on the store.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class Memory:
         lease: float,
         holders: Holders,
         released: Released,
+        owner: Owner,
     ) -> None:
         self._holders, self._released = holders, released
-        self._state = State(store)
+        self._state = State(store, owner)
         self._scheduler, self._registry = scheduler, registry
         self._conversations, self._chunks, self._lease = conversations, chunks, lease
         self._chains: dict[str, CachedChain] = {}

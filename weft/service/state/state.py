@@ -18,6 +18,7 @@ import msgspec
 from weft.errors import StoreError
 from weft.orchestrator.estimates.profiles import Profiles
 from weft.orchestrator.restore import CachedChain
+from weft.service.state.owner import Owner
 from weft.service.state.saved_program import SavedProgram, key_of
 from weft.service.state.tables import Tables
 from weft.store.store import Store
@@ -43,7 +44,8 @@ class State:
     Nothing waits for the database: while it is away the service goes on.
 
     Args:
-        store: where they are kept. One service at a time may use it.
+        store: where they are kept.
+        owner: the service's hold on the store, asked before each writing.
         most_chains: bytes of all programs' block hashes together; those of the programs that
             changed longest ago are dropped.
         most_conversations: conversations that are kept; those not seen for longest go.
@@ -55,11 +57,13 @@ class State:
     def __init__(
         self,
         store: Store,
+        owner: Owner | None = None,
         *,
         most_chains: int = 64 << 20,
         most_conversations: int = 50_000,
     ) -> None:
         self._tables = Tables(store.database, most_chains, most_conversations)
+        self._owner = owner
         self._dirty: set[str] = set()
         self._spoken: dict[bytes, tuple[str, float]] = {}
         self._noted: dict[str, str] = {}
@@ -201,6 +205,8 @@ class State:
 
     async def _flush(self, describe: Describe) -> None:
         """Write all that is marked now; what is not written stays marked."""
+        if self._owner is not None:
+            await anyio.to_thread.run_sync(self._owner.check, abandon_on_cancel=True)
         dirty, self._dirty = self._dirty, set()
         spoken, self._spoken = self._spoken, {}
         noted, self._noted = self._noted, {}
