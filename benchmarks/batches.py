@@ -244,6 +244,7 @@ def simulated(way: Way, options: argparse.Namespace, shape: Shape) -> Figures:
                     name=f"engine-{i}",
                     kv_tokens=options.kv_tokens,
                     block_size=BLOCK,
+                    batched_tokens=options.batched_tokens,
                 )
                 for i in range(options.engines)
             ]
@@ -340,6 +341,7 @@ def main() -> None:
     add("--model", default="llama-3.1-8b", help="simulated (%(default)s)")
     add("--engines", type=int, default=2, help="simulated (%(default)s)")
     add("--kv-tokens", type=int, help="of each engine; what the hardware holds by default")
+    add("--batched-tokens", type=int, default=8192, help="of a step, simulated (%(default)s)")
     add("--documents", type=int, help="how many")
     add("--questions", type=int, help="about each document")
     add("--document", type=int, help="tokens of a document")
