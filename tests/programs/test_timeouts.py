@@ -202,19 +202,52 @@ async def test_a_run_begun_again_meets_its_timeouts_at_once_and_pays_nothing_twi
 
 
 @pytest.mark.loops("virtual")
-async def test_a_longer_timeout_asks_anew() -> None:
-    engine, store = ScriptedEngine("x" * 20, token_seconds=1), Store()
+@pytest.mark.parametrize("id", [None, "slow"])
+async def test_a_run_that_failed_by_its_timeouts_tries_anew(id: str | None) -> None:
+    slow = Scripted("x" * 20)
+    engine = ScriptedEngine(["read", slow, slow, slow, "slept", slow, "y"], token_seconds=0.3)
+    store = Store()
 
-    def within(seconds: float) -> Any:
-        return node(timeout=seconds)(ask_plainly)
+    async def works(seconds: float) -> str:
+        await anyio.sleep(seconds)
+        return "worked"
+
+    async def both(question: str) -> str:
+        await ask_plainly(f"before {question}")
+        async with fan_out(lambda part: part(), [lambda: works(9), lambda: ask(question)]) as parts:
+            texts = [text async for text in parts]
+        return sorted(texts)[-1]
 
     async with Pool(engine, store=store) as pool:
-        for seconds, asked in ((10, 1), (10, 1), (5, 1), (50, 2)):
-            if seconds < 50:
-                with pytest.raises(TimedOut, match=f"longer than {seconds} s"):
-                    await run(within(seconds), "?", pool=pool)
-            else:
-                assert (await run(within(seconds), "?", pool=pool)).value == "x" * 20
+        with pytest.raises(TimedOut, match="ask took longer than 3 s"):
+            await run(both, "?", pool=pool, id=id)
+        assert len(engine.requests) == 4
+        done = await run(both, "?", pool=pool, id=id)
+        assert (done.value, len(engine.requests)) == ("worked", 5)
+        assert done.usage.calls == 2
+        again = await run(both, "?", pool=pool, id=id)
+        assert (again.value, len(engine.requests)) == ("worked", 5)
+
+
+@pytest.mark.loops("virtual")
+async def test_a_longer_timeout_asks_anew_and_a_caught_one_does_not() -> None:
+    engine = ScriptedEngine(lambda r: "x" * (20 if "?" in r.messages[-1].content else 1))
+    engine.token_seconds = 1
+
+    def within(seconds: float) -> Any:
+        limited = node(timeout=seconds)(ask_plainly)
+
+        async def caught() -> str:
+            try:
+                return await limited("?")
+            except TimedOut:
+                return await ask_plainly("instead")
+
+        return caught
+
+    async with Pool(engine, store=Store()) as pool:
+        for seconds, value, asked in ((10, "x", 2), (10, "x", 2), (12, "x", 3), (50, "x" * 20, 4)):
+            assert (await run(within(seconds), pool=pool)).value == value
             assert len(engine.requests) == asked
 
 

@@ -28,7 +28,8 @@ class Timeout:
             found = await look_up(query)
 
     Timeouts and budgets of seconds nest, and what ends first is raised. In a run that is begun
-    again, a call that the timeout ended is not made again: the timeout ends the block at once.
+    again, a call that the timeout ended is not made again if the run went on behind it: the
+    timeout ends the block at once.
     What comes from the Store else takes no time of it.
 
     Args:

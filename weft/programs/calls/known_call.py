@@ -52,10 +52,21 @@ class KnownCall:
         """Whether it would give the same now."""
         known, scope = self.outcome, self._scope
         if known.ended_by == "timeout":
-            from weft.programs.timeouts import ending_again  # few runs need it
-
-            return ending_again(scope.timeouts, known.limit) is not None
+            return self._times_out_again()
         return self._stored.done or cut_as_before(known, self._held, scope.budgets)
+
+    def _times_out_again(self) -> bool:
+        """Whether the timeout that ended it ends it again, since its run went on behind that.
+
+        A run that failed by its timeouts, or came no further, makes the call anew.
+        """
+        from weft.programs.timeouts import ending_again  # few runs need it
+
+        scope, stored = self._scope, self._stored
+        if ending_again(scope.timeouts, self.outcome.limit) is None or scope.store is None:
+            return False
+        run = stored.run
+        return run is not None and scope.store.following(run, stored.order) is not None
 
     async def take(
         self, prompt: Prompt, model: str, tools: Sequence[Mapping[str, Any]] = ()
@@ -109,6 +120,9 @@ class KnownCall:
     async def await_turn(self, replay: Replay) -> None:
         """Wait until it is to be sent again, though it was sent before."""
         known, ends = self.outcome, timeout(self._scope)
+        if known.ended_by == "timeout":
+            await replay.await_due(self._stored, 0.0, ends)  # and its time begins to count
+            return
         if not known.cancelled:
             # It failed, or was held to less than now: it is sent again when its turn comes.
             await replay.await_due(self._stored, known.at, ends)
