@@ -5,8 +5,10 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import Result
@@ -14,6 +16,8 @@ from typer.testing import Result
 from weft.backends.mock.server import running
 from weft.backends.scripted.engine import Scripted, ScriptedEngine
 from weft.cli.evals.verbs import recorded
+from weft.evals.records import Folder
+from weft.evals.records.row import key_of
 from weft.evals.tasks.puzzles.countdown_player import Player
 from weft.types import Request
 
@@ -240,6 +244,52 @@ def test_showing_what_is_not_there(weft: Weft) -> None:
     refused(weft("eval", "show", "nowhere"), "nowhere holds no evaluation")
     Path("file").write_text("")
     refused(weft("eval", "run", "countdown", "-s", "greedy", "--out", "file"), "can't use file")
+
+
+def test_records_that_are_broken_end_with_a_sentence_and_stay(weft: Weft, player: str) -> None:
+    arguments = ["eval", "run", "countdown", "-s", "greedy", "-e", player, "--limit", "3"]
+    assert weft(*arguments, "--out", "o").exit_code == 0
+    rows = Path("o/samples.jsonl")
+    whole = rows.read_text()
+    first, second, third = whole.splitlines(keepends=True)
+    row = json.loads(second)
+    broken: list[Any] = ['{"strategy": "greedy", "id": "1", "rep', [], 5]
+    broken += [row | {"correct": "perhaps"}, row | {"texts": [7]}, row | {"seconds": "x"}]
+    broken += [row | {"usage": row["usage"] | {"calls": "x"}}, {"strategy": "a", "id": "b"}]
+    for one in broken:
+        line = one if isinstance(one, str) else json.dumps(one)
+        rows.write_text(f"{first}{line}\n{third}")
+        refused(weft("eval", "rescore", "o"), ":2: not a row", "remove this line")
+    for verb in (["show"], ["watch", "--once"], ["export", "-o", "x.eval"], ["retry"]):
+        refused(weft("eval", verb[0], "o", *verb[1:]), ":2: not a row", "remove this line")
+    refused(weft(*arguments, "--out", "o"), ":2: not a row", "remove this line")
+    assert rows.read_text() == f"{first}{line}\n{third}"
+    rows.write_text("")
+    refused(weft("eval", "show", "o", "--sample", "1"), "has no rows yet")
+    refused(weft("eval", "export", "o", "-o", "x.eval"), "no rows to export")
+    rows.write_text(first + third[:-40])
+    assert weft(*arguments, "--out", "o").exit_code == 0
+    assert sorted(key_of(line) for line in rows.read_bytes().splitlines(keepends=True)) == sorted(
+        key_of(line) for line in whole.encode().splitlines(keepends=True)
+    )
+    settings = Path("o/settings.json")
+    kept = settings.read_text()
+    for name, other in (
+        ("seconds", '"seconds": [1], "x": {'),
+        ("samples", '"samples": {"a": "b",'),
+    ):
+        settings.write_text(kept.replace(f'"{name}": {{', other))
+        refused(weft("eval", "show", "o"), "can't be read as settings of an evaluation", name)
+
+
+def test_scores_of_other_packages_are_shown(weft: Weft, player: str) -> None:
+    arguments = ["eval", "run", "countdown", "-s", "greedy", "-e", player, "--limit", "1"]
+    assert weft(*arguments, "--out", "o").exit_code == 0
+    (row,) = Folder(Path("o")).whole_rows()
+    scores = {"match": "C", "half": 0.5, "parts": {"form": 1, "sense": 0.25}}
+    Folder(Path("o")).append(replace(row, details={"scores": scores}))
+    shown = weft("eval", "show", "o", "--sample", "1")
+    assert "scores: match C, half 0.5, parts (form 1, sense 0.25)" in shown.stdout
 
 
 def test_all_options_of_a_run_fit_a_screen(weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from weft.cli.common import stdout
 from weft.errors import UsageError
@@ -57,10 +57,12 @@ def _found(folder: Folder, name: str) -> str:
         return name
     if name.isdecimal() and 0 < int(name) <= len(ids):
         return list(ids)[int(name) - 1]
+    if not ids:
+        raise UsageError(f"{folder.path} has no rows yet; `weft eval run` makes them")
     shown = ", ".join(list(ids)[:3])
     raise UsageError(
-        f"{folder.path} has no sample {name!r}; give an id such as {shown or 'none yet'}, or a "
-        f"number from 1 to {len(ids)}"
+        f"{folder.path} has no sample {name!r}; give an id such as {shown}, or a number from 1 to "
+        f"{len(ids)}"
     )
 
 
@@ -85,6 +87,10 @@ def _row(console: Console, row: Row, full: bool) -> None:
     most = max(count.values(), default=0)
     for answer, n in count.items() if len(count) > 1 else ():
         console.print(f"  {'#' * max(1, round(20 * n / most)):<20} {n:g} {answer}", markup=False)
+    if isinstance(scores := row.details.get("scores"), dict) and scores:
+        named = cast("dict[str, object]", scores).items()
+        said = ", ".join(f"{name} {_score(value)}" for name, value in named)
+        console.print(f"  scores: {said}", markup=False, soft_wrap=True)
     u = row.usage
     dollars = f", ${u.dollars:.4f}" if u.dollars else ""
     console.print(
@@ -98,6 +104,14 @@ def _row(console: Console, row: Row, full: bool) -> None:
         console.print(line, markup=False, soft_wrap=True)
     if not row.texts and row.text:
         console.print(_indented(row.text, None), markup=False, soft_wrap=True)
+
+
+def _score(value: object) -> str:
+    """What a scorer of another package gave."""
+    if isinstance(value, dict):
+        parts = cast("dict[str, object]", value).items()
+        return f"({', '.join(f'{name} {_score(one)}' for name, one in parts)})"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _texts(row: Row, full: bool) -> Iterator[str]:

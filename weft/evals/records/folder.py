@@ -12,6 +12,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from weft.errors import StoreError
+from weft.evals.records.kinds import made
 from weft.evals.records.lock import locked, may_run, named
 from weft.evals.records.row import Row, RowKey, key_of
 from weft.evals.records.settings import Session, Settings
@@ -117,7 +118,7 @@ class Folder:
         path = self.path / SETTINGS
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
-            return Settings(**raw["settings"]), Session(**raw["session"])
+            return made(Settings, raw["settings"]), made(Session, raw["session"])
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise StoreError(f"{path} can't be read as settings of an evaluation: {e}") from None
 
@@ -170,7 +171,7 @@ class Folder:
         try:
             return Row.read(line, texts=texts)
         except ValueError as e:
-            raise StoreError(f"{self.path / ROWS} has a line that is {e}") from None
+            raise no_row(self._rows, line, f": {e}") from None
 
     def _places(self, wanted: Callable[[RowKey], bool]) -> Collection[int]:
         """Where the lines begin that count, in the order in which their keys first appear."""
@@ -191,14 +192,14 @@ class Folder:
             return
         start = 0
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            for line in file:
                 if line.strip():
                     try:
                         key = key_of(line)
                     except ValueError:
                         if not line.endswith(b"\n"):
                             return
-                        raise StoreError(f"{path}:{number}: not a row of an evaluation") from None
+                        raise no_row(path, line) from None
                     yield start, key, line
                 start += len(line)
 
@@ -226,6 +227,16 @@ class Folder:
         """Add a row; it is on disk, for a crash of this process, when this returns."""
         with open(self._rows, "ab") as file:
             file.write(row.line().encode())
+
+
+def no_row(path: Path, line: bytes, why: str = "") -> StoreError:
+    """The error of a line that is no row."""
+    with path.open("rb") as file:
+        number = next((n for n, there in enumerate(file, 1) if there == line), "?")
+    return StoreError(
+        f"{path}:{number}: not a row of an evaluation{why}; remove this line, and `weft eval run` "
+        "asks its sample again"
+    )
 
 
 def _way(name: str) -> str:

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from weft.evals.records.kept_text import KeptText
+from weft.evals.records.kinds import made
 from weft.types import Usage
 
 _PLAIN = (str, int, float, bool)
@@ -136,15 +137,16 @@ class Row:
             ValueError: it is none.
         """
         try:
-            raw: dict[str, Any] = json.loads(line)
-            usage = Usage(**raw.pop("usage"))
-            drawn = raw.pop("texts", [])
-            kept = [KeptText(**text) for text in drawn] if texts else []
-            return cls(**raw, usage=usage, texts=kept)
-        except (KeyError, TypeError, AttributeError) as e:
-            raise ValueError(f"not a row: {e}") from None
+            raw = json.loads(line)
+            raw["usage"] = made(Usage, raw["usage"])
+            raw["texts"] = [made(KeptText, one) for one in raw.get("texts", ()) if texts]
+        except (KeyError, TypeError):
+            raise ValueError("it has no usage, or no texts") from None
+        return made(cls, raw, _ANY)
 
 
+_ANY = ("answer", "vote")
+"""What strategies of users may give as they like."""
 _USAGE = tuple(f.name for f in fields(Usage))
 _FIRST = ("strategy", "id", "repeat")
 _ORDER = (*_FIRST, *(f.name for f in fields(Row) if f.name not in _FIRST))

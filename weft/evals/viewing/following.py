@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weft.errors import StoreError
 from weft.evals.records import LOCK, ROWS, SETTINGS, Folder, Row
+from weft.evals.records.folder import no_row
 from weft.evals.records.lock import may_run
 from weft.evals.records.row import RowKey
 from weft.evals.viewing.why import outcome
@@ -125,8 +125,8 @@ class Following:
                 self._at += len(line)
                 try:
                     found.append(Row.read(line))
-                except ValueError:
-                    raise StoreError(f"{self.path / ROWS} has a line that is no row") from None
+                except ValueError as e:
+                    raise no_row(self.path / ROWS, line, f": {e}") from None
         return found
 
     def _add(self, row: Row) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
+from weft.errors import UsageError
 from weft.evals.records import Folder, KeptText, Row, Session, Settings
 from weft.evals.results import Result, gather
 from weft.evals.viewing.why import outcome, why
@@ -29,9 +30,14 @@ def write_inspect(folder: Folder, out: Path) -> list[Path]:
     Args:
         folder: the evaluation's.
         out: the file; of several strategies, each one's name is added to the file's.
+
+    Raises:
+        UsageError: there are no rows.
     """
     settings, session = folder.settings()
     results = gather(settings, session, folder.every_row()).results
+    if not results:
+        raise UsageError(f"{folder.path} has no rows to export yet; run it first")
     found: list[Path] = []
     for result in results:
         path = out

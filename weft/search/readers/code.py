@@ -28,6 +28,7 @@ _SAME_LANGUAGE = (
 _BEGINS = re.compile(r"(?:def|class|async def|import|from|@)\b|@", re.ASCII)
 _MAGIC = re.compile(r"^[ \t]*[!%].*\n?", re.MULTILINE)
 """Lines for notebooks, such as `!pip install numpy`."""
+_TEST = re.compile(r"(?i)test|main$")
 _MOST_LINES = 2_000
 """Lines of a text without fences in which code is looked for."""
 _LIMITS = SandboxLimits(seconds=5)
@@ -45,8 +46,9 @@ for line in sys.stdin.read().splitlines():
 class CodeReader(Reader):
     """The program in a text: its last whole block between fences, or the code without prose.
 
-    Python programs are the same if they differ in comments, docstrings and spacing only; with
-    `calls`, if all calls give the same in a sandbox. A block that has no end is no program.
+    A block that only tries what another defines, by a test or an example, is passed over, and so
+    is one that has no end. Python programs are the same if they differ in comments, docstrings
+    and spacing only; with `calls`, if all calls give the same in a sandbox.
     """
 
     slow = True
@@ -100,7 +102,9 @@ class CodeReader(Reader):
         if not list(fenced(text)):
             return [code for code in (text, _within(text)) if code is not None]
         blocks = self._blocks(text)
-        return [_prompted(b.code) if b.language == "pycon" else b.code for b in blocks]
+        codes = [_prompted(b.code) if b.language == "pycon" else b.code for b in blocks]
+        made = {name for code in codes for name in _defined(code)}
+        return sorted(codes, key=lambda code: _tries(code, made))
 
     def _whole(self, code: str) -> str | None:
         """A program by itself, which defines the function that is asked for."""
@@ -183,6 +187,25 @@ def _names(code: str) -> set[str]:
         elif isinstance(node, ast.Assign):
             found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return found
+
+
+def _defined(code: str) -> set[str]:
+    """The functions and classes that a program defines, but for tests and `main`."""
+    tree = _tree(code)
+    return {
+        node.name
+        for node in (tree.body if tree else [])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not _TEST.match(node.name)
+    }
+
+
+def _tries(code: str, made: set[str]) -> bool:
+    """Whether a program only tries what others define: it uses that, and defines nothing."""
+    tree = _tree(code)
+    if tree is None or _defined(code):
+        return False
+    return any(isinstance(node, ast.Name) and node.id in made for node in ast.walk(tree))
 
 
 def _does(code: str) -> bool:

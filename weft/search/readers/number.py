@@ -46,6 +46,7 @@ _REFUSES = re.compile(
     re.IGNORECASE,
 )
 _CUT = re.compile(r"(?:[+=×÷/(,]|\\times|\\cdot|\\frac|(?<=\s)[-*])\s*$")  # noqa: RUF001
+_TIMES = re.compile(r"[\d)] \*\s*$")  # not the end of something bold
 _TAIL = 2000
 _MOST = 10_000
 """Characters at a text's end that are looked through, at first and at most."""
@@ -219,7 +220,8 @@ def last_number(text: str) -> str | None:
 
 def last_amount(text: str) -> Amount | None:
     """The last amount in a text; without a value if the text breaks off behind it, or refuses."""
-    if _CUT.search(text[-_TAIL:].rstrip("*_ \n$") or text[-1:]):
+    tail = text[-_TAIL:]
+    if _CUT.search(tail.rstrip("*_ \n$") or text[-1:]) or _TIMES.search(tail):
         return _NONE
     paragraph = text.rstrip().rpartition("\n\n")[2]
     for bold in reversed(_BOLD.findall(paragraph)):

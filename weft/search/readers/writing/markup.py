@@ -55,9 +55,16 @@ _SPACES = re.compile(r"\\[,;: ]|~(?=[^~\d]|$)|(?<=\d)~(?=\d)")
 _PLACE = re.compile(r"\^\{?\s*(?:°|\\circ)\s*\}?")
 _REPEATING = re.compile(r"(\d*)\.(\d{0,20})\\overline\{(\d{1,20})\}")
 _SUB = re.compile(r"(?<=\w)_\{?\w+\}?")
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
+_TEN = re.compile(r"(?<=\d)[xX](?=10\s?\^)")
 _HTML = re.compile(r"</?(?:b|strong|i|em|u|p|br|span|div|sub|sup|code)(?: [^<>]{0,80})?/?>")
 _MONEY = re.compile(r"(?<![A-Za-z])[A-Z]{1,3}(?=\$)")
 _MILLIONS = re.compile(r"([$€£]\s*\d[\d.,]*)\s?([MB])(?:n|ln)?\b")
+
+
+def unstruck(text: str) -> str:
+    """A text without what Markdown strikes out: `~~15~~ 12` is `12`."""
+    return _STRUCK.sub("", text)
 
 
 def text_of(text: str) -> str:
@@ -79,12 +86,13 @@ def flat(text: str) -> str:
     `$1{,}234$` is `1,234`, `½` is `1/2`, `10³` is `10^(3)`, `√2` is `\sqrt{2}`; `\frac` and `\sqrt`
     stay, and signs of currency go.
     """
+    text = unstruck(text)
     text = _RAISE.sub(lambda m: "^(" + "".join(_RAISED[c] for c in m[0]) + ")", text)
     text = text.translate(_SINGLE)
     text = re.sub(r"√\s?(?:(\d[\d.,]*(?<![.,]))|\(([^()]*)\))", _rooted, text)
     if not text.isascii():
         text = "".join(str(unicodedata.decimal(c, c)) if c > "\x7f" else c for c in text)
-    text = _HTML.sub("", text)
+    text = _HTML.sub("", _TEN.sub("*", text))
     text = _MILLIONS.sub(lambda m: m[1] + (" million" if m[2] == "M" else " billion"), text)
     text = _MONEY.sub("", text)
     if "\\" in text or "{" in text:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from weft.search.readers.writing.answer_words import ALONE, BEGINS, LINK, named
+from weft.search.readers.writing.markup import unstruck
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?:\{|(?P<bare>\w+))")
 _JOINS = re.compile(
@@ -122,7 +123,7 @@ def statements(text: str) -> Iterator[Statement]:
     Raises:
         Cut: the text ends where its last statement begins.
     """
-    tail = text[-_LONGEST:]
+    tail = unstruck(text[-_LONGEST:])
     found = [_tagged(tail, tag) for tag in _TAGS.finditer(tail)]
     found += [one for name in named(tail) if (one := _named(tail, name)) is not None]
     found += [(m.start(), Statement(m["value"], "", False)) for m in _BEFORE.finditer(tail)]
