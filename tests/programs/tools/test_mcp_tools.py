@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from weft import Pool, Prompt, ScriptedEngine, ToolCall, generate
+from weft import Pool, Prompt, ScriptedEngine, ToolCall, generate, image
 from weft.backends.scripted.engine import Scripted
 from weft.errors import ConfigError, MissingExtra, UsageError
 from weft.programs.tools import mcp_tools
@@ -15,7 +15,7 @@ from weft.programs.tools import mcp_tools
 there = pytest.mark.skipif(find_spec("mcp") is None, reason="pip install 'weft[mcp]'")
 
 SERVER = '''
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Image, MCPServer
 
 server = MCPServer("numbers", log_level="CRITICAL")
 
@@ -37,6 +37,12 @@ def fail() -> str:
     raise ValueError("no such thing")
 
 
+@server.tool()
+def look() -> Image:
+    """Look."""
+    return Image(data=b"\\x89PNG\\r\\n\\x1a\\n", format="png")
+
+
 server.run("stdio")
 '''
 CALLS = (
@@ -44,6 +50,7 @@ CALLS = (
     ToolCall("my_tell", {}),
     ToolCall("my_fail", {}),
     ToolCall("my_add", {"a": "x"}),
+    ToolCall("my_look", {}),
 )
 
 
@@ -53,16 +60,18 @@ async def test_a_servers_tools_are_called_and_its_errors_are_results(tmp_path: P
     command = [sys.executable, str(tmp_path / "server.py")]
     env = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     async with mcp_tools(command, prefix="my_", env=env, timeout=60) as tools:
-        assert [one.name for one in tools] == ["my_add", "my_tell", "my_fail"]
+        assert [one.name for one in tools] == ["my_add", "my_tell", "my_fail", "my_look"]
         assert tools[0].description == "Add two numbers."
         assert set(tools[0].schema["properties"]) == {"a", "b"}
         async with Pool(ScriptedEngine(Scripted(tools=CALLS))):
             said = await generate(Prompt.user("q"), tools=tools)
-            add, tell, *failed = await said.act()
+            add, tell, *failed, look = await said.act()
     assert (add.value, tell.value) == (3, "told")
+    assert look.text == "[the image is shown below]"
+    assert look.media == (image(b"\x89PNG\r\n\x1a\n"),)
     assert all(one.failed for one in failed)
     assert "fail" in failed[0].text
-    with pytest.raises(UsageError, match="has no tool 'sing', but add, tell, fail"):
+    with pytest.raises(UsageError, match="has no tool 'sing', but add, tell, fail, look"):
         async with mcp_tools(command, only=["sing"], env=env):
             pass
 

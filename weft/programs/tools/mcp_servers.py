@@ -13,7 +13,9 @@ from weft.concurrency import first_error, single_error
 from weft.errors import ConfigError, PartFailed, UsageError
 from weft.extras import need
 from weft.parts.faults import said
+from weft.programs.media import image
 from weft.programs.tools.marking import Tool
+from weft.types import Media
 
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -111,9 +113,12 @@ async def _offered(
 def _caller(client: Any, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
     async def call(**arguments: Any) -> Any:
         result = await client.call_tool(name, arguments)
-        text = "\n".join(_text(one) for one in result.content)
+        parts = [_said(one) for one in result.content]
+        text = "\n".join([one for one in parts if isinstance(one, str)])
         if result.is_error:
             raise PartFailed(text)
+        if any(isinstance(one, Media) for one in parts):
+            return parts
         structured: Any = result.structured_content
         if isinstance(structured, dict):
             structured = cast("dict[str, Any]", structured)
@@ -125,8 +130,10 @@ def _caller(client: Any, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
     return call
 
 
-def _text(content: Any) -> str:
-    """What a piece of a result says; of what is no text, its kind."""
+def _said(content: Any) -> str | Media:
+    """What a piece of a result says or shows; of what is neither text nor image, its kind."""
+    if getattr(content, "type", "") == "image":
+        return image(f"data:{content.mime_type};base64,{content.data}")
     text = getattr(content, "text", None)
     if text is None:
         text = getattr(getattr(content, "resource", None), "text", None)
