@@ -42,6 +42,7 @@ async def _render() -> str:
     program = ProgramRecord("a/p", "a", "n", "s", "", 1.0, 2.0)
     fields: dict[str, Any] = {"came": 1.0, "sent": 1.2, "first": 1.5, "ended": 2.0}
     fields |= {"engine": "gpu0", "status": 200, "outcome": "done", "attempts": 1}
+    fields |= {"wait_cause": "busy", "missed": ((5, "new", ""),)}
     metrics.call_ended(CallRecord("c", program, "/v1/messages", "m", **fields))
     metrics.program_ended(program, "released")
     return metrics.render().decode()

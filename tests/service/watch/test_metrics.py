@@ -90,6 +90,23 @@ def test_calls(metrics: Metrics) -> None:
     assert found["weft_call_wait_seconds_count", (("model", "m:majority(n=8)"),)] == 1
 
 
+def test_causes_of_waits_and_of_misses(metrics: Metrics) -> None:
+    missed = ((30, "new", ""), (10, "evicted", "by another call"))
+    metrics.call_ended(call(wait_cause="busy", missed=missed))
+    metrics.call_ended(call(wait_cause="busy", sent=T + 2, missed=missed[:1]))
+    metrics.call_ended(call(wait_cause="down", sent=0.0, first=0.0, ended=T + 4, status=503))
+    metrics.call_ended(call())
+    found = read(metrics)
+    for name, cause, value in (
+        ("weft_waited_seconds_total", "busy", 2.2),
+        ("weft_waited_seconds_total", "down", 4.0),
+        ("weft_missed_tokens_total", "new", 60),
+        ("weft_missed_tokens_total", "evicted", 10),
+    ):
+        assert found[name, (("cause", cause), ("model", "m"))] == pytest.approx(value)
+    assert len([name for name, _ in found if name == "weft_waited_seconds_total"]) == 2
+
+
 def test_a_bound_belongs_to_its_bucket(metrics: Metrics) -> None:
     metrics.call_ended(call(came=0.0, sent=0.25, first=0.5, ended=1.0))
     found = read(metrics)

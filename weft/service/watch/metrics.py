@@ -36,10 +36,12 @@ class _Tokens:
 class _Model:
     """What is kept by model."""
 
-    __slots__ = ("duration", "first", "retries", "wait")
+    __slots__ = ("duration", "first", "missed", "retries", "wait", "waited")
 
     def __init__(self) -> None:
         self.retries = 0
+        self.waited: dict[str, float] = {}  # seconds, by cause
+        self.missed: dict[str, int] = {}  # tokens, by cause
         self.wait, self.first = Histogram(_SECONDS), Histogram(_SECONDS)
         self.duration = Histogram(_SECONDS)
 
@@ -109,6 +111,10 @@ class Metrics:
         calls[how] = calls.get(how, 0) + 1
         came, sent, ended = call.came, call.sent, call.ended
         model.wait.add((sent or ended) - came)
+        if cause := call.wait_cause:
+            model.waited[cause] = model.waited.get(cause, 0.0) + (sent or ended) - came
+        for count, cause, _ in call.missed:
+            model.missed[cause] = model.missed.get(cause, 0) + count
         model.duration.add(ended - came)
         if sent:
             tokens.prompt += call.prompt
@@ -173,6 +179,24 @@ class Metrics:
             ("model",),
             (((name,), model.retries) for name, model in models),
         )
+        for name, text, attribute in (
+            (
+                "waited_seconds",
+                "Seconds of waits, by the cause of most of a call's wait.",
+                "waited",
+            ),
+            ("missed_tokens", "Tokens of prompts that no cache had, by cause.", "missed"),
+        ):
+            yield _counter(
+                f"weft_{name}",
+                text,
+                ("model", "cause"),
+                (
+                    ((label, cause), value)
+                    for label, model in models
+                    for cause, value in getattr(model, attribute).items()
+                ),
+            )
         for name, text, attribute in (
             ("prompt_tokens", "Tokens of prompts.", "prompt"),
             ("cached_tokens", "Tokens of prompts that engines had cached.", "cached"),
