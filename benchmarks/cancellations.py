@@ -3,11 +3,11 @@
     python benchmarks/cancellations.py [--count 10000] [--seed N] [--quick]
 
 Each program is drawn from a seed: samples, typed answers, scores, fan-outs with quorum, limit and
-sub-agents, gather, start, tools, threads, deeds, people, waits, monitors, votes and nested
-budgets, within one another. Each is cancelled at a random moment: as a whole, or a part of it.
-The engines count prompts and tokens. Afterwards the bill must be what they counted, and no task,
-call, queue, reservation, claim or lease may be left. Some runs are begun again from their store,
-and must pay for nothing twice. Every second batch runs on trio in virtual time.
+sub-agents, gather, start, tools, threads, deeds, people, waits, timeouts, monitors, votes and
+nested budgets, within one another. Each is cancelled at a random moment: as a whole, or a part of
+it. The engines count prompts and tokens. Afterwards the bill must be what they counted, and no
+task, call, queue, reservation, claim or lease may be left. Some runs are begun again from their
+store, and must pay for nothing twice. Every second batch runs on trio in virtual time.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from weft import (
 from weft.backends.scripted.engine import Scripted
 from weft.backends.scripted.requests import Admitted
 from weft.concurrency import TaskGroup
-from weft.errors import BudgetExceeded, EngineError, OutputError
+from weft.errors import BudgetExceeded, EngineError, OutputError, TimedOut
 from weft.programs.budgets.limits import Amounts
 from weft.programs.history.journal import Journal
 from weft.programs.watching import Look, Monitor, watching
@@ -299,6 +299,15 @@ async def cancelled(plan: Plan, world: World) -> None:
             await part(one, world=world)
 
 
+async def in_time(plan: Plan, world: World) -> None:
+    @node(timeout=0.3 if world.waits else 30, retry={"attempts": 2, "first": 0})
+    async def soon() -> None:
+        for one in plan.inner:
+            await part(one, world=world)
+
+    await soon()
+
+
 async def timed(plan: Plan, world: World) -> None:
     if world.waits:
         with anyio.move_on_after(0.3):
@@ -317,7 +326,7 @@ async def boom(plan: Plan, world: World) -> None:
 
 
 LEAVES = [ask, samples, talk, typed, judge, tools, threads, deeds, nap, person, boom]
-AROUND = [several, several, gathered, started, inside, limited, cancelled, timed, voted]
+AROUND = [several, several, gathered, started, inside, limited, cancelled, timed, in_time, voted]
 KINDS: dict[str, Callable[[Plan, World], Awaitable[None]]] = {
     one.__name__: one for one in (*LEAVES, *AROUND)
 }
@@ -335,7 +344,7 @@ async def part(plan: Plan, *, world: World, strict: bool = False) -> str:
     """A part of a program. What it raises, it keeps, unless it is strict."""
     try:
         await KINDS[plan.kind](plan, world)
-    except (BudgetExceeded, EngineError, OutputError, Boom):
+    except (BudgetExceeded, EngineError, OutputError, TimedOut, Boom):
         if strict:
             raise
     return "done" if plan.a % 2 else "over"
