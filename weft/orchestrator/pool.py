@@ -17,6 +17,7 @@ from weft.backends.forbidden import check_allowed
 from weft.backends.kinds.specs import open_engines
 from weft.concurrency import TaskGroup
 from weft.errors import EngineUnavailable, UnknownName, UsageError
+from weft.orchestrator.causes.cause import Missed
 from weft.orchestrator.decisions.decision import Observe
 from weft.orchestrator.dispatch.guards.standstill_guard import STANDSTILL
 from weft.orchestrator.dispatch.residents import Ended
@@ -61,6 +62,8 @@ class Pool:
         profiles: what is known of programs; the store's by default.
         calibrations: where calibrations of strategies are kept, if not in the store.
         observe: a function that is told every decision of the scheduler.
+        missed: a function that is told of each call why its prompt was not cached, where `observe`
+            is not wanted.
         ended: a function that is told which program has ended, and why.
         lease: for how many seconds a program that makes no calls is remembered.
         check: seconds between two health checks of an engine; None checks an engine only when
@@ -85,6 +88,7 @@ class Pool:
         profiles: Profiles | None = None,
         calibrations: Store | None = None,
         observe: Observe | None = None,
+        missed: Missed | None = None,
         ended: Ended | None = None,
         lease: float = LEASE,
         check: float | None = None,
@@ -98,6 +102,7 @@ class Pool:
         self._given = engines
         self._roles = dict(roles or {})
         self._policy, self._observe, self._ended = load_policy(policy), observe, ended
+        self._missed = missed
         self._lease, self._check, self._outage, self._patient = lease, check, outage, patient
         self._standstill = standstill
         self._joining: Joining | None = None
@@ -172,6 +177,7 @@ class Pool:
             profiles=profiles,
             lease=self._lease,
             observe=self._observe,
+            missed=self._missed,
             ended=self._ended,
             check=self._check,
             outage=self._outage,

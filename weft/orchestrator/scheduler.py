@@ -18,6 +18,7 @@ from weft.orchestrator.attempts.engine_watch import EngineWatch
 from weft.orchestrator.attempts.followed import FollowedCall, Follower
 from weft.orchestrator.attempts.health import Health
 from weft.orchestrator.call import Call
+from weft.orchestrator.causes.cause import Missed
 from weft.orchestrator.decisions.decision import Observe
 from weft.orchestrator.dispatch.counters import DispatchCounters
 from weft.orchestrator.dispatch.dispatcher import Dispatcher
@@ -56,6 +57,7 @@ class Scheduler:
             `watch` runs.
         standstill: seconds after which calls that a policy keeps out of idle engines start all
             the same; None for never.
+        missed: told why prompts were not cached; cheaper than `observe`, which hears of it too.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Scheduler:
         check: float | None = None,
         outage: float = OUTAGE,
         standstill: float | None = STANDSTILL,
+        missed: Missed | None = None,
     ) -> None:
         self._outage = outage
         self.speeds = KnownSpeeds()
@@ -92,6 +95,7 @@ class Scheduler:
             observe,
             ended,
             standstill,
+            missed,
         )
         self.health = Health(self.dispatcher, check=check)
         self._engine_watch = EngineWatch(self.health)

@@ -117,7 +117,7 @@ class Service:
                 # Results of calls are not kept: they are the clients' own.
                 profiles=Profiles(self.store),
                 calibrations=self.store,
-                observe=self.registry.note_miss if config.telemetry.misses else None,
+                missed=self.registry.note_misses if config.telemetry.misses else None,
                 ended=self._let_go,
                 lease=config.limits.lease_seconds,
                 check=config.health.interval,

@@ -8,6 +8,7 @@ import pytest
 
 from weft.backends.engine import EngineLoad
 from weft.backends.scripted.engine import ScriptedEngine
+from weft.orchestrator.causes.cause import Miss
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.records import CallRecord, ProgramRecord
@@ -127,7 +128,7 @@ async def test_the_last_placements_with_live_ones(scheduler: Scheduler) -> None:
 
 def test_who_took_the_room_is_told_to_those_who_may_know() -> None:
     one = call(Registry().program("p"), "c", T)
-    one.missed = ((32, "evicted", "32 tokens were evicted by d of other/q"),)
+    one.missed = (Miss("evicted", 32, 0, "d", "other/q"),)
     assert missed(one)[0]["why"] == "32 tokens were evicted by d of other/q"
     assert missed(one, others=False) == [
         {"cause": "evicted", "tokens": 32, "why": "32 tokens: evicted"}

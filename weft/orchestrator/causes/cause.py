@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 MissCause = Literal[
     "new",
@@ -70,8 +69,7 @@ MISSED: Mapping[str, str] = MappingProxyType(
 """Causes of misses in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Miss:
+class Miss(NamedTuple):
     """Tokens of one prompt that were computed for one cause.
 
     Attributes:
@@ -113,3 +111,7 @@ class Miss:
             case "boundary":
                 why = "were there, but are no whole block, or end the prompt"
         return f"{self.tokens} tokens {why}"
+
+
+Missed = Callable[[str, str, Sequence[Miss]], None]
+"""Is told of a program, a call, and why some of the call's prompt was computed."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from weft.cache.block_hashes import salted
-from weft.cache.prefix import PrefixIndex
 from weft.orchestrator.causes.cause import Miss, MissCause
-from weft.orchestrator.causes.sent import Past, SentCall, had, insert, owner_of
+from weft.orchestrator.causes.sent import Past, SentBlocks, SentCall, had
 from weft.orchestrator.causes.shared import rendered_otherwise, shared_blocks, shared_tokens
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ class Misses:
 
     def __init__(self) -> None:
         self._pasts: dict[Replica, Past] = {}
-        self._salted, self._salts = PrefixIndex(_MOST), False  # without their salt
+        self._salted, self._salts = SentBlocks(_MOST), False  # without their salt
         self._last: OrderedDict[str, SentCall] = OrderedDict()  # of each program
         self._superseding: OrderedDict[str, SentCall] = OrderedDict()
         self._recent: deque[SentCall] = deque()
@@ -43,14 +42,11 @@ class Misses:
         request, prompt, siblings = ticket.call.request, ticket.prompt_tokens, ticket.siblings
         call = SentCall(request, prompt, siblings, ticket.id, program, replica, hashes, self._count)
         past = self._past(replica)
-        first = hashes[0] if hashes else None
-        for other in past.running.values() if first is not None else ():
-            if not other.begun and other.hashes and other.hashes[0] == first:
-                shared = shared_blocks(other.hashes, hashes)
-                if shared > call.beside[1]:
-                    call.beside = other, shared
+        for other in past.computing.values():
+            if (shared := shared_blocks(other.hashes, hashes)) > call.beside[1]:
+                call.beside = other, shared
         call.there = past.sent.match(hashes)
-        past.running[ticket] = past.acting = call
+        past.running[ticket] = past.computing[ticket] = past.acting = call
         self._hold(call)
 
     def _hold(self, call: SentCall) -> None:
@@ -65,9 +61,7 @@ class Misses:
     def begun(self, ticket: Ticket) -> None:
         """A call's answer begins: its prompt is computed."""
         if ticket.replica is not None and ticket.replica in self._pasts:
-            call = self._pasts[ticket.replica].running.get(ticket)
-            if call is not None:
-                call.begun = True
+            self._pasts[ticket.replica].computing.pop(ticket, None)
 
     def ending(
         self, ticket: Ticket, answer: Sequence[int], count: int, cached: int | None
@@ -83,6 +77,7 @@ class Misses:
         assert ticket.replica is not None
         past = self._past(ticket.replica)
         call = past.running.pop(ticket, None)
+        past.computing.pop(ticket, None)
         if call is None:
             return []
         past.acting = call
@@ -90,10 +85,10 @@ class Misses:
         call.beside = (None, 0)  # or each would hold the one before it
         size, salt = call.engine.block_size, ticket.call.request.cache_salt
         left = ticket.call.grown(size, answer, count)
-        insert(past.sent, left, call)
+        past.sent.note(left, call)
         if salt:
             self._salts = True
-            insert(self._salted, salted(left, salt), call)
+            self._salted.note(salted(left, salt), call)
         _latest(self._last, call)
         if ticket.keep is not None and ticket.keep.supersedes:
             _latest(self._superseding, call)
@@ -107,10 +102,10 @@ class Misses:
             ]:
                 del self._pasts[gone]
             blocks = min(_MOST, replica.index.capacity * _MORE)
-            past = self._pasts[replica] = Past(PrefixIndex(blocks))
+            past = self._pasts[replica] = Past(SentBlocks(blocks))
         if past.index is not replica.index:  # it was down, or is new
             if past.index is not None:
-                past.before, past.sent = past.sent, PrefixIndex(past.sent.capacity)
+                past.before, past.sent = past.sent, SentBlocks(past.sent.most)
             past.index = replica.index
             past.index.on_evict = past.note
             past.evictions.clear()
@@ -118,31 +113,13 @@ class Misses:
 
     def _found(self, call: SentCall, ticket: Ticket, cached: int, past: Past) -> Iterator[Miss]:
         """The causes, one behind the other from the first token that was not cached."""
-        size, hashes, prompt = call.engine.block_size, call.hashes, ticket.prompt_tokens
-        whole = min((prompt - 1) // size, len(hashes))
+        size, prompt = call.engine.block_size, ticket.prompt_tokens
         at = min(cached, prompt)
-
-        def upto(blocks: int) -> int:
-            return min(blocks, whole) * size - at
-
-        other, shared = call.beside
-        if other is not None and (more := upto(shared)) > 0:
-            yield _blamed("sibling", more, at, other)
-            at += more
-        if (more := upto(call.there)) > 0:
-            yield from self._lost(past, hashes, at // size, more, size)
-            at += more
-        if past.before is not None and (more := upto(past.before.match(hashes))) > 0:
-            yield _blamed("down", more, at, owner_of(past.before, hashes, at // size))
-            at += more
-        for elsewhere, past_there in self._elsewhere(call) if at < whole * size else ():
-            if (more := upto(had(past_there, hashes, at // size))) > 0:
-                owner = owner_of(past_there.sent, hashes, at // size)
-                yield _blamed("elsewhere", more, at, owner, elsewhere.name)
-                at += more
-        for more, owner in self._other_salts(call, ticket, at // size, upto):
-            yield _blamed("salt", more, at, owner)
-            at += more
+        end = min((prompt - 1) // size, len(call.hashes)) * size  # of whole blocks
+        if at < end:
+            for miss in self._blocks(call, ticket, at, end, past):
+                yield miss
+                at += miss.tokens
         same = 0
         if ticket.call.request.tokens is not None:  # else only whole blocks can be compared
             before = self._before(call, past, at // size)
@@ -158,17 +135,53 @@ class Misses:
         elif at < prompt and (more := min(same, prompt) - at) > 0:
             yield Miss("boundary", more, at)
             at += more
-        elif 0 < prompt - at <= size and len(hashes) > whole and call.there > whole:
+        elif 0 < prompt - at <= size and call.there * size > end:
             yield Miss("boundary", prompt - at, at)
             at = prompt
         if at < prompt:
             yield Miss("new", prompt - at, at)
 
+    def _blocks(
+        self, call: SentCall, ticket: Ticket, at: int, end: int, past: Past
+    ) -> Iterator[Miss]:
+        """The causes for which whole blocks were computed, as far as they had been sent before."""
+        size, hashes = call.engine.block_size, call.hashes
+        other, shared = call.beside
+        if (more := min(shared * size, end) - at) > 0:
+            yield _blamed("sibling", more, at, other)
+            at += more
+        if (more := min(call.there * size, end) - at) > 0:
+            yield from self._lost(past, hashes, at // size, more, size)
+            at += more
+        # Hashes are chained: who was not sent the next block was sent none behind it.
+        if (
+            past.before is not None
+            and at < end
+            and (owner := past.before.owner(hashes[at // size]))
+        ):
+            more = min(past.before.match(hashes) * size, end) - at
+            yield _blamed("down", more, at, owner)
+            at += more
+        for replica, elsewhere in self._pasts.items() if at < end else ():
+            if replica is call.engine or replica.fleet is not call.engine.fleet:
+                continue
+            if (more := min(had(elsewhere, hashes, at // size) * size, end) - at) > 0:
+                owner = elsewhere.sent.owner(hashes[at // size])
+                yield _blamed("elsewhere", more, at, owner, replica.name)
+                at += more
+                if at >= end:
+                    return
+        if at < end:
+            for blocks, owner in self._other_salts(call, ticket, at // size):
+                if (more := min(blocks * size, end) - at) > 0:
+                    yield _blamed("salt", more, at, owner)
+                    return
+
     def _lost(
         self, past: Past, hashes: Sequence[int], block: int, tokens: int, size: int
     ) -> Iterator[Miss]:
         """Why an engine no longer had what it was sent, from a block on."""
-        owner = owner_of(past.sent, hashes, block + tokens // size - 1)
+        owner = past.sent.owner(hashes[block + tokens // size - 1])
         later = None
         if owner is not None and owner.engine.engine.leases:
             later = self._superseding.get(owner.program)
@@ -182,29 +195,21 @@ class Misses:
         if kept < tokens:
             yield _blamed("superseded", tokens - kept, block * size + kept, later)
 
-    def _elsewhere(self, call: SentCall) -> Iterator[tuple[Replica, Past]]:
-        """The other engines of a call's model."""
-        for replica, past in self._pasts.items():
-            if replica is not call.engine and replica.fleet is call.engine.fleet:
-                yield replica, past
-
     def _other_salts(
-        self, call: SentCall, ticket: Ticket, block: int, upto: Callable[[int], int]
+        self, call: SentCall, ticket: Ticket, block: int
     ) -> Iterator[tuple[int, SentCall | None]]:
-        """Tokens that were sent under another salt, or under none, and by whom."""
+        """Leading blocks that were sent under another salt, or under none, and by whom."""
         salt = ticket.call.request.cache_salt
         if not salt and not self._salts:
             return
         plain = salted(call.hashes, salt) if salt else call.hashes
         pasts = [past.sent for past in self._pasts.values()] if salt else []
         for index in (self._salted, *pasts):
-            if (more := upto(index.match(plain))) > 0:
-                yield more, owner_of(index, plain, block)
-                return
+            yield index.match(plain), index.owner(plain[block])
 
     def _before(self, call: SentCall, past: Past, block: int) -> list[SentCall]:
         """Calls that may share some tokens more than whole blocks."""
-        owner = owner_of(past.sent, call.hashes, block - 1) if block else None
+        owner = past.sent.owner(call.hashes[block - 1]) if block else None
         found = (self._last.get(call.program), owner)
         return [one for one in found if one is not None]
 

@@ -15,6 +15,8 @@ def shared_blocks(a: Sequence[int], b: Sequence[int]) -> int:
     low, high = 0, min(len(a), len(b))
     if not high or a[0] != b[0]:
         return 0
+    if a[high - 1] == b[high - 1]:
+        return high
     while low < high:
         middle = (low + high + 1) // 2
         if a[middle - 1] == b[middle - 1]:

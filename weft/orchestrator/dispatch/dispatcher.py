@@ -28,7 +28,7 @@ from weft.orchestrator.programs.trail import Trail, outermost
 from weft.orchestrator.timers.timer import At
 
 if TYPE_CHECKING:
-    from weft.orchestrator.causes.cause import Miss
+    from weft.orchestrator.causes.cause import Miss, Missed
     from weft.orchestrator.causes.misses import Misses
 
 
@@ -46,6 +46,7 @@ class Dispatcher:
         ended: told of programs that end, and why.
         standstill: seconds after which calls that a policy keeps out of idle engines start all
             the same; None for never.
+        missed: told why prompts were not cached.
     """
 
     def __init__(
@@ -59,14 +60,16 @@ class Dispatcher:
         observe: Observe | None = None,
         ended: Ended | None = None,
         standstill: float | None = STANDSTILL,
+        missed: Missed | None = None,
     ) -> None:
         self.profiles, self.clock, self.at = profiles, clock, at
         tell = None if observe is None else teller(guarded_callback(observe, "observe"), clock)
         if ended is not None:
             ended = guarded_callback(ended, "ended")
         self._tell = tell
+        self._missed = None if missed is None else guarded_callback(missed, "missed")
         self.misses: Misses | None = None
-        if tell is not None:
+        if tell is not None or missed is not None:
             from weft.orchestrator.causes.misses import Misses
 
             self.misses = Misses()
@@ -246,6 +249,8 @@ class Dispatcher:
             if replica.gate.lowered:
                 replica.gate.credit()
                 replica.concurrency = replica.gate.limit
+        if misses and self._missed is not None:
+            self._missed(program.id, ticket.id, misses)
         if self._tell is not None:
             found = "unknown" if cached is None else str(cached)
             self._tell(

@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from weft.orchestrator.causes.cause import Miss
+
 LEFT = 499
 """The status of requests whose client left before their end, and of parts that were cancelled."""
 
@@ -47,8 +49,7 @@ class CallRecord:
         placement_reason: why it went to that engine.
         wait_reason: why it had to wait; empty if it did not.
         wait_cause: the cause of most of its wait, by its name (`weft.orchestrator.causes`).
-        missed: why the rest of its prompt was not cached: tokens, the cause's name, and a sentence
-            that may name others' calls.
+        missed: why the rest of its prompt was not cached; may name others' calls.
         attempts: engines that it was sent to.
         outcome: how it ended.
         error: what went wrong; empty if nothing did.
@@ -75,7 +76,7 @@ class CallRecord:
     placement_reason: str = ""
     wait_reason: str = ""
     wait_cause: str = ""
-    missed: tuple[tuple[int, str, str], ...] = ()
+    missed: tuple[Miss, ...] = ()
     attempts: int = 0
     outcome: Outcome = ""
     error: str = ""

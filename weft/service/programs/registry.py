@@ -6,9 +6,9 @@ import itertools
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from weft.orchestrator.decisions.decision import Decision
+from weft.orchestrator.causes.cause import Miss
 from weft.service.programs.records import CallRecord, Observer, ProgramRecord
 
 ENDED = 500
@@ -103,13 +103,11 @@ class Registry:
         for observer in self.observers:
             observer.call_ended(call)
 
-    def note_miss(self, decision: Decision) -> None:
-        """Keep in a call's record why some of its prompt was not cached; skip other decisions."""
-        program = self.programs.get(decision.program) if decision.kind == "miss" else None
-        call = None if program is None else program.live.get(decision.call)
-        if call is not None:
-            why = decision.tokens, decision.cause, decision.reason
-            call.missed = (*call.missed, why)
+    def note_misses(self, program: str, call: str, misses: Sequence[Miss]) -> None:
+        """Keep in a call's record why some of its prompt was not cached."""
+        known = self.programs.get(program)
+        if known is not None and (record := known.live.get(call)) is not None:
+            record.missed = (*record.missed, *misses)
 
     def program_ended(self, id: str, reason: str) -> None:
         """A program is over."""

@@ -136,11 +136,11 @@ def missed(call: CallRecord, *, others: bool = True) -> list[View]:
     """Why tokens of a call's prompt were not cached; without the calls of others, or with them."""
     return [
         {
-            "cause": cause,
-            "tokens": tokens,
-            "why": said if others else f"{tokens} tokens: {MISSED[cause]}",
+            "cause": one.cause,
+            "tokens": one.tokens,
+            "why": str(one) if others else f"{one.tokens} tokens: {MISSED[one.cause]}",
         }
-        for tokens, cause, said in call.missed
+        for one in call.missed
     ]
 
 
