@@ -5,8 +5,7 @@
 Problems are sums, and an engine in this process answers them at once. Each row is one call, with a
 Store, records and the report, as `weft eval run` has them. Beside it stand the same questions asked
 of the engine alone, and by the same strategy in a pool without an evaluation. Times are CPU time of
-the process. Memory is what is resident after a quarter of the rows and after all of them, and at
-most while the report is made.
+the process. Memory is what is resident after each fifth of the rows, and after the report.
 """
 
 from __future__ import annotations
@@ -153,7 +152,7 @@ def spent(work: Callable[[Plan, Path], Awaitable[Any]], what: Plan) -> float:
         return (time.process_time() - begun) / len(what.samples) * 1e6
 
 
-def measured(rows: int, spec: str) -> dict[str, float]:
+def measured(rows: int, spec: str) -> dict[str, Any]:
     """All figures."""
     watcher, what = Memory(), plan(rows, spec)
     spent(evaluation, plan(200, spec))  # what is imported or built once
@@ -163,17 +162,17 @@ def measured(rows: int, spec: str) -> dict[str, float]:
         anyio.run(evaluation, what, Path(folder), watcher)
         whole = (time.process_time() - begun) / rows * 1e6
         after = resident()
-    quarter, last = rows // 4 // 100 * 100, rows // 100 * 100
-    grown = watcher.seen[last] - watcher.seen[quarter]
-    found = {
-        "rows": float(rows),
+    points = [rows * fifth // 5 // 100 * 100 for fifth in range(1, 6)]
+    first, last = points[0], points[-1]
+    grown = watcher.seen[last] - watcher.seen[first]
+    found: dict[str, Any] = {
+        "rows": rows,
         "engine_us": spent(engine_alone, what),
         "pool_us": spent(in_a_pool, what),
         "evaluation_us": whole,
-        "mib_at_a_quarter": watcher.seen[quarter] / 2**20,
-        "mib_at_the_end": watcher.seen[last] / 2**20,
+        "mib_after": {at: watcher.seen[at] / 2**20 for at in points},
         "mib_with_the_report": after / 2**20,
-        "bytes_a_row": grown / (last - quarter),
+        "bytes_a_row": grown / (last - first),
     }
     return found | {"own_us": found["evaluation_us"] - found["engine_us"]}
 
@@ -199,11 +198,11 @@ def main() -> None:
     print(f"  the strategy in a pool     {found['pool_us']:8.0f}")
     print(f"  the evaluation             {found['evaluation_us']:8.0f}")
     print(f"  weft's own                 {found['own_us']:8.0f}")
-    print(
-        f"memory: {found['mib_at_a_quarter']:.1f} MiB at a quarter, {found['mib_at_the_end']:.1f} "
-        f"at the end, {found['mib_with_the_report']:.1f} with the report; "
-        f"{found['bytes_a_row']:.0f} bytes a row"
-    )
+    print("MiB of memory after rows:")
+    for at, mib in found["mib_after"].items():
+        print(f"  {at:>9,} {mib:8.1f}")
+    print(f"  the report{found['mib_with_the_report']:8.1f}")
+    print(f"that is {found['bytes_a_row']:.0f} bytes a row")
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -21,6 +21,7 @@ async def outer(text: str) -> str:
     return await ask(text)
 
 
+@pytest.mark.loops("virtual")
 async def test_a_run_of_a_lower_number_goes_first() -> None:
     engine = ScriptedEngine(lambda request: Scripted("x", seconds=0.01), concurrency=1)
     async with Pool(engine) as pool, anyio.create_task_group() as group:

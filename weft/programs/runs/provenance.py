@@ -26,6 +26,8 @@ _PLAIN = (
     *(int, float, complex, type(None), type, Enum),
     *(FunctionType, MethodType, BuiltinFunctionType, ModuleType),
 )
+_PLAINEST = frozenset((int, float, bool, type(None), FunctionType))
+"""Most of what is plain: to look at a value's class is quicker than to ask for its kind."""
 
 
 class Provenance:
@@ -158,12 +160,15 @@ def _within(value: object, *, keys: bool = False) -> Iterator[object]:
     for _ in range(_DEEP):
         below: list[object] = []
         for one in level:
-            if isinstance(one, _PLAIN):
+            kind: type[object] = type(one)
+            if kind in _PLAINEST or isinstance(one, _PLAIN):
                 continue
             left -= 1
             if left < 0:
                 return
             yield one
+            if kind is str:
+                continue
             below += _parts(one)
             if keys and isinstance(one, dict):
                 below += list(cast(dict[object, object], one))[:_MANY]
