@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from weft.backends.engine import EngineLoad
 from weft.backends.scripted.engine import ScriptedEngine
 from weft.errors import EngineUnavailable
+from weft.orchestrator.causes.cause import Miss
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.records import CallRecord, ProgramRecord
@@ -91,7 +92,7 @@ def test_calls(metrics: Metrics) -> None:
 
 
 def test_causes_of_waits_and_of_misses(metrics: Metrics) -> None:
-    missed = ((30, "new", ""), (10, "evicted", "by another call"))
+    missed = (Miss("new", 30, 0), Miss("evicted", 10, 30, "another"))
     metrics.call_ended(call(wait_cause="busy", missed=missed))
     metrics.call_ended(call(wait_cause="busy", sent=T + 2, missed=missed[:1]))
     metrics.call_ended(call(wait_cause="down", sent=0.0, first=0.0, ended=T + 4, status=503))

@@ -113,8 +113,8 @@ class Metrics:
         model.wait.add((sent or ended) - came)
         if cause := call.wait_cause:
             model.waited[cause] = model.waited.get(cause, 0.0) + (sent or ended) - came
-        for count, cause, _ in call.missed:
-            model.missed[cause] = model.missed.get(cause, 0) + count
+        for miss in call.missed:
+            model.missed[miss.cause] = model.missed.get(miss.cause, 0) + miss.tokens
         model.duration.add(ended - came)
         if sent:
             tokens.prompt += call.prompt
