@@ -110,7 +110,7 @@ async def _dbos(module: ModuleType, url: str, question: str) -> Any:
     from dbos import DBOS  # pyright: ignore[reportMissingImports]
 
     database = f"sqlite:///{world.FOLDER}/dbos.sqlite"
-    DBOS(config={"name": "beside", "system_database_url": database, "run_admin_server": False})
+    DBOS(config={"name": "beside", "system_database_url": database})
     main = module.declare(_chat_model(url))
     DBOS.launch()
     try:

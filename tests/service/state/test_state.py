@@ -61,7 +61,7 @@ def same(one: SavedProgram, other: SavedProgram) -> bool:
 @contextmanager
 def opened(place: str | Path, **options: int):
     with Store(place) as store:
-        yield State(store, **options)
+        yield State(store, None, **options)
 
 
 async def flush(state: State, describe: Callable[[str], SavedProgram | None]) -> None:
