@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from weft.backends.engine import EngineLoad
 from weft.backends.scripted.engine import ScriptedEngine
+from weft.orchestrator.causes.cause import Miss
 from weft.orchestrator.policy_file import load_policy
 from weft.orchestrator.scheduler import Scheduler
 from weft.service.programs.records import CallRecord, ProgramRecord
@@ -42,7 +43,7 @@ async def _render() -> str:
     program = ProgramRecord("a/p", "a", "n", "s", "", 1.0, 2.0)
     fields: dict[str, Any] = {"came": 1.0, "sent": 1.2, "first": 1.5, "ended": 2.0}
     fields |= {"engine": "gpu0", "status": 200, "outcome": "done", "attempts": 1}
-    fields |= {"wait_cause": "busy", "missed": ((5, "new", ""),)}
+    fields |= {"wait_cause": "busy", "missed": (Miss("new", 5, 0),)}
     metrics.call_ended(CallRecord("c", program, "/v1/messages", "m", **fields))
     metrics.program_ended(program, "released")
     return metrics.render().decode()

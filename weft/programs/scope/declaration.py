@@ -49,7 +49,7 @@ def declare(
     width: int | None = None,
     stages: Stages | None = None,
 ) -> Declaration:
-    """A declaration, checked.
+    """A declaration, checked; `NOTHING_DECLARED` if it says nothing.
 
     Args:
         mark: for messages: `@program` or `@node`.
@@ -65,7 +65,8 @@ def declare(
         if number is not None and (type(number) is not int or number < 1):
             raise UsageError(f"{mark} {name}={number!r} must be a whole number above 0")
     if stages is None:
-        return Declaration(calls, tokens, width)
+        told = calls is not None or tokens is not None or width is not None
+        return Declaration(calls, tokens, width) if told else NOTHING_DECLARED
     follow, known = _following(mark, stages)
     return Declaration(calls, tokens, width, follow, known)
 
