@@ -7,15 +7,12 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import anyio
 
 from weft.errors import TimedOut, UsageError
 from weft.programs.scope import Scope, enter, running
-
-if TYPE_CHECKING:
-    from weft.programs.budgets.budget import budget
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,7 +87,10 @@ class Timeout:
         swallowed = self._time.__exit__(kind, error, trace)
         if self._time.cancelled_caught:
             if self._scope is not None:
-                raise_first(self._scope.budgets, ends)
+                from weft.programs.budgets.budget import first_over
+
+                if (over := first_over(self._scope.budgets, ends)) is not None:
+                    raise over.out_of_time()
             raise TimedOut(self._name, self.seconds) from None
         return swallowed
 
@@ -113,21 +113,6 @@ def bounded(
         raise AssertionError  # the block returns or raises
 
     return in_time
-
-
-def raise_first(budgets: Iterable[budget], ends: float) -> None:
-    """Raise for the first budget, if any, whose time was up when something else ended.
-
-    Args:
-        budgets: outermost first.
-        ends: when that was, on anyio's clock.
-
-    Raises:
-        BudgetExceeded: there is one.
-    """
-    over = [b for b in budgets if b.deadline <= ends]
-    if over:
-        raise min(over, key=lambda b: b.deadline).out_of_time()
 
 
 def ending(timeouts: Iterable[Timeout]) -> Timeout | None:

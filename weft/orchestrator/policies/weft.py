@@ -211,7 +211,10 @@ class Weft(Policy):
         return float(uncached + long * engine.in_flight + engine.attached)
 
     def _fits(self, call: CallView, engine: EngineView, growth: float) -> bool:
-        """Whether it would be admitted there now without displacing anyone."""
+        """Whether it would be admitted there without displacing anyone, at once or soon.
+
+        Where nothing runs, the engine first waits a little for its weakest program.
+        """
         if not engine.has_room(call):
             return False
         programs = engine.programs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
@@ -138,13 +138,8 @@ class budget:
             self._program.unbind(self._bounds)
         swallowed = self._time.__exit__(kind, error, trace)
         if self._time.cancelled_caught:
-            raise self._nearest().out_of_time()
+            raise (first_over(self._around, self.deadline) or self).out_of_time()
         return swallowed
-
-    def _nearest(self) -> budget:
-        """Itself, or a budget around it whose time was up before."""
-        over = [b for b in self._around if b.deadline <= self.deadline]
-        return min(over, key=lambda b: b.deadline, default=self)
 
     def _bind(self, scope: Scope) -> None:
         """Tell the scheduler what bounds the program, unless it is a branch's budget only."""
@@ -288,6 +283,17 @@ class budget:
             self._journal.note(
                 "budget", resource, self._scope_id, resource=resource, limit=limit, spent=spent
             )
+
+
+def first_over(budgets: Iterable[budget], ends: float) -> budget | None:
+    """The first budget, if any, whose time was up when something else ended.
+
+    Args:
+        budgets: outermost first.
+        ends: when that was, on anyio's clock.
+    """
+    over = [b for b in budgets if b.deadline <= ends]
+    return min(over, key=lambda b: b.deadline, default=None)
 
 
 def timeout(scope: Scope) -> float:
